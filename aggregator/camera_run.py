@@ -1,0 +1,124 @@
+"""One run of one camera: which of its frames are accounted for, and those that windows still need."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Generic, Self, TypeVar
+
+T = TypeVar("T")
+
+
+class CameraRun(Generic[T]):
+    """The frames of one uninterrupted numbering 0, 1, 2, … of a camera.
+
+    Attributes:
+        camera_id: The camera.
+        run_id: The numbering.
+        recorded: Whether it is recorded footage, whose missing frames are waited for without end.
+        frames: Frame id to (capture time in ms, observation), of the frames that windows still need.
+        newest_ms: Latest capture time seen; None before the first frame.
+        total: How many frames the run has in all, once that is known.
+        superseded: Whether a newer run of the camera has begun.
+        returning: Frames that a predecessor had seen and that are delivered again.
+    """
+
+    def __init__(self, camera_id: str, run_id: str, recorded: bool) -> None:
+        self.camera_id = camera_id
+        self.run_id = run_id
+        self.recorded = recorded
+        self.frames: dict[int, tuple[int, T]] = {}
+        self.newest_ms: int | None = None
+        self.total: int | None = None
+        self.superseded = False
+        self.returning: set[int] = set()
+        self._next_id = 0
+        # Accounted for beyond the first gap: capture time, or None for a lost frame.
+        self._beyond: dict[int, int | None] = {}
+        self._lost_before_next: set[int] = set()
+        self._reached_ms: int | None = None
+
+    @property
+    def done(self) -> bool:
+        """Whether nothing more will come that anybody should wait for."""
+        return self.superseded or (self.total is not None and self._next_id >= self.total)
+
+    def accounted_for(self, frame_id: int) -> bool:
+        """Whether a frame was seen or lost before."""
+        return frame_id < self._next_id or frame_id in self._beyond
+
+    def see(self, frame_id: int, captured_at_ms: int, observation: T) -> None:
+        """Account for a frame that came."""
+        self.returning.discard(frame_id)
+        self.frames[frame_id] = (captured_at_ms, observation)
+        self.newest_ms = captured_at_ms if self.newest_ms is None else max(self.newest_ms, captured_at_ms)
+        self._beyond[frame_id] = captured_at_ms
+        self._advance()
+
+    def lose(self, frame_ids: Iterable[int]) -> int:
+        """Account for frames that will not come; returns how many were not accounted for before."""
+        new = [frame_id for frame_id in frame_ids if not self.accounted_for(frame_id)]
+        self._beyond.update(dict.fromkeys(new))
+        self._advance()
+        return len(new)
+
+    def give_up_before(self, limit_ms: int) -> None:
+        """Stop waiting for the frames missing before those captured at or before `limit_ms`."""
+        old = [frame_id for frame_id, at in self._beyond.items() if at is not None and at <= limit_ms]
+        if old:
+            self.lose(range(self._next_id, max(old)))
+
+    def watermark_ms(self) -> float:
+        """Capture time up to which every frame is accounted for; infinite when the run is done."""
+        if self.done:
+            return float("inf")
+        return float("-inf") if self._reached_ms is None else self._reached_ms
+
+    def between(self, start_ms: int, end_ms: int) -> list[T]:
+        """Observations captured in [start_ms, end_ms), in the order of their frames."""
+        return [item for _, (at, item) in sorted(self.frames.items()) if start_ms <= at < end_ms]
+
+    def release_before(self, limit_ms: float) -> list[T]:
+        """Take out the observations captured before `limit_ms`."""
+        gone = [frame_id for frame_id, (at, _) in self.frames.items() if at < limit_ms]
+        released = [self.frames.pop(frame_id)[1] for frame_id in gone]
+        floor = self._floor()
+        self._lost_before_next = {frame_id for frame_id in self._lost_before_next if frame_id >= floor}
+        return released
+
+    def snapshot(self) -> dict[str, Any]:
+        """What a successor must know when it will see the held frames again, as JSON values."""
+        lost_beyond = {frame_id for frame_id, at in self._beyond.items() if at is None}
+        return {
+            "camera_id": self.camera_id,
+            "run_id": self.run_id,
+            "recorded": self.recorded,
+            "newest_ms": self.newest_ms,
+            "total": self.total,
+            "superseded": self.superseded,
+            "next_id": self._floor(),
+            "held": sorted(self.returning.union(self.frames)),
+            "lost": sorted(self._lost_before_next | lost_beyond),
+        }
+
+    @classmethod
+    def restored(cls, snapshot: Mapping[str, Any]) -> Self:
+        """The run as `snapshot` describes it."""
+        run = cls(snapshot["camera_id"], snapshot["run_id"], snapshot["recorded"])
+        run.newest_ms = snapshot["newest_ms"]
+        run.total = snapshot["total"]
+        run.superseded = snapshot["superseded"]
+        run.returning = set(snapshot["held"])
+        run._next_id = snapshot["next_id"]
+        run.lose(snapshot["lost"])
+        return run
+
+    def _floor(self) -> int:
+        """Every frame below this one is accounted for and needed no more."""
+        return min({self._next_id}.union(self.frames, self.returning))
+
+    def _advance(self) -> None:
+        while self._next_id in self._beyond:
+            at = self._beyond.pop(self._next_id)
+            if at is None:
+                self._lost_before_next.add(self._next_id)
+            else:
+                self._reached_ms = at
+            self._next_id += 1

@@ -1,0 +1,82 @@
+"""What became of every camera's frames: the table behind `GET /cameras`. Pure."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from crowdmood.messages import CameraState, Emotions, FrameRef
+from crowdmood.streams.moods import CameraTable
+
+_COUNTERS = ("frames", "faces", "late", "duplicates")
+
+
+class Ledger:
+    """Counts frames and faces per camera, and remembers each camera's state."""
+
+    def __init__(self) -> None:
+        self.table: CameraTable = {}
+
+    def restore(self, table: CameraTable) -> None:
+        """Go on from a stored table."""
+        self.table = table
+
+    def count(self, emotions: Emotions) -> None:
+        """A frame was counted."""
+        row = self._row(emotions.ref.camera_id)
+        row["frames"] += 1
+        row["faces"] += len(emotions.boxes)
+        row["run_id"] = emotions.ref.run_id
+        row["last_frame_at_ms"] = max(row["last_frame_at_ms"] or 0, emotions.ref.captured_at_ms)
+
+    def duplicate(self, ref: FrameRef) -> None:
+        """A frame came again and was not counted again."""
+        self._row(ref.camera_id)["duplicates"] += 1
+
+    def late(self, ref: FrameRef) -> None:
+        """A frame came too late to be counted."""
+        self._row(ref.camera_id)["late"] += 1
+
+    def lost(self, camera_id: str, reason: str, frames: int) -> None:
+        """Frames will not come."""
+        lost = self._row(camera_id)["lost"]
+        lost[reason] = lost.get(reason, 0) + frames
+
+    def state(self, message: CameraState) -> None:
+        """A camera reports its state."""
+        self._row(message.camera_id).update(
+            state=message.state,
+            since_ms=message.at_ms,
+            source=message.source,
+            recorded=message.recorded,
+            detail=message.detail,
+            run_id=message.run_id,
+        )
+        if message.frame_count or message.state == "ended":
+            self._row(message.camera_id)["frame_count"] = message.frame_count
+
+    def troubled(self) -> dict[str, str]:
+        """Cameras that report that they are frozen or down."""
+        return {name: row["state"] for name, row in self.table.items() if row["state"] in ("frozen", "down")}
+
+    def without(self, held: Iterable[Emotions]) -> CameraTable:
+        """The table as if the held frames had not been counted yet: whoever takes over will see them again."""
+        table = {name: dict(row) for name, row in self.table.items()}
+        for emotions in held:
+            row = table[emotions.ref.camera_id]
+            row["frames"] -= 1
+            row["faces"] -= len(emotions.boxes)
+        return table
+
+    def _row(self, camera_id: str) -> dict[str, Any]:
+        empty: dict[str, Any] = {
+            "state": "opening",
+            "since_ms": None,
+            "source": "",
+            "recorded": False,
+            "detail": "",
+            "run_id": None,
+            "frame_count": 0,
+            "last_frame_at_ms": None,
+            "lost": {},
+            **dict.fromkeys(_COUNTERS, 0),
+        }
+        return self.table.setdefault(camera_id, empty)

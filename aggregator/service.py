@@ -1,0 +1,213 @@
+"""The aggregator's process: reads emotions and control messages, publishes moods.
+
+Entries stay unacknowledged until no window needs them, and the state store's checkpoint says which those are. So a
+successor gets exactly the frames it must see again, and windows come out once and the same whoever closes them.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from aggregator.ledger import Ledger
+from aggregator.moods import moods_of
+from aggregator.windows import ClosedWindow, EventTimeWindows, WindowPolicy
+from crowdmood import metrics
+from crowdmood.messages import CameraState, Emotions, FramesLost
+from crowdmood.mood import Mood
+from crowdmood.settings import AggregatorSettings, Settings
+from crowdmood.streams.bus import Bus, Entry, Inbox
+from crowdmood.streams.keys import StreamName
+from crowdmood.streams.moods import MoodStore
+from crowdmood.worker import Outcome, Stage, Worker, required_url
+
+log = logging.getLogger(__name__)
+
+_TABLE_EVERY_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A counted frame together with the entry that brought it."""
+
+    entry: Entry
+    emotions: Emotions
+
+
+class AggregatorStage(Stage[Emotions | FramesLost | CameraState]):
+    """Closes windows over what all cameras saw.
+
+    Args:
+        store: Where moods go.
+        settings: Windows and thresholds.
+        run_id: The run whose checkpoint is continued.
+        expected: Configured cameras, each with whether it is recorded.
+        clock: Wall-clock time in seconds; only used to say `stale`.
+    """
+
+    name: ClassVar[str] = "aggregator"
+    inputs: ClassVar[tuple[StreamName, ...]] = ("control", "emotions")
+    accepts: ClassVar[tuple[type[Any], ...]] = (Emotions, FramesLost, CameraState)
+    output: ClassVar[StreamName | None] = None
+    claims: ClassVar[bool] = False
+    read_count: int = 256
+
+    def __init__(
+        self,
+        store: MoodStore,
+        settings: AggregatorSettings,
+        run_id: str,
+        expected: dict[str, bool],
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._store = store
+        self._settings = settings
+        self._run_id = run_id
+        self._clock = clock
+        self._windows: EventTimeWindows[Held] = EventTimeWindows(
+            WindowPolicy(
+                window_ms=round(settings.window_s * 1000),
+                hop_ms=round(settings.hop_s * 1000),
+                allowed_lateness_ms=round(settings.allowed_lateness_s * 1000),
+                idle_timeout_ms=round(settings.idle_timeout_s * 1000),
+            ),
+            expected,
+        )
+        self._ledger = Ledger()
+        self._newest: list[Mood] = []
+        self._silent_since = clock()
+        self._control: list[Entry] = []
+        # After an outage of the bus everything unacknowledged is delivered again: what is held is known already.
+        self._in_hand: set[tuple[str, bytes]] = set()
+        self._table_changed = False
+        self._table_written = clock()
+        self._moods = 0
+
+    def start(self, inbox: Inbox) -> None:
+        """Take over from whoever closed windows of this run before."""
+        checkpoint = self._store.checkpoint(self._run_id)
+        if checkpoint is not None:
+            self._windows.restore(checkpoint["windows"])
+            self._ledger.restore(checkpoint["cameras"])
+            log.info("going on where the run %s was left", self._run_id)
+        inbox.take_everything()
+
+    def handle(self, work: Sequence[tuple[Entry, Emotions | FramesLost | CameraState]]) -> Outcome:
+        """Take in what came, publish the windows that this closes, let go of what no window needs."""
+        unneeded: list[Entry] = []
+        for entry, message in work:
+            if (entry.stream, entry.entry_id) in self._in_hand:
+                continue
+            if isinstance(message, Emotions):
+                if not self._observe(entry, message):
+                    unneeded.append(entry)
+                    continue
+            elif isinstance(message, FramesLost):
+                self._lose(message)
+                self._control.append(entry)
+            else:
+                self._state(message)
+                self._control.append(entry)
+            self._in_hand.add((entry.stream, entry.entry_id))
+        moods = self._close_windows() or self._stale()
+        released = self._windows.release()
+        if moods or released or self._table_due():
+            # What is let go of is gone for a successor: the checkpoint has to know it first.
+            self._publish(moods)
+            unneeded += [held.entry for held in released] + self._control
+            self._control = []
+        self._in_hand.difference_update((entry.stream, entry.entry_id) for entry in unneeded)
+        return Outcome(done=unneeded)
+
+    def summary(self) -> str:
+        """What this aggregator did."""
+        frames = sum(row["frames"] for row in self._ledger.table.values())
+        return f"{self._moods} moods from {frames} frames"
+
+    def close(self) -> None:
+        """Close the connection to the store."""
+        self._store.close()
+
+    def _observe(self, entry: Entry, emotions: Emotions) -> bool:
+        verdict = self._windows.observe(emotions.ref, Held(entry, emotions))
+        self._table_changed = True
+        match verdict:
+            case "counted":
+                self._ledger.count(emotions)
+                metrics.FRAMES_COUNTED.labels(emotions.ref.camera_id).inc()
+            case "duplicate":
+                self._ledger.duplicate(emotions.ref)
+                metrics.FRAMES_DUPLICATE.inc()
+            case "late":
+                self._ledger.late(emotions.ref)
+                metrics.FRAMES_LATE.labels(emotions.ref.camera_id).inc()
+        return verdict == "counted"
+
+    def _lose(self, message: FramesLost) -> None:
+        ids = range(message.first_frame_id, message.last_frame_id + 1)
+        new = self._windows.lose(message.camera_id, message.run_id, ids)
+        self._ledger.lost(message.camera_id, message.reason, new)
+        self._table_changed = True
+
+    def _state(self, message: CameraState) -> None:
+        self._ledger.state(message)
+        self._table_changed = True
+        if message.state == "ended":
+            self._windows.end(message.camera_id, message.run_id, message.frame_count, recorded=message.recorded)
+        else:
+            self._windows.expect(message.camera_id, message.run_id, recorded=message.recorded)
+
+    def _close_windows(self) -> list[Mood]:
+        closed = self._windows.close_ready()
+        if not closed:
+            return []
+        by_window = [moods_of(_emotions(window), self._settings, self._ledger.troubled()) for window in closed]
+        self._newest = by_window[-1]
+        self._silent_since = self._clock()
+        metrics.MOOD_AS_OF_SECONDS.set(self._newest[0].as_of_ms / 1000)
+        return [mood for moods in by_window for mood in moods]
+
+    def _stale(self) -> list[Mood]:
+        """The newest moods once more, as stale, when every live camera has been silent for too long."""
+        silent_s = self._clock() - self._silent_since
+        live = any(not row["recorded"] for row in self._ledger.table.values())
+        if not self._newest or not live or silent_s < self._settings.stale_after_s:
+            return []
+        stale = [mood.as_stale() for mood in self._newest]
+        self._newest = []
+        log.warning("no new mood for %.0f s: published as stale", silent_s)
+        return stale
+
+    def _table_due(self) -> bool:
+        return self._table_changed and self._clock() >= self._table_written + _TABLE_EVERY_S
+
+    def _publish(self, moods: list[Mood]) -> None:
+        held = [item.emotions for item in self._windows.held()]
+        self._store.publish(
+            moods,
+            run_id=self._run_id,
+            checkpoint={"windows": self._windows.snapshot(), "cameras": self._ledger.without(held)},
+            cameras=self._ledger.table,
+            keep=self._settings.history_entries,
+        )
+        for mood in moods:
+            metrics.MOODS.labels(mood.status).inc()
+        self._moods += len(moods)
+        self._table_changed = False
+        self._table_written = self._clock()
+
+
+def run(settings: Settings, stop: threading.Event, worker_name: str, *, drain: bool = False) -> None:
+    """Run the aggregator until told to stop."""
+    bus = Bus(required_url(settings.bus_url, "bus"), settings.bus, stop)
+    store = MoodStore(required_url(settings.state_url, "state"), settings.bus.key_prefix, stop)
+    expected = {camera.id: camera.recorded for camera in settings.cameras}
+    stage = AggregatorStage(store, settings.aggregator, settings.run_id, expected)
+    Worker(stage, bus, settings.bus, worker_name, stop).run(drain=drain)
+
+
+def _emotions(window: ClosedWindow[Held]) -> ClosedWindow[Emotions]:
+    frames = {camera_id: [held.emotions for held in items] for camera_id, items in window.frames.items()}
+    return ClosedWindow(window.start_ms, window.end_ms, frames, window.cameras)

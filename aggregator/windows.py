@@ -1,0 +1,230 @@
+"""Event-time sliding windows over many cameras: when a window may close, and what is in it.
+
+Pure: observations in, closed windows out. Time is capture time; nothing here reads a clock. All intervals are
+closed-open: a window [start, end) holds a frame captured at `start` and not one captured at `end`.
+
+A camera's watermark is the capture time up to which every frame is accounted for (seen, or known to be lost). A
+window closes when the watermark of every camera that still counts has reached its end, so what it holds does not
+depend on the order of arrival.
+"""
+
+import math
+from collections import deque
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Generic, Literal, TypeAlias, TypeVar
+
+from aggregator.camera_run import CameraRun
+from crowdmood.messages import FrameRef
+from crowdmood.mood import WindowCameraState
+
+T = TypeVar("T")
+_RETIRED_RUNS_REMEMBERED = 1000
+Verdict: TypeAlias = Literal["counted", "duplicate", "late"]
+
+
+@dataclass(frozen=True, slots=True)
+class WindowPolicy:
+    """When windows end and how long they wait; milliseconds of event time.
+
+    Attributes:
+        window_ms: Length of a window.
+        hop_ms: Distance between the ends of two windows; ends are multiples of it.
+        allowed_lateness_ms: How long a live camera's missing frame is waited for. Recorded footage waits for ever.
+        idle_timeout_ms: How far a live camera may lag behind the newest frame before windows close without it.
+    """
+
+    window_ms: int
+    hop_ms: int
+    allowed_lateness_ms: int
+    idle_timeout_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class ClosedWindow(Generic[T]):
+    """A window that will not change any more.
+
+    Attributes:
+        start_ms: Its start, inclusive.
+        end_ms: Its end, exclusive.
+        frames: Observations by camera, in the order of the camera's frames; cameras without frames are absent.
+        cameras: Every camera's state in this window: `live` (it has frames in it), `ended` (its footage ended
+            before the window's end) or `idle`.
+    """
+
+    start_ms: int
+    end_ms: int
+    frames: dict[str, list[T]]
+    cameras: dict[str, WindowCameraState]
+
+
+class EventTimeWindows(Generic[T]):
+    """Collects observations of frames and closes windows over them.
+
+    Args:
+        policy: When windows end and how long they wait.
+        expected: Cameras that are configured, each with whether it is recorded footage: they are waited for
+            before the first window closes.
+    """
+
+    def __init__(self, policy: WindowPolicy, expected: Mapping[str, bool] | None = None) -> None:
+        self._policy = policy
+        self._unheard = dict(expected or {})
+        self._runs: dict[tuple[str, str], CameraRun[T]] = {}
+        self._retired: deque[tuple[str, str]] = deque(maxlen=_RETIRED_RUNS_REMEMBERED)
+        self._last_end_ms: int | None = None
+        self._first_ms: int | None = None
+
+    def observe(self, ref: FrameRef, observation: T) -> Verdict:
+        """Take in a frame.
+
+        Returns:
+            `counted`; `duplicate` (accounted for before: ignored); or `late` (a window that it belongs to has
+            closed, or its camera's run is long over: ignored).
+        """
+        run = self._run(ref.camera_id, ref.run_id, recorded=ref.recorded)
+        if run is None:
+            return "late"
+        self._first_ms = ref.captured_at_ms if self._first_ms is None else min(self._first_ms, ref.captured_at_ms)
+        if run.accounted_for(ref.frame_id):
+            return "duplicate"
+        if self._closed_before(ref.captured_at_ms) and ref.frame_id not in run.returning:
+            run.lose([ref.frame_id])
+            return "late"
+        run.see(ref.frame_id, ref.captured_at_ms, observation)
+        if not run.recorded:
+            run.give_up_before(ref.captured_at_ms - self._policy.allowed_lateness_ms)
+        return "counted"
+
+    def lose(self, camera_id: str, run_id: str, frame_ids: Iterable[int]) -> int:
+        """Take in that frames will never come.
+
+        Returns:
+            How many of them were not accounted for before.
+        """
+        run = self._run(camera_id, run_id, recorded=self._unheard.get(camera_id, False))
+        return 0 if run is None else run.lose(frame_ids)
+
+    def expect(self, camera_id: str, run_id: str, *, recorded: bool) -> None:
+        """Take in that a camera has begun a run: it is waited for."""
+        self._run(camera_id, run_id, recorded=recorded)
+
+    def end(self, camera_id: str, run_id: str, frame_count: int, *, recorded: bool) -> None:
+        """Take in that a camera's run has `frame_count` frames and no more."""
+        if run := self._run(camera_id, run_id, recorded=recorded):
+            run.total = frame_count
+
+    def close_ready(self) -> list[ClosedWindow[T]]:
+        """Close every window that may close, oldest first. Windows without any frame are passed over."""
+        closed: list[ClosedWindow[T]] = []
+        watermark = self.watermark_ms()
+        while (end := self._next_end_ms()) is not None and end <= watermark:
+            closed.append(self._close(end))
+        return closed
+
+    def release(self) -> list[T]:
+        """Hand back the observations that no later window needs, and forget runs that are over."""
+        if self._last_end_ms is None:
+            return []
+        limit = math.inf if self._over() else self._last_end_ms + self._policy.hop_ms - self._policy.window_ms
+        released = [item for run in self._runs.values() for item in run.release_before(limit)]
+        for key in [key for key, run in self._runs.items() if run.superseded and not run.frames]:
+            del self._runs[key]
+            self._retired.append(key)
+        return released
+
+    def watermark_ms(self) -> float:
+        """Event time up to which every camera that counts has told everything; infinite when all have ended."""
+        newest = max((run.newest_ms for run in self._runs.values() if run.newest_ms is not None), default=None)
+        if newest is None:
+            return math.inf if self._over() else -math.inf
+        waiting = [run.watermark_ms() for run in self._runs.values() if not self._idle(run, newest)]
+        first = self._first_ms if self._first_ms is not None else newest
+        silent = (recorded or newest <= first + self._policy.idle_timeout_ms for recorded in self._unheard.values())
+        return -math.inf if any(silent) else min(waiting, default=-math.inf)
+
+    def ended(self, camera_id: str) -> bool:
+        """Whether a camera's footage has ended and every frame of it is accounted for."""
+        runs = [run for run in self._runs.values() if run.camera_id == camera_id and not run.superseded]
+        return bool(runs) and all(run.done for run in runs)
+
+    def held(self) -> list[T]:
+        """Observations that a later window may need."""
+        return [item for run in self._runs.values() for _, item in run.frames.values()]
+
+    def snapshot(self) -> dict[str, Any]:
+        """What a successor must know besides the held observations, as JSON values."""
+        return {
+            "last_end_ms": self._last_end_ms,
+            "first_ms": self._first_ms,
+            "unheard": self._unheard,
+            "retired": list(self._retired),
+            "runs": [run.snapshot() for run in self._runs.values()],
+        }
+
+    def restore(self, snapshot: Mapping[str, Any]) -> None:
+        """Go on where `snapshot` was taken; the held observations must then be observed again."""
+        self._last_end_ms = snapshot["last_end_ms"]
+        self._first_ms = snapshot["first_ms"]
+        self._unheard = dict(snapshot["unheard"])
+        self._retired.extend((camera_id, run_id) for camera_id, run_id in snapshot["retired"])
+        runs = [CameraRun[T].restored(stored) for stored in snapshot["runs"]]
+        self._runs = {(run.camera_id, run.run_id): run for run in runs}
+
+    def _run(self, camera_id: str, run_id: str, *, recorded: bool) -> CameraRun[T] | None:
+        """The run, made when new: a new run of a camera means that its older ones will say no more.
+
+        None when the run is long over: a straggler must not bring it back.
+        """
+        if (camera_id, run_id) in self._retired:
+            return None
+        self._unheard.pop(camera_id, None)
+        if (camera_id, run_id) not in self._runs:
+            for older in self._runs.values():
+                older.superseded = older.superseded or older.camera_id == camera_id
+            self._runs[camera_id, run_id] = CameraRun(camera_id, run_id, recorded)
+        return self._runs[camera_id, run_id]
+
+    def _idle(self, run: CameraRun[T], newest_ms: int) -> bool:
+        if run.recorded:
+            return False
+        heard = run.newest_ms if run.newest_ms is not None else self._first_ms
+        return heard is not None and newest_ms > heard + self._policy.idle_timeout_ms
+
+    def _closed_before(self, at_ms: int) -> bool:
+        return self._last_end_ms is not None and at_ms < self._last_end_ms
+
+    def _over(self) -> bool:
+        return bool(self._runs) and not self._unheard and all(run.done for run in self._runs.values())
+
+    def _next_end_ms(self) -> int | None:
+        """End of the next window that holds a frame; None when no frame waits for a window."""
+        hop, window = self._policy.hop_ms, self._policy.window_ms
+        start = -math.inf if self._last_end_ms is None else self._last_end_ms + hop - window
+        times = [at for run in self._runs.values() for at, _ in run.frames.values() if at >= start]
+        if not times:
+            return None
+        if self._last_end_ms is None:
+            return min(times) // hop * hop + hop
+        if self._last_end_ms > max(times):
+            # Every frame has been in a window already: the rest would only show less and less of the same.
+            return None
+        return max(self._last_end_ms + hop, min(times) // hop * hop + hop)
+
+    def _close(self, end_ms: int) -> ClosedWindow[T]:
+        start_ms = end_ms - self._policy.window_ms
+        frames: dict[str, list[T]] = {}
+        states: dict[str, WindowCameraState] = dict.fromkeys(self._unheard, "idle")
+        for run in self._runs.values():
+            inside = run.between(start_ms, end_ms)
+            frames.setdefault(run.camera_id, []).extend(inside)
+            if not run.superseded or run.camera_id not in states:
+                over = run.done and not run.superseded and (run.newest_ms is None or run.newest_ms < end_ms)
+                states[run.camera_id] = "ended" if over else "live" if inside else "idle"
+        self._last_end_ms = end_ms
+        return ClosedWindow(
+            start_ms,
+            end_ms,
+            {camera: frames[camera] for camera in sorted(frames) if frames[camera]},
+            {camera: states[camera] for camera in sorted(states)},
+        )

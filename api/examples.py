@@ -1,0 +1,113 @@
+"""Realistic answers for the OpenAPI document, made by the code that makes the real ones."""
+
+from typing import Any
+
+from api.answers import camera_answers, no_mood_yet
+from crowdmood.mood import STADIUM, Mood, to_ms
+
+_AS_OF_MS = to_ms("2026-05-01T15:00:00Z")
+
+OK = Mood(
+    as_of_ms=_AS_OF_MS,
+    window_start_ms=_AS_OF_MS - 10_000,
+    valid_until_ms=_AS_OF_MS + 5_000,
+    status="ok",
+    zone=STADIUM,
+    camera=None,
+    people=412,
+    shares={
+        "angry": 0.05,
+        "disgust": 0.01,
+        "fear": 0.02,
+        "happy": 0.58,
+        "sad": 0.04,
+        "surprise": 0.12,
+        "neutral": 0.18,
+    },
+    raw={
+        "angry": 0.06,
+        "disgust": 0.01,
+        "fear": 0.03,
+        "happy": 0.54,
+        "sad": 0.05,
+        "surprise": 0.11,
+        "neutral": 0.2,
+    },
+    dominant="happy",
+    valence=0.46,
+    method="raw",
+    model="crowdmood-fer-1",
+    detector="haarcascade_frontalface_default",
+    cameras={"north": "live", "south": "live"},
+)
+
+INSUFFICIENT = Mood(
+    as_of_ms=_AS_OF_MS,
+    window_start_ms=_AS_OF_MS - 10_000,
+    valid_until_ms=_AS_OF_MS + 5_000,
+    status="insufficient",
+    zone=STADIUM,
+    camera="south",
+    people=None,
+    shares=None,
+    raw=None,
+    dominant=None,
+    valence=None,
+    method="raw",
+    model="crowdmood-fer-1",
+    detector="haarcascade_frontalface_default",
+    cameras={"south": "frozen"},
+)
+
+MOOD: dict[str, Any] = {
+    "ok": {"summary": "A mood to act on", "value": OK.to_dict()},
+    "insufficient": {"summary": "Too few people: show your default", "value": INSUFFICIENT.to_dict()},
+    "stale": {"summary": "Nothing new for too long: show your default", "value": OK.as_stale().to_dict()},
+    "none": {"summary": "Before the first mood: show your default", "value": no_mood_yet(None)},
+}
+
+MOODS: dict[str, Any] = {
+    "range": {"summary": "A short range", "value": {"moods": [OK.to_dict()], "truncated": False}},
+}
+
+CAMERAS: dict[str, Any] = {
+    "cameras": {
+        "summary": "A live camera and ended footage",
+        "value": camera_answers(
+            {
+                "north": {
+                    "state": "live",
+                    "since_ms": _AS_OF_MS - 3_600_000,
+                    "source": "rtsp://camera-north.example/stream",
+                    "recorded": False,
+                    "detail": "",
+                    "run_id": "live-1",
+                    "last_frame_at_ms": _AS_OF_MS - 200,
+                    "frames": 18_000,
+                    "faces": 3_712_450,
+                    "lost": {"overload": 12},
+                    "late": 3,
+                    "duplicates": 0,
+                },
+                "first-half": {
+                    "state": "ended",
+                    "since_ms": _AS_OF_MS - 60_000,
+                    "source": "first-half.mp4",
+                    "recorded": True,
+                    "detail": "end of footage",
+                    "run_id": "replay-1",
+                    "last_frame_at_ms": 2_700_000,
+                    "frames": 13_500,
+                    "faces": 810_000,
+                    "lost": {},
+                    "late": 0,
+                    "duplicates": 4,
+                },
+            }
+        ),
+    }
+}
+
+
+BY_PATH: dict[str, Any] = {"/mood": MOOD, "/moods": MOODS, "/cameras": CAMERAS}
+"""Examples of the 200 answers."""

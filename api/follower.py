@@ -1,0 +1,95 @@
+"""Keeps the board fresh from the state store, through the store's outages."""
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import Callable
+
+from api.answers import Board
+from crowdmood import metrics
+from crowdmood.errors import ServerUnavailableError
+from crowdmood.streams.moods import START, MoodReader
+
+log = logging.getLogger("crowdmood.api")
+
+_REFRESH_EVERY_S = 1.0
+_BLOCK_MS = 500
+_NEWEST_SOUGHT = 1000
+"""Entries looked at for the newest mood of each scope at the start: a hop writes one a scope."""
+_FIRST_PAUSE_S = 0.05
+_LONGEST_PAUSE_S = 2.0
+
+
+class Follower:
+    """Follows the mood stream and polls the table of cameras.
+
+    Attributes:
+        failure: The bug it died of: the process must die of it too, rather than answer what it happens to remember.
+    """
+
+    def __init__(self, reader: MoodReader, board: Board, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self.failure: Exception | None = None
+        self._reader = reader
+        self._board = board
+        self._monotonic = monotonic
+        self._connected: bool | None = None
+        self._next_refresh = monotonic()
+
+    def trouble(self) -> str | None:
+        """Why answers are not kept fresh now; None when they are."""
+        if self.failure is not None:
+            return "following the moods failed: see the log"
+        if self._connected is None:
+            return "the state store has not been read yet"
+        return None if self._connected else "the state store cannot be reached"
+
+    async def run(self) -> None:
+        """Follow until cancelled."""
+        try:
+            await self._follow_through_outages()
+        except Exception as error:
+            self.failure = error
+
+    async def _follow_through_outages(self) -> None:
+        pause_s = _FIRST_PAUSE_S
+        while True:
+            try:
+                await self._turn()
+            except ServerUnavailableError as error:
+                self._note(connected=False, why=str(error))
+                self._next_refresh = self._monotonic()
+                await asyncio.sleep(pause_s * random.uniform(0.5, 1.0))
+                pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
+            else:
+                pause_s = _FIRST_PAUSE_S
+
+    async def _turn(self) -> None:
+        if self._monotonic() >= self._next_refresh:
+            await self._refresh()
+            self._next_refresh = self._monotonic() + _REFRESH_EVERY_S
+            self._note(connected=True)
+        for position, mood in await self._reader.follow(self._board.position, _BLOCK_MS):
+            self._board.take(position, mood)
+
+    async def _refresh(self) -> None:
+        """Read the table of cameras, and start over where the store is not the one that we have been reading."""
+        newest = await self._reader.newest(1)
+        rewound = self._board.rewound(newest[0][0] if newest else START)
+        if rewound:
+            log.warning("the state store lost moods that were read from it: starting over")
+        if rewound or self._board.position == START:
+            moods = await self._reader.newest(_NEWEST_SOUGHT)
+            self._board.start_over(reversed(moods))
+        self._board.cameras = await self._reader.cameras()
+        self._board.loaded = True
+
+    def _note(self, *, connected: bool, why: str = "") -> None:
+        if connected is self._connected:
+            return
+        if not connected:
+            log.warning("no fresh moods, trying again: %s", why)
+        elif self._connected is not None:
+            log.warning("the state server is back")
+        self._connected = connected
+        metrics.SERVER_UP.labels("state").set(connected)

@@ -1,0 +1,100 @@
+"""The shapes of all answers, as the OpenAPI document tells them."""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, Field, WithJsonSchema
+
+from crowdmood.messages import CameraStateName
+from crowdmood.mood import Status, WindowCameraState
+
+Time = Annotated[
+    str,
+    Field(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$"),
+    WithJsonSchema({"type": "string", "format": "date-time", "examples": ["2026-05-01T15:00:00.000Z"]}),
+]
+Share = Annotated[float, Field(ge=0, le=1)]
+Dominant = Literal["angry", "disgust", "fear", "happy", "sad", "surprise", "neutral", "mixed"]
+
+
+class Shares(BaseModel):
+    """Share of people per expression; the seven add up to 1."""
+
+    angry: Share
+    disgust: Share
+    fear: Share
+    happy: Share
+    sad: Share
+    surprise: Share
+    neutral: Share
+
+
+class Mood(BaseModel):
+    """What a crowd shows in one window of event time. Act on it only while `status` is `ok`."""
+
+    schema_version: int = Field(alias="schema", description="Version of this shape.")
+    as_of: Time | None = Field(description="End of the window (exclusive), event time; null before the first mood.")
+    window_start: Time | None = Field(description="Start of the window (inclusive), event time.")
+    valid_until: Time | None = Field(description="Event time after which nobody should act on it.")
+    status: Status = Field(
+        description="`ok`; `insufficient`: too few people, numbers are withheld; `stale`: nothing new came for too "
+        "long or at all, numbers are withheld. Show your default unless it is `ok`."
+    )
+    zone: str = Field(description="The named set of cameras this is about; `stadium` holds every camera.")
+    camera: str | None = Field(description="The one camera this is about; null for the whole zone.")
+    people: int | None = Field(description="How many people it rests on; null unless `ok`.", ge=0)
+    shares: Shares | None = Field(description="Estimated share of people per expression; null unless `ok`.")
+    raw: Shares | None = Field(description="Share of people whose likeliest expression is this one; null unless `ok`.")
+    dominant: Dominant | None = Field(
+        description="The expression with the largest share, or `mixed`; null unless `ok`."
+    )
+    valence: float | None = Field(
+        description="Balance of positive and negative expressions; null unless `ok`.", ge=-1, le=1
+    )
+    method: str | None = Field(description="How shares were estimated.")
+    model: str | None = Field(description="Which network judged; null when it saw no face.")
+    detector: str | None = Field(description="Which detector looked; null when no frame arrived.")
+    cameras: dict[str, WindowCameraState] = Field(description="State of each camera in this window, by camera.")
+
+
+class Moods(BaseModel):
+    """Past moods."""
+
+    moods: list[Mood] = Field(description="Moods of the range, oldest first.")
+    truncated: bool = Field(description="Whether there are, or may be, older moods in the range than these.")
+
+
+class Camera(BaseModel):
+    """What is known of one camera."""
+
+    id: str = Field(description="The camera's name.")
+    state: CameraStateName = Field(description="`frozen`: the picture no longer changes; `ended`: footage is over.")
+    since: Time | None = Field(description="When it came into this state.")
+    source: str | None = Field(description="Where its pictures come from, without credentials.")
+    recorded: bool | None = Field(description="Whether it is recorded footage rather than a live camera.")
+    detail: str | None = Field(description="More about the state, for people.")
+    run_id: str | None = Field(description="The uninterrupted numbering of frames that it is in.")
+    last_frame_at: Time | None = Field(description="Capture time of its newest frame, event time.")
+    frames: int = Field(description="Frames counted.", ge=0)
+    faces: int = Field(description="Faces counted.", ge=0)
+    lost: dict[str, int] = Field(description="Frames that were never counted, by reason.")
+    late: int = Field(description="Frames that came after their windows had closed.", ge=0)
+    duplicates: int = Field(description="Frames that were delivered again, and not counted again.", ge=0)
+
+
+class Live(BaseModel):
+    """The process lives."""
+
+    live: Literal[True] = True
+
+
+class Ready(BaseModel):
+    """Whether answers are kept fresh."""
+
+    ready: bool
+    reason: str | None = Field(default=None, description="Why not; null when ready.")
+
+
+class Error(BaseModel):
+    """Why a request was not answered."""
+
+    detail: str = Field(description="What was wrong and what to do, for people.")

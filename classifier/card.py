@@ -1,0 +1,198 @@
+"""The card of a model folder: what the network is, what it was made from, how well it does, and that its files are whole.
+
+A model is one folder: the network (`model.keras`), its card for machines (`card.json`) and its card for people
+(`MODEL_CARD.md`). The card lists the SHA-256 of every other file, so a folder that was mixed up, cut short or altered is
+refused before anything is loaded from it. This module imports no framework.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any, Final
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from crowdmood import LABELS
+from crowdmood.errors import ModelError
+
+CARD_FILE: Final = "card.json"
+NETWORK_FILE: Final = "model.keras"
+_CHUNK_BYTES: Final = 1 << 20
+_REMEDY: Final = "copy the whole folder again or export the model anew"
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class InputSpec(_Section):
+    """What the network takes: gray faces, 0 black to 255 white; rescaling happens inside the model."""
+
+    height: int = 48
+    width: int = 48
+    channels: int = 1
+    dtype: str = "uint8"
+
+
+class FileEntry(_Section):
+    """One file of the folder."""
+
+    name: str
+    sha256: str = Field(pattern="^[0-9a-f]{64}$")
+    size_bytes: int = Field(ge=0)
+
+
+class DataSpec(_Section):
+    """What the network was trained on and what it was judged by."""
+
+    name: str
+    training_faces: int = Field(ge=0)
+    judged_faces: int = Field(ge=0)
+    duplicates: int = Field(ge=0, description="Judged faces that also stand, pixel for pixel, in the training faces.")
+
+
+class Metrics(_Section):
+    """How well the network does on the judged faces, one forward pass each."""
+
+    accuracy: float = Field(ge=0, le=1)
+    accuracy_without_duplicates: float = Field(ge=0, le=1)
+    macro_f1: float | None = Field(default=None, ge=0, le=1)
+    log_loss: float = Field(ge=0, description="Mean cross-entropy in nats.")
+    expected_calibration_error: float | None = Field(default=None, ge=0, le=1)
+    accuracy_at_px: dict[int, float] = Field(
+        default_factory=dict, description="Accuracy on faces scaled down to so many pixels and back."
+    )
+
+
+class Calibration(_Section):
+    """How the network's confidence was corrected; the correction is part of the exported network already."""
+
+    method: str
+    temperature: float = Field(gt=0, description="The logits were divided by this.")
+    fitted_on: str
+    log_loss_before: float
+    log_loss_after: float
+    ece_before: float = Field(ge=0, le=1, description="Expected calibration error with the network's own confidence.")
+    ece_after: float = Field(ge=0, le=1)
+
+
+class Prevalence(_Section):
+    """What an estimator of shares needs to undo the network's confusions; fitted on held-out faces."""
+
+    fitted_on: str
+    faces: int = Field(gt=0)
+    priors: tuple[float, ...] = Field(description="Share of each label among those faces.")
+    soft_confusion: tuple[tuple[float, ...], ...] = Field(
+        description="Row: true label; column: mean calibrated probability of that label (PACC, Bella et al. 2010)."
+    )
+    confusion: tuple[tuple[int, ...], ...] = Field(description="Row: true label; column: predicted label; counts.")
+
+
+class FaceCheck(_Section):
+    """How well the network tells faces from a detector's mistakes, on held-back crops."""
+
+    threshold: float = Field(ge=0, le=1, description="Below this the second output means: not a face.")
+    precision: float = Field(ge=0, le=1, description="Share of real faces among the crops taken for faces.")
+    recall: float = Field(ge=0, le=1, description="Share of the real faces that were taken for faces.")
+    faces: int = Field(ge=0)
+    backgrounds: int = Field(ge=0)
+
+
+class ModelCard(_Section):
+    """Everything a stage must know about a network before it uses it.
+
+    Attributes:
+        schema_version: Version of this layout.
+        model_id: Name and the beginning of the network file's hash; travels with every prediction.
+        architecture: Name of the architecture.
+        labels: What the columns of the first output mean.
+        outputs: Names of the outputs: `emotions (N, 7)` and, for networks that check it, `face (N, 1)` in [0, 1].
+        input: What the network takes.
+        files: Every file of the folder but the card.
+        data: Training and judging data.
+        metrics: Figures on the judging data.
+        multiply_adds: Multiply-adds of one forward pass of one face.
+        parameters: Number of weights.
+        code_version: Version of CrowdMood that trained it.
+        recipe: Summary of the training recipe.
+        calibration, prevalence, face_check: Sections that simpler networks lack.
+    """
+
+    schema_version: int = Field(default=1, ge=1, le=1)
+    model_id: str = Field(min_length=1)
+    architecture: str
+    labels: tuple[str, ...] = LABELS
+    outputs: tuple[str, ...] = ("emotions",)
+    input: InputSpec = InputSpec()
+    files: tuple[FileEntry, ...] = Field(min_length=1)
+    data: DataSpec
+    metrics: Metrics
+    multiply_adds: int = Field(ge=0)
+    parameters: int = Field(ge=0)
+    code_version: str
+    recipe: dict[str, Any] = Field(default_factory=dict)
+    calibration: Calibration | None = None
+    prevalence: Prevalence | None = None
+    face_check: FaceCheck | None = None
+
+
+def file_entry(path: Path) -> FileEntry:
+    """Describes a file as it is now."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(_CHUNK_BYTES):
+            digest.update(chunk)
+    return FileEntry(name=path.name, sha256=digest.hexdigest(), size_bytes=path.stat().st_size)
+
+
+def save_card(folder: Path, card: ModelCard) -> None:
+    """Writes `card.json` into a model folder."""
+    (folder / CARD_FILE).write_text(card.model_dump_json(indent=2, exclude_none=True) + "\n", encoding="utf-8")
+
+
+def load_card(folder: Path) -> ModelCard:
+    """Reads a model folder's card and verifies the folder against it.
+
+    Raises:
+        ModelError: The folder or its card is missing or malformed, the network was made for other labels or another
+            input, or a file is missing or differs from its recorded SHA-256.
+    """
+    path = folder / CARD_FILE
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ModelError(f"{path}: cannot be read ({error}); give a model folder that holds {CARD_FILE}") from error
+    try:
+        card = ModelCard.model_validate_json(text)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(str(part) for part in first["loc"]) or "the file"
+        raise ModelError(f"{path}: {where}: {first['msg']}; {_REMEDY}") from error
+    if card.labels != LABELS:
+        raise ModelError(f"{path}: labels are {', '.join(card.labels)}; train with {', '.join(LABELS)}")
+    if card.input != InputSpec():
+        raise ModelError(f"{path}: input is {_shape(card.input)}, faces come as {_shape(InputSpec())}; train anew")
+    for entry in card.files:
+        _verify(folder, entry)
+    if NETWORK_FILE not in {entry.name for entry in card.files}:
+        raise ModelError(f"{path}: lists no {NETWORK_FILE}; {_REMEDY}")
+    return card
+
+
+def _shape(spec: InputSpec) -> str:
+    return f"{spec.height}x{spec.width}x{spec.channels} {spec.dtype}"
+
+
+def _verify(folder: Path, entry: FileEntry) -> None:
+    if Path(entry.name).name != entry.name:
+        raise ModelError(f"{folder / CARD_FILE}: file name {entry.name!r} points outside the folder; {_REMEDY}")
+    path = folder / entry.name
+    try:
+        found = file_entry(path)
+    except OSError as error:
+        raise ModelError(f"{path}: is listed in {CARD_FILE} but cannot be read ({error}); {_REMEDY}") from error
+    if found.sha256 != entry.sha256:
+        raise ModelError(
+            f"{path}: does not match its card (sha256 {found.sha256[:12]}…, expected {entry.sha256[:12]}…); {_REMEDY}"
+        )

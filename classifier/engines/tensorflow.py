@@ -1,0 +1,90 @@
+"""TensorFlow: runs the Keras file of a model folder through one traced function of one fixed shape."""
+
+import contextlib
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from classifier.card import NETWORK_FILE, load_card
+from crowdmood import LABELS
+from crowdmood.errors import ModelError
+from crowdmood.messages import CROP_SIZE
+
+
+class TensorFlowEngine:
+    """Runs a network with TensorFlow.
+
+    Every call has the same shape, padded where faces are missing: nothing is traced again in flight, and since a row
+    is always computed by the same kernels, a face gets the same bits whatever it is batched with.
+
+    Args:
+        model: The model's folder.
+        max_batch_size: Faces in one call of the network.
+        threads: Threads it may use; 0 leaves that to TensorFlow.
+
+    Raises:
+        ModelError: The folder does not match its card, or the network does not give seven probabilities.
+    """
+
+    def __init__(self, model: Path, max_batch_size: int, threads: int) -> None:
+        card = load_card(model)
+        self.model_id = card.model_id
+        self._batch_size = max_batch_size
+        # Both are read when the frameworks are first imported.
+        os.environ["KERAS_BACKEND"] = "tensorflow"
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+        with _native_stderr_silenced():
+            import keras
+            import tensorflow as tf
+
+        if threads:
+            tf.config.threading.set_intra_op_parallelism_threads(threads)
+        try:
+            network = keras.saving.load_model(model / NETWORK_FILE, compile=False)
+        except (ValueError, TypeError, OSError) as error:
+            raise ModelError(
+                f"{model / NETWORK_FILE}: Keras cannot load it ({error}); export the model anew"
+            ) from error
+        shape = (max_batch_size, CROP_SIZE, CROP_SIZE, 1)
+        self._traced: Any = tf.function(
+            lambda faces: network(faces, training=False), input_signature=[tf.TensorSpec(shape, tf.uint8)]
+        )
+        warm = self._run(np.zeros(shape, np.uint8))
+        if warm.shape != (max_batch_size, len(LABELS)):
+            raise ModelError(
+                f"{model / NETWORK_FILE}: gives {warm.shape[1:]} values a face where {len(LABELS)} are needed; "
+                "export the model anew"
+            )
+
+    def predict(self, faces: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+        """Judge faces; see `Engine.predict`."""
+        probabilities = np.empty((len(faces), len(LABELS)), np.float32)
+        for start in range(0, len(faces), self._batch_size):
+            part = faces[start : start + self._batch_size, :, :, None]
+            padding = self._batch_size - len(part)
+            batch = np.pad(part, ((0, padding), (0, 0), (0, 0), (0, 0))) if padding else part
+            probabilities[start : start + len(part)] = self._run(batch)[: len(part)]
+        return probabilities
+
+    def _run(self, batch: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+        result: npt.NDArray[np.float32] = np.asarray(self._traced(batch), np.float32)
+        return result
+
+
+@contextlib.contextmanager
+def _native_stderr_silenced() -> Iterator[None]:
+    """Nothing gets through to standard error: while it loads, TensorFlow greets there in spite of its log level."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with Path(os.devnull).open("wb") as nowhere:
+        os.dup2(nowhere.fileno(), 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)

@@ -1,0 +1,95 @@
+"""The classifier's process: faces of many frames and cameras fill one batch; a frame without faces goes on too."""
+
+import threading
+from collections.abc import Sequence
+from typing import ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from classifier import DEFAULT_MODEL
+from classifier.engines import Engine, load_engine
+from crowdmood import metrics
+from crowdmood.messages import CROP_SIZE, Emotions, Faces, Message
+from crowdmood.settings import ClassifierSettings, Settings
+from crowdmood.streams.bus import Bus, DeadLetter, Entry, Inbox
+from crowdmood.streams.keys import StreamName
+from crowdmood.worker import Outcome, Stage, Worker, required_url
+
+
+class ClassifierStage(Stage[Faces]):
+    """Judges faces in batches."""
+
+    name: ClassVar[str] = "classifier"
+    inputs: ClassVar[tuple[StreamName, ...]] = ("faces",)
+    accepts: ClassVar[tuple[type[Faces]]] = (Faces,)
+    # The aggregator keeps entries as long as windows need them: emotions have no room to wait for.
+    output: ClassVar[StreamName | None] = None
+    read_count: int = 16
+
+    _engine: Engine
+
+    def __init__(self, settings: ClassifierSettings) -> None:
+        self.batch_wait_ms = settings.batch_wait_ms
+        self._settings = settings
+        self._faces = 0
+
+    def start(self, inbox: Inbox) -> None:  # noqa: ARG002
+        """Load and warm the network."""
+        model = self._settings.model or DEFAULT_MODEL
+        self._engine = load_engine(model, self._settings.max_batch_size, self._settings.threads)
+
+    def full(self, entries: Sequence[Entry]) -> bool:
+        """Whether the frames at hand hold enough faces for a call of the network."""
+        counts = (entry.fields.get(b"n", b"") for entry in entries)
+        return sum(int(n) for n in counts if n.isdigit()) >= self._settings.max_batch_size
+
+    def handle(self, work: Sequence[tuple[Entry, Faces]]) -> Outcome:
+        """Judge the faces of all frames at once and hand them out again by frame."""
+        if not work:
+            return Outcome()
+        frames = [frame for _, frame in work]
+        crops = np.concatenate([frame.crops for frame in frames])
+        probabilities = self._engine.predict(crops)
+        metrics.BATCH_FACES.observe(len(crops))
+        published: list[tuple[StreamName, Message]] = []
+        done: list[Entry] = []
+        dead: list[DeadLetter] = []
+        parts = np.split(probabilities, np.cumsum([len(frame.boxes) for frame in frames])[:-1])
+        for (entry, _), frame, part in zip(work, frames, parts, strict=True):
+            if not np.isfinite(part).all():
+                dead.append(DeadLetter(entry, "not_finite", f"{self._engine.model_id} gave values that are no numbers"))
+                continue
+            published.append(("emotions", _emotions(frame, part, self._engine.model_id)))
+            done.append(entry)
+            self._faces += len(part)
+            metrics.FACES.labels(self.name).inc(len(part))
+        return Outcome(publish=published, done=done, dead=dead)
+
+    def summary(self) -> str:
+        """How many faces were judged."""
+        return f"{self._faces} faces"
+
+
+def run(settings: Settings, stop: threading.Event, worker_name: str, *, drain: bool = False) -> None:
+    """Run a classifier until told to stop."""
+    bus = Bus(required_url(settings.bus_url, "bus"), settings.bus, stop)
+    Worker(ClassifierStage(settings.classifier), bus, settings.bus, worker_name, stop).run(drain=drain)
+
+
+def _emotions(faces: Faces, probabilities: npt.NDArray[np.float32], model_id: str) -> Emotions:
+    return Emotions(
+        faces.ref,
+        faces.boxes,
+        probabilities.astype(np.float16),
+        _resolution(faces.boxes),
+        model_id,
+        faces.detector,
+    )
+
+
+def _resolution(boxes: npt.NDArray[np.int32]) -> npt.NDArray[np.float16]:
+    """How much of the network's input a face really fills: its side over the crop's, at most 1; float16 (N,)."""
+    sides = np.minimum(boxes[:, 2] - boxes[:, 0], boxes[:, 3] - boxes[:, 1])
+    filled: npt.NDArray[np.float16] = np.clip(sides / CROP_SIZE, 0, 1).astype(np.float16)
+    return filled

@@ -1,0 +1,11 @@
+"""What all stages share: settings, messages, streams, the worker loop, metrics, logs, errors, the command line.
+
+This package owns how the parts talk; it knows nothing about faces, networks or windows.
+"""
+
+from importlib.metadata import version
+
+__version__ = version("crowdmood")
+
+LABELS = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
+"""The seven FER2013 expressions in the only order that anything here uses (FER2013's codes 0-6)."""

@@ -1,0 +1,216 @@
+"""The command line. Every stage is imported only by its own command, so that help comes at once."""
+
+import json
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any, TypeAlias
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from crowdmood import __version__, logs
+from crowdmood.errors import CrowdMoodError, IncompleteFootageError, SettingsError, StageRefusedError
+from crowdmood.settings import Group, Settings, load
+from crowdmood.worker import default_name, stop_signals
+
+app = typer.Typer(
+    help="CrowdMood: the mood of a stadium crowd, measured.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+
+Name: TypeAlias = Annotated[
+    str | None, typer.Option("--name", help="Name of this worker; the same name finds its unfinished work again.")
+]
+Drain: TypeAlias = Annotated[bool, typer.Option("--drain", help="Stop when there is nothing left to do.")]
+DataDir: TypeAlias = Annotated[
+    Path | None, typer.Option("--data-dir", help="Directory of the embedded servers.", file_okay=False)
+]
+
+
+def main() -> None:
+    """Run a command; what CrowdMood raises on purpose becomes one line on standard error and an exit code."""
+    try:
+        app()
+    except CrowdMoodError as error:
+        if not isinstance(error, StageRefusedError):
+            Console(stderr=True, highlight=False, markup=False, soft_wrap=True).print(f"error: {error}")
+        sys.exit(error.exit_code)
+
+
+@app.callback(invoke_without_command=True)
+def _root(version: Annotated[bool, typer.Option("--version", help="Show the version and exit.")] = False) -> None:
+    if version:
+        print(__version__)
+        raise typer.Exit
+
+
+@app.command()
+def replay(
+    footage: Annotated[list[Path], typer.Argument(help="Video files or folders of images, one camera each.")],
+    speed: Annotated[
+        str | None, typer.Option(help="Pace as a multiple of real time, or 'max'.", show_default="1")
+    ] = None,
+    moods: Annotated[Path | None, typer.Option(help="Write every mood as a JSON line.", dir_okay=False)] = None,
+    serve: Annotated[bool, typer.Option("--serve", help="Serve GET /mood meanwhile, and go on until Ctrl-C.")] = False,
+    data_dir: DataDir = None,
+) -> None:
+    """Run recorded footage through the whole pipeline and show what came out."""
+    from crowdmood import replay as replaying
+    from crowdmood import report
+
+    overrides: dict[str, Any] = {"cameras": replaying.footage_cameras(footage)}
+    if speed is not None:
+        overrides["ingest"] = {"speed": speed}
+    if data_dir is not None:
+        overrides["data_dir"] = data_dir
+    console = Console()
+    settings = load(**overrides)
+    if "level" not in settings.log.model_fields_set:
+        # The bar and the table say what happens; only trouble should break in.
+        settings = settings.model_copy(update={"log": settings.log.model_copy(update={"level": "WARNING"})})
+    with _stoppable(settings) as (settings, stop):
+
+        def ready(result: replaying.Replay) -> None:
+            report.show(console, result)
+            report.show_address(console, settings)
+
+        with report.progress_bar(console) as on_progress:
+            result = replaying.replay(
+                settings, stop, moods_file=moods, on_progress=on_progress, on_ready=ready if serve else None
+            )
+    if not serve:
+        report.show(console, result)
+    if result.incomplete:
+        raise IncompleteFootageError(
+            "some footage broke off before its end (see above): the result covers what there is"
+        )
+
+
+@app.command()
+def run(data_dir: DataDir = None) -> None:
+    """Run everything for the configured cameras until stopped."""
+    from crowdmood.supervisor import servers_for, supervised
+
+    overrides: dict[str, Any] = {} if data_dir is None else {"data_dir": data_dir}
+    with _stoppable(load(**overrides)) as (settings, stop):
+        if not settings.cameras:
+            raise SettingsError(
+                "no camera is configured: list them in crowdmood.toml, e.g. "
+                '[[cameras]] id = "north" uri = "rtsp://…", or in CROWDMOOD_CAMERAS'
+            )
+        with servers_for(settings) as settings, supervised(settings, serve=True) as supervisor:
+            while not stop.wait(0.2):
+                supervisor.check()
+
+
+@app.command()
+def ingest(name: Name = None) -> None:
+    """Run one ingest worker: cameras and footage to frames."""
+    from ingest import service
+
+    with _stoppable(load()) as (settings, stop):
+        service.run(settings, stop, worker_name=name or default_name())
+
+
+@app.command()
+def detect(name: Name = None, drain: Drain = False) -> None:
+    """Run one detector worker: frames to faces."""
+    from detector import service
+
+    _run_worker(service.run, name, drain)
+
+
+@app.command()
+def classify(name: Name = None, drain: Drain = False) -> None:
+    """Run one classifier worker: faces to probabilities."""
+    from classifier import service
+
+    _run_worker(service.run, name, drain)
+
+
+@app.command()
+def aggregate(name: Name = None, drain: Drain = False) -> None:
+    """Run the aggregator: probabilities to moods."""
+    from aggregator import service
+
+    _run_worker(service.run, name, drain)
+
+
+@app.command()
+def api() -> None:
+    """Serve GET /mood and the rest."""
+    from api import service
+
+    with _stoppable(load()) as (settings, stop):
+        service.run(settings, stop)
+
+
+@app.command()
+def check(
+    parts: Annotated[list[str] | None, typer.Argument(help="What to look at; default everything.")] = None,
+    data_dir: DataDir = None,
+) -> None:
+    """Tell whether a running installation works; exit code 1 when a part does not."""
+    from crowdmood import health
+
+    overrides: dict[str, Any] = {} if data_dir is None else {"data_dir": data_dir}
+    findings = list(health.check(load(**overrides), parts or health.PARTS))
+    table = Table("part", "works", "detail")
+    for finding in findings:
+        table.add_row(finding.part, "yes" if finding.healthy else "NO", finding.detail)
+    Console().print(table)
+    if not all(finding.healthy for finding in findings):
+        raise typer.Exit(1)
+
+
+@app.command()
+def config(as_json: Annotated[bool, typer.Option("--json", help="Print as one JSON object.")] = False) -> None:
+    """Show every setting as it is in force, secrets masked."""
+    rows = list(_settings_rows(load()))
+    if as_json:
+        print(json.dumps({variable: value for variable, value, _ in rows}, indent=2))
+        return
+    table = Table("setting", "value", "what it is")
+    for row in rows:
+        table.add_row(*row)
+    Console().print(table)
+
+
+def _settings_rows(settings: Settings) -> Iterator[tuple[str, str, str]]:
+    for name, field in Settings.model_fields.items():
+        value = getattr(settings, name)
+        if not isinstance(value, Group):
+            yield f"CROWDMOOD_{name.upper()}", _shown(value), field.description or ""
+            continue
+        for inner, inner_field in type(value).model_fields.items():
+            variable = f"CROWDMOOD_{name.upper()}__{inner.upper()}"
+            yield variable, _shown(getattr(value, inner)), inner_field.description or ""
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, tuple):
+        return ", ".join(f"{camera.id}={logs.redact(camera.uri.get_secret_value())}" for camera in value)
+    return "" if value is None else str(value)
+
+
+def _run_worker(service_run: Callable[..., None], name: str | None, drain: bool) -> None:
+    with _stoppable(load()) as (settings, stop):
+        service_run(settings, stop, name or default_name(), drain=drain)
+
+
+@contextmanager
+def _stoppable(settings: Settings) -> Iterator[tuple[Settings, threading.Event]]:
+    """Logging is set up, and SIGTERM and SIGINT set the event."""
+    from crowdmood import metrics
+
+    logs.configure(settings.log)
+    metrics.serve(settings.metrics.host, settings.metrics.port)
+    stop = threading.Event()
+    with stop_signals(stop):
+        yield settings, stop

@@ -1,0 +1,86 @@
+"""Tells whether an installation works: its servers answer, and every stage has a worker that is ready."""
+
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from crowdmood.embedded import Servers, running_servers
+from crowdmood.errors import CrowdMoodError, SettingsError
+from crowdmood.settings import Settings
+from crowdmood.streams.bus import Bus
+from crowdmood.streams.moods import MoodStore
+
+PARTS = ("bus", "state", "ingest", "detector", "classifier", "aggregator", "api")
+_TIMEOUT_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What was found of one part.
+
+    Attributes:
+        part: One of `PARTS`.
+        healthy: Whether it works.
+        detail: The workers that are ready, or what is wrong.
+    """
+
+    part: str
+    healthy: bool
+    detail: str
+
+
+def check(settings: Settings, parts: Sequence[str]) -> Iterator[Finding]:
+    """Look at parts of a running installation.
+
+    Args:
+        settings: Where it is; without server addresses, the embedded servers of the data directory.
+        parts: Which of `PARTS` to look at.
+
+    Raises:
+        SettingsError: No such part, or nothing runs on the data directory.
+    """
+    unknown = [part for part in parts if part not in PARTS]
+    if unknown:
+        raise SettingsError(f"no part {unknown[0]!r}: use {', '.join(PARTS)}")
+    bus_url, state_url = _addresses(settings)
+    for part in parts:
+        try:
+            yield Finding(part, *_look(part, settings, bus_url, state_url))
+        except (CrowdMoodError, urllib.error.URLError, OSError) as error:
+            yield Finding(part, False, str(error))
+
+
+def _look(part: str, settings: Settings, bus_url: str, state_url: str) -> tuple[bool, str]:
+    if part == "api":
+        address = f"http://{settings.api.host}:{settings.api.port}/readyz"
+        with urllib.request.urlopen(address, timeout=_TIMEOUT_S):
+            return True, "ready"
+    if part == "state":
+        store = MoodStore(state_url, settings.bus.key_prefix)
+        store.connection.call(lambda client: client.ping(), patient=False)
+        store.close()
+        return True, "answers"
+    bus = Bus(bus_url, settings.bus)
+    try:
+        if part == "bus":
+            bus.connection.call(lambda client: client.ping(), patient=False)
+            return True, "answers"
+        workers = bus.healthy_workers(part)
+        return bool(workers), ", ".join(workers) or "no worker is ready"
+    finally:
+        bus.close()
+
+
+def _addresses(settings: Settings) -> tuple[str, str]:
+    embedded = running_servers(settings.data_dir)
+    if embedded is None and (settings.bus_url is None or settings.state_url is None):
+        raise SettingsError(
+            f"nothing runs on the data directory {settings.data_dir}: set CROWDMOOD_BUS_URL and CROWDMOOD_STATE_URL, "
+            "or CROWDMOOD_DATA_DIR to where `crowdmood run` was started with"
+        )
+    found = embedded or Servers("", "")
+    return (
+        settings.bus_url.get_secret_value() if settings.bus_url else found.bus_url,
+        settings.state_url.get_secret_value() if settings.state_url else found.state_url,
+    )

@@ -1,0 +1,62 @@
+"""The metrics of every stage, and how a process shows them to Prometheus.
+
+With `PROMETHEUS_MULTIPROC_DIR` set (as `crowdmood run` does for its children), the API's /metrics speaks for all
+processes of this machine; else each process shows its own.
+"""
+
+import os
+
+from prometheus_client import (
+    REGISTRY,
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    start_http_server,
+)
+from prometheus_client.multiprocess import MultiProcessCollector
+
+MULTIPROCESS_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
+_WORK_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+
+FRAMES_INGESTED = Counter("crowdmood_frames_ingested_total", "Frames put on the bus.", ["camera"])
+FRAMES_LOST = Counter("crowdmood_frames_lost_total", "Frames that will never be counted.", ["stage", "reason"])
+CAMERA_RECONNECTS = Counter("crowdmood_camera_reconnects_total", "Attempts to reach a live camera.", ["camera"])
+MESSAGES = Counter("crowdmood_messages_total", "Messages that a stage finished.", ["stage"])
+FACES = Counter("crowdmood_faces_total", "Faces that a stage finished.", ["stage"])
+DEAD_LETTERS = Counter("crowdmood_dead_letters_total", "Messages given up.", ["stage", "reason"])
+CLAIMED = Counter("crowdmood_claimed_total", "Messages taken over from a worker that died.", ["stage"])
+WORK_SECONDS = Histogram(
+    "crowdmood_work_seconds",
+    "Time a stage worked on one batch of messages.",
+    ["stage"],
+    buckets=_WORK_SECONDS,
+)
+BATCH_FACES = Histogram(
+    "crowdmood_batch_faces", "Faces in one call of the network.", buckets=(1, 4, 16, 32, 64, 128, 256, 1024)
+)
+SERVER_UP = Gauge(
+    "crowdmood_server_up", "Whether the process reaches its server.", ["server"], multiprocess_mode="livemin"
+)
+MOODS = Counter("crowdmood_moods_total", "Moods published.", ["status"])
+FRAMES_COUNTED = Counter("crowdmood_frames_counted_total", "Frames counted in windows.", ["camera"])
+FRAMES_DUPLICATE = Counter("crowdmood_frames_duplicate_total", "Frames delivered again and not counted again.")
+FRAMES_LATE = Counter("crowdmood_frames_late_total", "Frames that came after their windows closed.", ["camera"])
+MOOD_AS_OF_SECONDS = Gauge(
+    "crowdmood_mood_as_of_seconds", "Event time of the newest mood.", multiprocess_mode="mostrecent"
+)
+
+
+def registry_for_scrape() -> CollectorRegistry:
+    """The registry that a /metrics answer is made from."""
+    if MULTIPROCESS_VARIABLE not in os.environ:
+        return REGISTRY
+    registry = CollectorRegistry()
+    MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+    return registry
+
+
+def serve(host: str, port: int) -> None:
+    """Serve this process's own /metrics in a background thread; port 0 serves none."""
+    if port:
+        start_http_server(port, host)

@@ -1,0 +1,66 @@
+"""Every key on the bus and in the state store, with its type and the reason it exists."""
+
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+from crowdmood.settings import BusSettings
+
+StreamName: TypeAlias = Literal["frames", "faces", "emotions", "control", "dead"]
+
+
+@dataclass(frozen=True, slots=True)
+class BusKeys:
+    """Keys of one partition; the hash tag keeps them on one node of a cluster, so that MULTI works there."""
+
+    prefix: str
+    partition: int
+
+    @classmethod
+    def of(cls, settings: BusSettings) -> "BusKeys":
+        """The keys that these settings mean."""
+        return cls(settings.key_prefix, settings.partition)
+
+    def stream(self, name: StreamName) -> str:
+        """A stream between two stages (`control`: what is never dropped; `dead`: dead letters, no pixels)."""
+        return f"{self._root}:{name}"
+
+    @property
+    def cursors(self) -> str:
+        """Hash, camera to `run_id frame_id`: how far recorded footage was published, to resume it.
+
+        Beside it, `camera/run_id` marks that publishing began: when that is gone, the bus was emptied.
+        """
+        return f"{self._root}:cursors"
+
+    def health(self, stage: str, worker: str = "*") -> str:
+        """String with a time to live: this worker is ready and works."""
+        return f"{self._root}:health:{stage}:{worker}"
+
+    @property
+    def _root(self) -> str:
+        return f"{self.prefix}:{{p{self.partition}}}"
+
+
+@dataclass(frozen=True, slots=True)
+class StateKeys:
+    """Keys of the state store; one hash tag, since moods, cameras and checkpoint are written together."""
+
+    prefix: str
+
+    @property
+    def moods(self) -> str:
+        """Stream of every mood, oldest first; the entry's id is the wall-clock time of publication."""
+        return f"{self._root}:moods"
+
+    @property
+    def cameras(self) -> str:
+        """Hash, camera to JSON: its state and what became of its frames."""
+        return f"{self._root}:cameras"
+
+    def checkpoint(self, run_id: str) -> str:
+        """String, JSON: how far the aggregator of this run has come."""
+        return f"{self._root}:checkpoint:{run_id}"
+
+    @property
+    def _root(self) -> str:
+        return f"{self.prefix}:{{state}}"

@@ -1,0 +1,278 @@
+"""The loop that every reading stage runs, and what all processes share: signals, parent watch, heartbeat.
+
+Three nested levels, each testable alone: `Worker.run` owns start and close, `Worker.loop` repeats, `Worker.poll`
+is one turn.
+"""
+
+import contextlib
+import logging
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from types import FrameType
+from typing import Any, ClassVar, Generic, TypeVar
+
+from pydantic import SecretStr
+
+from crowdmood import metrics
+from crowdmood.errors import ServerUnavailableError, SettingsError, UndecodableError
+from crowdmood.messages import Message
+from crowdmood.settings import BusSettings
+from crowdmood.streams.bus import Bus, DeadLetter, Entry, Inbox
+from crowdmood.streams.keys import StreamName
+
+log = logging.getLogger(__name__)
+M = TypeVar("M")
+"""The messages that a stage accepts."""
+
+SUPERVISED_VARIABLE = "CROWDMOOD_SUPERVISED"
+"""Set for a process whose standard input is held open by its parent: when it closes, the parent is gone."""
+
+_BEAT_EVERY_S = 2.0
+_BEAT_TTL_S = 15.0
+_BLOCK_MS = 500
+_ROOM_POLL_S = 0.01
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a stage made of a batch; all of it takes effect at once.
+
+    Attributes:
+        publish: Results, each with the stream it goes to.
+        done: Entries that need no more work; not only of this batch.
+        dead: Entries that can never be worked on.
+    """
+
+    publish: Sequence[tuple[StreamName, Message]] = ()
+    done: Sequence[Entry] = ()
+    dead: Sequence[DeadLetter] = ()
+
+
+class Stage(ABC, Generic[M]):
+    """What distinguishes one reading stage from another.
+
+    Attributes:
+        name: Name of the stage, of its consumer group and its metrics.
+        inputs: Streams it reads.
+        accepts: Messages that belong there; others are given up.
+        output: The stream that must have room before it reads on; None when nothing waits behind it.
+        read_count: Entries taken at once.
+        batch_wait_ms: Longest wait for more entries after a first one, in milliseconds.
+        claims: Whether it takes over what other workers of the stage left behind.
+    """
+
+    name: ClassVar[str]
+    inputs: ClassVar[tuple[StreamName, ...]]
+    accepts: ClassVar[tuple[type[Any], ...]]
+    output: ClassVar[StreamName | None]
+    claims: ClassVar[bool] = True
+    read_count: int = 1
+    batch_wait_ms: int = 0
+
+    def start(self, inbox: Inbox) -> None:
+        """Get ready for work (load a model, warm up); the worker counts as healthy only afterwards."""
+
+    @abstractmethod
+    def handle(self, work: Sequence[tuple[Entry, M]]) -> Outcome:
+        """Work on a batch, which is empty when nothing came for a while.
+
+        An exception other than those named here is a bug: the process dies and is restarted.
+        """
+
+    def full(self, entries: Sequence[Entry]) -> bool:
+        """Whether a batch needs no more entries."""
+        return len(entries) >= self.read_count
+
+    def summary(self) -> str:
+        """What to say of this worker's life when it stops."""
+        return ""
+
+    def close(self) -> None:
+        """Give back what `start` took."""
+
+
+class Worker:
+    """One process of a stage."""
+
+    def __init__(self, stage: Stage[Any], bus: Bus, settings: BusSettings, name: str, stop: threading.Event) -> None:
+        self.stage = stage
+        self.name = name
+        self.stop = stop
+        self.finished = 0
+        self._bus = bus
+        self._settings = settings
+        self._heartbeat = Heartbeat(bus, stage.name, name)
+        self._inbox = Inbox(bus, stage.inputs, stage.name, name, settings, claims=stage.claims)
+
+    def run(self, *, drain: bool = False) -> None:
+        """Start, work until told to stop, close.
+
+        Args:
+            drain: Stop as well when there is nothing left to do.
+        """
+        started = time.monotonic()
+        self.stage.start(self._inbox)
+        log.info("%s %s is ready", self.stage.name, self.name)
+        try:
+            self.loop(drain=drain)
+            self._inbox.leave()
+        except ServerUnavailableError as error:
+            if not self.stop.is_set():
+                raise
+            log.warning("stopping without the bus: %s", error)
+        finally:
+            self.stage.close()
+            self._heartbeat.stop()
+            log.info(
+                "%s %s stops after %.1f s: %d messages%s",
+                self.stage.name,
+                self.name,
+                time.monotonic() - started,
+                self.finished,
+                f", {text}" if (text := self.stage.summary()) else "",
+            )
+
+    def loop(self, *, drain: bool = False) -> None:
+        """Poll until told to stop, or, draining, until there is nothing left."""
+        while not self.stop.is_set():
+            self._heartbeat.beat()
+            worked = self.poll()
+            if drain and not worked and self._inbox.idle():
+                return
+
+    def poll(self, block_ms: int = _BLOCK_MS) -> int:
+        """One turn: wait for room behind us, read a batch, work on it, publish and acknowledge.
+
+        Returns:
+            How many entries were read.
+        """
+        if not self._wait_for_room():
+            return 0
+        entries = self._gather(block_ms)
+        work, dead = self._decode(entries)
+        started = time.perf_counter()
+        outcome = self.stage.handle(work)
+        if work:
+            metrics.WORK_SECONDS.labels(self.stage.name).observe(time.perf_counter() - started)
+        letters = [*dead, *outcome.dead]
+        if outcome.publish or outcome.done or letters:
+            self._bus.publish(outcome.publish, done=outcome.done, dead=letters, group=self.stage.name)
+        for letter in letters:
+            metrics.DEAD_LETTERS.labels(self.stage.name, letter.reason).inc()
+            log.warning("%s: gave up a message of %s: %s", self.stage.name, letter.entry.stream, letter.detail)
+        self.finished += len(outcome.done)
+        metrics.MESSAGES.labels(self.stage.name).inc(len(outcome.done))
+        return len(entries)
+
+    def _gather(self, block_ms: int) -> list[Entry]:
+        entries = self._inbox.read(self.stage.read_count, block_ms)
+        deadline = time.monotonic() + self.stage.batch_wait_ms / 1000
+        if any(entry.deliveries > 1 for entry in entries):
+            return entries
+        while entries and not self.stage.full(entries) and not self.stop.is_set():
+            left_ms = int((deadline - time.monotonic()) * 1000)
+            if left_ms <= 0:
+                break
+            entries += self._inbox.read(self.stage.read_count, left_ms)
+        # An outage in between makes the inbox start over with what it gave us already.
+        return list({(entry.stream, entry.entry_id): entry for entry in entries}.values())
+
+    def _decode(self, entries: Sequence[Entry]) -> tuple[list[tuple[Entry, Message]], list[DeadLetter]]:
+        work: list[tuple[Entry, Message]] = []
+        dead: list[DeadLetter] = []
+        for entry in entries:
+            if self.stage.claims and entry.deliveries > self._settings.max_deliveries:
+                tries = entry.deliveries - 1
+                dead.append(DeadLetter(entry, "max_deliveries", f"{tries} workers took it and none finished it"))
+                continue
+            try:
+                message = entry.message()
+                if not isinstance(message, self.stage.accepts):
+                    raise UndecodableError(f"a {message.KIND.decode()} message does not belong here", "misplaced")
+                work.append((entry, message))
+            except UndecodableError as error:
+                dead.append(DeadLetter(entry, error.reason, str(error)))
+        metrics.CLAIMED.labels(self.stage.name).inc(sum(entry.deliveries > 1 for entry in entries))
+        return work, dead
+
+    def _wait_for_room(self) -> bool:
+        if self.stage.output is None:
+            return True
+        while self._bus.backlog(self.stage.output) >= self._settings.max_backlog:
+            self._heartbeat.beat()
+            if self.stop.wait(_ROOM_POLL_S):
+                return False
+        return True
+
+
+class Heartbeat:
+    """Tells the bus that a worker is ready and works: called as often as convenient, it tells now and then."""
+
+    def __init__(self, bus: Bus, stage: str, worker: str, clock: Callable[[], float] = time.monotonic) -> None:
+        self._bus, self._stage, self._worker, self._clock = bus, stage, worker, clock
+        self._next = clock()
+
+    def beat(self) -> None:
+        """Tell it, if it is time again."""
+        if self._clock() >= self._next:
+            self._bus.beat(self._stage, self._worker, _BEAT_TTL_S)
+            self._next = self._clock() + _BEAT_EVERY_S
+
+    def stop(self) -> None:
+        """Tell that the worker has stopped; a bus that is away learns it when the key runs out."""
+        with contextlib.suppress(ServerUnavailableError):
+            self._bus.silence(self._stage, self._worker)
+
+
+def required_url(url: SecretStr | None, role: str) -> str:
+    """The address of a server that a stage cannot do without.
+
+    Raises:
+        SettingsError: It is not set.
+    """
+    if url is None:
+        raise SettingsError(
+            f"CROWDMOOD_{role.upper()}_URL is not set: one stage alone needs the address of its {role} server "
+            "(`crowdmood run` and `crowdmood replay` start their own)"
+        )
+    return url.get_secret_value()
+
+
+def default_name() -> str:
+    """A worker's name that no other process has now."""
+    return f"{socket.gethostname()}-{os.getpid()}"
+
+
+@contextlib.contextmanager
+def stop_signals(stop: threading.Event) -> Iterator[None]:
+    """SIGTERM and SIGINT set `stop`; a second one exits at once. What was there before is restored.
+
+    A supervised process also stops when its parent dies.
+    """
+
+    def on_signal(number: int, _frame: FrameType | None) -> None:
+        if stop.is_set():
+            os._exit(128 + number)
+        stop.set()
+
+    previous = {number: signal.signal(number, on_signal) for number in (signal.SIGTERM, signal.SIGINT)}
+    if os.environ.get(SUPERVISED_VARIABLE):
+        threading.Thread(target=_stop_with_parent, args=(stop,), daemon=True).start()
+    try:
+        yield
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+
+def _stop_with_parent(stop: threading.Event) -> None:
+    # The parent never writes: this returns when its end of the pipe is closed, however it died.
+    os.read(sys.stdin.fileno(), 1)
+    stop.set()

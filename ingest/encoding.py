@@ -1,0 +1,93 @@
+"""Decoded frames become JPEG straight from their planes: no detour through RGB, which would cost most of the time."""
+
+import zlib
+from dataclasses import dataclass
+
+import av
+import numpy as np
+import numpy.typing as npt
+import simplejpeg
+
+from crowdmood.errors import UndecodableError
+
+Plane = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A JPEG-coded picture.
+
+    Attributes:
+        jpeg: The JPEG data.
+        width: Width in pixels.
+        height: Height in pixels.
+    """
+
+    jpeg: bytes
+    width: int
+    height: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Planes:
+    """A picture as JPEG wants it: full-range YCbCr, colour at half the resolution (rounded up), upright.
+
+    Attributes:
+        luma: uint8 (H, W), 0-255.
+        blue: uint8 (ceil(H/2), ceil(W/2)), 0-255.
+        red: uint8 (ceil(H/2), ceil(W/2)), 0-255.
+    """
+
+    luma: Plane
+    blue: Plane
+    red: Plane
+
+    @classmethod
+    def of(cls, frame: av.VideoFrame, max_megapixels: float) -> "Planes":
+        """Convert a decoded frame of any pixel format, turned as its camera says it was held.
+
+        Raises:
+            UndecodableError: It has no pixels or too many (`frame_too_large`), or cannot be converted (`unreadable`).
+        """
+        check_size(frame.width, frame.height, max_megapixels)
+        try:
+            # "yuvj" is the full range of JPEG, where video mostly has 16-235.
+            full = frame.reformat(format="yuvj420p")
+        except (av.error.FFmpegError, ValueError):
+            raise UndecodableError(f"pixel format {frame.format.name} cannot be converted", "unreadable") from None
+        turns = round(frame.rotation / 90) % 4
+        return cls(*(_array(plane, turns) for plane in full.planes))
+
+    def encode(self, quality: int) -> Picture:
+        """Encode as JPEG of a quality from 1 to 100."""
+        height, width = self.luma.shape
+        return Picture(
+            simplejpeg.encode_jpeg_yuv_planes(self.luma, self.blue, self.red, quality=quality), width, height
+        )
+
+    def digest(self) -> int:
+        """A number that stands for the picture's brightness, pixel by pixel."""
+        return zlib.crc32(np.ascontiguousarray(self.luma).data)
+
+
+def check_size(width: int, height: int, max_megapixels: float) -> None:
+    """Refuse a frame that no stage could work on.
+
+    Raises:
+        UndecodableError: It has no pixels or too many (reason `frame_too_large` either way: its size is wrong).
+    """
+    if width <= 0 or height <= 0:
+        raise UndecodableError(f"a frame of {width}x{height} pixels has nothing in it", "frame_too_large")
+    if width * height > max_megapixels * 1e6:
+        raise UndecodableError(
+            f"a frame of {width}x{height} pixels is larger than the {max_megapixels:g} megapixels that "
+            "CROWDMOOD_INGEST__MAX_FRAME_MEGAPIXELS allows",
+            "frame_too_large",
+        )
+
+
+def _array(plane: av.video.plane.VideoPlane, turns: int) -> Plane:
+    # Lines are padded to what the processor likes: the padding is cut off.
+    lines = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)
+    inside = lines[: plane.height, : plane.width]
+    return np.ascontiguousarray(np.rot90(inside, turns)) if turns else inside

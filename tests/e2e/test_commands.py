@@ -1,0 +1,271 @@
+"""The commands as a user meets them: bad input is one clear line, a run serves, is checked and stops."""
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+import pytest
+
+from classifier import DEFAULT_MODEL
+
+from .conftest import COMMAND, crowdmood, running
+
+
+def video(path: Path, frames: int, width: int = 64, height: int = 48) -> Path:
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mpeg4", rate=5)
+        stream.width, stream.height = width, height
+        for number in range(frames):
+            picture = np.full((height, width, 3), 20 * number % 255, np.uint8)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        container.mux(stream.encode())
+    return path
+
+
+def missing(folder: Path) -> list[str]:
+    return ["replay", str(folder / "missing.mp4")]
+
+
+def no_video(folder: Path) -> list[str]:
+    (folder / "text.mp4").write_text("this is no video")
+    return ["replay", str(folder / "text.mp4")]
+
+
+def no_frames(folder: Path) -> list[str]:
+    return ["replay", str(video(folder / "empty.mp4", 0))]
+
+
+def empty_folder(folder: Path) -> list[str]:
+    (folder / "images").mkdir()
+    return ["replay", str(folder / "images")]
+
+
+def huge_video(folder: Path) -> list[str]:
+    return ["replay", str(video(folder / "huge.mp4", 1, 8000, 8000))]
+
+
+def altered_model(folder: Path) -> list[str]:
+    model = shutil.copytree(DEFAULT_MODEL, folder / "model")
+    (model / "model.keras").write_bytes(b"something else")
+    os.environ["CROWDMOOD_CLASSIFIER__MODEL"] = str(model)
+    return ["replay", str(video(folder / "good.mp4", 5))]
+
+
+def wrong_setting(folder: Path) -> list[str]:
+    os.environ["CROWDMOOD_AGGREGATOR__WINDOW_S"] = "soon"
+    return ["replay", str(video(folder / "good.mp4", 5))]
+
+
+def wrong_speed(folder: Path) -> list[str]:
+    return ["replay", "--speed", "0", str(video(folder / "good.mp4", 5))]
+
+
+def unknown_scheme(folder: Path) -> list[str]:
+    os.environ["CROWDMOOD_CAMERAS"] = '[{"id": "north", "uri": "gopher://me:hunter2@camera/1"}]'
+    return ["run", "--data-dir", str(folder / "data")]
+
+
+def no_camera(folder: Path) -> list[str]:
+    return ["run", "--data-dir", str(folder / "data")]
+
+
+def stage_without_bus(folder: Path) -> list[str]:
+    return ["detect"]
+
+
+def nothing_runs(folder: Path) -> list[str]:
+    return ["check", "--data-dir", str(folder)]
+
+
+@pytest.mark.parametrize(
+    ("given", "text"),
+    [
+        (missing, "missing.mp4: no such file"),
+        (no_video, "text.mp4 cannot be read as a video"),
+        (no_frames, "empty.mp4"),
+        (empty_folder, "holds no image"),
+        (huge_video, "megapixels"),
+        (altered_model, "does not match its card"),
+        (wrong_setting, "CROWDMOOD_AGGREGATOR__WINDOW_S"),
+        (wrong_speed, "CROWDMOOD_INGEST__SPEED"),
+        (unknown_scheme, "gopher"),
+        (no_camera, "no camera is configured"),
+        (stage_without_bus, "CROWDMOOD_BUS_URL is not set"),
+        (nothing_runs, "nothing runs on the data directory"),
+    ],
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+def test_bad_input_is_one_clear_line_and_a_non_zero_exit(
+    given: object, text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("CROWDMOOD_CLASSIFIER__MODEL", "CROWDMOOD_AGGREGATOR__WINDOW_S", "CROWDMOOD_CAMERAS"):
+        monkeypatch.setenv(name, "")
+        monkeypatch.delenv(name)
+    done = crowdmood(*given(tmp_path), timeout=90)  # type: ignore[operator]
+    assert done.returncode == 2
+    lines = done.stderr.splitlines()
+    assert len(lines) == 1, done.stderr
+    assert lines[0].startswith("error: ")
+    assert text in lines[0]
+    assert "hunter2" not in done.stderr + done.stdout
+
+
+def test_an_unreadable_image_costs_one_frame_and_the_replay_goes_on(tmp_path: Path) -> None:
+    folder = tmp_path / "stand"
+    folder.mkdir()
+    for number in range(10):
+        cv2.imwrite(str(folder / f"{number:03d}.png"), np.full((48, 64, 3), 20 * number, np.uint8))
+    (folder / "004.png").write_bytes(b"\x89PNG\r\n\x1a\n damaged")
+    moods = tmp_path / "moods.jsonl"
+    done = crowdmood("replay", "--speed", "max", "--moods", moods, folder, timeout=90)
+    assert done.returncode == 0, done.stderr
+    assert "1 unreadable" in done.stdout
+    assert len(moods.read_text().splitlines()) == 4  # two seconds, for the stadium and its one camera
+
+
+def test_footage_that_breaks_off_is_worked_on_and_then_complained_about(tmp_path: Path) -> None:
+    whole = video(tmp_path / "whole.mp4", 60, 320, 240)
+    broken = tmp_path / "broken.avi"
+    with av.open(str(whole)) as source, av.open(str(broken), "w") as target:
+        stream = target.add_stream_from_template(source.streams.video[0])
+        for packet in source.demux(source.streams.video[0]):
+            if packet.dts is not None:
+                packet.stream = stream
+                target.mux(packet)
+    data = broken.read_bytes()
+    broken.write_bytes(data[: len(data) * 2 // 3])
+    moods = tmp_path / "moods.jsonl"
+    done = crowdmood("replay", "--speed", "max", "--moods", moods, broken, timeout=90)
+    assert done.returncode == 3
+    assert "breaks off after" in done.stderr
+    assert len(moods.read_text().splitlines()) > 4
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def get(url: str) -> object:
+    with urllib.request.urlopen(url, timeout=5) as answer:
+        return json.load(answer)
+
+
+def wait_for(condition: object, what: str, seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        try:
+            if condition():  # type: ignore[operator]
+                return
+        except (urllib.error.URLError, OSError):
+            pass
+        time.sleep(0.1)
+    pytest.fail(f"{what} did not happen within {seconds} s")
+
+
+def test_a_run_serves_restarts_what_dies_is_checked_and_stops_with_ctrl_c(tmp_path: Path) -> None:
+    port = free_port()
+    footage = video(tmp_path / "stand.mp4", 600)
+    environment = os.environ | {
+        "CROWDMOOD_CAMERAS": json.dumps([{"id": "stand", "uri": str(footage)}]),
+        "CROWDMOOD_API__PORT": str(port),
+        "CROWDMOOD_RUN__DETECTORS": "1",
+        "CROWDMOOD_LOG__FORMAT": "json",
+    }
+    data_dir = tmp_path / "data"
+    run = subprocess.Popen(
+        [*COMMAND, "run", "--data-dir", str(data_dir)],
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        wait_for(lambda: get(f"http://127.0.0.1:{port}/mood")["as_of"], "a mood")  # type: ignore[index]
+        mood = get(f"http://127.0.0.1:{port}/mood")
+        assert mood["status"] == "insufficient"  # type: ignore[index]
+        assert mood["cameras"] == {"stand": "live"}  # type: ignore[index]
+        check = crowdmood("check", "--data-dir", data_dir, CROWDMOOD_API__PORT=str(port))
+        assert check.returncode == 0, check.stdout
+        second = crowdmood("run", "--data-dir", data_dir, CROWDMOOD_CAMERAS=environment["CROWDMOOD_CAMERAS"])
+        assert second.returncode == 2
+        assert "another CrowdMood runs on the data directory" in second.stderr
+
+        (detector,) = running("detect", "--name", "detect-0")
+        os.kill(detector, signal.SIGKILL)
+        wait_for(lambda: running("detect", "--name", "detect-0") not in ([], [detector]), "a restart")
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
+            metrics = answer.read().decode()
+        assert 'crowdmood_messages_total{stage="classifier"}' in metrics
+        assert 'crowdmood_frames_ingested_total{camera="stand"}' in metrics
+        before = get(f"http://127.0.0.1:{port}/mood")["as_of"]  # type: ignore[index]
+        wait_for(lambda: get(f"http://127.0.0.1:{port}/mood")["as_of"] > before, "a newer mood")  # type: ignore[index]
+    finally:
+        os.killpg(run.pid, signal.SIGINT)
+        _, log = run.communicate(timeout=60)
+    assert run.returncode == 0, log
+    assert log.count("stops after") >= 4
+    assert running("detect", "--name", "detect-0") == []
+    gone = crowdmood("check", "--data-dir", data_dir)
+    assert gone.returncode == 2
+
+
+def test_a_replay_can_go_on_serving_until_ctrl_c(tmp_path: Path) -> None:
+    port = free_port()
+    replay = subprocess.Popen(
+        [*COMMAND, "replay", "--serve", "--speed", "max", str(video(tmp_path / "stand.mp4", 20))],
+        env=os.environ | {"CROWDMOOD_API__PORT": str(port)},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        wait_for(
+            lambda: get(f"http://127.0.0.1:{port}/mood")["cameras"] == {"stand": "ended"},  # type: ignore[index]
+            "the end of the footage",
+        )
+        assert get(f"http://127.0.0.1:{port}/mood")["as_of"] == "1970-01-01T00:00:04.000Z"  # type: ignore[index]
+        time.sleep(1)
+        assert replay.poll() is None
+    finally:
+        os.killpg(replay.pid, signal.SIGINT)
+        out, err = replay.communicate(timeout=60)
+    assert replay.returncode == 0, err
+    assert f"http://127.0.0.1:{port}" in out
+
+
+def test_help_comes_without_the_heavy_frameworks() -> None:
+    probe = (
+        "import sys, crowdmood.cli; "
+        "heavy = {'cv2', 'tensorflow', 'keras', 'av', 'fastapi'} & set(sys.modules); sys.exit(', '.join(heavy))"
+    )
+    subprocess.run([COMMAND[0], "-c", probe], check=True)
+
+
+def test_the_configuration_is_shown_with_secrets_masked() -> None:
+    done = crowdmood(
+        "config",
+        "--json",
+        CROWDMOOD_CAMERAS='[{"id": "north", "uri": "rtsp://me:hunter2@camera/1"}]',
+        CROWDMOOD_BUS_URL="redis://:hunter2@bus:6379/0",
+    )
+    assert done.returncode == 0
+    shown = json.loads(done.stdout)
+    assert shown["CROWDMOOD_CAMERAS"] == "north=rtsp://camera/1"
+    assert shown["CROWDMOOD_AGGREGATOR__WINDOW_S"] == "10.0"
+    assert "hunter2" not in done.stdout

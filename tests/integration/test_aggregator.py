@@ -1,0 +1,181 @@
+"""The aggregator's process against real servers: every window once, whoever closes it."""
+
+import random
+import threading
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import pytest
+
+from aggregator.service import AggregatorStage
+from crowdmood import LABELS
+from crowdmood.messages import CameraState, Emotions, FrameRef, FramesLost, Message
+from crowdmood.mood import Mood
+from crowdmood.settings import AggregatorSettings, BusSettings
+from crowdmood.streams.bus import Bus
+from crowdmood.streams.keys import StreamName
+from crowdmood.streams.moods import START, MoodStore
+from crowdmood.worker import Worker
+
+SETTINGS = AggregatorSettings(window_s=3, hop_s=1, min_faces=2)
+CAMERAS = {"north": True, "south": True}
+
+
+def emotions(camera: str, frame_id: int, label: str = "happy", people: int = 5, *, recorded: bool = True) -> Emotions:
+    probabilities = np.zeros((people, 7), np.float16)
+    probabilities[:, LABELS.index(label)] = 1
+    return Emotions(
+        FrameRef(camera, "run-1", frame_id, frame_id * 500, 640, 480, recorded),
+        np.zeros((people, 4), np.int32),
+        probabilities,
+        np.ones(people, np.float16),
+        "conv4",
+        "haar",
+    )
+
+
+def state(camera: str, name: str, frames: int = 0, *, recorded: bool = True) -> CameraState:
+    return CameraState(camera, "run-1", name, recorded, f"{camera}.mp4", "", frames, 1_000)  # type: ignore[arg-type]
+
+
+def footage(frames: int = 40) -> list[tuple[StreamName, Message]]:
+    labels = ["neutral"] * (frames // 2) + ["happy"] * (frames // 2)
+    messages: list[tuple[StreamName, Message]] = [("control", state(camera, "opening")) for camera in CAMERAS]
+    messages += [("emotions", emotions(camera, i, labels[i])) for i in range(frames) for camera in CAMERAS]
+    return messages + [("control", state(camera, "ended", frames)) for camera in CAMERAS]
+
+
+class Pipeline:
+    """The two stores and aggregators on them."""
+
+    def __init__(self, url: str, settings: BusSettings) -> None:
+        self.url, self.settings = url, settings
+        self.bus = Bus(url, settings)
+        self.store = MoodStore(url, settings.key_prefix)
+        self.now = [1_000.0]
+
+    def aggregator(self, expected: dict[str, bool] | None = None, name: str = "one", **more: object) -> Worker:
+        store = MoodStore(self.url, self.settings.key_prefix)
+        settings = SETTINGS.model_copy(update=more)
+        cameras = CAMERAS if expected is None else expected
+        stage = AggregatorStage(store, settings, "run-1", cameras, clock=lambda: self.now[0])
+        return Worker(stage, self.bus, self.settings, name, threading.Event())
+
+    def moods(self, camera: str | None = None) -> list[Mood]:
+        return [mood for _, mood in self.store.since(START, 100_000)[1] if mood.camera == camera]
+
+
+@pytest.fixture
+def pipeline(server_url: str, bus_settings: BusSettings) -> Iterator[Pipeline]:
+    yield Pipeline(server_url, bus_settings)
+
+
+def publish(pipeline: Pipeline, messages: Sequence[tuple[StreamName, Message]]) -> None:
+    pipeline.bus.publish(messages)
+
+
+def test_footage_becomes_moods_and_nothing_is_left_on_the_bus(pipeline: Pipeline) -> None:
+    publish(pipeline, footage())
+    pipeline.aggregator().run(drain=True)
+    moods = pipeline.moods()
+    assert [mood.as_of_ms for mood in moods] == [1000 * second for second in range(1, 21)]
+    assert [moods[0].dominant, moods[-1].dominant] == ["neutral", "happy"]
+    assert {mood.people for mood in moods} == {10}
+    assert moods[-1].ended()
+    assert not any(mood.ended() for mood in moods[:-1])
+    assert {mood.camera for _, mood in pipeline.store.since(START, 100_000)[1]} == {None, "north", "south"}
+    table = pipeline.store.cameras()
+    assert [(row["state"], row["frames"], row["faces"], row["frame_count"]) for row in table.values()] == [
+        ("ended", 40, 200, 40)
+    ] * 2
+    assert (pipeline.bus.backlog("emotions"), pipeline.bus.backlog("control")) == (0, 0)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_moods_are_the_same_bytes_in_any_order_twice_delivered_and_through_crashes(
+    pipeline: Pipeline, server_url: str, bus_settings: BusSettings, seed: int
+) -> None:
+    undisturbed = Pipeline(server_url, bus_settings.model_copy(update={"key_prefix": f"{bus_settings.key_prefix}-u"}))
+    publish(undisturbed, footage())
+    undisturbed.aggregator().run(drain=True)
+    expected = [mood.to_json() for _, mood in undisturbed.store.since(START, 100_000)[1]]
+
+    chance = random.Random(seed)
+    messages = footage()
+    frames = messages[2:] + chance.sample(messages[2:-2], 10)  # at least once: some come twice
+    chance.shuffle(frames)
+    publish(pipeline, messages[:2])
+    for life in range(len(frames)):
+        arriving = chance.randrange(1, 12)
+        publish(pipeline, frames[:arriving])
+        del frames[:arriving]
+        # Each life polls a little and ends without a word, as kill -9 does.
+        aggregator = pipeline.aggregator(name=f"life-{life}")
+        aggregator.stage.start(aggregator._inbox)
+        for _ in range(chance.randrange(1, 4)):
+            aggregator.poll(block_ms=1)
+        if not frames:
+            break
+    pipeline.aggregator(name="last").run(drain=True)
+    assert [mood.to_json() for _, mood in pipeline.store.since(START, 100_000)[1]] == expected
+    assert [row["frames"] for row in pipeline.store.cameras().values()] == [40, 40]
+
+
+def test_a_lost_frame_is_accounted_for_and_windows_go_on(pipeline: Pipeline) -> None:
+    messages = [m for m in footage(8) if not (isinstance(m[1], Emotions) and m[1].ref == emotions("north", 3).ref)]
+    publish(pipeline, [*messages, ("control", FramesLost("north", "run-1", 3, 3, "undecodable"))])
+    pipeline.aggregator().run(drain=True)
+    assert len(pipeline.moods()) == 4
+    north = pipeline.store.cameras()["north"]
+    assert (north["frames"], north["lost"], north["frame_count"]) == (7, {"undecodable": 1}, 8)
+
+
+def test_frames_without_faces_say_that_the_camera_saw_nobody(pipeline: Pipeline) -> None:
+    publish(pipeline, [("emotions", emotions("north", i, people=0)) for i in range(3)])
+    publish(pipeline, [("control", state("north", "ended", 3))])
+    pipeline.aggregator({"north": True}).run(drain=True)
+    assert [mood.status for mood in pipeline.moods()] == ["insufficient", "insufficient"]
+    assert pipeline.moods("north")[0].people is None
+
+
+def test_silence_of_every_live_camera_is_said_once_as_stale(pipeline: Pipeline) -> None:
+    aggregator = pipeline.aggregator({"north": False}, stale_after_s=10)
+    publish(pipeline, [("control", state("north", "live", recorded=False))])
+    publish(pipeline, [("emotions", emotions("north", i, recorded=False)) for i in range(4)])
+    aggregator.stage.start(aggregator._inbox)
+    aggregator.poll(block_ms=1)
+    assert [mood.status for mood in pipeline.moods()] == ["ok"]
+    for pipeline.now[0] in (1_009.0, 1_011.0, 1_030.0):
+        aggregator.poll(block_ms=1)
+    assert [(mood.status, mood.as_of_ms, mood.people) for mood in pipeline.moods()] == [
+        ("ok", 1000, 10 // 2),
+        ("stale", 1000, None),
+    ]
+
+
+def test_recorded_footage_that_waits_does_not_grow_stale(pipeline: Pipeline) -> None:
+    aggregator = pipeline.aggregator({"north": True})
+    publish(pipeline, [("control", state("north", "opening"))])
+    publish(pipeline, [("emotions", emotions("north", i)) for i in range(4)])
+    aggregator.stage.start(aggregator._inbox)
+    aggregator.poll(block_ms=1)
+    pipeline.now[0] += 3600
+    aggregator.poll(block_ms=1)
+    assert [mood.status for mood in pipeline.moods()] == ["ok"]
+
+
+def test_a_bus_that_delivers_everything_again_after_an_outage_changes_nothing(pipeline: Pipeline) -> None:
+    messages = footage(20)
+    publish(pipeline, messages[:25])
+    aggregator = pipeline.aggregator()
+    aggregator.stage.start(aggregator._inbox)
+    aggregator.poll(block_ms=1)
+    before = pipeline.bus.backlog("emotions")
+    pipeline.bus.connection.outages += 1
+    for _ in range(3):
+        aggregator.poll(block_ms=1)
+    assert pipeline.bus.backlog("emotions") == before
+    publish(pipeline, messages[25:])
+    aggregator.loop(drain=True)
+    assert [mood.as_of_ms for mood in pipeline.moods()] == [1000 * second for second in range(1, 11)]
+    assert [row["duplicates"] for row in pipeline.store.cameras().values()] == [0, 0]

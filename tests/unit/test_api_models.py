@@ -1,0 +1,80 @@
+"""The OpenAPI document says what the answers really are."""
+
+import json
+from typing import Any, get_args
+
+import pytest
+from fastapi import FastAPI
+from pydantic import BaseModel, TypeAdapter
+
+from api import examples, models
+from api.app import create_app
+from crowdmood import LABELS, __version__
+from crowdmood.settings import Settings
+from crowdmood.streams.moods import MoodReader
+
+STRICT: dict[str, Any] = {"strict": True, "extra": "forbid"}
+
+
+@pytest.fixture
+def app() -> FastAPI:
+    # Nothing is read before the application's lifespan starts: no server is needed.
+    return create_app(Settings(), MoodReader("redis://127.0.0.1:1", "test"))
+
+
+def names(model: type[BaseModel]) -> list[str]:
+    return [field.alias or name for name, field in model.model_fields.items()]
+
+
+def test_the_mood_model_has_the_fields_of_a_mood_in_their_order() -> None:
+    assert names(models.Mood) == list(examples.OK.to_dict())
+
+
+def test_the_shares_model_and_dominant_have_the_labels_in_their_order() -> None:
+    assert names(models.Shares) == list(LABELS)
+    assert get_args(models.Dominant) == (*LABELS, "mixed")
+
+
+@pytest.mark.parametrize("example", examples.MOOD)
+def test_each_example_of_a_mood_is_valid_and_unchanged_by_the_model(example: str) -> None:
+    value = examples.MOOD[example]["value"]
+    assert models.Mood.model_validate(value, **STRICT).model_dump(by_alias=True) == value
+
+
+def test_the_examples_show_every_status() -> None:
+    assert {example["value"]["status"] for example in examples.MOOD.values()} == {"ok", "insufficient", "stale"}
+
+
+def test_the_shares_of_the_examples_add_up_to_one() -> None:
+    for shares in (examples.OK.shares, examples.OK.raw):
+        assert shares is not None
+        assert sum(shares.values()) == pytest.approx(1)
+
+
+def test_the_examples_of_moods_and_cameras_are_valid_and_unchanged_by_the_models() -> None:
+    moods = examples.MOODS["range"]["value"]
+    assert models.Moods.model_validate(moods, **STRICT).model_dump(by_alias=True) == moods
+    cameras = examples.CAMERAS["cameras"]["value"]
+    checked = TypeAdapter(list[models.Camera]).validate_python(cameras, **STRICT)
+    assert [camera.model_dump() for camera in checked] == cameras
+
+
+def test_the_document_holds_every_resource_with_a_tag_and_a_description(app: FastAPI) -> None:
+    document = app.openapi()
+    assert document["info"]["version"] == __version__
+    assert set(document["paths"]) == {"/mood", "/moods", "/cameras", "/livez", "/readyz", "/metrics"}
+    for methods in document["paths"].values():
+        assert methods["get"]["tags"]
+        assert methods["get"]["description"]
+
+
+def test_the_document_describes_a_mood_by_its_schema_and_the_examples(app: FastAPI) -> None:
+    content = app.openapi()["paths"]["/mood"]["get"]["responses"]["200"]["content"]["application/json"]
+    assert content["schema"] == {"$ref": "#/components/schemas/Mood"}
+    assert content["examples"] == examples.MOOD
+
+
+def test_every_error_in_the_document_is_a_detail(app: FastAPI) -> None:
+    document = app.openapi()
+    assert "HTTPValidationError" not in json.dumps(document)
+    assert set(document["components"]["schemas"]["Error"]["properties"]) == {"detail"}

@@ -1,0 +1,64 @@
+"""What a camera's address means, and that a malformed one is refused without showing it."""
+
+import pytest
+
+from crowdmood.errors import SourceError
+from crowdmood.settings import CameraSettings, IngestSettings
+from ingest.sources import live_source, recorded_source
+from ingest.sources.stream import NetworkCamera, Webcam, webcam_address
+
+SETTINGS = IngestSettings()
+
+
+def camera(uri: str) -> CameraSettings:
+    return CameraSettings.model_validate({"id": "north", "uri": uri})
+
+
+@pytest.mark.parametrize("uri", ["ftp://eye:secret@host/x", "s3://bucket/secret", "data:secret"])
+def test_an_unknown_scheme_is_refused_with_what_is_supported(uri: str) -> None:
+    with pytest.raises(SourceError, match=r"camera north: .* not supported; use a video file, .* webcam:0") as caught:
+        recorded_source(camera(uri), SETTINGS)
+    assert "secret" not in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("uri", ["/nowhere/match.mp4", "nowhere.mp4", "file:///nowhere/match.mp4"])
+def test_footage_that_is_not_there_is_refused(uri: str) -> None:
+    with pytest.raises(SourceError, match=r"camera north: .*nowhere.* neither a file nor a folder"):
+        recorded_source(camera(uri), SETTINGS)
+
+
+@pytest.mark.parametrize("uri", ["rtsp:secret@cam", "rtsp://", "http://eye:secret@[::1/x", "https:///secret"])
+def test_a_malformed_address_is_refused_without_showing_it(uri: str) -> None:
+    with pytest.raises(SourceError, match="malformed") as caught:
+        live_source(camera(uri), SETTINGS)
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("uri", ["rtsp://cam/1", "RTSPS://eye:secret@cam:554/1", "http://[::1]:8080/x", "https://cam/"])
+def test_network_cameras_are_told_by_their_scheme(uri: str) -> None:
+    assert isinstance(live_source(camera(uri), SETTINGS), NetworkCamera)
+
+
+def test_a_webcam_is_told_by_its_scheme() -> None:
+    assert isinstance(live_source(camera("webcam:0"), SETTINGS), Webcam)
+    with pytest.raises(SourceError, match="camera north: a webcam is called by its number"):
+        live_source(camera("webcam:front"), SETTINGS)
+
+
+@pytest.mark.parametrize(
+    ("device", "platform", "expected"),
+    [
+        ("0", "linux", ("v4l2", "/dev/video0")),
+        ("1", "darwin", ("avfoundation", "1")),
+        ("Integrated Camera", "win32", ("dshow", "video=Integrated Camera")),
+    ],
+)
+def test_every_system_calls_its_webcams_differently(device: str, platform: str, expected: tuple[str, str]) -> None:
+    assert webcam_address(device, platform) == expected
+
+
+@pytest.mark.parametrize(("device", "platform"), [("0", "win32"), ("../sda", "linux"), ("", "linux"), ("²", "darwin")])
+def test_a_webcam_that_cannot_be_is_refused(device: str, platform: str) -> None:
+    with pytest.raises(SourceError, match="webcam"):
+        webcam_address(device, platform)

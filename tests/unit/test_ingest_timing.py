@@ -1,0 +1,144 @@
+"""Which frames are taken, what time they have and when they are due."""
+
+import itertools
+from fractions import Fraction
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ingest.backoff import Backoff
+from ingest.freezing import FreezeWatch
+from ingest.pacing import Pacer
+from ingest.sampling import Sampler
+from ingest.timeline import Timeline
+
+
+def taken(fps: float, times_ms: list[int]) -> list[int]:
+    sampler = Sampler(fps)
+    return [at_ms for at_ms in times_ms if sampler.take(at_ms)]
+
+
+def film(fps: float, seconds: int) -> list[int]:
+    return [round(n * 1000 / fps) for n in range(round(fps * seconds))]
+
+
+@pytest.mark.parametrize(
+    ("fps", "times_ms", "expected"),
+    [
+        (5, [], []),
+        (5, film(5, 60), film(5, 60)),  # every frame
+        (5, film(10, 60), film(5, 60)),  # every second one
+        (5, film(25, 4), film(5, 4)),
+        (30, film(30, 60), film(30, 60)),  # 33, 67, 100 ms: rounding loses none
+        (120, film(120, 10), film(120, 10)),
+        (5, film(2, 10), film(2, 10)),  # slower than asked for: all there are
+        (5, [0, 190, 410, 590, 805], [0, 190, 410, 590, 805]),  # a camera that is not exact
+        (5, [0, 200, 150, 200, 400], [0, 200, 400]),  # time never goes back
+        (5, [0, 5000, 5033, 5066, 5100, 5200], [0, 5000, 5200]),  # after a gap there is no burst
+    ],
+)
+def test_frames_are_taken_by_their_times(fps: float, times_ms: list[int], expected: list[int]) -> None:
+    assert taken(fps, times_ms) == expected
+
+
+def test_a_rate_that_does_not_divide_does_not_drift() -> None:
+    hour = film(30_000 / 1001, 3600)
+    times = taken(5, hour)
+    assert len(times) == 5 * 3600
+    # Each is the first frame of its fifth of a second.
+    assert all(-20 <= at_ms - 200 * n < 34 for n, at_ms in enumerate(times))
+
+
+def test_a_camera_that_drifts_against_the_clock_loses_no_frame_but_those_too_many() -> None:
+    # 5.01 frames per second, each up to 9 ms early or late: of ten minutes' 3006 frames, 3000 are wanted.
+    times = [round(n * 1000 / 5.01) + (n * 7919) % 19 - 9 for n in range(1, 3007)]
+    assert len(taken(5, times)) in range(2999, 3002)
+
+
+@given(st.lists(st.integers(0, 10_000), max_size=200), st.floats(0.1, 120))
+def test_taken_times_grow_and_are_never_more_than_asked_for(times_ms: list[int], fps: float) -> None:
+    times = taken(fps, times_ms)
+    assert all(b > a for a, b in itertools.pairwise(times))
+    # One for each interval begun, and one made up for.
+    assert len(times) <= 10_000 * fps / 1000 + 3
+
+
+def at_ms(frame_s: str, pts: list[str | None]) -> list[int]:
+    timeline = Timeline(Fraction(frame_s))
+    return [timeline.at_ms(None if text is None else Fraction(text)) for text in pts]
+
+
+@pytest.mark.parametrize(
+    ("pts", "expected"),
+    [
+        (["0", "1/5", "2/5"], [0, 200, 400]),
+        (["1.4", "1.6", "1.8"], [0, 200, 400]),  # transport streams begin anywhere
+        (["-0.2", "0", "0.2"], [0, 200, 400]),
+        (["0", "1/30", "2/30"], [0, 33, 67]),
+        ([None, None, None], [0, 200, 400]),  # a bare stream of pictures has no times
+        ([None, "7", "7.2"], [0, 200, 400]),
+        (["0", "0.2", None, "0.6"], [0, 200, 400, 600]),
+        (["0", "0.4", "0.2", "0.6"], [0, 400, 200, 600]),  # out of order is not a new clock
+        (["90", "90.2", "3", "3.2"], [0, 200, 400, 600]),  # the recorder was restarted
+        (["0", "0.2", "60"], [0, 200, 60_000]),  # a gap in the recording is a gap
+    ],
+)
+def test_event_time_counts_from_the_first_frame(pts: list[str | None], expected: list[int]) -> None:
+    assert at_ms("1/5", pts) == expected
+
+
+class Clock:
+    now_s = 100.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+@pytest.mark.parametrize(("speed", "expected_s"), [(1.0, 10.0), (4.0, 2.5), (0.5, 20.0), ("max", 0.0)])
+def test_a_frame_is_due_when_its_event_time_at_this_speed_has_passed(speed: object, expected_s: float) -> None:
+    pacer = Pacer(speed, Clock())  # type: ignore[arg-type]
+    assert pacer.delay_s(0) == 0
+    assert pacer.delay_s(10_000) == pytest.approx(expected_s)
+
+
+def test_pacing_begins_with_the_first_frame_published_and_keeps_the_schedule_when_late() -> None:
+    clock = Clock()
+    pacer = Pacer(1.0, clock)
+    assert pacer.delay_s(50_000) == 0  # resumed in the middle
+    clock.now_s += 3
+    assert pacer.delay_s(51_000) == 0  # two seconds late: catches up
+    assert pacer.delay_s(54_000) == pytest.approx(1)
+    assert pacer.delay_s(0) == 0  # published again from the start: was due long ago
+
+
+def test_pauses_double_up_to_their_bound_and_start_over_when_the_camera_held() -> None:
+    backoff = Backoff(3.0, uniform=lambda _low, high: high)
+    assert [backoff.next_s() for _ in range(5)] == [0.5, 1, 2, 3, 3]
+    backoff.reset()
+    assert backoff.next_s() == 0.5
+    assert Backoff(0.1, uniform=lambda _low, high: high).next_s() == 0.1
+
+
+@given(st.lists(st.floats(0.5, 1.0), min_size=1, max_size=10))
+def test_jitter_only_shortens_a_pause(factors: list[float]) -> None:
+    draws = iter(factors)
+    backoff = Backoff(2.0, uniform=lambda low, high: next(draws))
+    assert all(0.25 <= backoff.next_s() <= 2.0 for _ in factors)
+
+
+@pytest.mark.parametrize(
+    ("pictures", "expected"),
+    [
+        # A letter a second: the same letter is the same picture; frozen after two seconds of it.
+        ("ABCDEF", "......"),
+        ("AAAAAB", "..fff."),
+        ("AABAAB", "......"),
+        ("ABABAB", "......"),
+        ("ABBBCB", "...f.."),
+    ],
+)
+def test_a_camera_that_repeats_a_picture_long_enough_is_frozen(pictures: str, expected: str) -> None:
+    watch = FreezeWatch(2.0)
+    seen = ["f" if watch.frozen(ord(picture), second) else "." for second, picture in enumerate(pictures)]
+    assert "".join(seen) == expected

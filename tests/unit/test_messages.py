@@ -1,0 +1,109 @@
+"""Messages survive the way to the bus and back, and damaged ones are refused with a reason."""
+
+import contextlib
+from dataclasses import fields, replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from crowdmood.errors import UndecodableError
+from crowdmood.messages import CameraState, Emotions, Faces, Frame, FrameRef, FramesLost, Message, decode
+
+REF = FrameRef("north", "run-1", 7, 1400, 1280, 720, recorded=True)
+
+
+def faces(n: int) -> Faces:
+    rng = np.random.default_rng(n)
+    return Faces(
+        REF,
+        rng.integers(-5, 1280, (n, 4)).astype(np.int32),
+        rng.random(n).astype(np.float32),
+        rng.integers(0, 256, (n, 48, 48)).astype(np.uint8),
+        "haar",
+    )
+
+
+def emotions(n: int) -> Emotions:
+    rng = np.random.default_rng(n)
+    return Emotions(
+        REF,
+        rng.integers(0, 1280, (n, 4)).astype(np.int32),
+        rng.random((n, 7)).astype(np.float16),
+        rng.random(n).astype(np.float16),
+        "conv4-abc",
+        "haar",
+    )
+
+
+MESSAGES: list[Message] = [
+    Frame(REF, b"\xff\xd8 any bytes \x00"),
+    faces(0),  # a frame without faces still travels
+    faces(1),
+    faces(3000),
+    emotions(0),
+    emotions(25),
+    FramesLost("north", "run-1", 3, 9, "overload"),
+    CameraState("north", "run-1", "ended", True, "match.mp4", "", 300, 1_700_000_000_000),
+]
+
+
+def same(one: Message, other: Message) -> bool:
+    pairs = ((getattr(one, f.name), getattr(other, f.name)) for f in fields(one))
+    return type(one) is type(other) and all(
+        np.array_equal(a, b) and a.dtype == b.dtype if isinstance(a, np.ndarray) else a == b for a, b in pairs
+    )
+
+
+@pytest.mark.parametrize("message", MESSAGES, ids=lambda m: f"{type(m).__name__}-{len(getattr(m, 'boxes', ()))}")
+def test_a_message_comes_back_as_it_went(message: Message) -> None:
+    assert same(decode(message.to_fields()), message)
+
+
+@pytest.mark.parametrize("message", MESSAGES[:5], ids=lambda m: type(m).__name__)
+def test_a_missing_field_is_named(message: Message) -> None:
+    for name in message.to_fields():
+        if name in (b"kind", b"v"):
+            continue
+        damaged = {key: value for key, value in message.to_fields().items() if key != name}
+        with pytest.raises(UndecodableError, match=name.decode()):
+            decode(damaged)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "text"),
+    [
+        (b"kind", b"picture", "unknown message kind"),
+        (b"v", b"2", "update all stages together"),
+        (b"n", b"2", "needs"),
+        (b"n", b"-1", "field"),
+        (b"n", b"99999999999999999999", "18 digits"),
+        (b"boxes", b"abc", "has 3 bytes"),
+        (b"frame_id", b"one", "not a whole number"),
+        (b"frame_id", b"-1", "cannot exist"),
+        (b"width", b"0", "cannot exist"),
+        (b"camera_id", b"\xff\xfe", "not UTF-8"),
+    ],
+)
+def test_damage_is_said_clearly(field: bytes, value: bytes, text: str) -> None:
+    with pytest.raises(UndecodableError, match=text):
+        decode(faces(1).to_fields() | {field: value})
+
+
+def test_an_unknown_camera_state_is_refused() -> None:
+    message = CameraState("north", "run-1", "live", False, "", "", 0, 0)
+    with pytest.raises(UndecodableError, match="unknown camera state"):
+        decode(message.to_fields() | {b"state": b"asleep"})
+
+
+@given(st.dictionaries(st.sampled_from([*faces(1).to_fields(), b"jpeg", b"other"]), st.binary(max_size=64)))
+def test_whatever_bytes_arrive_nothing_but_undecodable_is_raised(damage: dict[bytes, bytes]) -> None:
+    for message in (MESSAGES[0], MESSAGES[2], MESSAGES[5]):
+        with contextlib.suppress(UndecodableError):
+            decode(message.to_fields() | damage)
+
+
+def test_an_identity_belongs_to_one_frame() -> None:
+    assert replace(REF, frame_id=8) != REF
+    assert FrameRef.from_fields(REF.to_fields()) == REF

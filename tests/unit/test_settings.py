@@ -1,0 +1,95 @@
+"""Settings come from one place, say what is wrong with them, and keep secrets."""
+
+from pathlib import Path
+
+import pytest
+
+from crowdmood.errors import SettingsError
+from crowdmood.settings import CameraSettings, Group, Settings, load, to_environment
+
+
+def every_field() -> list[tuple[str, object]]:
+    found: list[tuple[str, object]] = []
+    for name, field in Settings.model_fields.items():
+        group = field.annotation
+        if isinstance(group, type) and issubclass(group, Group):
+            found += [(f"{name}.{inner}", inner_field) for inner, inner_field in group.model_fields.items()]
+        else:
+            found.append((name, field))
+    return found
+
+
+@pytest.mark.parametrize(("name", "field"), every_field(), ids=lambda value: value if isinstance(value, str) else "")
+def test_every_setting_is_described(name: str, field: object) -> None:
+    assert getattr(field, "description", None), f"{name} has no description"
+
+
+def test_the_command_line_wins_over_the_environment_and_that_over_the_file(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "crowdmood.toml").write_text(
+        '[ingest]\nsample_fps = 1.0\njpeg_quality = 70\nspeed = 2.0\n[[cameras]]\nid = "north"\nuri = "north.mp4"\n'
+    )
+    monkeypatch.setenv("CROWDMOOD_INGEST__SAMPLE_FPS", "3")
+    monkeypatch.setenv("CROWDMOOD_INGEST__SPEED", "4")
+    settings = load(ingest={"speed": "max"})
+    assert settings.ingest.speed == "max"
+    assert settings.ingest.sample_fps == 3
+    assert settings.ingest.jpeg_quality == 70
+    assert [camera.id for camera in settings.cameras] == ["north"]
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "text"),
+    [
+        ("CROWDMOOD_INGEST__SPEED", "-1", "CROWDMOOD_INGEST__SPEED"),
+        ("CROWDMOOD_INGEST__SPEED", "fast", "CROWDMOOD_INGEST__SPEED"),
+        ("CROWDMOOD_API__PORT", "99999", "less than or equal to 65535"),
+        ("CROWDMOOD_DETECTOR__COLOUR", "red", "CROWDMOOD_DETECTOR__COLOUR"),
+        ("CROWDMOOD_CAMERAS", "[{", "cameras"),
+        ("CROWDMOOD_CAMERAS", '[{"id": "A b", "uri": "x"}]', "CROWDMOOD_CAMERAS__0__ID"),
+        ("CROWDMOOD_CAMERAS", '[{"id": "a", "uri": "x"}, {"id": "a", "uri": "y"}]', "used twice: a"),
+        ("CROWDMOOD_CONFIG", "missing.toml", "missing.toml, which is not a file"),
+    ],
+)
+def test_a_wrong_setting_is_named(monkeypatch: pytest.MonkeyPatch, variable: str, value: str, text: str) -> None:
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(SettingsError, match=text) as caught:
+        load()
+    assert "\n" not in str(caught.value)
+
+
+def test_no_error_shows_a_credential(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CROWDMOOD_CAMERAS", '[{"id": "a", "url": "rtsp://me:hunter2@camera/1"}]')
+    with pytest.raises(SettingsError) as caught:
+        load()
+    assert "hunter2" not in str(caught.value)
+
+
+def test_a_child_process_loads_the_same_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = load(
+        bus_url="redis://:secret@host:1/0",
+        cameras=[{"id": "north", "uri": "rtsp://me:hunter2@camera/1"}],
+        ingest={"speed": "max"},
+        classifier={"model": "some/folder"},
+    )
+    for variable, value in to_environment(settings).items():
+        monkeypatch.setenv(variable, value)
+    assert load() == settings
+    assert "hunter2" not in repr(settings)
+    assert "secret@" not in repr(settings)
+
+
+@pytest.mark.parametrize(
+    ("uri", "recorded"),
+    [
+        ("match.mp4", True),
+        ("/footage/match 1.mp4", True),
+        ("frames/", True),
+        ("rtsp://camera/1", False),
+        ("https://camera/video", False),
+        ("webcam:0", False),
+    ],
+)
+def test_footage_is_told_from_a_live_camera_by_its_address(uri: str, recorded: bool) -> None:
+    assert CameraSettings.model_validate({"id": "a", "uri": uri}).recorded is recorded

@@ -1,0 +1,1 @@
+"""From labelled faces to a model folder: data, augmentation, networks, training, export, evaluation."""

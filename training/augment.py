@@ -1,0 +1,74 @@
+"""Random changes to training faces, in NumPy and OpenCV, outside the network and the same for every backend."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+
+from training.degrade import stadium
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from training.recipe import Augmentation
+
+
+def augment_batch(images: NDArray[np.uint8], settings: Augmentation, rng: np.random.Generator) -> NDArray[np.uint8]:
+    """Returns varied copies of `images (N, 48, 48) uint8`, the same shape and type."""
+    result = np.empty_like(images)
+    for index, image in enumerate(images):
+        changed = warp(image, settings, rng)
+        if settings.brightness:
+            changed = relight(changed, settings.brightness, rng)
+        if rng.random() < settings.degrade:
+            changed = stadium(changed, rng)
+        if rng.random() < settings.erase:
+            erase(changed, rng)
+        result[index] = changed
+    return result
+
+
+def warp(image: NDArray[np.uint8], settings: Augmentation, rng: np.random.Generator) -> NDArray[np.uint8]:
+    """Mirrors, rotates, zooms, shears and shifts one image in a single interpolation."""
+    side = image.shape[0]
+    angle = np.deg2rad(rng.uniform(-settings.rotate_deg, settings.rotate_deg))
+    scale = np.exp(rng.uniform(np.log1p(-settings.zoom_out), np.log1p(settings.zoom_in)))
+    aspect = np.exp(rng.uniform(-0.25, 0.25) * (settings.zoom_in + settings.zoom_out))
+    slant = rng.uniform(-settings.shear, settings.shear)
+    mirror = -1.0 if rng.random() < settings.flip else 1.0
+    rotation = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    matrix = rotation @ np.array([[1.0, slant], [0.0, 1.0]]) @ np.diag([scale * aspect * mirror, scale / aspect])
+    centre = np.full(2, (side - 1) / 2)
+    offset = centre - matrix @ centre + rng.uniform(-settings.shift, settings.shift, 2) * side
+    warped = cv2.warpAffine(
+        image,
+        np.column_stack([matrix, offset]),
+        (side, side),
+        flags=cv2.INTER_LINEAR,
+        borderMode=cv2.BORDER_REPLICATE,
+    )
+    return np.asarray(warped, dtype=np.uint8)
+
+
+def relight(image: NDArray[np.uint8], strength: float, rng: np.random.Generator) -> NDArray[np.uint8]:
+    """Changes gamma, contrast and brightness of one image through a table of 256 levels."""
+    levels = np.linspace(0.0, 1.0, 256)
+    gamma = (1 + strength) ** rng.uniform(-1.5, 1.5)
+    contrast = 1 + rng.uniform(-strength, strength)
+    offset = rng.uniform(-strength, strength) / 2
+    table = ((levels**gamma - 0.5) * contrast + 0.5 + offset).clip(0.0, 1.0)
+    return np.asarray((table * 255 + 0.5).astype(np.uint8)[image])
+
+
+def erase(image: NDArray[np.uint8], rng: np.random.Generator) -> None:
+    """Fills a random rectangle of 2 to 20 % of the image, in place, with one random gray or with noise."""
+    side = image.shape[0]
+    area = rng.uniform(0.02, 0.2) * side * side
+    ratio = np.exp(rng.uniform(-1.0, 1.0))
+    height = int(np.clip(np.sqrt(area * ratio), 2, side - 1))
+    width = int(np.clip(np.sqrt(area / ratio), 2, side - 1))
+    top, left = rng.integers(0, side - height), rng.integers(0, side - width)
+    patch = image[top : top + height, left : left + width]
+    patch[:] = rng.integers(0, 256) if rng.random() < 0.5 else rng.integers(0, 256, patch.shape)

@@ -1,0 +1,201 @@
+"""`crowdmood train` and `crowdmood evaluate`. Frameworks are imported when a command runs, never before."""
+
+from __future__ import annotations
+
+import os
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from training.recipe import Augmentation, Recipe
+
+_DEFAULT = Recipe()
+_AUGMENT = Augmentation()
+
+app = typer.Typer(help="Train a network on labelled faces, and judge it.", no_args_is_help=True)
+
+
+class Backend(StrEnum):
+    """What Keras computes with."""
+
+    TENSORFLOW = "tensorflow"
+    TORCH = "torch"
+    JAX = "jax"
+
+
+class Optimizer(StrEnum):
+    """How weights follow gradients."""
+
+    SGD = "sgd"
+    ADAM = "adam"
+
+
+class Schedule(StrEnum):
+    """How the learning rate changes."""
+
+    COSINE = "cosine"
+    PLATEAU = "plateau"
+    CONSTANT = "constant"
+
+
+class Precision(StrEnum):
+    """Number format while training."""
+
+    FLOAT32 = "float32"
+    MIXED_BFLOAT16 = "mixed_bfloat16"
+
+
+def use_backend(backend: Backend) -> None:
+    """Chooses what Keras computes with; only before Keras is first imported."""
+    os.environ["KERAS_BACKEND"] = backend.value
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+
+@app.command()
+def train(
+    data: Annotated[Path, typer.Option(help="Faces: fer2013.csv, an .npz, or a folder of train/validation/test.")],
+    out: Annotated[Path, typer.Option(help="Model folder to write; an older one there is replaced.")],
+    work: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder of checkpoints and logs; a killed run goes on from there. Default: runs/NAME of --out."
+        ),
+    ] = None,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Forget an earlier run in --work.")] = False,
+    backend: Annotated[Backend, typer.Option(help="What Keras computes with.")] = Backend.TENSORFLOW,
+    architecture: Annotated[
+        str,
+        typer.Option(
+            help="crowdnet, conv4, conv4-dense3, conv4-256, conv4-256-dense3, mini-xception, or keras:BACKBONE."
+        ),
+    ] = _DEFAULT.architecture,
+    epochs: Annotated[int, typer.Option(min=1, help="Passes over the training faces.")] = _DEFAULT.epochs,
+    minutes: Annotated[
+        float | None, typer.Option(min=0.1, help="Train for so long instead; the schedule follows the clock.")
+    ] = None,
+    batch_size: Annotated[int, typer.Option(min=2, help="Faces per step.")] = _DEFAULT.batch_size,
+    optimizer: Annotated[Optimizer, typer.Option(help="SGD with Nesterov momentum, or AdamW.")] = Optimizer.SGD,
+    learning_rate: Annotated[float, typer.Option(min=0, help="Peak learning rate.")] = _DEFAULT.learning_rate,
+    schedule: Annotated[Schedule, typer.Option(help="How the learning rate changes.")] = Schedule.COSINE,
+    plateau_patience: Annotated[
+        int, typer.Option(min=1, help="Epochs without improvement before a plateau halves the rate.")
+    ] = _DEFAULT.plateau_patience,
+    stop_patience: Annotated[int, typer.Option(min=0, help="Epochs without improvement before the end; 0 never.")] = 0,
+    weight_decay: Annotated[float, typer.Option(min=0, help="Decoupled weight decay.")] = _DEFAULT.weight_decay,
+    label_smoothing: Annotated[
+        float, typer.Option(min=0, max=1, help="Uniform share in the targets.")
+    ] = _DEFAULT.label_smoothing,
+    ferplus_blend: Annotated[
+        float, typer.Option(min=0, max=1, help="Weight of FER+ votes in the targets.")
+    ] = _DEFAULT.ferplus_blend,
+    class_weights: Annotated[bool, typer.Option("--class-weights", help="Weigh rare labels more.")] = False,
+    teacher: Annotated[Path | None, typer.Option(help="Model folder of a teacher to distil.")] = None,
+    teacher_blend: Annotated[float, typer.Option(min=0, max=1, help="Weight of the teacher in the targets.")] = 0.5,
+    crowds: Annotated[
+        Path | None,
+        typer.Option(help="Crowd photographs with boxes.json: adds the output `face`, learned from their crops."),
+    ] = None,
+    crowd_crops: Annotated[int, typer.Option(min=1, help="Crowd crops added to each epoch.")] = 2000,
+    small_until: Annotated[
+        tuple[float, float], typer.Option(help="Shares of the run up to which faces are fed at 32 and at 40 px.")
+    ] = _DEFAULT.small_until,
+    precision: Annotated[Precision, typer.Option(help="Number format while training.")] = Precision.MIXED_BFLOAT16,
+    seed: Annotated[int, typer.Option(help="Seed of everything random.")] = _DEFAULT.seed,
+    flip: Annotated[float, typer.Option(min=0, max=1, help="Probability of mirroring.")] = _AUGMENT.flip,
+    shift: Annotated[float, typer.Option(min=0, max=0.5, help="Largest shift, share of the side.")] = _AUGMENT.shift,
+    rotate_deg: Annotated[float, typer.Option(min=0, max=90, help="Largest rotation.")] = _AUGMENT.rotate_deg,
+    zoom_in: Annotated[float, typer.Option(min=0, max=0.9, help="Largest enlargement, as a share.")] = _AUGMENT.zoom_in,
+    zoom_out: Annotated[float, typer.Option(min=0, max=0.9, help="Largest shrinking, as a share.")] = _AUGMENT.zoom_out,
+    shear: Annotated[float, typer.Option(min=0, max=1, help="Largest shear, share of the side.")] = _AUGMENT.shear,
+    brightness: Annotated[
+        float, typer.Option(min=0, max=0.9, help="Change of exposure and contrast.")
+    ] = _AUGMENT.brightness,
+    erase: Annotated[float, typer.Option(min=0, max=1, help="Probability of an erased patch.")] = _AUGMENT.erase,
+    degrade: Annotated[
+        float, typer.Option(min=0, max=1, help="Probability of fewer pixels, blur, noise and JPEG.")
+    ] = _AUGMENT.degrade,
+    start_from: Annotated[Path | None, typer.Option(help="Weights to begin with: the best.npz of another run.")] = None,
+    backbone_weights: Annotated[Path | None, typer.Option(help="Weights file of a keras:BACKBONE.")] = None,
+    fine_tune_layers: Annotated[
+        int, typer.Option(min=0, help="Last layers of a backbone that are trained after the head.")
+    ] = 0,
+    summary: Annotated[bool, typer.Option("--summary", help="Print the network's layers.")] = False,
+    model_json: Annotated[
+        bool, typer.Option("--model-json", help="Also write model.json and model.weights.h5.")
+    ] = False,
+) -> None:
+    """Trains a network on labelled faces and writes a model folder."""
+    use_backend(backend)
+    recipe = Recipe(
+        architecture=architecture,
+        fine_tune_layers=fine_tune_layers,
+        epochs=epochs,
+        minutes=minutes,
+        batch_size=batch_size,
+        optimizer=optimizer.value,
+        learning_rate=learning_rate,
+        schedule=schedule.value,
+        plateau_patience=plateau_patience,
+        stop_patience=stop_patience,
+        weight_decay=weight_decay,
+        label_smoothing=label_smoothing,
+        ferplus_blend=ferplus_blend,
+        teacher_blend=teacher_blend if teacher is not None else 0.0,
+        class_weights=class_weights,
+        face_output=crowds is not None,
+        crowd_crops=crowd_crops if crowds is not None else 0,
+        small_until=small_until,
+        precision=precision.value,
+        seed=seed,
+        augmentation=Augmentation(
+            flip=flip,
+            shift=shift,
+            rotate_deg=rotate_deg,
+            zoom_in=zoom_in,
+            zoom_out=zoom_out,
+            shear=shear,
+            brightness=brightness,
+            erase=erase,
+            degrade=degrade,
+        ),
+    )
+    from training.run import Paths, run
+
+    run(
+        recipe,
+        Paths(
+            data=data,
+            out=out,
+            work=work or Path("runs") / out.name,
+            teacher=teacher,
+            crowds=crowds,
+            start_from=start_from,
+            backbone_weights=backbone_weights,
+        ),
+        fresh=fresh,
+        summary=summary,
+        model_json=model_json,
+    )
+
+
+@app.command()
+def evaluate(
+    model: Annotated[Path, typer.Argument(help="Model folder.")],
+    data: Annotated[Path, typer.Argument(help="Faces: fer2013.csv, an .npz, or a folder of train/validation/test.")],
+    out: Annotated[Path | None, typer.Option(help="Report folder. Default: reports/NAME of the model.")] = None,
+    json_file: Annotated[Path | None, typer.Option("--json", help="Write only the figures, to this file.")] = None,
+    crowds: Annotated[
+        Path | None, typer.Option(help="Crowd photographs with boxes.json: face check and consistency as well.")
+    ] = None,
+) -> None:
+    """Judges a model folder and writes a report: figures, plots, one page."""
+    use_backend(Backend.TENSORFLOW)
+    from training.evaluate import write_report
+
+    write_report(model, data, out or Path("reports") / model.name, json_file, crowds)
+
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,138 @@
+"""Crops from photographs of crowds: faces without an expression label, and what is no face at all.
+
+A detector makes mistakes, and in a crowd they would vote. Two kinds of background teach the network to say so: random
+squares that touch no labelled face, and what a Haar cascade takes for a face where none is labelled. Faces from the same
+photographs go with them, or the network would learn to tell data sets apart instead of faces.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import cv2
+import numpy as np
+
+from crowdmood.errors import DataError
+from training.data import SIDE
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+_HELD_BACK_EVERY: Final = 5
+_MIN_FACE_PX: Final = 16
+_RANDOM_PER_PHOTO: Final = 30
+_CASCADE: Final = "haarcascade_frontalface_default.xml"
+
+
+@dataclass(frozen=True, slots=True)
+class CrowdCrops:
+    """Crops of one set of photographs.
+
+    Attributes:
+        faces: `(F, 48, 48) uint8`, gray.
+        backgrounds: `(B, 48, 48) uint8`, gray; random squares first, then the cascade's mistakes.
+        mistakes: How many of the backgrounds are the cascade's mistakes.
+    """
+
+    faces: NDArray[np.uint8]
+    backgrounds: NDArray[np.uint8]
+    mistakes: int
+
+
+def load_crowds(folder: Path, held_back: bool, seed: int = 0) -> CrowdCrops:
+    """Cuts crops from `folder/images` by `folder/boxes.json`.
+
+    Args:
+        folder: Photographs and their face boxes (`boxes_xywh`, pixels; flags `invalid`, `occlusion`, `blur`).
+        held_back: True for every fifth photograph, which training never sees; False for all others.
+        seed: Seed of the random squares.
+
+    Raises:
+        DataError: `boxes.json` or a photograph cannot be read.
+    """
+    try:
+        labelled = json.loads((folder / "boxes.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise DataError(f"{folder / 'boxes.json'}: cannot be read ({error}); give the folder of crowds") from error
+    rng = np.random.default_rng(seed)
+    cascade = cv2.CascadeClassifier(cv2.data.haarcascades + _CASCADE)
+    faces: list[NDArray[np.uint8]] = []
+    squares: list[NDArray[np.uint8]] = []
+    mistakes: list[NDArray[np.uint8]] = []
+    for number, name in enumerate(sorted(labelled)):
+        if (number % _HELD_BACK_EVERY == 0) != held_back:
+            continue
+        photo = cv2.imread(str(folder / "images" / name), cv2.IMREAD_GRAYSCALE)
+        if photo is None:
+            raise DataError(
+                f"{folder / 'images' / name}: is no readable picture; restore it or drop it from boxes.json"
+            )
+        gray = np.asarray(photo, dtype=np.uint8)
+        boxes = np.asarray(labelled[name]["boxes_xywh"], dtype=np.float64).reshape(-1, 4)
+        clear = (
+            ~np.asarray(labelled[name]["invalid"], dtype=bool)
+            & (np.asarray(labelled[name]["occlusion"]) < 2)
+            & (boxes[:, 2:].min(axis=1) >= _MIN_FACE_PX)
+        )
+        faces += [crop(gray, *_square(box)) for box in boxes[clear]]
+        squares += [crop(gray, *square) for square in _random_squares(gray.shape, boxes, rng)]
+        hits = np.asarray(cascade.detectMultiScale(gray, 1.1, 1, minSize=(_MIN_FACE_PX, _MIN_FACE_PX)))
+        mistakes += [crop(gray, x, y, w) for x, y, w, h in hits.reshape(-1, 4) if not _touches((x, y, w, h), boxes)]
+    return CrowdCrops(_stack(faces), _stack(squares + mistakes), len(mistakes))
+
+
+def crop(photo: NDArray[np.uint8], left: float, top: float, side: float) -> NDArray[np.uint8]:
+    """Cuts a square, repeating edge pixels outside the photograph, and scales it to 48x48."""
+    x, y, size = round(left), round(top), max(round(side), 2)
+    height, width = photo.shape
+    rows = np.arange(y, y + size).clip(0, height - 1)
+    columns = np.arange(x, x + size).clip(0, width - 1)
+    return np.asarray(
+        cv2.resize(
+            photo[np.ix_(rows, columns)],
+            (SIDE, SIDE),
+            interpolation=cv2.INTER_AREA if size > SIDE else cv2.INTER_LINEAR,
+        ),
+        dtype=np.uint8,
+    )
+
+
+def _square(box: NDArray[np.float64]) -> tuple[float, float, float]:
+    x, y, width, height = box
+    side = max(width, height)
+    return x + (width - side) / 2, y + (height - side) / 2, side
+
+
+def _touches(box: tuple[float, float, float, float], boxes: NDArray[np.float64]) -> bool:
+    x, y, width, height = box
+    return bool(
+        np.any(
+            (boxes[:, 0] < x + width)
+            & (boxes[:, 0] + boxes[:, 2] > x)
+            & (boxes[:, 1] < y + height)
+            & (boxes[:, 1] + boxes[:, 3] > y)
+        )
+    )
+
+
+def _random_squares(
+    shape: tuple[int, ...], boxes: NDArray[np.float64], rng: np.random.Generator
+) -> list[tuple[float, float, float]]:
+    height, width = shape[:2]
+    found: list[tuple[float, float, float]] = []
+    for _ in range(_RANDOM_PER_PHOTO * 4):
+        side = float(np.exp(rng.uniform(np.log(_MIN_FACE_PX), np.log(min(height, width) / 3))))
+        x, y = rng.uniform(0, width - side), rng.uniform(0, height - side)
+        if not _touches((x, y, side, side), boxes):
+            found.append((x, y, side))
+        if len(found) == _RANDOM_PER_PHOTO:
+            break
+    return found
+
+
+def _stack(crops: list[NDArray[np.uint8]]) -> NDArray[np.uint8]:
+    return np.stack(crops) if crops else np.empty((0, SIDE, SIDE), dtype=np.uint8)

@@ -1,0 +1,106 @@
+"""Labelled faces in memory, and the splits of FER2013 by name."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from crowdmood import LABELS
+from crowdmood.errors import DataError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+SIDE: Final = 48
+TRAINING: Final = 0
+PUBLIC_TEST: Final = 1
+PRIVATE_TEST: Final = 2
+USAGES: Final = ("Training", "PublicTest", "PrivateTest")
+"""Names of the splits, in the order of their codes: networks learn from the first and are judged by the second."""
+
+
+@dataclass(frozen=True, slots=True)
+class FaceData:
+    """Faces with their labels.
+
+    Attributes:
+        images: `(N, 48, 48) uint8`, gray.
+        labels: `(N,) uint8`, codes 0-6 in the order of `crowdmood.LABELS`.
+        usage: `(N,) uint8`, codes into `USAGES`.
+        votes: FER+ votes `(N, 10) uint8`, or None where the source has none.
+        name: How reports call the source.
+    """
+
+    images: NDArray[np.uint8]
+    labels: NDArray[np.uint8]
+    usage: NDArray[np.uint8]
+    votes: NDArray[np.uint8] | None = None
+    name: str = "faces"
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def select(self, chosen: NDArray[np.bool_] | NDArray[np.int64]) -> FaceData:
+        """Returns the chosen rows, by mask or by index."""
+        votes = None if self.votes is None else self.votes[chosen]
+        return FaceData(self.images[chosen], self.labels[chosen], self.usage[chosen], votes, self.name)
+
+    def split(self, usage: int) -> FaceData:
+        """Returns the rows of one split (`TRAINING`, `PUBLIC_TEST`, ...).
+
+        Raises:
+            DataError: The split is empty.
+        """
+        chosen = self.usage == usage
+        if not chosen.any():
+            raise DataError(f"{self.name}: holds no {USAGES[usage]} faces; give a data set that does")
+        return self.select(chosen)
+
+
+def duplicated_in(images: NDArray[np.uint8], others: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """Says which of `images (N, 48, 48)` also stand, pixel for pixel, in `others`: `(N,) bool`."""
+    known = {image.tobytes() for image in others}
+    return np.fromiter((image.tobytes() in known for image in images), dtype=np.bool_, count=len(images))
+
+
+@dataclass(frozen=True, slots=True)
+class DataReport:
+    """What is in a data set before anything is learned from it.
+
+    Attributes:
+        counts: Faces by split name and label name.
+        duplicates: Number of faces that also stand in another split, by the pair of split names.
+        repeated: Faces that stand more than once within one split, by split name.
+        conflicting: Distinct pictures that carry more than one label.
+    """
+
+    counts: dict[str, dict[str, int]]
+    duplicates: dict[str, int]
+    repeated: dict[str, int]
+    conflicting: int
+
+
+def describe(data: FaceData) -> DataReport:
+    """Counts labels and exact duplicates, within and across the splits."""
+    present = [usage for usage in range(len(USAGES)) if (data.usage == usage).any()]
+    splits = {usage: data.split(usage) for usage in present}
+    pixels = {usage: {image.tobytes() for image in split.images} for usage, split in splits.items()}
+    seen: dict[bytes, set[int]] = {}
+    for image, label in zip(data.images, data.labels, strict=True):
+        seen.setdefault(image.tobytes(), set()).add(int(label))
+    return DataReport(
+        counts={
+            USAGES[usage]: dict(zip(LABELS, np.bincount(split.labels, minlength=len(LABELS)).tolist(), strict=True))
+            for usage, split in splits.items()
+        },
+        duplicates={
+            f"{USAGES[late]} in {USAGES[early]}": int(duplicated_in(splits[late].images, splits[early].images).sum())
+            for late in present
+            for early in present
+            if early < late
+        },
+        repeated={USAGES[usage]: len(split) - len(pixels[usage]) for usage, split in splits.items()},
+        conflicting=sum(len(labels) > 1 for labels in seen.values()),
+    )

@@ -1,0 +1,144 @@
+"""From trained weights to a model folder: the network, its figures on held-out faces, its cards."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import keras
+import numpy as np
+
+from classifier.card import (
+    NETWORK_FILE,
+    DataSpec,
+    FaceCheck,
+    Metrics,
+    ModelCard,
+    file_entry,
+    save_card,
+)
+from crowdmood import __version__
+from training import metrics
+from training.calibration import calibrate, fit_prevalence
+from training.checkpoint import load_state
+from training.cost import multiply_adds
+from training.data import PUBLIC_TEST, TRAINING, FaceData, duplicated_in
+from training.degrade import shrink
+from training.model_card import PEOPLE_CARD_FILE, render
+from training.networks import build
+from training.serving import predict, serving_network
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from training.crowds import CrowdCrops
+    from training.recipe import Recipe
+
+HISTORY_FILE = "history.json"
+_SIZES_PX = (40, 32, 24, 16, 12)
+_FACE_THRESHOLD = 0.5
+_HELD_OUT = "PublicTest without the faces that also stand in Training"
+
+
+def measure(model: Any, data: FaceData) -> Metrics:
+    """Measures a served network on PublicTest, with and without the faces that also stand in Training."""
+    known, judged = data.split(TRAINING), data.split(PUBLIC_TEST)
+    again = duplicated_in(judged.images, known.images)
+    probabilities, _ = predict(model, judged.images)
+    confusion = metrics.confusion_matrix(probabilities.argmax(axis=1), judged.labels)
+    at_px = {
+        size: metrics.accuracy(predict(model, np.stack([shrink(f, size) for f in judged.images]))[0], judged.labels)
+        for size in _SIZES_PX
+    }
+    return Metrics(
+        accuracy=round(metrics.accuracy(probabilities, judged.labels), 6),
+        accuracy_without_duplicates=round(metrics.accuracy(probabilities[~again], judged.labels[~again]), 6),
+        macro_f1=round(float(metrics.precision_recall_f1(confusion)[:, 2].mean()), 6),
+        log_loss=round(metrics.log_loss(probabilities, judged.labels), 6),
+        expected_calibration_error=round(metrics.reliability(probabilities, judged.labels)[1], 6),
+        accuracy_at_px={size: round(value, 6) for size, value in at_px.items()},
+    )
+
+
+def measure_face_check(model: Any, data: FaceData, crowds: CrowdCrops) -> FaceCheck:
+    """Measures the second output on held-back crowd crops: their faces against their backgrounds."""
+    _, of_faces = predict(model, crowds.faces)
+    _, of_backgrounds = predict(model, crowds.backgrounds)
+    if of_faces is None or of_backgrounds is None:
+        raise ValueError("the network has no face output")
+    right, wrong = int((of_faces >= _FACE_THRESHOLD).sum()), int((of_backgrounds >= _FACE_THRESHOLD).sum())
+    return FaceCheck(
+        threshold=_FACE_THRESHOLD,
+        precision=round(right / max(right + wrong, 1), 6),
+        recall=round(right / max(len(of_faces), 1), 6),
+        faces=len(of_faces),
+        backgrounds=len(of_backgrounds),
+    )
+
+
+def export_folder(
+    data: FaceData,
+    recipe: Recipe,
+    weights: Path,
+    out: Path,
+    data_name: str,
+    crowds: CrowdCrops | None = None,
+    model_json: bool = False,
+) -> ModelCard:
+    """Writes the model folder `out` anew: network, card, card for people.
+
+    Args:
+        data: Training and PublicTest faces.
+        recipe: How it was trained.
+        weights: The checkpoint to export.
+        out: The folder; replaced whole once the new one is complete.
+        data_name: How the card calls the data.
+        crowds: Held-back crops for the face output.
+        model_json: Also write the architecture as `model.json` and the weights as `model.weights.h5`.
+    """
+    keras.config.set_dtype_policy("float32")
+    trained = build(recipe.architecture, outputs=recipe.outputs)
+    history = load_state(weights, trained)
+    known, judged = data.split(TRAINING), data.split(PUBLIC_TEST)
+    fresh = judged.select(~duplicated_in(judged.images, known.images))
+    logits = np.asarray(trained.predict(fresh.images[..., None], batch_size=256, verbose=0), dtype=np.float32)
+    calibration = calibrate(logits[:, :7], fresh.labels, _HELD_OUT)
+    model = serving_network(trained, calibration.temperature)
+    partial = out.with_name(out.name + ".partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    model.save(partial / NETWORK_FILE)
+    if model_json:
+        (partial / "model.json").write_text(model.to_json(indent=2), encoding="utf-8")
+        model.save_weights(partial / "model.weights.h5")
+    (partial / HISTORY_FILE).write_text(json.dumps(history), encoding="utf-8")
+    entry = file_entry(partial / NETWORK_FILE)
+    card = ModelCard(
+        model_id=f"{recipe.architecture}-{entry.sha256[:8]}",
+        architecture=recipe.architecture,
+        outputs=("emotions", "face") if recipe.face_output else ("emotions",),
+        files=(entry,),
+        data=DataSpec(
+            name=data_name,
+            training_faces=len(known),
+            judged_faces=len(judged),
+            duplicates=len(judged) - len(fresh),
+        ),
+        metrics=measure(model, data),
+        multiply_adds=multiply_adds(trained),
+        parameters=int(trained.count_params()),
+        code_version=__version__,
+        recipe=asdict(recipe) | {"epochs_done": len(history)},
+        calibration=calibration,
+        prevalence=fit_prevalence(predict(model, fresh.images)[0], fresh.labels, _HELD_OUT),
+        face_check=measure_face_check(model, data, crowds) if crowds is not None else None,
+    )
+    (partial / PEOPLE_CARD_FILE).write_text(render(card), encoding="utf-8")
+    files = tuple(file_entry(path) for path in sorted(partial.iterdir()))
+    card = card.model_copy(update={"files": files})
+    save_card(partial, card)
+    shutil.rmtree(out, ignore_errors=True)
+    partial.rename(out)
+    return card

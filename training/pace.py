@@ -1,0 +1,101 @@
+"""How far a run is, by steps or by the clock, and what follows from it: learning rate, face size, the end."""
+
+from __future__ import annotations
+
+import math
+import time
+from typing import TYPE_CHECKING, Any, Final
+
+import keras
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from training.feed import Batches
+    from training.recipe import Recipe
+
+_WARMUP: Final = 0.04
+_SMALL_PX: Final = (32, 40, 48)
+
+
+def cosine(progress: float) -> float:
+    """Factor of the peak learning rate at `progress` 0 to 1: a linear rise, then half a cosine down to zero."""
+    if progress < _WARMUP:
+        return 0.02 + 0.98 * progress / _WARMUP
+    return 0.5 + 0.5 * math.cos(math.pi * min((progress - _WARMUP) / (1 - _WARMUP), 1.0))
+
+
+def face_px(progress: float, small_until: tuple[float, float]) -> int:
+    """Side of the faces fed at `progress`, in pixels."""
+    return _SMALL_PX[sum(progress >= bound for bound in small_until)]
+
+
+class Pace(keras.callbacks.Callback):  # type: ignore[misc]
+    """Sets learning rate and face size as a run goes on, and stops it when its time is up.
+
+    Attributes:
+        progress: 0 at the start, 1 at the end.
+    """
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        batches: Batches,
+        history: list[dict[str, float]],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Goes on after `history`, whose rows know how many seconds had passed."""
+        super().__init__()
+        self._recipe, self._batches, self._clock = recipe, batches, clock
+        self._elapsed_before = history[-1]["elapsed_s"] if history else 0.0
+        self._step = len(history) * len(batches)
+        self._began = clock()
+
+    @property
+    def elapsed_s(self) -> float:
+        """Seconds of training, earlier attempts included."""
+        return self._elapsed_before + self._clock() - self._began
+
+    @property
+    def progress(self) -> float:
+        """Share of the run that is done."""
+        if self._recipe.minutes is not None:
+            return min(self.elapsed_s / (60 * self._recipe.minutes), 1.0)
+        return min(self._step / (self._recipe.epochs * len(self._batches)), 1.0)
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        """Chooses the size of this epoch's faces."""
+        self._batches.side_px = face_px(self.progress, self._recipe.small_until)
+
+    def on_train_batch_begin(self, batch: int, logs: dict[str, float] | None = None) -> None:
+        """Sets the learning rate of the step to come."""
+        if self._recipe.schedule == "cosine":
+            self.model.optimizer.learning_rate = self._recipe.learning_rate * cosine(self.progress)
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
+        """Stops the run when its time is up."""
+        self._step += 1
+        if self.progress >= 1.0:
+            self.model.stop_training = True
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Records the time for a later resumption."""
+        if logs is not None:
+            logs["elapsed_s"] = self.elapsed_s
+            logs["learning_rate"] = float(self.model.optimizer.learning_rate)
+
+
+class Judge(keras.callbacks.Callback):  # type: ignore[misc]
+    """Measures PublicTest accuracy after an epoch: rarely early in a run, where it says little, always near its end."""
+
+    def __init__(self, pace: Pace, images: Any, targets: Any, every: int = 5) -> None:
+        """Judges on `images (N, 48, 48, 1) uint8` and `targets (N, K)`; every epoch from 60 % of the run on."""
+        super().__init__()
+        self._pace, self._images, self._targets, self._every = pace, images, targets, every
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        """Adds `val_loss` and `val_accuracy` to the epoch's figures."""
+        if logs is None or (self._pace.progress < 0.6 and epoch % self._every != 0):
+            return
+        figures = self.model.evaluate(self._images, self._targets, batch_size=256, verbose=0, return_dict=True)
+        logs.update({f"val_{name}": float(value) for name, value in figures.items()})
