@@ -1,8 +1,8 @@
-"""The card of a model folder: what the network is, what it was made from, how well it does, and that its files are whole.
+"""The card of a model folder: what the network is, what it was made from, how well it does, and whole files.
 
 A model is one folder: the network (`model.keras`), its card for machines (`card.json`) and its card for people
-(`MODEL_CARD.md`). The card lists the SHA-256 of every other file, so a folder that was mixed up, cut short or altered is
-refused before anything is loaded from it. This module imports no framework.
+(`MODEL_CARD.md`). The card lists the SHA-256 of every other file, so a folder that was mixed up, cut short or altered
+is refused before anything is loaded from it. This module imports no framework.
 """
 
 from __future__ import annotations

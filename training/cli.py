@@ -1,4 +1,4 @@
-"""`crowdmood train` and `crowdmood evaluate`. Frameworks are imported when a command runs, never before."""
+"""`python -m training.cli`: trains a network. Frameworks are imported when a command runs, never before."""
 
 from __future__ import annotations
 
@@ -178,23 +178,6 @@ def train(
         summary=summary,
         model_json=model_json,
     )
-
-
-@app.command()
-def evaluate(
-    model: Annotated[Path, typer.Argument(help="Model folder.")],
-    data: Annotated[Path, typer.Argument(help="Faces: fer2013.csv, an .npz, or a folder of train/validation/test.")],
-    out: Annotated[Path | None, typer.Option(help="Report folder. Default: reports/NAME of the model.")] = None,
-    json_file: Annotated[Path | None, typer.Option("--json", help="Write only the figures, to this file.")] = None,
-    crowds: Annotated[
-        Path | None, typer.Option(help="Crowd photographs with boxes.json: face check and consistency as well.")
-    ] = None,
-) -> None:
-    """Judges a model folder and writes a report: figures, plots, one page."""
-    use_backend(Backend.TENSORFLOW)
-    from training.evaluate import write_report
-
-    write_report(model, data, out or Path("reports") / model.name, json_file, crowds)
 
 
 if __name__ == "__main__":

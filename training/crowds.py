@@ -1,7 +1,7 @@
 """Crops from photographs of crowds: faces without an expression label, and what is no face at all.
 
 A detector makes mistakes, and in a crowd they would vote. Two kinds of background teach the network to say so: random
-squares that touch no labelled face, and what a Haar cascade takes for a face where none is labelled. Faces from the same
+squares that touch no labelled face, and what a Haar cascade takes for a face where none is labelled. Faces from the
 photographs go with them, or the network would learn to tell data sets apart instead of faces.
 """
 

@@ -62,7 +62,7 @@ def measure(model: Any, data: FaceData) -> Metrics:
     )
 
 
-def measure_face_check(model: Any, data: FaceData, crowds: CrowdCrops) -> FaceCheck:
+def measure_face_check(model: Any, crowds: CrowdCrops) -> FaceCheck:
     """Measures the second output on held-back crowd crops: their faces against their backgrounds."""
     _, of_faces = predict(model, crowds.faces)
     _, of_backgrounds = predict(model, crowds.backgrounds)
@@ -133,7 +133,7 @@ def export_folder(
         recipe=asdict(recipe) | {"epochs_done": len(history)},
         calibration=calibration,
         prevalence=fit_prevalence(predict(model, fresh.images)[0], fresh.labels, _HELD_OUT),
-        face_check=measure_face_check(model, data, crowds) if crowds is not None else None,
+        face_check=measure_face_check(model, crowds) if crowds is not None else None,
     )
     (partial / PEOPLE_CARD_FILE).write_text(render(card), encoding="utf-8")
     files = tuple(file_entry(path) for path in sorted(partial.iterdir()))

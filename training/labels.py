@@ -54,8 +54,8 @@ def soft_targets(
     if votes is not None and blend > 0:
         chosen = votes[:, _FERPLUS_FOR_LABEL].astype(np.float32)
         totals = chosen.sum(axis=1, keepdims=True)
-        shares = np.where(totals > 0, chosen / np.maximum(totals, 1), targets)
-        targets = (1 - blend) * targets + blend * shares
+        shares = np.where(totals > 0, chosen / np.maximum(totals, 1), targets).astype(np.float32)
+        targets = ((1 - blend) * targets + blend * shares).astype(np.float32)
     return ((1 - smoothing) * targets + smoothing / len(LABELS)).astype(np.float32)
 
 

@@ -116,7 +116,7 @@ def _parse_pixels(text: str, where: str) -> NDArray[np.uint8]:
 def load_folders(folder: Path) -> FaceData:
     """Loads `train`, `validation` and `test` with one folder of pictures a label, of any size and colour.
 
-    Pictures become gray and are scaled to 48x48. `validation` counts as PublicTest; a set without it is judged by `test`.
+    Pictures become gray and are scaled to 48x48. `validation` counts as PublicTest; without it `test` does.
 
     Raises:
         DataError: There is no `train` folder, a folder is named like no label, or a picture cannot be read.

@@ -1,9 +1,9 @@
 """Loss and accuracy over the seven expressions and, with an eighth logit, over "not a face".
 
-The eight logits are one softmax, read as `P(face) * P(expression | face)`. The loss is the cross-entropy of the two factors,
-so that a face without an expression label teaches only the first, and a background nothing about expressions.
+The eight logits are one softmax, read as `P(face) * P(expression | face)`. The loss is the cross-entropy of the two
+factors, so that a face without an expression label teaches only the first, and a background nothing about expressions.
 
-Targets are `(N, 7)` expression weights (all zero: no label) and, for eight logits, a last column that is 1 for "not a face".
+Targets are `(N, 7)` expression weights (all zero: no label) and, for eight logits, a last one that is 1 for "not a face".
 """
 
 from __future__ import annotations

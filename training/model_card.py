@@ -15,7 +15,7 @@ Tells which of seven expressions a face shows: {labels}.
 
 | | |
 |---|---|
-| input | `(N, {card.input.height}, {card.input.width}, {card.input.channels}) {card.input.dtype}`, gray; rescaling happens inside |
+| input | `(N, {card.input.height}, {card.input.width}, {card.input.channels}) {card.input.dtype}`, rescaled inside |
 | output | {outputs} |
 | size | {card.parameters:,} weights, {millions:.1f} million multiply-adds a face |
 | trained on | {card.data.name}: {card.data.training_faces:,} faces |
@@ -30,7 +30,7 @@ are labelled differently than FER2013's taggers did, and people agree with those
 ## Limits and bias
 FER2013 was collected by web search for emotion words: posed and acted faces, mostly frontal, mostly young adults of
 light skin, English-language queries. Its labels are noisy, "disgust" is rare, and "fear" and "sad" are often confused
-with each other and with "neutral". An expression is not an inner state. The network knows nothing of culture or context.
+with each other and with "neutral". An expression is not an inner state; culture and context are unknown.
 
 ## Integrity
 `card.json` holds the SHA-256 of every file here; loading refuses a folder that differs.

@@ -112,7 +112,8 @@ def _teach(faces: FaceData, paths: Paths) -> NDArray[np.float32] | None:
     load_card(paths.teacher)
     model = keras.saving.load_model(paths.teacher / NETWORK_FILE, compile=False)
     images = faces.split(TRAINING).images
-    return (predict(model, images)[0] + predict(model, np.ascontiguousarray(images[:, :, ::-1]))[0]) / 2
+    mirrored = np.ascontiguousarray(images[:, :, ::-1])
+    return ((predict(model, images)[0] + predict(model, mirrored)[0]) / 2).astype(np.float32)
 
 
 def _crops(paths: Paths, held_back: bool) -> CrowdCrops | None:

@@ -72,6 +72,7 @@ def wrong_speed(folder: Path) -> list[str]:
 
 def unknown_scheme(folder: Path) -> list[str]:
     os.environ["CROWDMOOD_CAMERAS"] = '[{"id": "north", "uri": "gopher://me:hunter2@camera/1"}]'
+    os.environ["CROWDMOOD_LOG__LEVEL"] = "WARNING"
     return ["run", "--data-dir", str(folder / "data")]
 
 
@@ -108,7 +109,12 @@ def nothing_runs(folder: Path) -> list[str]:
 def test_bad_input_is_one_clear_line_and_a_non_zero_exit(
     given: object, text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in ("CROWDMOOD_CLASSIFIER__MODEL", "CROWDMOOD_AGGREGATOR__WINDOW_S", "CROWDMOOD_CAMERAS"):
+    for name in (
+        "CROWDMOOD_CLASSIFIER__MODEL",
+        "CROWDMOOD_AGGREGATOR__WINDOW_S",
+        "CROWDMOOD_CAMERAS",
+        "CROWDMOOD_LOG__LEVEL",
+    ):
         monkeypatch.setenv(name, "")
         monkeypatch.delenv(name)
     done = crowdmood(*given(tmp_path), timeout=90)  # type: ignore[operator]
@@ -134,19 +140,15 @@ def test_an_unreadable_image_costs_one_frame_and_the_replay_goes_on(tmp_path: Pa
 
 
 def test_footage_that_breaks_off_is_worked_on_and_then_complained_about(tmp_path: Path) -> None:
-    whole = video(tmp_path / "whole.mp4", 60, 320, 240)
-    broken = tmp_path / "broken.avi"
-    with av.open(str(whole)) as source, av.open(str(broken), "w") as target:
-        stream = target.add_stream_from_template(source.streams.video[0])
-        for packet in source.demux(source.streams.video[0]):
-            if packet.dts is not None:
-                packet.stream = stream
-                target.mux(packet)
-    data = broken.read_bytes()
-    broken.write_bytes(data[: len(data) * 2 // 3])
+    broken = video(tmp_path / "broken.mp4", 60, 320, 240)
+    data = bytearray(broken.read_bytes())
+    # The last third of the pictures is overwritten; the index behind them still claims them.
+    end = data.index(b"moov")
+    data[end * 2 // 3 : end - 8] = bytes(len(data[end * 2 // 3 : end - 8]))
+    broken.write_bytes(data)
     moods = tmp_path / "moods.jsonl"
     done = crowdmood("replay", "--speed", "max", "--moods", moods, broken, timeout=90)
-    assert done.returncode == 3
+    assert done.returncode == 3, done.stdout + done.stderr
     assert "breaks off after" in done.stderr
     assert len(moods.read_text().splitlines()) > 4
 
@@ -252,7 +254,7 @@ def test_a_replay_can_go_on_serving_until_ctrl_c(tmp_path: Path) -> None:
 def test_help_comes_without_the_heavy_frameworks() -> None:
     probe = (
         "import sys, crowdmood.cli; "
-        "heavy = {'cv2', 'tensorflow', 'keras', 'av', 'fastapi'} & set(sys.modules); sys.exit(', '.join(heavy))"
+        "heavy = {'cv2', 'tensorflow', 'keras', 'av', 'fastapi'} & set(sys.modules); sys.exit(', '.join(heavy) or 0)"
     )
     subprocess.run([COMMAND[0], "-c", probe], check=True)
 

@@ -1,0 +1,89 @@
+"""A model folder is used only if its card is readable, fits this pipeline and matches every file."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from classifier.card import DataSpec, Metrics, ModelCard, file_entry, load_card, save_card
+from crowdmood import LABELS
+from crowdmood.errors import ModelError
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    network = tmp_path / "model.keras"
+    network.write_bytes(b"weights")
+    card = ModelCard(
+        model_id="tiny-1",
+        architecture="tiny",
+        files=(file_entry(network),),
+        data=DataSpec(name="faces", training_faces=10, judged_faces=5, duplicates=1),
+        metrics=Metrics(accuracy=0.6, accuracy_without_duplicates=0.5, log_loss=1.0),
+        multiply_adds=1000,
+        parameters=10,
+        code_version="0",
+    )
+    save_card(tmp_path, card)
+    return tmp_path
+
+
+def change(folder: Path, **fields: Any) -> None:
+    path = folder / "card.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | fields))
+
+
+def test_a_whole_folder_loads_with_the_one_label_order(folder: Path) -> None:
+    card = load_card(folder)
+
+    assert card.labels == LABELS
+    assert card.model_id == "tiny-1"
+    assert card.calibration is None
+
+
+def test_an_altered_network_is_refused(folder: Path) -> None:
+    (folder / "model.keras").write_bytes(b"other weights")
+
+    with pytest.raises(ModelError, match=r"model\.keras: does not match its card"):
+        load_card(folder)
+
+
+def test_a_missing_network_is_refused(folder: Path) -> None:
+    (folder / "model.keras").unlink()
+
+    with pytest.raises(ModelError, match="listed in card.json but cannot be read"):
+        load_card(folder)
+
+
+def test_a_folder_without_a_card_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"card\.json: cannot be read"):
+        load_card(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"labels": list(reversed(LABELS))}, "labels are neutral"),
+        ({"input": {"height": 64, "width": 64, "channels": 3, "dtype": "uint8"}}, "input is 64x64x3"),
+        ({"files": []}, "files"),
+        ({"surprise": 1}, "surprise"),  # a field of a later layout
+        ({"files": [{"name": "../x", "sha256": "0" * 64, "size_bytes": 1}]}, "points outside the folder"),
+    ],
+)
+def test_a_card_made_for_something_else_is_refused_in_one_line(
+    folder: Path, fields: dict[str, Any], message: str
+) -> None:
+    change(folder, **fields)
+
+    with pytest.raises(ModelError, match=message) as caught:
+        load_card(folder)
+
+    assert "\n" not in str(caught.value)
+
+
+def test_a_card_that_is_no_json_is_refused(folder: Path) -> None:
+    (folder / "card.json").write_text("{")
+
+    with pytest.raises(ModelError, match="Invalid JSON"):
+        load_card(folder)

@@ -1,0 +1,101 @@
+"""Faces load from three layouts, and malformed data is named with its place."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from crowdmood import LABELS
+from crowdmood.errors import DataError
+from training.data import PUBLIC_TEST, TRAINING, FaceData, describe
+from training.labels import not_a_face, soft_targets, with_face_column
+from training.loaders import load_faces
+
+PIXELS = " ".join(["7"] * 2304)
+
+
+def write_csv(path: Path, *rows: str, header: str = "emotion,pixels,Usage") -> Path:
+    path.write_text("\n".join((header, *rows)) + "\n")
+    return path
+
+
+def test_the_table_of_fer2013_loads(tmp_path: Path) -> None:
+    data = load_faces(write_csv(tmp_path / "f.csv", f"3,{PIXELS},Training", f"6,{PIXELS},PublicTest"))
+
+    assert data.labels.tolist() == [3, 6]
+    assert data.usage.tolist() == [TRAINING, PUBLIC_TEST]
+    assert data.images.shape == (2, 48, 48)
+
+
+@pytest.mark.parametrize(
+    ("header", "row", "message"),
+    [
+        ("emotion,pixels", f"3,{PIXELS}", "lacks the column 'Usage'"),
+        ("emotion,pixels,Usage", "3,1 2 3,Training", "line 2: 3 pixels where 2304 are needed"),
+        ("emotion,pixels,Usage", f"7,{PIXELS},Training", "line 2: label '7' is unknown"),
+        ("emotion,pixels,Usage", f"3,{PIXELS},Later", "line 2: Usage 'Later' is unknown"),
+        ("emotion,pixels,Usage", f"3,{PIXELS} x,Training", "not whole numbers"),
+    ],
+)
+def test_a_malformed_table_is_refused_with_its_place(tmp_path: Path, header: str, row: str, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        load_faces(write_csv(tmp_path / "f.csv", row, header=header))
+
+
+def test_class_folders_load_pictures_of_any_size_and_colour_as_gray(tmp_path: Path) -> None:
+    for split, label in (("train", "happy"), ("test", "sad")):
+        (tmp_path / split / label).mkdir(parents=True)
+        cv2.imwrite(str(tmp_path / split / label / "1.png"), np.full((100, 80, 3), 9, np.uint8))
+
+    data = load_faces(tmp_path)
+
+    assert [LABELS[label] for label in data.labels] == ["happy", "sad"]
+    assert data.usage.tolist() == [TRAINING, PUBLIC_TEST]  # without validation, the test split judges
+    assert (data.images == 9).all()
+
+
+def test_a_folder_named_like_no_label_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "train" / "bored").mkdir(parents=True)
+
+    with pytest.raises(DataError, match="bored: is no label"):
+        load_faces(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["none.csv", "none.npz", "none"])
+def test_a_path_that_does_not_exist_is_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(DataError, match="does not exist"):
+        load_faces(tmp_path / name)
+
+
+def test_duplicates_across_and_within_splits_are_counted() -> None:
+    one, two = np.zeros((48, 48), np.uint8), np.ones((48, 48), np.uint8)
+    data = FaceData(np.stack([one, one, two, one]), np.array([0, 1, 2, 0], np.uint8), np.array([0, 0, 0, 1], np.uint8))
+
+    report = describe(data)
+
+    assert report.duplicates == {"PublicTest in Training": 1}
+    assert report.repeated == {"Training": 1, "PublicTest": 0}
+    assert report.conflicting == 1
+
+
+def test_targets_blend_the_label_with_votes_and_sum_to_one() -> None:
+    votes = np.zeros((2, 10), np.uint8)
+    votes[0, 1] = 10  # ten saw happiness; the second face has no vote
+    targets = soft_targets(np.array([0, 4], np.uint8), votes, blend=0.5, smoothing=0.0)
+
+    assert targets[0].tolist() == [0.5, 0, 0, 0.5, 0, 0, 0]
+    assert targets[1, 4] == 1
+    assert np.allclose(soft_targets(np.array([0], np.uint8), None, 0.5, 0.1).sum(axis=1), 1)
+
+
+def test_what_is_no_face_has_no_expression() -> None:
+    votes = np.zeros((2, 10), np.uint8)
+    votes[0, 9], votes[1, 0] = 8, 10
+    nothing = not_a_face(votes)
+
+    targets = with_face_column(np.ones((2, 7), np.float32) / 7, nothing)
+
+    assert nothing.tolist() == [True, False]
+    assert targets[0].tolist() == [0] * 7 + [1]
+    assert targets[1, 7] == 0
