@@ -3,7 +3,7 @@
 The eight logits are one softmax, read as `P(face) * P(expression | face)`. The loss is the cross-entropy of the two
 factors, so that a face without an expression label teaches only the first, and a background nothing about expressions.
 
-Targets are `(N, 7)` expression weights (all zero: no label) and, for eight logits, a last one that is 1 for "not a face".
+so a face without an expression label teaches only the first, and a background nothing about expressions.
 """
 
 from __future__ import annotations

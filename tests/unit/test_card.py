@@ -52,7 +52,7 @@ def test_an_altered_network_is_refused(folder: Path) -> None:
 def test_a_missing_network_is_refused(folder: Path) -> None:
     (folder / "model.keras").unlink()
 
-    with pytest.raises(ModelError, match="listed in card.json but cannot be read"):
+    with pytest.raises(ModelError, match=r"listed in card\.json but cannot be read"):
         load_card(folder)
 
 
