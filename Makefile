@@ -7,7 +7,7 @@ SPEED ?= 1
 PORT ?= 8000
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo check test format lock clean
+.PHONY: help setup demo check test soak format lock clean
 
 help: ## Show what there is to make
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /make \1\t/' | expand -t 16
@@ -32,6 +32,9 @@ check: setup ## Lint, format, types, who imports whom
 
 test: setup ## Every test
 	$(BIN)/pytest
+
+soak: setup ## Tests of minutes under load and deaths
+	$(BIN)/pytest -m soak
 
 format: setup ## Put the code into its format
 	$(BIN)/ruff check --fix .
