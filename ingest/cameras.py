@@ -23,10 +23,12 @@ class CameraRun:
     Attributes:
         camera: The camera.
         run_id: The run.
+        expected_frames: How many frames the footage announces; 0 when it does not say, or the camera is live.
     """
 
     camera: CameraSettings
     run_id: str
+    expected_frames: int = 0
 
     def state(self, name: CameraStateName, detail: str = "", frame_count: int = 0) -> CameraState:
         """The message that says what the camera does now, without its credentials."""
@@ -40,6 +42,10 @@ class CameraRun:
             frame_count=frame_count,
             at_ms=wall_ms(),
         )
+
+    def opening(self) -> CameraState:
+        """The message that the camera is there and its frames are to come."""
+        return self.state("opening", frame_count=self.expected_frames)
 
     def lost(self, frame_id: int, reason: str) -> FramesLost:
         """The message that one frame will never arrive."""

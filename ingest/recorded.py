@@ -89,7 +89,7 @@ class RecordedFootage:
                 # What was waiting there cannot be told from what was finished, so all of it goes again: who counts
                 # frames counts each once. The pacer's schedule stands, so what was due is not paced again.
                 log.warning("the bus has lost what was on it: recorded footage is published again from its start")
-                self._bus.publish([("control", camera.run.state("opening")) for camera in self._cameras])
+                self._bus.publish([("control", camera.run.opening()) for camera in self._cameras])
             else:
                 return
 

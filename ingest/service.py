@@ -16,6 +16,7 @@ from ingest.outlet import LiveOutlet
 from ingest.pacing import Pacer
 from ingest.recorded import RecordedFootage
 from ingest.sources import live_source, recorded_source
+from ingest.sources.base import RecordedSource
 
 log = logging.getLogger("crowdmood.ingest")
 
@@ -56,6 +57,15 @@ def run(
     return 0
 
 
+def _check(camera: CameraSettings, settings: Settings) -> tuple[CameraRun, RecordedSource]:
+    source = recorded_source(camera, settings.ingest)
+    try:
+        expected_frames = source.check()
+    except SourceError as error:
+        raise SourceError(f"camera {camera.id}: {error}") from None
+    return CameraRun(camera, settings.run_id, expected_frames), source
+
+
 class _Ingest:
     def __init__(
         self, settings: Settings, bus_url: str, stop: threading.Event, cameras: Sequence[CameraSettings], name: str
@@ -67,13 +77,7 @@ class _Ingest:
         self._crashes: list[BaseException] = []
         live_run_id = str(wall_ms())
         live = [(CameraRun(c, live_run_id), live_source(c, settings.ingest)) for c in cameras if not c.recorded]
-        recorded = [(CameraRun(c, settings.run_id), recorded_source(c, settings.ingest)) for c in cameras if c.recorded]
-        self._expected: dict[str, int] = {}
-        for camera_run, source in recorded:
-            try:
-                self._expected[camera_run.camera.id] = source.check()
-            except SourceError as error:
-                raise SourceError(f"camera {camera_run.camera.id}: {error}") from None
+        recorded = [_check(c, settings) for c in cameras if c.recorded]
         self._bus = Bus(bus_url, settings.bus, stop)
         # A connection that is told to stop waits for no server: what live cameras need.
         impatient = threading.Event()
@@ -110,12 +114,7 @@ class _Ingest:
             raise IncompleteFootageError("; ".join(self._footage.problems))
 
     def _work(self) -> None:
-        self._bus.publish(
-            [
-                ("control", camera_run.state("opening", frame_count=self._expected.get(camera_run.camera.id, 0)))
-                for camera_run in self._runs
-            ]
-        )
+        self._bus.publish([("control", camera_run.opening()) for camera_run in self._runs])
         log.info("ingest %s is ready", self._name)
         for thread in self._threads:
             thread.start()

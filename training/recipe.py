@@ -51,7 +51,7 @@ class Recipe:
         stop_patience: Epochs without better PublicTest accuracy before training ends early; 0 never.
         weight_decay: Decoupled decay of kernels, multiplied by the learning rate.
         label_smoothing: Share of uniform probability in the targets.
-        ferplus_blend: Weight of FER+ votes in the targets.
+        ferplus_blend: Weight of FER+ votes, translated into labels, in the targets.
         teacher_blend: Weight of a teacher's probabilities in the targets.
         class_weights: Weigh each label by the inverse square root of its frequency.
         face_output: Add the eighth output, "not a face".

@@ -127,7 +127,7 @@ def test_cameras_of_one_process_advance_together(server_url: str, bus_settings: 
     expected = [(name, n, 200 * n) for n in range(5) for name in ("north", "south") if name == "north" or n < 3]
     assert reader.identities() == expected
     states = reader.states()
-    assert states[:2] == [("north", "opening", 300), ("south", "opening", 0)]
+    assert states[:2] == [("north", "opening", 5), ("south", "opening", 3)]
     assert sorted(states[2:]) == sorted(
         [("north", "live", 0), ("south", "live", 0), ("south", "ended", 3), ("north", "ended", 5)]
     )
@@ -281,6 +281,6 @@ def test_a_bus_that_is_emptied_in_the_middle_loses_no_frame(
             assert result.result(timeout=20) == 0
             reader.drain()
     assert {frame_id for _, frame_id, _ in reader.identities()} == set(range(30))
-    assert reader.states()[0] == ("north", "opening", 300)
+    assert reader.states()[0] == ("north", "opening", 30)
     assert reader.states()[-1] == ("north", "ended", 30)
     assert sum("has lost what was on it" in record.message for record in caplog.records) == 1

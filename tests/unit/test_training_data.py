@@ -9,7 +9,7 @@ import pytest
 from crowdmood import LABELS
 from crowdmood.errors import DataError
 from training.data import PUBLIC_TEST, TRAINING, FaceData, describe
-from training.labels import not_a_face, soft_targets, with_face_column
+from training.labels import not_a_face, soft_targets, translate_votes, with_face_column
 from training.loaders import load_faces
 
 PIXELS = " ".join(["7"] * 2304)
@@ -80,13 +80,29 @@ def test_duplicates_across_and_within_splits_are_counted() -> None:
 
 
 def test_targets_blend_the_label_with_votes_and_sum_to_one() -> None:
-    votes = np.zeros((2, 10), np.uint8)
-    votes[0, 1] = 10  # ten saw happiness; the second face has no vote
-    targets = soft_targets(np.array([0, 4], np.uint8), votes, blend=0.5, smoothing=0.0)
+    labels = np.tile(np.array([3, 4, 6], np.uint8), 40)
+    votes = np.zeros((120, 10), np.uint8)
+    votes[labels == 3, 1], votes[labels == 4, 0], votes[labels == 6, 0] = 10, 5, 10
+    votes[labels == 4, 3] = 5
+    targets = soft_targets(labels, votes, blend=0.5, smoothing=0.0)
 
-    assert targets[0].tolist() == [0.5, 0, 0, 0.5, 0, 0, 0]
-    assert targets[1, 4] == 1
+    assert np.allclose(targets.sum(axis=1), 1)
+    assert (targets.argmax(axis=1) == labels).all()
+    assert (targets[np.arange(120), labels] < 1).all()
     assert np.allclose(soft_targets(np.array([0], np.uint8), None, 0.5, 0.1).sum(axis=1), 1)
+
+
+def test_votes_are_translated_into_the_habits_of_those_who_gave_the_labels() -> None:
+    # Whom FER2013 calls sad, FER+ taggers call neutral as often as sad; whom it calls neutral, nearly always neutral.
+    labels = np.array([4] * 50 + [6] * 50, np.uint8)
+    votes = np.zeros((100, 10), np.uint8)
+    votes[:50, 0], votes[:50, 3], votes[50:, 0] = 5, 5, 10
+
+    translated = translate_votes(votes, labels)
+
+    assert (translated.argmax(axis=1) == labels).all()
+    assert np.allclose(translated.sum(axis=1), 1)
+    assert np.allclose(translated.mean(axis=0)[[4, 6]], 0.5, atol=0.02)
 
 
 def test_what_is_no_face_has_no_expression() -> None:
