@@ -50,17 +50,19 @@ class ClassifierStage(Stage[Faces]):
             return Outcome()
         frames = [frame for _, frame in work]
         crops = np.concatenate([frame.crops for frame in frames])
-        probabilities = self._engine.predict(crops)
+        probabilities, is_face = self._engine.predict(crops)
         metrics.BATCH_FACES.observe(len(crops))
         published: list[tuple[StreamName, Message]] = []
         done: list[Entry] = []
         dead: list[DeadLetter] = []
-        parts = np.split(probabilities, np.cumsum([len(frame.boxes) for frame in frames])[:-1])
-        for (entry, _), frame, part in zip(work, frames, parts, strict=True):
-            if not np.isfinite(part).all():
+        ends = np.cumsum([len(frame.boxes) for frame in frames])
+        for (entry, frame), end in zip(work, ends, strict=True):
+            rows = slice(end - len(frame.boxes), end)
+            part, belief = probabilities[rows], is_face[rows]
+            if not (np.isfinite(part).all() and np.isfinite(belief).all()):
                 dead.append(DeadLetter(entry, "not_finite", f"{self._engine.model_id} gave values that are no numbers"))
                 continue
-            published.append(("emotions", _emotions(frame, part, self._engine.model_id)))
+            published.append(("emotions", _emotions(frame, part, belief, self._engine.model_id)))
             done.append(entry)
             self._faces += len(part)
             metrics.FACES.labels(self.name).inc(len(part))
@@ -77,19 +79,21 @@ def run(settings: Settings, stop: threading.Event, worker_name: str, *, drain: b
     Worker(ClassifierStage(settings.classifier), bus, settings.bus, worker_name, stop).run(drain=drain)
 
 
-def _emotions(faces: Faces, probabilities: npt.NDArray[np.float32], model_id: str) -> Emotions:
+def _emotions(
+    faces: Faces, probabilities: npt.NDArray[np.float32], is_face: npt.NDArray[np.float32], model_id: str
+) -> Emotions:
     return Emotions(
         faces.ref,
         faces.boxes,
         probabilities.astype(np.float16),
-        _resolution(faces.boxes),
+        (_resolution(faces.boxes) * is_face).astype(np.float16),
         model_id,
         faces.detector,
     )
 
 
-def _resolution(boxes: npt.NDArray[np.int32]) -> npt.NDArray[np.float16]:
-    """How much of the network's input a face really fills: its side over the crop's, at most 1; float16 (N,)."""
+def _resolution(boxes: npt.NDArray[np.int32]) -> npt.NDArray[np.float64]:
+    """How much of the network's input a face really fills: its side over the crop's, at most 1; float64 (N,)."""
     sides = np.minimum(boxes[:, 2] - boxes[:, 0], boxes[:, 3] - boxes[:, 1])
-    filled: npt.NDArray[np.float16] = np.clip(sides / CROP_SIZE, 0, 1).astype(np.float16)
+    filled: npt.NDArray[np.float64] = np.clip(sides / CROP_SIZE, 0, 1)
     return filled

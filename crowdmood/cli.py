@@ -16,6 +16,7 @@ from crowdmood import __version__, logs
 from crowdmood.errors import CrowdMoodError, IncompleteFootageError, SettingsError, StageRefusedError
 from crowdmood.settings import Group, Settings, load
 from crowdmood.worker import default_name, stop_signals
+from training import cli as training_cli
 
 app = typer.Typer(
     help="CrowdMood: the mood of a stadium crowd, measured.",
@@ -149,6 +150,10 @@ def api() -> None:
 
     with _stoppable(load()) as (settings, stop):
         service.run(settings, stop)
+
+
+app.command()(training_cli.train)
+app.command()(training_cli.evaluate)
 
 
 @app.command()

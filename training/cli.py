@@ -1,4 +1,4 @@
-"""`python -m training.cli`: trains a network. Frameworks are imported when a command runs, never before."""
+"""`crowdmood train` and `crowdmood evaluate`. Frameworks are imported when a command runs, never before."""
 
 from __future__ import annotations
 
@@ -13,8 +13,6 @@ from training.recipe import Augmentation, Recipe
 
 _DEFAULT = Recipe()
 _AUGMENT = Augmentation()
-
-app = typer.Typer(help="Train a network on labelled faces, and judge it.", no_args_is_help=True)
 
 
 class Backend(StrEnum):
@@ -53,7 +51,6 @@ def use_backend(backend: Backend) -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 
-@app.command()
 def train(
     data: Annotated[Path, typer.Option(help="Faces: fer2013.csv, an .npz, or a folder of train/validation/test.")],
     out: Annotated[Path, typer.Option(help="Model folder to write; an older one there is replaced.")],
@@ -126,7 +123,7 @@ def train(
         bool, typer.Option("--model-json", help="Also write model.json and model.weights.h5.")
     ] = False,
 ) -> None:
-    """Trains a network on labelled faces and writes a model folder."""
+    """Train a network on labelled faces and write a model folder."""
     use_backend(backend)
     recipe = Recipe(
         architecture=architecture,
@@ -180,5 +177,17 @@ def train(
     )
 
 
-if __name__ == "__main__":
-    app()
+def evaluate(
+    model: Annotated[Path, typer.Argument(help="Model folder.")],
+    data: Annotated[Path, typer.Argument(help="Faces: fer2013.csv, an .npz, or a folder of train/validation/test.")],
+    out: Annotated[Path | None, typer.Option(help="Report folder. Default: reports/NAME of the model.")] = None,
+    json_file: Annotated[Path | None, typer.Option("--json", help="Write only the figures, to this file.")] = None,
+    crowds: Annotated[
+        Path | None, typer.Option(help="Crowd photographs with boxes.json: face check and consistency as well.")
+    ] = None,
+) -> None:
+    """Judge a model folder on labelled faces and write a report: figures, plots, one page."""
+    use_backend(Backend.TENSORFLOW)
+    from training.evaluate import write_report
+
+    write_report(model, data, out or Path("reports") / model.name, json_file, crowds)

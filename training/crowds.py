@@ -18,6 +18,7 @@ from crowdmood.errors import DataError
 from training.data import SIDE
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -43,13 +44,28 @@ class CrowdCrops:
     mistakes: int
 
 
-def load_crowds(folder: Path, held_back: bool, seed: int = 0) -> CrowdCrops:
-    """Cuts crops from `folder/images` by `folder/boxes.json`.
+@dataclass(frozen=True, slots=True)
+class Photo:
+    """One labelled photograph.
+
+    Attributes:
+        gray: `(H, W) uint8`.
+        boxes: Every labelled face, `(N, 4) float64`, left, top, width, height in pixels.
+        clear: Those faces that are large enough, valid and hardly hidden, `(M, 4) float64`.
+    """
+
+    gray: NDArray[np.uint8]
+    boxes: NDArray[np.float64]
+    clear: NDArray[np.float64]
+
+
+def labelled_photos(folder: Path, min_face_px: int, held_back: bool | None = None) -> Iterator[Photo]:
+    """Reads `folder/images` by `folder/boxes.json`, in the order of names.
 
     Args:
-        folder: Photographs and their face boxes (`boxes_xywh`, pixels; flags `invalid`, `occlusion`, `blur`).
-        held_back: True for every fifth photograph, which training never sees; False for all others.
-        seed: Seed of the random squares.
+        folder: Photographs and their face boxes (`boxes_xywh`, pixels; flags `invalid`, `occlusion`).
+        min_face_px: Shorter side of the smallest clear face.
+        held_back: True for every fifth photograph, which training never sees; False for the others; None for all.
 
     Raises:
         DataError: `boxes.json` or a photograph cannot be read.
@@ -58,28 +74,40 @@ def load_crowds(folder: Path, held_back: bool, seed: int = 0) -> CrowdCrops:
         labelled = json.loads((folder / "boxes.json").read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise DataError(f"{folder / 'boxes.json'}: cannot be read ({error}); give the folder of crowds") from error
+    for number, name in enumerate(sorted(labelled)):
+        if held_back is not None and (number % _HELD_BACK_EVERY == 0) != held_back:
+            continue
+        gray = cv2.imread(str(folder / "images" / name), cv2.IMREAD_GRAYSCALE)
+        if gray is None:
+            raise DataError(
+                f"{folder / 'images' / name}: is no readable picture; restore it or drop it from boxes.json"
+            )
+        boxes = np.asarray(labelled[name]["boxes_xywh"], dtype=np.float64).reshape(-1, 4)
+        clear = (
+            ~np.asarray(labelled[name]["invalid"], dtype=bool)
+            & (np.asarray(labelled[name]["occlusion"]) < 2)
+            & (boxes[:, 2:].min(axis=1) >= min_face_px)
+        )
+        yield Photo(np.asarray(gray, dtype=np.uint8), boxes, boxes[clear])
+
+
+def load_crowds(folder: Path, held_back: bool, seed: int = 0) -> CrowdCrops:
+    """Cuts faces and backgrounds from crowd photographs.
+
+    Args:
+        folder: Photographs and their `boxes.json` (see `labelled_photos`).
+        held_back: True for every fifth photograph, which training never sees; False for all others.
+        seed: Seed of the random squares.
+    """
     rng = np.random.default_rng(seed)
     cascade = cv2.CascadeClassifier(cv2.data.haarcascades + _CASCADE)
     faces: list[NDArray[np.uint8]] = []
     squares: list[NDArray[np.uint8]] = []
     mistakes: list[NDArray[np.uint8]] = []
-    for number, name in enumerate(sorted(labelled)):
-        if (number % _HELD_BACK_EVERY == 0) != held_back:
-            continue
-        photo = cv2.imread(str(folder / "images" / name), cv2.IMREAD_GRAYSCALE)
-        if photo is None:
-            raise DataError(
-                f"{folder / 'images' / name}: is no readable picture; restore it or drop it from boxes.json"
-            )
-        gray = np.asarray(photo, dtype=np.uint8)
-        boxes = np.asarray(labelled[name]["boxes_xywh"], dtype=np.float64).reshape(-1, 4)
-        clear = (
-            ~np.asarray(labelled[name]["invalid"], dtype=bool)
-            & (np.asarray(labelled[name]["occlusion"]) < 2)
-            & (boxes[:, 2:].min(axis=1) >= _MIN_FACE_PX)
-        )
-        faces += [crop(gray, *_square(box)) for box in boxes[clear]]
-        squares += [crop(gray, *square) for square in _random_squares(gray.shape, boxes, rng)]
+    for photo in labelled_photos(folder, _MIN_FACE_PX, held_back):
+        gray, boxes = photo.gray, photo.boxes
+        faces += [crop(gray, *square(box)) for box in photo.clear]
+        squares += [crop(gray, *empty) for empty in _random_squares(gray.shape, boxes, rng)]
         hits = np.asarray(cascade.detectMultiScale(gray, 1.1, 1, minSize=(_MIN_FACE_PX, _MIN_FACE_PX)))
         mistakes += [crop(gray, x, y, w) for x, y, w, h in hits.reshape(-1, 4) if not _touches((x, y, w, h), boxes)]
     return CrowdCrops(_stack(faces), _stack(squares + mistakes), len(mistakes))
@@ -101,7 +129,8 @@ def crop(photo: NDArray[np.uint8], left: float, top: float, side: float) -> NDAr
     )
 
 
-def _square(box: NDArray[np.float64]) -> tuple[float, float, float]:
+def square(box: NDArray[np.float64]) -> tuple[float, float, float]:
+    """The square around the middle of a box `(4,)`: left, top and side in pixels."""
     x, y, width, height = box
     side = max(width, height)
     return x + (width - side) / 2, y + (height - side) / 2, side

@@ -12,6 +12,7 @@ import numpy as np
 from classifier.card import NETWORK_FILE, load_card
 from crowdmood import LABELS
 from training import metrics, plots
+from training.consistency import agreement
 from training.crowds import load_crowds
 from training.data import PUBLIC_TEST, TRAINING, duplicated_in
 from training.degrade import blur, brighten, shrink
@@ -88,8 +89,10 @@ def evaluate(folder: Path, data: Path, crowds: Path | None) -> dict[str, Any]:
             )
             for strength in strengths
         }
-    if crowds is not None and "face" in card.outputs:
-        figures["face_check"] = measure_face_check(model, load_crowds(crowds, held_back=True)).model_dump()
+    if crowds is not None:
+        figures["consistency"] = agreement(model, crowds)
+        if "face" in card.outputs:
+            figures["face_check"] = measure_face_check(model, load_crowds(crowds, held_back=True)).model_dump()
     return figures
 
 
@@ -120,7 +123,11 @@ def _page(figures: dict[str, Any], pictures: list[str]) -> str:
     plain = {key: value for key, value in figures.items() if isinstance(value, int | float | str)}
     per_class = [{"label": label, **scores} for label, scores in figures["per_class"].items()]
     body = _table([{"figure": key, "value": value} for key, value in plain.items()])
-    body += _table(per_class) + _table(figures["worst_mistakes"])
+    body += _table(per_class)
+    body += "".join(
+        f"<h2>{name}</h2>{_table([figures[name]])}" for name in ("consistency", "face_check") if name in figures
+    )
+    body += "<h2>worst mistakes</h2>" + _table(figures["worst_mistakes"])
     body += "".join(f'<img src="{name}" alt="{name.removesuffix(".png")}">' for name in pictures)
     title = html.escape(figures["model_id"])
     return f'<!doctype html><meta charset="utf-8"><title>{title}</title><h1>{title}</h1>{body}\n'

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+import numpy as np
+
+from training.metrics import precision_recall_f1
+
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from classifier.card import ModelCard
 
 PEOPLE_CARD_FILE: Final = "MODEL_CARD.md"
@@ -22,7 +28,8 @@ Tells which of seven expressions a face shows: {labels}.
 | accuracy | {accuracy:.2%} on {card.data.judged_faces:,} PublicTest faces in one forward pass |
 | without duplicates | {without:.2%}, without the {card.data.duplicates} PublicTest faces that also stand in Training |
 | log loss | {card.metrics.log_loss:.4f} nats |
-{table}
+{more}
+{labelled}
 ## Use
 Shares of expressions in a crowd, summed over many people. Not for judging one person: about {wrong:.0%} of single faces
 are labelled differently than FER2013's taggers did, and people agree with those labels only about two times in three.
@@ -37,8 +44,8 @@ with each other and with "neutral". An expression is not an inner state; culture
 """
 
 
-def render(card: ModelCard, table: str = "") -> str:
-    """Returns the Markdown text of a card; `table` is put after the figures."""
+def render(card: ModelCard) -> str:
+    """Returns the Markdown text of a card."""
     names = {"emotions": "`emotions (N, 7)`: probabilities", "face": "`face (N, 1)`: how sure it is a face at all"}
     return _TEXT.format(
         card=card,
@@ -48,5 +55,32 @@ def render(card: ModelCard, table: str = "") -> str:
         accuracy=card.metrics.accuracy,
         without=card.metrics.accuracy_without_duplicates,
         wrong=1 - card.metrics.accuracy,
-        table=table,
+        labelled=_per_label(card),
+        more="\n".join(_more(card)),
     )
+
+
+def _more(card: ModelCard) -> Iterator[str]:
+    for size_px in (24, 12):
+        if size_px in card.metrics.accuracy_at_px:
+            yield f"| faces of {size_px} pixels | {card.metrics.accuracy_at_px[size_px]:.2%} |"
+    if card.calibration is not None:
+        before, after = card.calibration.ece_before, card.calibration.ece_after
+        yield f"| calibration error | {after:.2%}, {before:.2%} before its temperature was fitted |"
+    if card.face_check is not None:
+        check = card.face_check
+        yield (
+            f"| is it a face? | precision {check.precision:.1%}, recall {check.recall:.1%} on {check.faces:,} faces "
+            f"and {check.backgrounds:,} backgrounds of held-back photographs |"
+        )
+
+
+def _per_label(card: ModelCard) -> str:
+    """A table of precision, recall and F1 by label, on the faces its confusion was counted on."""
+    if card.prevalence is None:
+        return ""
+    lines = ["", f"On {card.prevalence.fitted_on}:", "", "| label | precision | recall | F1 |", "|---|---|---|---|"]
+    scores = precision_recall_f1(np.asarray(card.prevalence.confusion))
+    for label, row in zip(card.labels, scores, strict=True):
+        lines.append(f"| {label} | " + " | ".join(f"{score:.1%}" for score in row) + " |")
+    return "\n".join([*lines, ""])

@@ -16,15 +16,16 @@ class Engine(Protocol):
 
     model_id: str
 
-    def predict(self, faces: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+    def predict(self, faces: npt.NDArray[np.uint8]) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
         """Judge faces.
 
         Args:
             faces: uint8 (N, 48, 48), gray, 0-255; N may be 0.
 
         Returns:
-            float32 (N, 7), probabilities in the order of `crowdmood.LABELS`; a face's row does not depend on the
-            faces beside it.
+            Probabilities, float32 (N, 7), in the order of `crowdmood.LABELS`; and how sure the network is that each
+            crop shows a face at all, float32 (N,), 1 where a network does not tell. A face's row does not depend on
+            the faces beside it.
         """
 
 

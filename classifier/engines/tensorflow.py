@@ -54,26 +54,30 @@ class TensorFlowEngine:
         self._traced: Any = tf.function(
             lambda faces: network(faces, training=False), input_signature=[tf.TensorSpec(shape, tf.uint8)]
         )
-        warm = self._run(np.zeros(shape, np.uint8))
-        if warm.shape != (max_batch_size, len(LABELS)):
+        expected = (max_batch_size, len(LABELS)), (max_batch_size,)
+        if tuple(warm.shape for warm in self._run(np.zeros(shape, np.uint8))) != expected:
             raise ModelError(
-                f"{model / NETWORK_FILE}: gives {warm.shape[1:]} values a face where {len(LABELS)} are needed; "
-                "export the model anew"
+                f"{model / NETWORK_FILE}: does not give {len(LABELS)} probabilities a face; export the model anew"
             )
 
-    def predict(self, faces: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+    def predict(self, faces: npt.NDArray[np.uint8]) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
         """Judge faces; see `Engine.predict`."""
         probabilities = np.empty((len(faces), len(LABELS)), np.float32)
+        is_face = np.empty(len(faces), np.float32)
         for start in range(0, len(faces), self._batch_size):
             part = faces[start : start + self._batch_size, :, :, None]
             padding = self._batch_size - len(part)
             batch = np.pad(part, ((0, padding), (0, 0), (0, 0), (0, 0))) if padding else part
-            probabilities[start : start + len(part)] = self._run(batch)[: len(part)]
-        return probabilities
+            emotions, face = self._run(batch)
+            probabilities[start : start + len(part)] = emotions[: len(part)]
+            is_face[start : start + len(part)] = face[: len(part)]
+        return probabilities, is_face
 
-    def _run(self, batch: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
-        result: npt.NDArray[np.float32] = np.asarray(self._traced(batch), np.float32)
-        return result
+    def _run(self, batch: npt.NDArray[np.uint8]) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+        outputs = self._traced(batch)
+        if isinstance(outputs, dict):
+            return np.asarray(outputs["emotions"], np.float32), np.asarray(outputs["face"], np.float32)[:, 0]
+        return np.asarray(outputs, np.float32), np.ones(len(batch), np.float32)
 
 
 @contextlib.contextmanager

@@ -1,0 +1,5 @@
+"""A stadium crowd with known truth, rendered as footage: nobody in it exists.
+
+Owns seats, people, the script of the match, cameras and the truth file; it knows nothing of the pipeline that will
+look at the footage, and no stage knows it.
+"""

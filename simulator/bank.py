@@ -1,0 +1,114 @@
+"""The faces that people in the stand wear: the bank that comes along, or a user's own pictures."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import cv2
+import numpy as np
+
+from crowdmood import LABELS
+from crowdmood.errors import DataError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+SHIPPED_BANK: Final = Path(__file__).parent / "faces"
+TILE_PX: Final = 64
+SHEET_COLUMNS: Final = 16
+_PICTURES: Final = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".pgm", ".webp"})
+
+
+@dataclass(frozen=True, slots=True)
+class FaceBank:
+    """Faces by expression, in FER2013's framing (from the forehead's edge to the chin).
+
+    Attributes:
+        faces: One array for each of `crowdmood.LABELS`, `(N, 64, 64) uint8`, gray; N >= 1 and may differ. In the bank
+            that comes along, equal rows are the same person with seven expressions.
+    """
+
+    faces: tuple[NDArray[np.uint8], ...]
+
+    def face(self, label: int, number: int) -> NDArray[np.uint8]:
+        """Returns the face `(64, 64) uint8` that person `number` (any whole number >= 0) makes for a label 0-6."""
+        choice = self.faces[label]
+        return np.asarray(choice[number % len(choice)], dtype=np.uint8)
+
+
+def load_bank(folder: Path | None = None) -> FaceBank:
+    """Loads the bank that comes along, or a user's folder with one folder of pictures for each label.
+
+    Raises:
+        DataError: The folder or a picture cannot be read, or a label has no picture.
+    """
+    return FaceBank(_read_sheets(SHIPPED_BANK) if folder is None else _read_folders(folder))
+
+
+def write_sheet(path: Path, faces: NDArray[np.uint8]) -> None:
+    """Writes faces `(N, 64, 64) uint8` row by row into one PNG of 16 columns; unused tiles are black."""
+    rows = -(-len(faces) // SHEET_COLUMNS)
+    tiles = np.zeros((rows * SHEET_COLUMNS, TILE_PX, TILE_PX), np.uint8)
+    tiles[: len(faces)] = faces
+    sheet = tiles.reshape(rows, SHEET_COLUMNS, TILE_PX, TILE_PX).swapaxes(1, 2)
+    picture = sheet.reshape(rows * TILE_PX, SHEET_COLUMNS * TILE_PX)
+    _, encoded = cv2.imencode(".png", picture, [cv2.IMWRITE_PNG_COMPRESSION, 9])
+    path.write_bytes(encoded.tobytes())
+
+
+def _read_sheets(folder: Path) -> tuple[NDArray[np.uint8], ...]:
+    try:
+        count = int(json.loads((folder / "bank.json").read_text(encoding="utf-8"))["faces_per_label"])
+    except (OSError, ValueError, KeyError) as error:
+        raise DataError(f"{folder / 'bank.json'}: cannot be read ({error}); install CrowdMood anew") from error
+    banks = []
+    for label in LABELS:
+        sheet = _read_gray(folder / f"{label}.png")
+        rows = sheet.shape[0] // TILE_PX
+        if sheet.shape != (rows * TILE_PX, SHEET_COLUMNS * TILE_PX) or rows * SHEET_COLUMNS < count:
+            raise DataError(f"{folder / label}.png: does not hold {count} faces; install CrowdMood anew")
+        tiles = sheet.reshape(rows, TILE_PX, SHEET_COLUMNS, TILE_PX).swapaxes(1, 2)
+        banks.append(tiles.reshape(-1, TILE_PX, TILE_PX)[:count])
+    return tuple(banks)
+
+
+def _read_folders(folder: Path) -> tuple[NDArray[np.uint8], ...]:
+    banks = []
+    for label in LABELS:
+        try:
+            files = sorted(path for path in (folder / label).iterdir() if path.suffix.lower() in _PICTURES)
+        except OSError as error:
+            raise DataError(
+                f"{folder / label}: cannot be read ({error.strerror}); --faces needs one folder of pictures for each "
+                f"of {', '.join(LABELS)}"
+            ) from error
+        if not files:
+            raise DataError(f"{folder / label}: holds no pictures; put at least one face there")
+        banks.append(np.stack([_as_tile(_read_gray(file)) for file in files]))
+    return tuple(banks)
+
+
+def _read_gray(path: Path) -> NDArray[np.uint8]:
+    # Decoded from memory: OpenCV itself would print a warning of its own about a file that cannot be opened.
+    try:
+        data = np.frombuffer(path.read_bytes(), np.uint8)
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror}); restore or remove it") from error
+    picture = cv2.imdecode(data, cv2.IMREAD_GRAYSCALE) if len(data) else None
+    if picture is None:
+        raise DataError(f"{path}: is no readable picture; restore or remove it")
+    return np.asarray(picture, dtype=np.uint8)
+
+
+def _as_tile(gray: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Cuts the middle square and scales it to 64x64."""
+    height, width = gray.shape
+    side = min(height, width)
+    top, left = (height - side) // 2, (width - side) // 2
+    square = gray[top : top + side, left : left + side]
+    shrinks = side > TILE_PX
+    method = cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC
+    return np.asarray(cv2.resize(square, (TILE_PX, TILE_PX), interpolation=method), dtype=np.uint8)
