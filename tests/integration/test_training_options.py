@@ -1,0 +1,130 @@
+"""What the earlier programs could do, and more, as options of one training."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+keras = pytest.importorskip("keras")
+
+from classifier.card import NETWORK_FILE, load_card  # noqa: E402
+from crowdmood.errors import DataError, ModelError  # noqa: E402
+from training.checkpoint import load_state  # noqa: E402
+from training.cost import multiply_adds  # noqa: E402
+from training.data import FaceData  # noqa: E402
+from training.loaders import load_npz  # noqa: E402
+from training.networks import ARCHITECTURES, build  # noqa: E402
+from training.recipe import Augmentation, Recipe  # noqa: E402
+from training.run import Paths, run  # noqa: E402
+from training.serving import predict  # noqa: E402
+
+CONV4 = Path(__file__).parents[2] / "classifier" / "models" / "conv4"
+
+
+@pytest.fixture(scope="module")
+def few(assets: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data set of 96 real faces to learn from and 64 to be judged by, as an .npz."""
+    data = load_npz(assets / "data" / "fer2013.npz")
+    rows = np.concatenate([np.flatnonzero(data.usage == usage)[:count] for usage, count in ((0, 96), (1, 64))])
+    chosen: FaceData = data.select(rows)
+    file = tmp_path_factory.mktemp("few") / "few.npz"
+    assert chosen.votes is not None
+    np.savez(file, images=chosen.images, labels=chosen.labels, usage=chosen.usage, ferplus_votes=chosen.votes)
+    return file
+
+
+@pytest.mark.parametrize(
+    ("architecture", "outputs", "millions"),
+    [
+        ("crowdnet", 8, (60, 80)),
+        ("conv4", 7, (280, 300)),
+        ("conv4-dense3", 7, (280, 300)),
+        ("conv4-256", 7, (180, 220)),
+        ("conv4-256-dense3", 7, (180, 220)),
+        ("mini-xception", 7, (1, 20)),
+    ],
+)
+def test_an_architecture_has_its_outputs_and_its_cost(
+    architecture: str, outputs: int, millions: tuple[float, float]
+) -> None:
+    network = build(architecture, outputs=outputs)
+    assert network.output_shape == (None, outputs)
+    assert millions[0] < multiply_adds(network) / 1e6 < millions[1]
+
+
+def test_every_architecture_is_tried_above() -> None:
+    (mark,) = (m for m in test_an_architecture_has_its_outputs_and_its_cost.pytestmark if m.name == "parametrize")  # type: ignore[attr-defined]
+    assert {case[0] for case in mark.args[1]} == set(ARCHITECTURES)
+
+
+def test_every_option_of_a_training_at_once(few: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    recipe = Recipe(
+        architecture="mini-xception",
+        epochs=6,
+        batch_size=32,
+        optimizer="adam",
+        learning_rate=0.01,
+        schedule="plateau",
+        plateau_patience=1,
+        stop_patience=2,
+        class_weights=True,
+        teacher_blend=0.5,
+        precision="float32",
+        augmentation=Augmentation(shear=0.1, degrade=0.5),
+    )
+    paths = Paths(data=few, out=tmp_path / "model", work=tmp_path / "work", teacher=CONV4)
+    card = run(recipe, paths, fresh=True, summary=True, model_json=True)
+
+    assert "separable_conv2d" in capsys.readouterr().out
+    assert card == load_card(tmp_path / "model")
+    assert {file.name for file in card.files} >= {NETWORK_FILE, "model.json", "model.weights.h5", "MODEL_CARD.md"}
+    history = json.loads((tmp_path / "model" / "history.json").read_text())
+    assert len(history) <= 6
+    assert all("val_accuracy" in row for row in history)
+    assert (tmp_path / "work" / "class_balance.png").read_bytes().startswith(b"\x89PNG")
+    # model.json with its weights is the same network as the Keras file.
+    twin = keras.models.model_from_json((tmp_path / "model" / "model.json").read_text())
+    twin.load_weights(tmp_path / "model" / "model.weights.h5")
+    faces = load_npz(few).images[:8]
+    network = keras.saving.load_model(tmp_path / "model" / NETWORK_FILE, compile=False)
+    assert np.array_equal(predict(twin, faces)[0], predict(network, faces)[0])
+
+
+def test_a_backbone_from_a_file_teaches_a_head_and_then_learns_itself(few: Path, tmp_path: Path) -> None:
+    weights = tmp_path / "mobilenet_v2_notop.weights.h5"
+    keras.utils.set_random_seed(0)
+    keras.applications.MobileNetV2(
+        include_top=False, weights=None, input_shape=(96, 96, 3), pooling="avg"
+    ).save_weights(weights)
+    recipe = Recipe(architecture="keras:MobileNetV2", epochs=1, batch_size=32, fine_tune_layers=4, precision="float32")
+    paths = Paths(data=few, out=tmp_path / "model", work=tmp_path / "work", backbone_weights=weights)
+    card = run(recipe, paths, fresh=True, summary=False, model_json=False)
+
+    assert card.architecture == "keras:MobileNetV2"
+    features = np.load(tmp_path / "work" / "features.npy")
+    assert features.shape == (160, 1280)
+    # Fine-tuning moved the backbone's last layers and no other.
+    before, after = (build("keras:MobileNetV2") for _ in range(2))
+    load_state(tmp_path / "work" / "head.npz", before)
+    load_state(tmp_path / "work" / "best.npz", after)
+    moved = [
+        not np.array_equal(one, other)
+        for one, other in zip(
+            before.get_layer("backbone").get_weights(), after.get_layer("backbone").get_weights(), strict=True
+        )
+    ]
+    assert any(moved[-8:])
+    assert not any(moved[:-8])
+
+
+def test_a_backbone_without_its_file_is_refused(few: Path, tmp_path: Path) -> None:
+    recipe = Recipe(architecture="keras:MobileNetV2", epochs=1)
+    with pytest.raises(DataError, match="needs --backbone-weights"):
+        run(recipe, Paths(data=few, out=tmp_path / "m", work=tmp_path / "w"), False, False, False)
+    (tmp_path / "wrong.h5").write_bytes(b"no weights")
+    paths = Paths(data=few, out=tmp_path / "m", work=tmp_path / "w", backbone_weights=tmp_path / "wrong.h5")
+    with pytest.raises(ModelError, match="does not fit MobileNetV2"):
+        run(recipe, paths, False, False, False)
+    with pytest.raises(ModelError, match="unknown; choose one of crowdnet"):
+        run(Recipe(architecture="vgg"), Paths(data=few, out=tmp_path / "m", work=tmp_path / "w"), False, False, False)

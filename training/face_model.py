@@ -1,0 +1,168 @@
+"""A generative model of frontal faces: who it is and what the face expresses, on principal components.
+
+Aligned faces are projected on their principal components and whitened. The components are then turned so that a few
+directions hold what differs between expressions (the means, and the covariances, of the labels: mouths, brows, eyelids)
+and the others hold everything else (build, age, light). A person is drawn from the others, and each expression
+of that person from the few, given the person; both from local Gaussians around the fitted faces.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import cv2
+import numpy as np
+
+from crowdmood import LABELS
+from training.alignment import TILE, flatten, oval
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+COMPONENTS: Final = 200
+EXPRESSION_DIRECTIONS: Final = 40
+PERSON_NEIGHBOURS: Final = 200
+EXPRESSION_NEIGHBOURS: Final = 150
+_MEAN_WEIGHT: Final = 8.0
+_ODD_SHARE: Final = 0.5
+_GRAY_MEAN: Final = 125.0
+_GRAY_SPREAD: Final = 45.0
+_SHARPENING: Final = 0.6
+_MIN_FOR_COVARIANCE: Final = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class FaceModel:
+    """A fitted model.
+
+    Attributes:
+        mean: `(P,)`, mean of the flattened faces (see `alignment.flatten`).
+        basis: `(P, K)`, principal components times their standard deviations.
+        odd: `(K,) bool`, components that are mirror-antisymmetric: turned heads and light from one side.
+        expression: `(K, E)`, directions that differ between expressions, orthonormal.
+        rest: `(K, K - E)`, the others.
+        expressions: `(N, E)`, the fitted faces, mirrored ones included, along `expression`.
+        persons: `(N, K - E)`, the same along `rest`.
+        labels: `(N,)`, their labels.
+        visibility: `(K - E,)`, how much each direction of `rest` changes a picture.
+    """
+
+    mean: NDArray[np.float32]
+    basis: NDArray[np.float32]
+    odd: NDArray[np.bool_]
+    expression: NDArray[np.float32]
+    rest: NDArray[np.float32]
+    expressions: NDArray[np.float32]
+    persons: NDArray[np.float32]
+    labels: NDArray[np.uint8]
+    visibility: NDArray[np.float32]
+
+    def draw_person(self, rng: np.random.Generator, spread: float) -> NDArray[np.float32]:
+        """Draws somebody: coordinates `(K - E,)` along `rest`, `spread` times as unusual as the fitted faces."""
+        start = self.persons[int(rng.integers(len(self.persons)))]
+        return _near(self.persons, self._nearest(start, np.arange(len(self.persons)), PERSON_NEIGHBOURS), rng, spread)
+
+    def draw_expressions(
+        self,
+        rng: np.random.Generator,
+        person: NDArray[np.float32],
+        label: int,
+        count: int,
+        spread: float,
+        emphasis: float,
+    ) -> NDArray[np.uint8]:
+        """Draws pictures of a person with the expression of a label.
+
+        Args:
+            rng: Source of chance.
+            person: See `draw_person`.
+            label: Code 0-6.
+            count: How many to draw.
+            spread: How unusual, relative to the fitted faces.
+            emphasis: How far to go from what is usual for any label towards what is usual for this one, 0 not at all.
+
+        Returns:
+            `(count, 64, 64) uint8`, gray, aligned.
+        """
+        alike = self._nearest(person, np.flatnonzero(self.labels == label), EXPRESSION_NEIGHBOURS)
+        anybody = self._nearest(person, np.arange(len(self.labels)), EXPRESSION_NEIGHBOURS)
+        push = emphasis * (self.expressions[alike].mean(axis=0) - self.expressions[anybody].mean(axis=0))
+        drawn = [_near(self.expressions, alike, rng, spread) + push for _ in range(count)]
+        return self._pictures(np.stack(drawn) @ self.expression.T + self.rest @ person)
+
+    def _nearest(self, person: NDArray[np.float32], among: NDArray[np.int64], count: int) -> NDArray[np.int64]:
+        distances = np.square((self.persons[among] - person) * self.visibility).sum(axis=1)
+        count = min(count, len(among))
+        return among[np.argpartition(distances, count - 1)[:count]]
+
+    def _pictures(self, coordinates: NDArray[np.float32]) -> NDArray[np.uint8]:
+        scaled = np.where(self.odd, _ODD_SHARE, 1.0) * coordinates
+        rows = scaled @ self.basis.T + self.mean
+        inside = oval()
+        pictures = np.zeros((len(rows), TILE, TILE), np.float32)
+        pictures[:, inside] = rows * _GRAY_SPREAD + _GRAY_MEAN
+        return np.stack([_finished(picture, inside) for picture in pictures])
+
+
+def fit(tiles: NDArray[np.uint8], labels: NDArray[np.uint8]) -> FaceModel:
+    """Fits the model to aligned tiles `(N, 64, 64) uint8` with labels `(N,)`, and to their mirror images."""
+    rows = np.concatenate([flatten(tiles), flatten(tiles[:, :, ::-1])])
+    both = np.concatenate([labels, labels])
+    mean = rows.mean(axis=0)
+    rows -= mean
+    variances, components = np.linalg.eigh((rows.T @ rows / len(rows)).astype(np.float64))
+    deviations = np.sqrt(variances[::-1][:COMPONENTS])
+    components = components[:, ::-1][:, :COMPONENTS]
+    coordinates = (rows @ components / deviations).astype(np.float32)
+    turned = _expression_first(coordinates, both)
+    expression, rest = turned[:, :EXPRESSION_DIRECTIONS], turned[:, EXPRESSION_DIRECTIONS:]
+    basis = components * deviations
+    shapes = np.zeros((COMPONENTS, TILE, TILE))
+    shapes[:, oval()] = components.T
+    return FaceModel(
+        mean=mean,
+        basis=basis.astype(np.float32),
+        odd=np.asarray((shapes * shapes[:, :, ::-1]).sum(axis=(1, 2)) < 0),
+        expression=expression,
+        rest=rest,
+        expressions=coordinates @ expression,
+        persons=coordinates @ rest,
+        labels=both,
+        visibility=np.sqrt(np.square(basis @ rest).sum(axis=0)).astype(np.float32),
+    )
+
+
+def _expression_first(coordinates: NDArray[np.float32], labels: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """An orthonormal basis `(K, K)` whose first directions differ most between labels, in mean and covariance."""
+    identity = np.eye(coordinates.shape[1])
+    difference = np.zeros_like(identity)
+    for label in range(len(LABELS)):
+        chosen = coordinates[labels == label].astype(np.float64)
+        if not len(chosen):
+            continue
+        mean = chosen.mean(axis=0)
+        difference += _MEAN_WEIGHT * np.outer(mean, mean)
+        if len(chosen) >= _MIN_FOR_COVARIANCE:
+            surplus = np.cov(chosen.T) - identity
+            difference += surplus @ surplus
+    return np.linalg.eigh(difference)[1][:, ::-1].astype(np.float32)
+
+
+def _near(
+    points: NDArray[np.float32], neighbours: NDArray[np.int64], rng: np.random.Generator, spread: float
+) -> NDArray[np.float32]:
+    """Draws from the Gaussian that has the neighbours' mean and `spread` squared times their covariance."""
+    chosen = points[neighbours]
+    middle = chosen.mean(axis=0)
+    weights = rng.normal(size=len(chosen)).astype(np.float32) * np.float32(spread / np.sqrt(len(chosen)))
+    return np.asarray(middle + weights @ (chosen - middle), dtype=np.float32)
+
+
+def _finished(picture: NDArray[np.float32], inside: NDArray[np.bool_]) -> NDArray[np.uint8]:
+    """Continues the oval smoothly into the corners, and sharpens."""
+    weights = inside.astype(np.float32)
+    filled = cv2.GaussianBlur(picture * weights, (0, 0), 5) / np.maximum(cv2.GaussianBlur(weights, (0, 0), 5), 1e-4)
+    whole = np.where(inside, picture, filled)
+    sharp = whole + _SHARPENING * (whole - cv2.GaussianBlur(whole, (0, 0), 1.2))
+    return sharp.clip(0, 255).astype(np.uint8)
