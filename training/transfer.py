@@ -13,7 +13,7 @@ import numpy as np
 from crowdmood.errors import ModelError
 from training.checkpoint import save_state
 from training.data import PUBLIC_TEST, SIDE, TRAINING, FaceData
-from training.labels import one_hot
+from training.labels import one_hot, with_face_column
 from training.losses import ExpressionAccuracy, ExpressionLoss
 
 if TYPE_CHECKING:
@@ -130,6 +130,9 @@ def fit_head(model: Any, data: FaceData, recipe: Recipe, work: Path) -> Path:
     known, judged = data.usage == TRAINING, data.usage == PUBLIC_TEST
     best = keras.callbacks.EarlyStopping("val_accuracy", patience=10, mode="max", restore_best_weights=True)
     targets = one_hot(data.labels)
+    if recipe.face_output:
+        # The eighth output learns in fine-tuning, when the crowd crops come: these features are of faces only.
+        targets = with_face_column(targets, np.zeros(len(data), dtype=bool))
     small.fit(
         features[known],
         targets[known],

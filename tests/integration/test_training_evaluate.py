@@ -1,0 +1,76 @@
+"""A report on the shipped network holds what its card says, to the digit."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("keras")
+
+from classifier import DEFAULT_MODEL
+from classifier.card import load_card
+from crowdmood import LABELS
+from training.evaluate import write_report
+
+
+@pytest.fixture(scope="module")
+def report(assets: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("report")
+    write_report(DEFAULT_MODEL, assets / "data" / "fer2013.npz", out, None, assets / "crowds")
+    return out
+
+
+@pytest.fixture(scope="module")
+def figures(report: Path) -> dict[str, Any]:
+    read: dict[str, Any] = json.loads((report / "report.json").read_text())
+    return read
+
+
+def test_the_report_repeats_the_card_to_the_digit(figures: dict[str, Any]) -> None:
+    card = load_card(DEFAULT_MODEL)
+    assert figures["model_id"] == card.model_id
+    for name in ("accuracy", "accuracy_without_duplicates", "macro_f1", "log_loss", "expected_calibration_error"):
+        assert f"{figures[name]:.4f}" == f"{getattr(card.metrics, name):.4f}", name
+    for size_px, accuracy in card.metrics.accuracy_at_px.items():
+        if str(size_px) in figures["accuracy_against_size"]:
+            assert f"{figures['accuracy_against_size'][str(size_px)]:.4f}" == f"{accuracy:.4f}"
+    if card.face_check is not None:
+        assert figures["face_check"] == pytest.approx(card.face_check.model_dump(), abs=5e-5)
+
+
+def test_its_figures_agree_with_each_other(figures: dict[str, Any]) -> None:
+    confusion = figures["confusion"]
+    assert sum(map(sum, confusion)) == figures["faces"] == 3589
+    assert sum(confusion[i][i] for i in range(7)) / 3589 == pytest.approx(figures["accuracy"])
+    assert list(figures["per_class"]) == list(LABELS)
+    recall = confusion[3][3] / sum(confusion[3])
+    assert figures["per_class"]["happy"]["recall"] == pytest.approx(recall)
+    assert figures["duplicates"] == 280
+    for changed in ("size", "blur", "brightness"):
+        assert all(1 / 7 < value < 1 for value in figures[f"accuracy_against_{changed}"].values())
+    assert figures["accuracy_against_size"]["12"] < figures["accuracy_against_size"]["48"] == figures["accuracy"]
+    assert all(row["label"] != row["predicted"] for row in figures["worst_mistakes"])
+
+
+def test_faces_seen_a_little_differently_mostly_keep_their_label(figures: dict[str, Any]) -> None:
+    rates = figures["consistency"]
+    assert rates["faces"] > 300
+    assert all(0.5 < rates[change] <= 1 for change in ("farther", "wider", "mirrored"))
+    assert rates["every_change"] <= min(rates[change] for change in ("farther", "wider", "mirrored"))
+
+
+def test_the_page_shows_every_picture_and_no_face(report: Path) -> None:
+    page = (report / "report.html").read_text()
+    pictures = sorted(path.name for path in report.glob("*.png"))
+    assert {"confusion.png", "reliability.png", "accuracy_against_size.png"} <= set(pictures)
+    assert all(f'src="{name}"' in page for name in pictures)
+    assert page.count("<img") == len(pictures)
+    assert not list(report.glob("*.jp*g"))
+
+
+def test_one_json_file_is_written_alone(assets: Path, tmp_path: Path, figures: dict[str, Any]) -> None:
+    write_report(DEFAULT_MODEL, assets / "data" / "fer2013.npz", tmp_path / "out", tmp_path / "one.json", None)
+    alone = json.loads((tmp_path / "one.json").read_text())
+    assert not (tmp_path / "out").exists()
+    assert {key: value for key, value in figures.items() if key not in ("consistency", "face_check")} == alone
