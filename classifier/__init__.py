@@ -5,5 +5,5 @@ Owns everything about the network in service; it must not look at whole frames n
 
 from pathlib import Path
 
-DEFAULT_MODEL = Path(__file__).parent / "models" / "conv4"
+DEFAULT_MODEL = Path(__file__).parent / "models" / "crowdnet"
 """Folder of the network that comes with CrowdMood."""

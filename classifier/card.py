@@ -1,6 +1,7 @@
 """The card of a model folder: what the network is, what it was made from, how well it does, and whole files.
 
-A model is one folder: the network (`model.keras`), its card for machines (`card.json`) and its card for people
+A model is one folder: the network (`model.keras`), the same as a graph for OpenVINO (`model.xml` with `model.bin`), its
+card for machines (`card.json`) and its card for people
 (`MODEL_CARD.md`). The card lists the SHA-256 of every other file, so a folder that was mixed up, cut short or altered
 is refused before anything is loaded from it. This module imports no framework.
 """
@@ -18,6 +19,7 @@ from crowdmood.errors import ModelError
 
 CARD_FILE: Final = "card.json"
 NETWORK_FILE: Final = "model.keras"
+GRAPH_FILE: Final = "model.xml"
 _CHUNK_BYTES: Final = 1 << 20
 _REMEDY: Final = "copy the whole folder again or export the model anew"
 

@@ -37,7 +37,7 @@ class ClassifierStage(Stage[Faces]):
     def start(self, inbox: Inbox) -> None:  # noqa: ARG002
         """Load and warm the network."""
         model = self._settings.model or DEFAULT_MODEL
-        self._engine = load_engine(model, self._settings.max_batch_size, self._settings.threads)
+        self._engine = load_engine(model, self._settings)
 
     def full(self, entries: Sequence[Entry]) -> bool:
         """Whether the frames at hand hold enough faces for a call of the network."""

@@ -7,7 +7,7 @@ import json
 import os
 import re
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeAlias
 
 from platformdirs import user_data_path
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
@@ -163,17 +163,26 @@ class DetectorSettings(Group):
     threads: int = Field(default=1, ge=1, le=64, description="OpenCV threads a worker uses: one worker per core.")
 
 
+Precision: TypeAlias = Literal["auto", "f32", "bf16"]
+
+
 class ClassifierSettings(Group):
     """How expressions are read from faces."""
 
     model: Path | None = Field(default=None, description="Model folder; default: the one that comes with CrowdMood.")
+    engine: Literal["auto", "openvino", "tensorflow"] = Field(
+        default="auto",
+        description="What runs the network; auto takes OpenVINO where it is installed and the model has a graph.",
+    )
+    precision: Precision = Field(
+        default="auto",
+        description="What OpenVINO computes in; auto takes bfloat16 where the processor has instructions for it.",
+    )
     max_batch_size: int = Field(default=64, ge=1, le=4096, description="Faces in one call of the network.")
     batch_wait_ms: int = Field(
         default=20, ge=0, le=10_000, description="Longest wait for a batch to fill, in milliseconds."
     )
-    threads: int = Field(
-        default=0, ge=0, le=256, description="Threads the network may use; 0 lets TensorFlow take every core."
-    )
+    threads: int = Field(default=0, ge=0, le=256, description="Threads the network may use; 0 lets it take every core.")
 
 
 class AggregatorSettings(Group):

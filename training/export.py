@@ -11,6 +11,7 @@ import keras
 import numpy as np
 
 from classifier.card import (
+    GRAPH_FILE,
     NETWORK_FILE,
     DataSpec,
     FaceCheck,
@@ -26,6 +27,7 @@ from training.checkpoint import load_state
 from training.cost import multiply_adds
 from training.data import PUBLIC_TEST, TRAINING, FaceData, duplicated_in
 from training.degrade import shrink
+from training.graph import save_graph
 from training.model_card import PEOPLE_CARD_FILE, render
 from training.networks import build
 from training.serving import predict, serving_network
@@ -114,6 +116,9 @@ def export_folder(
         (partial / "model.json").write_text(model.to_json(indent=2), encoding="utf-8")
         model.save_weights(partial / "model.weights.h5")
     (partial / HISTORY_FILE).write_text(json.dumps(history), encoding="utf-8")
+    if keras.backend.backend() == "tensorflow":
+        # OpenVINO's graph is made from TensorFlow's.
+        save_graph(model, partial / GRAPH_FILE)
     entry = file_entry(partial / NETWORK_FILE)
     card = ModelCard(
         model_id=f"{recipe.architecture}-{entry.sha256[:8]}",

@@ -1,10 +1,15 @@
 """What runs a network. Each engine imports its framework only when it is made."""
 
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
+
+from classifier.card import GRAPH_FILE
+from crowdmood.errors import ModelError
+from crowdmood.settings import ClassifierSettings
 
 
 class Engine(Protocol):
@@ -12,9 +17,11 @@ class Engine(Protocol):
 
     Attributes:
         model_id: Which network this is.
+        precision: `f32` or `bf16`: what it computes in.
     """
 
     model_id: str
+    precision: str
 
     def predict(self, faces: npt.NDArray[np.uint8]) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
         """Judge faces.
@@ -29,17 +36,25 @@ class Engine(Protocol):
         """
 
 
-def load_engine(model: Path, max_batch_size: int, threads: int) -> Engine:
+def load_engine(model: Path, settings: ClassifierSettings) -> Engine:
     """Load and warm the network of a model folder.
 
     Args:
         model: The model's folder.
-        max_batch_size: Faces in one call of the network.
-        threads: Threads it may use; 0 leaves that to the framework.
+        settings: Which engine runs it, and how.
 
     Raises:
-        ModelError: The folder is incomplete, altered, or not made for this pipeline.
+        ModelError: The folder is incomplete, altered, or not made for this pipeline; or the engine cannot run it.
     """
+    engine = settings.engine
+    if engine == "auto":
+        engine = "openvino" if find_spec("openvino") and (model / GRAPH_FILE).is_file() else "tensorflow"
+    if engine == "openvino":
+        from classifier.engines.openvino import OpenVINOEngine
+
+        return OpenVINOEngine(model, settings.max_batch_size, settings.threads, settings.precision)
+    if settings.precision == "bf16":
+        raise ModelError("the TensorFlow engine computes in float32 only: leave CROWDMOOD_CLASSIFIER__PRECISION alone")
     from classifier.engines.tensorflow import TensorFlowEngine
 
-    return TensorFlowEngine(model, max_batch_size, threads)
+    return TensorFlowEngine(model, settings.max_batch_size, settings.threads)

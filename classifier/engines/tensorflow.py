@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from classifier.card import NETWORK_FILE, load_card
+from classifier.engines.padding import padded
 from crowdmood import LABELS
 from crowdmood.errors import ModelError
 from crowdmood.messages import CROP_SIZE
@@ -34,6 +35,7 @@ class TensorFlowEngine:
     def __init__(self, model: Path, max_batch_size: int, threads: int) -> None:
         card = load_card(model)
         self.model_id = card.model_id
+        self.precision = "f32"
         self._batch_size = max_batch_size
         # Both are read when the frameworks are first imported.
         os.environ["KERAS_BACKEND"] = "tensorflow"
@@ -64,13 +66,10 @@ class TensorFlowEngine:
         """Judge faces; see `Engine.predict`."""
         probabilities = np.empty((len(faces), len(LABELS)), np.float32)
         is_face = np.empty(len(faces), np.float32)
-        for start in range(0, len(faces), self._batch_size):
-            part = faces[start : start + self._batch_size, :, :, None]
-            padding = self._batch_size - len(part)
-            batch = np.pad(part, ((0, padding), (0, 0), (0, 0), (0, 0))) if padding else part
+        for rows, batch in padded(faces, self._batch_size):
             emotions, face = self._run(batch)
-            probabilities[start : start + len(part)] = emotions[: len(part)]
-            is_face[start : start + len(part)] = face[: len(part)]
+            probabilities[rows] = emotions[: rows.stop - rows.start]
+            is_face[rows] = face[: rows.stop - rows.start]
         return probabilities, is_face
 
     def _run(self, batch: npt.NDArray[np.uint8]) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:

@@ -1,5 +1,9 @@
 """The classifier on the real network, and its stage on a real server."""
 
+import json
+import shutil
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -7,10 +11,11 @@ import numpy as np
 import pytest
 
 from classifier import DEFAULT_MODEL
-from classifier.card import load_card
+from classifier.card import GRAPH_FILE, load_card
 from classifier.engines import Engine, load_engine
 from classifier.service import ClassifierStage
 from crowdmood import LABELS
+from crowdmood.errors import ModelError
 from crowdmood.messages import Emotions, Faces, FrameRef, decode
 from crowdmood.settings import BusSettings, ClassifierSettings
 from crowdmood.streams.bus import Bus
@@ -19,14 +24,25 @@ from crowdmood.worker import Worker
 SHIPPED = sorted(folder for folder in DEFAULT_MODEL.parent.iterdir() if folder.is_dir())
 
 
-@pytest.fixture(scope="module", params=SHIPPED, ids=lambda folder: folder.name)
-def model(request: pytest.FixtureRequest) -> Path:
-    return Path(request.param)
+WAYS = [
+    (folder, engine, precision)
+    for folder in SHIPPED
+    for engine, precision in (("tensorflow", "f32"), ("openvino", "f32"), ("openvino", "bf16"))
+    if engine == "tensorflow" or (folder / GRAPH_FILE).exists()
+]
+"""Every shipped network in every engine and precision that it is shipped for."""
+
+
+@pytest.fixture(scope="module", params=WAYS, ids=lambda way: f"{way[0].name}-{way[1]}-{way[2]}")
+def way(request: pytest.FixtureRequest) -> tuple[Path, str, str]:
+    chosen: tuple[Path, str, str] = request.param
+    return chosen
 
 
 @pytest.fixture(scope="module")
-def engine(model: Path) -> Engine:
-    return load_engine(model, max_batch_size=32, threads=0)
+def engine(way: tuple[Path, str, str]) -> Engine:
+    model, engine, precision = way
+    return load_engine(model, ClassifierSettings(engine=engine, precision=precision, max_batch_size=32))
 
 
 @pytest.fixture(scope="module")
@@ -37,16 +53,63 @@ def public_test(assets: Path) -> tuple[np.ndarray, np.ndarray]:
 
 
 def test_a_shipped_network_does_on_public_test_what_its_card_says(
-    model: Path, engine: Engine, public_test: tuple[np.ndarray, np.ndarray]
+    way: tuple[Path, str, str], engine: Engine, public_test: tuple[np.ndarray, np.ndarray]
 ) -> None:
     images, labels = public_test
     probabilities, is_face = engine.predict(images)
-    card = load_card(model)
-    assert f"{(probabilities.argmax(axis=1) == labels).mean():.4f}" == f"{card.metrics.accuracy:.4f}"
+    accuracy = float((probabilities.argmax(axis=1) == labels).mean())
+    card = load_card(way[0])
+    assert engine.model_id == card.model_id
+    if way[1] == "tensorflow":
+        assert f"{accuracy:.4f}" == f"{card.metrics.accuracy:.4f}"
+    else:
+        assert accuracy == pytest.approx(card.metrics.accuracy, abs=0.002)
     assert card.metrics.accuracy >= 0.60
-    assert sum(file.stat().st_size for file in model.iterdir()) <= 20e6
+    assert sum(file.stat().st_size for file in way[0].iterdir()) <= 20e6
     # Nearly all of them are faces; a network that does not tell says so by ones.
     assert ((is_face > 0.5).mean() > 0.95) if "face" in card.outputs else (is_face == 1).all()
+
+
+@pytest.mark.parametrize("precision", ["f32", "bf16"])
+def test_openvino_sees_what_tensorflow_sees(precision: str, public_test: tuple[np.ndarray, np.ndarray]) -> None:
+    images, _ = public_test
+    reference, is_face = load_engine(DEFAULT_MODEL, ClassifierSettings(engine="tensorflow")).predict(images)
+    fast = load_engine(DEFAULT_MODEL, ClassifierSettings(engine="openvino", precision=precision))
+    probabilities, fast_is_face = fast.predict(images)
+    assert (probabilities.argmax(axis=1) == reference.argmax(axis=1)).mean() >= 0.995
+    assert np.abs(fast_is_face - is_face).max() < 0.1
+    assert fast.precision == precision
+
+
+def test_the_number_of_threads_changes_no_bit(public_test: tuple[np.ndarray, np.ndarray]) -> None:
+    one, two = (load_engine(DEFAULT_MODEL, ClassifierSettings(threads=threads)) for threads in (1, 2))
+    faces = public_test[0][:300]
+    assert np.array_equal(one.predict(faces)[0], two.predict(faces)[0])
+
+
+def test_openvino_is_taken_where_there_is_a_graph_and_needs_no_tensorflow() -> None:
+    code = (
+        "import sys; from classifier import DEFAULT_MODEL; from classifier.engines import load_engine; "
+        "from crowdmood.settings import ClassifierSettings; "
+        "print(type(load_engine(DEFAULT_MODEL, ClassifierSettings())).__name__, 'tensorflow' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)
+    assert done.stdout.split() == ["OpenVINOEngine", "False"]
+
+
+def test_what_an_engine_cannot_run_is_refused(tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(DEFAULT_MODEL, folder)
+    card = json.loads((folder / "card.json").read_text())
+    card["files"] = [entry for entry in card["files"] if entry["name"] != GRAPH_FILE]
+    (folder / "card.json").write_text(json.dumps(card))
+    with pytest.raises(ModelError, match=r"holds no model\.xml"):
+        load_engine(folder, ClassifierSettings(engine="openvino"))
+    with pytest.raises(ModelError, match="float32 only"):
+        load_engine(folder, ClassifierSettings(engine="tensorflow", precision="bf16"))
+    (folder / "model.bin").write_bytes(b"cut short")
+    with pytest.raises(ModelError, match="does not match its card"):
+        load_engine(folder, ClassifierSettings())
 
 
 def test_a_face_gets_the_same_bits_whatever_it_is_batched_with(
@@ -72,6 +135,7 @@ class Marked:
     """Stands in for a network: a face's grey decides its label; black ones give no numbers, white ones are no face."""
 
     model_id = "marked"
+    precision = "f32"
 
     def __init__(self) -> None:
         self.calls: list[int] = []
