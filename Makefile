@@ -7,7 +7,7 @@ SPEED ?= 1
 PORT ?= 8000
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo check test soak format lock clean
+.PHONY: help setup demo check test soak bench format lock clean
 
 help: ## Show what there is to make
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /make \1\t/' | expand -t 16
@@ -35,6 +35,10 @@ test: setup ## Every test
 
 soak: setup ## Tests of minutes under load and deaths
 	$(BIN)/pytest -m soak
+
+bench: setup ## Measure the figures that the project quotes, into build/bench
+	@mkdir -p build/bench
+	$(BIN)/python -m benchmarks.classify --json build/bench/classify.json --picture build/bench/classify.png
 
 format: setup ## Put the code into its format
 	$(BIN)/ruff check --fix .
