@@ -25,6 +25,7 @@ class Ledger:
         row["frames"] += 1
         row["faces"] += len(emotions.boxes)
         row["run_id"] = emotions.ref.run_id
+        row["model"], row["detector"] = emotions.model_id, emotions.detector
         row["last_frame_at_ms"] = max(row["last_frame_at_ms"] or 0, emotions.ref.captured_at_ms)
 
     def duplicate(self, ref: FrameRef) -> None:
@@ -74,6 +75,8 @@ class Ledger:
             "recorded": False,
             "detail": "",
             "run_id": None,
+            "model": None,
+            "detector": None,
             "frame_count": 0,
             "last_frame_at_ms": None,
             "lost": {},

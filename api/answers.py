@@ -112,6 +112,8 @@ def _camera_answer(camera_id: str, known: dict[str, Any]) -> dict[str, Any]:
         "recorded": known.get("recorded"),
         "detail": redact_text(known.get("detail", "")),
         "run_id": known.get("run_id"),
+        "detector": known.get("detector"),
+        "model": known.get("model"),
         "last_frame_at": _time(known.get("last_frame_at_ms")),
         "frames": known.get("frames", 0),
         "faces": known.get("faces", 0),

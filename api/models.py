@@ -51,7 +51,7 @@ class Mood(BaseModel):
         description="Balance of positive and negative expressions; null unless `ok`.", ge=-1, le=1
     )
     method: str | None = Field(description="How shares were estimated.")
-    model: str | None = Field(description="Which network judged; null when it saw no face.")
+    model: str | None = Field(description="Which network judged, and what ran it; null when it saw no face.")
     detector: str | None = Field(description="Which detector looked; null when no frame arrived.")
     cameras: dict[str, WindowCameraState] = Field(description="State of each camera in this window, by camera.")
 
@@ -73,6 +73,8 @@ class Camera(BaseModel):
     recorded: bool | None = Field(description="Whether it is recorded footage rather than a live camera.")
     detail: str | None = Field(description="More about the state, for people.")
     run_id: str | None = Field(description="The uninterrupted numbering of frames that it is in.")
+    detector: str | None = Field(description="Which detector found the faces of its newest frame.")
+    model: str | None = Field(description="Which network judged them, and what ran it.")
     last_frame_at: Time | None = Field(description="Capture time of its newest frame, event time.")
     frames: int = Field(description="Frames counted.", ge=0)
     faces: int = Field(description="Faces counted.", ge=0)

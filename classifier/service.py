@@ -38,6 +38,7 @@ class ClassifierStage(Stage[Faces]):
         """Load and warm the network."""
         model = self._settings.model or DEFAULT_MODEL
         self._engine = load_engine(model, self._settings)
+        metrics.MODEL.labels(self._engine.model_id, self._engine.name).set(1)
 
     def full(self, entries: Sequence[Entry]) -> bool:
         """Whether the frames at hand hold enough faces for a call of the network."""
@@ -52,6 +53,7 @@ class ClassifierStage(Stage[Faces]):
         crops = np.concatenate([frame.crops for frame in frames])
         probabilities, is_face = self._engine.predict(crops)
         metrics.BATCH_FACES.observe(len(crops))
+        model = f"{self._engine.model_id}/{self._engine.name}"
         published: list[tuple[StreamName, Message]] = []
         done: list[Entry] = []
         dead: list[DeadLetter] = []
@@ -62,7 +64,7 @@ class ClassifierStage(Stage[Faces]):
             if not (np.isfinite(part).all() and np.isfinite(belief).all()):
                 dead.append(DeadLetter(entry, "not_finite", f"{self._engine.model_id} gave values that are no numbers"))
                 continue
-            published.append(("emotions", _emotions(frame, part, belief, self._engine.model_id)))
+            published.append(("emotions", _emotions(frame, part, belief, model)))
             done.append(entry)
             self._faces += len(part)
             metrics.FACES.labels(self.name).inc(len(part))

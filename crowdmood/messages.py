@@ -165,7 +165,7 @@ class Emotions:
         boxes: int32 (N, 4), xyxy in pixels of the frame.
         probabilities: float16 (N, 7), in the order of `crowdmood.LABELS`.
         quality: float16 (N,), how far a face may be trusted, 0-1.
-        model_id: Which network judged.
+        model_id: Which network judged, and what ran it: `crowdnet-1a2b3c4d/openvino-bf16`.
         detector: Which detector found the faces.
     """
 

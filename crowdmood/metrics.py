@@ -35,6 +35,9 @@ WORK_SECONDS = Histogram(
 BATCH_FACES = Histogram(
     "crowdmood_batch_faces", "Faces in one call of the network.", buckets=(1, 4, 16, 32, 64, 128, 256, 1024)
 )
+MODEL = Gauge(
+    "crowdmood_model", "One for the network in use, and what runs it.", ["model", "engine"], multiprocess_mode="livemax"
+)
 SERVER_UP = Gauge(
     "crowdmood_server_up", "Whether the process reaches its server.", ["server"], multiprocess_mode="livemin"
 )

@@ -35,7 +35,7 @@ class Mood:
         dominant: The label with the largest share, or `mixed` when two are equal; None unless `ok`.
         valence: Balance of positive and negative expressions in [-1, 1]; None unless `ok`.
         method: How shares were estimated.
-        model: Which network judged; None when it saw no face.
+        model: Which network judged, and what ran it; None when it saw no face.
         detector: Which detector looked; None when no frame arrived.
         cameras: State of each camera in this window, by camera.
     """

@@ -17,11 +17,11 @@ class Engine(Protocol):
 
     Attributes:
         model_id: Which network this is.
-        precision: `f32` or `bf16`: what it computes in.
+        name: What runs it and what it computes in, as `openvino-bf16`.
     """
 
     model_id: str
-    precision: str
+    name: str
 
     def predict(self, faces: npt.NDArray[np.uint8]) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
         """Judge faces.

@@ -44,7 +44,7 @@ class OpenVINOEngine:
         core = openvino.Core()
         if precision == "auto":
             precision = "bf16" if "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES") else "f32"
-        self.precision: str = precision
+        self.name = f"openvino-{precision}"
         try:
             graph = core.read_model(model / GRAPH_FILE)
         except RuntimeError as error:

@@ -14,7 +14,7 @@ from classifier import DEFAULT_MODEL
 from classifier.card import GRAPH_FILE, load_card
 from classifier.engines import Engine, load_engine
 from classifier.service import ClassifierStage
-from crowdmood import LABELS
+from crowdmood import LABELS, metrics
 from crowdmood.errors import ModelError
 from crowdmood.messages import Emotions, Faces, FrameRef, decode
 from crowdmood.settings import BusSettings, ClassifierSettings
@@ -78,7 +78,7 @@ def test_openvino_sees_what_tensorflow_sees(precision: str, public_test: tuple[n
     probabilities, fast_is_face = fast.predict(images)
     assert (probabilities.argmax(axis=1) == reference.argmax(axis=1)).mean() >= 0.995
     assert np.abs(fast_is_face - is_face).max() < 0.1
-    assert fast.precision == precision
+    assert fast.name == f"openvino-{precision}"
 
 
 def test_the_number_of_threads_changes_no_bit(public_test: tuple[np.ndarray, np.ndarray]) -> None:
@@ -135,7 +135,7 @@ class Marked:
     """Stands in for a network: a face's grey decides its label; black ones give no numbers, white ones are no face."""
 
     model_id = "marked"
-    precision = "f32"
+    name = "stand-in"
 
     def __init__(self) -> None:
         self.calls: list[int] = []
@@ -184,7 +184,24 @@ def test_faces_of_many_frames_and_cameras_share_a_batch_and_come_out_by_frame(
     for message, frame in zip(out, frames, strict=True):
         assert np.array_equal(message.probabilities.argmax(axis=1), frame.crops[:, 0, 0] % 7)
         assert np.array_equal(message.boxes, frame.boxes)
-        assert (message.model_id, message.detector) == ("marked", "haar")
+        assert (message.model_id, message.detector) == ("marked/stand-in", "haar")
+
+
+def test_a_frame_with_three_thousand_faces_comes_out_whole(
+    server_url: str, bus_settings: BusSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    crowd = faces(0, [1 + face % 200 for face in range(3000)])
+    bus, _ = classify(server_url, bus_settings, [crowd], monkeypatch)
+    (message,) = emotions(bus)
+    assert message.probabilities.shape == (3000, 7)
+    assert np.array_equal(message.probabilities.argmax(axis=1), crowd.crops[:, 0, 0] % 7)
+
+
+def test_the_network_in_use_shows_in_the_metrics(
+    server_url: str, bus_settings: BusSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    classify(server_url, bus_settings, [], monkeypatch)
+    assert metrics.MODEL.labels("marked", "stand-in")._value.get() == 1
 
 
 def test_values_that_are_no_numbers_cost_their_frame_and_no_other(
