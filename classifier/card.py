@@ -88,6 +88,11 @@ class Prevalence(_Section):
     soft_confusion: tuple[tuple[float, ...], ...] = Field(
         description="Row: true label; column: mean calibrated probability of that label (PACC, Bella et al. 2010)."
     )
+    soft_covariance: tuple[tuple[tuple[float, ...], ...], ...] | None = Field(
+        default=None,
+        description="By true label: covariance of the calibrated probabilities of its faces, (7, 7); how far the mean "
+        "of few faces strays from the row of `soft_confusion`.",
+    )
     confusion: tuple[tuple[int, ...], ...] = Field(description="Row: true label; column: predicted label; counts.")
 
 

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _STEPS: Final = 50
+_LEAST_FACES: Final = 2
 
 
 def softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -66,15 +67,31 @@ def calibrate(logits: NDArray[np.float32], labels: NDArray[np.uint8], fitted_on:
     )
 
 
-def fit_prevalence(probabilities: NDArray[np.float32], labels: NDArray[np.uint8], fitted_on: str) -> Prevalence:
-    """Measures how true labels spread over calibrated probabilities and predictions on held-out faces."""
+def fit_prevalence(probabilities: NDArray[np.float32], labels: NDArray[np.uint8], fitted_on: str) -> Prevalence | None:
+    """Measures how true labels spread over calibrated probabilities and predictions on held-out faces.
+
+    Args:
+        probabilities: `(N, K) float32`, calibrated.
+        labels: `(N,) uint8`.
+        fitted_on: What the faces are.
+
+    Returns:
+        None when there are not at least two faces of every label.
+    """
     classes = probabilities.shape[1]
-    soft = [probabilities[labels == label].mean(axis=0, dtype=np.float64) for label in range(classes)]
+    if np.bincount(labels, minlength=classes).min() < _LEAST_FACES:
+        return None
+    by_label = [probabilities[labels == label].astype(np.float64) for label in range(classes)]
     hard = metrics.confusion_matrix(probabilities.argmax(axis=1), labels, classes)
     return Prevalence(
         fitted_on=fitted_on,
         faces=len(labels),
         priors=tuple(round(float(share), 6) for share in hard.sum(axis=1) / max(len(labels), 1)),
-        soft_confusion=tuple(tuple(round(float(cell), 6) for cell in row) for row in soft),
+        soft_confusion=_rounded(np.stack([faces.mean(axis=0) for faces in by_label])),
+        soft_covariance=tuple(_rounded(np.cov(faces, rowvar=False)) for faces in by_label),
         confusion=tuple(tuple(int(cell) for cell in row) for row in hard),
     )
+
+
+def _rounded(matrix: NDArray[np.float64]) -> tuple[tuple[float, ...], ...]:
+    return tuple(tuple(round(float(cell), 6) for cell in row) for row in matrix)
