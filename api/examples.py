@@ -36,7 +36,7 @@ OK = Mood(
     dominant="happy",
     valence=0.46,
     method="raw",
-    model="crowdmood-fer-1",
+    model="crowdnet-1a2b3c4d/openvino-bf16",
     detector="haarcascade_frontalface_default",
     cameras={"north": "live", "south": "live"},
 )
@@ -54,7 +54,7 @@ INSUFFICIENT = Mood(
     dominant=None,
     valence=None,
     method="raw",
-    model="crowdmood-fer-1",
+    model="crowdnet-1a2b3c4d/openvino-bf16",
     detector="haarcascade_frontalface_default",
     cameras={"south": "frozen"},
 )
