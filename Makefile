@@ -2,7 +2,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-FOOTAGE ?= $(wildcard ../shared/footage/terrace-*.mp4)
+FOOTAGE ?=
+MATCH := build/demo-match
 SPEED ?= 1
 PORT ?= 8000
 
@@ -20,9 +21,15 @@ $(VENV)/installed: requirements.txt pyproject.toml
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 
-demo: setup ## Replay footage (FOOTAGE="a.mp4 b.mp4" SPEED=1) and serve its mood on PORT until Ctrl-C
-	@test -n "$(FOOTAGE)" || { echo 'make demo needs footage: make demo FOOTAGE="north.mp4 south.mp4"' >&2; exit 2; }
-	CROWDMOOD_API__PORT=$(PORT) $(BIN)/crowdmood replay --serve --speed $(SPEED) $(FOOTAGE)
+demo: STARTED_S := $(shell date +%s)
+demo: setup $(if $(FOOTAGE),,$(MATCH)) ## Replay a simulated match, or FOOTAGE="a.mp4 b.mp4", and serve its mood until Ctrl-C
+	CROWDMOOD_API__PORT=$(PORT) $(if $(FOOTAGE),,CROWDMOOD_DETECTOR__MIN_FACE_PX=40) \
+	  $(BIN)/crowdmood replay --serve --speed $(SPEED) --started-s $(STARTED_S) \
+	  $(if $(FOOTAGE),$(FOOTAGE),--truth $(MATCH) $(MATCH)/*.mp4)
+
+$(MATCH): | setup
+	@mkdir -p build
+	$(BIN)/crowdmood simulate --minutes 1.5 --cameras 2 --people 160 --fps 5 --out $@
 
 check: setup ## Lint, format, types, who imports whom
 	$(BIN)/ruff check .

@@ -3,9 +3,13 @@
 This package owns how the parts talk; it knows nothing about faces, networks or windows.
 """
 
+import sys
 from importlib.metadata import version
 
 __version__ = version("crowdmood")
+
+# OpenVINO tells Google Analytics of every import, unless this package of its is missing.
+sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
 
 LABELS = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
 """The seven FER2013 expressions in the only order that anything here uses (FER2013's codes 0-6)."""

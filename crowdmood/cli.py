@@ -16,6 +16,8 @@ from crowdmood import __version__, logs
 from crowdmood.errors import CrowdMoodError, IncompleteFootageError, SettingsError, StageRefusedError
 from crowdmood.settings import Group, Settings, load
 from crowdmood.worker import default_name, stop_signals
+from detector import cli as detector_cli
+from simulator import cli as simulator_cli
 from training import cli as training_cli
 
 app = typer.Typer(
@@ -59,12 +61,24 @@ def replay(
     ] = None,
     moods: Annotated[Path | None, typer.Option(help="Write every mood as a JSON line.", dir_okay=False)] = None,
     serve: Annotated[bool, typer.Option("--serve", help="Serve GET /mood meanwhile, and go on until Ctrl-C.")] = False,
+    truth: Annotated[
+        Path | None, typer.Option(help="Folder of a simulated match: compare with its truth at the end.", exists=True)
+    ] = None,
+    started_s: Annotated[
+        float | None,
+        typer.Option(help="Say how long after this time the first mood came; seconds since 1970.", hidden=True),
+    ] = None,
     data_dir: DataDir = None,
 ) -> None:
     """Run recorded footage through the whole pipeline and show what came out."""
     from crowdmood import replay as replaying
     from crowdmood import report
 
+    known = None
+    if truth is not None:
+        from simulator.truth import load_truth
+
+        known = load_truth(truth)
     overrides: dict[str, Any] = {"cameras": replaying.footage_cameras(footage)}
     if speed is not None:
         overrides["ingest"] = {"speed": speed}
@@ -77,16 +91,25 @@ def replay(
         settings = settings.model_copy(update={"log": settings.log.model_copy(update={"level": "WARNING"})})
     with _stoppable(settings) as (settings, stop):
 
-        def ready(result: replaying.Replay) -> None:
+        def show(result: replaying.Replay) -> None:
             report.show(console, result)
+            if known is not None:
+                from simulator.comparison import compare
+
+                report.show_comparison(console, compare(known, result.moods))
+
+        def ready(result: replaying.Replay) -> None:
+            show(result)
             report.show_address(console, settings)
 
-        with report.progress_bar(console) as on_progress:
+        if serve:
+            report.show_address(console, settings)
+        with report.progress_bar(console, started_s) as on_progress:
             result = replaying.replay(
                 settings, stop, moods_file=moods, on_progress=on_progress, on_ready=ready if serve else None
             )
     if not serve:
-        report.show(console, result)
+        show(result)
     if result.incomplete:
         raise IncompleteFootageError(
             "some footage broke off before its end (see above): the result covers what there is"
@@ -152,8 +175,25 @@ def api() -> None:
         service.run(settings, stop)
 
 
+app.command()(simulator_cli.simulate)
 app.command()(training_cli.train)
 app.command()(training_cli.evaluate)
+app.command()(detector_cli.evaluate_detector)
+app.add_typer(detector_cli.models, name="models")
+
+
+@app.command()
+def preview(
+    camera: Annotated[str, typer.Argument(help="Name of a configured camera.")],
+    out: Annotated[Path, typer.Option(help="PNG file to write.", dir_okay=False)],
+    at: Annotated[float, typer.Option(min=0, help="Moment of recorded footage, in seconds.")] = 0.0,
+    show_faces: Annotated[bool, typer.Option("--show-faces", help="Do not pixelate faces.")] = False,
+) -> None:
+    """Draw one frame of a camera: its regions, and the faces that are found there."""
+    from crowdmood import preview as previewing
+
+    previewing.write(load(), camera, out, at, show_faces=show_faces)
+    print(f"{out}: a frame of camera {camera}")
 
 
 @app.command()

@@ -63,18 +63,31 @@ class FrameRef:
         Raises:
             UndecodableError: A field is missing, no number, or out of range.
         """
+        camera_id, run_id, frame_id = frame_identity(fields)
         frame = cls(
-            camera_id=_text(fields, b"camera_id"),
-            run_id=_text(fields, b"run_id"),
-            frame_id=_integer(fields, b"frame_id"),
+            camera_id=camera_id,
+            run_id=run_id,
+            frame_id=frame_id,
             captured_at_ms=_integer(fields, b"captured_at_ms"),
             width=_integer(fields, b"width"),
             height=_integer(fields, b"height"),
             recorded=bool(_integer(fields, b"recorded")),
         )
-        if frame.frame_id < 0 or frame.width <= 0 or frame.height <= 0:
+        if frame.width <= 0 or frame.height <= 0:
             raise UndecodableError(f"frame {frame.frame_id} of {frame.width}x{frame.height} pixels cannot exist")
         return frame
+
+
+def frame_identity(fields: Mapping[bytes, bytes]) -> tuple[str, str, int]:
+    """Which frame a message is about, camera, run and number, even when nothing else of it can be read.
+
+    Raises:
+        UndecodableError: It does not say.
+    """
+    frame_id = _integer(fields, b"frame_id")
+    if frame_id < 0:
+        raise UndecodableError(f"frame {frame_id} cannot exist")
+    return _text(fields, b"camera_id"), _text(fields, b"run_id"), frame_id
 
 
 @dataclass(frozen=True, slots=True)

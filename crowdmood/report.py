@@ -1,7 +1,11 @@
 """What a replay shows on the terminal: a progress bar meanwhile, a table at the end, where to look afterwards."""
 
+from __future__ import annotations
+
 import contextlib
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -11,10 +15,18 @@ from crowdmood.replay import Progress as ReplayProgress
 from crowdmood.replay import Replay, minutes
 from crowdmood.settings import Settings
 
+if TYPE_CHECKING:
+    from simulator.comparison import Stretch
+
 
 @contextlib.contextmanager
-def progress_bar(console: Console) -> Iterator[Callable[[ReplayProgress], None]]:
-    """A bar that is moved by calling what the context gives."""
+def progress_bar(console: Console, started_s: float | None = None) -> Iterator[Callable[[ReplayProgress], None]]:
+    """A bar that is moved by calling what the context gives.
+
+    Args:
+        console: Where it is drawn.
+        started_s: With the first mood, say how long ago this was; seconds since 1970.
+    """
     columns = (
         TextColumn("frames"),
         BarColumn(),
@@ -27,7 +39,11 @@ def progress_bar(console: Console) -> Iterator[Callable[[ReplayProgress], None]]
         task = bar.add_task("", total=None, mood="starting")
 
         def move(progress: ReplayProgress) -> None:
+            nonlocal started_s
             mood = progress.mood
+            if mood is not None and started_s is not None:
+                bar.print(f"The first mood came {time.time() - started_s:.0f} s after the start.")
+                started_s = None
             text = f"{progress.faces} faces"
             if mood is not None:
                 text += f", {mood.dominant or mood.status}"
@@ -48,10 +64,25 @@ def show(console: Console, result: Replay) -> None:
     console.print(totals)
     table = Table("minute", "moods", "dominant", "shares", title="Mood per minute")
     for minute, moods, means in minutes(result.moods):
-        leading = sorted(means.items(), key=lambda item: -item[1])
-        shares = ", ".join(f"{label} {share:.0%}" for label, share in leading[:4])
-        table.add_row(str(minute + 1), str(moods), leading[0][0] if leading else "too few people", shares)
+        dominant = max(means, key=lambda label: means[label]) if means else "too few people"
+        table.add_row(str(minute + 1), str(moods), dominant, _leading(means))
     console.print(table)
+
+
+def show_comparison(console: Console, stretches: Sequence[Stretch]) -> None:
+    """What was measured beside what was true."""
+    table = Table("seconds", "after", "true", "measured", "mean error of a share", title="Measured and true")
+    for stretch in stretches:
+        error = "" if stretch.error is None else f"{stretch.error:.3f}"
+        measured = "too few people" if stretch.measured is None else _leading(stretch.measured)
+        seconds = f"{stretch.start_s:g} to {stretch.end_s:g}"
+        table.add_row(seconds, stretch.began_with, _leading(stretch.true), measured, error)
+    console.print(table)
+
+
+def _leading(shares: Mapping[str, float]) -> str:
+    leading = sorted(shares.items(), key=lambda item: -item[1])
+    return ", ".join(f"{label} {share:.0%}" for label, share in leading[:4])
 
 
 def show_address(console: Console, settings: Settings) -> None:

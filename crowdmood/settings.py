@@ -19,9 +19,17 @@ from pydantic_settings import (
 )
 
 from crowdmood.errors import SettingsError
+from crowdmood.polygons import Polygon
 
 CONFIG_FILE_VARIABLE = "CROWDMOOD_CONFIG"
 """Names the TOML file that is read beside the environment; default `crowdmood.toml` where we were started."""
+
+YUNET_FILE = "face_detection_yunet_2023mar.onnx"
+YUNET_URL = (
+    "https://github.com/opencv/opencv_zoo/raw/82b38c8f98e7b52aa171400f3e4c722352d0669f/models/face_detection_yunet/"
+    + YUNET_FILE
+)
+"""OpenCV's model zoo, at the commit that brought the file."""
 
 LIVE_SCHEMES = ("rtsp", "rtsps", "http", "https", "webcam")
 _MAY_HOLD_CREDENTIALS = ("cameras", "bus_url", "state_url")
@@ -43,6 +51,14 @@ class CameraSettings(Group):
     uri: SecretStr = Field(
         description="A video file, a folder of images, rtsp://…, http(s)://… or webcam:0. "
         "May carry credentials: never logged."
+    )
+    include: tuple[Polygon, ...] = Field(
+        default=(),
+        description="Regions where faces are searched, e.g. a stand; none: everywhere. Each a list of at least three "
+        "corners [x, y] as shares of the frame's width and height, 0-1.",
+    )
+    mask: tuple[Polygon, ...] = Field(
+        default=(), description="Regions where nobody is looked at, e.g. the pitch side; as `include`, and stronger."
     )
 
     @property
@@ -142,28 +158,68 @@ class IngestSettings(Group):
         return speed
 
 
-class DetectorSettings(Group):
-    """How faces are found (OpenCV's Haar cascade)."""
+Precision: TypeAlias = Literal["auto", "f32", "bf16"]
 
+
+class DetectorSettings(Group):
+    """How faces are found: with OpenCV's Haar cascades, or with YuNet."""
+
+    kind: Literal["auto", "haar", "yunet"] = Field(
+        default="auto", description="`haar`, `yunet`, or `auto`: YuNet when its model is there, else Haar."
+    )
+    min_face_px: int = Field(
+        default=20,
+        ge=12,
+        le=1000,
+        description="Smallest face searched, in pixels of the frame; small ones need an enlarged picture, which costs.",
+    )
+    max_input_scale: float = Field(
+        default=2.0, ge=1, le=4, description="Most that a frame is enlarged to find small faces, as a multiple."
+    )
+    tile_px: int = Field(
+        default=2048,
+        ge=320,
+        le=8192,
+        description="Longest side of what is searched at once, in pixels: bounds a worker's memory.",
+    )
+    max_faces: int = Field(
+        default=5000,
+        ge=1,
+        le=100_000,
+        description="Faces of one frame that go on; beyond, the least certain are dropped.",
+    )
+    threads: int = Field(default=1, ge=1, le=64, description="Threads a worker computes with: one worker per core.")
     cascade: str = Field(
-        default="haarcascade_frontalface_default",
+        default="haarcascade_frontalface_alt2",
         pattern=r"^haarcascade_[a-z0-9_]+$",
-        description="Which of OpenCV's cascades is used.",
+        description="Haar: which of OpenCV's cascades is used.",
+    )
+    profile: bool = Field(
+        default=False, description="Haar: search faces in profile as well, which takes three times as long."
     )
     scale_factor: float = Field(
         default=1.2,
         gt=1.0,
         le=2.0,
-        description="Step between two sizes searched; smaller finds more and costs more.",
+        description="Haar: step between two sizes searched; smaller finds more and costs more.",
     )
     min_neighbors: int = Field(
-        default=4, ge=0, le=50, description="Overlapping hits a face needs; more gives fewer false faces."
+        default=0, ge=0, le=50, description="Haar: a face needs more overlapping hits than so many, besides its score."
     )
-    min_face_px: int = Field(default=24, ge=12, le=1000, description="Smallest face searched, in pixels of the frame.")
-    threads: int = Field(default=1, ge=1, le=64, description="OpenCV threads a worker uses: one worker per core.")
-
-
-Precision: TypeAlias = Literal["auto", "f32", "bf16"]
+    haar_min_score: float = Field(default=0.6, ge=0, le=1, description="Haar: least certain face that counts.")
+    yunet_model: Path | None = Field(
+        default=None,
+        description="YuNet: the model file; default: where `crowdmood models pull yunet` puts it (data directory).",
+    )
+    yunet_url: str = Field(
+        default=YUNET_URL,
+        pattern=r"^https?://",
+        description="YuNet: where `crowdmood models pull yunet` fetches the model.",
+    )
+    yunet_min_score: float = Field(default=0.57, ge=0.05, le=1, description="YuNet: least certain face that counts.")
+    precision: Precision = Field(
+        default="auto", description="YuNet: what it computes with; `auto` is bfloat16 where the processor has it."
+    )
 
 
 class ClassifierSettings(Group):
@@ -335,12 +391,17 @@ def load(**overrides: Any) -> Settings:
         SettingsError: A value is missing, malformed or out of bounds; one line per problem.
     """
     try:
-        return Settings(**overrides)
+        settings = Settings(**overrides)
     except ValidationError as error:
         problems = "; ".join(f"{_variable(e['loc'])}: {_reason(e)}" for e in error.errors())
         raise SettingsError(f"invalid settings: {problems}") from None
     except (ValueError, OSError) as error:
         raise SettingsError(f"settings cannot be read: {error}") from None
+    if settings.detector.yunet_model is not None:
+        return settings
+    # Named in full here: a replay gives its processes another data directory, and the same model.
+    pulled = settings.data_dir / "models" / YUNET_FILE
+    return settings.model_copy(update={"detector": settings.detector.model_copy(update={"yunet_model": pulled})})
 
 
 def _variable(location: tuple[int | str, ...]) -> str:
@@ -375,6 +436,8 @@ def _put(environment: dict[str, str], variable: str, value: Any) -> None:
     if isinstance(value, SecretStr):
         environment[variable] = value.get_secret_value()
     elif isinstance(value, tuple):
-        environment[variable] = json.dumps([{"id": c.id, "uri": c.uri.get_secret_value()} for c in value])
+        environment[variable] = json.dumps(
+            [c.model_dump(mode="json") | {"uri": c.uri.get_secret_value()} for c in value]
+        )
     else:
         environment[variable] = str(value)

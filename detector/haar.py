@@ -1,6 +1,12 @@
-"""OpenCV's Haar cascades (Viola and Jones, CVPR 2001): frontal faces, no download, no accelerator."""
+"""OpenCV's Haar cascades (Viola and Jones, CVPR 2001): no download, no accelerator, faces seen from the front.
 
+The cascade gives every window that passes all its stages, with the weight of the last stage. Windows that overlap are
+one face, and its score comes from how many there were and how well the best one passed (see `detector.hits`).
+"""
+
+from math import inf
 from pathlib import Path
+from typing import Final
 
 import cv2
 import numpy as np
@@ -9,54 +15,102 @@ from cv2.data import haarcascades
 
 from crowdmood.errors import SettingsError
 from crowdmood.settings import DetectorSettings
+from detector.base import Image
+from detector.boxes import Boxes, Scores, ordered, suppress, to_pixels
+from detector.decoding import as_colour
+from detector.hits import to_faces
+from detector.pyramid import Level, plan, search, searched_pixels
+
+_PROFILE = "haarcascade_profileface"
+_MAX_IOU = 0.3
+"""Overlap from which two faces are one: what two cascades, or two tiles, make of a face differs in its framing."""
 
 
 class HaarDetector:
-    """Finds frontal faces.
+    """Finds faces with one cascade, or with one more for faces in profile.
 
     Args:
-        settings: Which cascade, and how thoroughly to search.
+        settings: Which cascades, and how thoroughly to search.
 
     Attributes:
-        name: What a mood says of how its faces were found.
+        name: `haar`.
+        colour: `gray`.
 
     Raises:
         SettingsError: OpenCV has no such cascade.
     """
 
+    name: Final = "haar"
+    colour: Final = "gray"
+
     def __init__(self, settings: DetectorSettings) -> None:
-        file = Path(haarcascades) / f"{settings.cascade}.xml"
-        if not file.is_file():
-            known = ", ".join(sorted(path.stem for path in file.parent.glob("haarcascade_*face*.xml")))
-            raise SettingsError(
-                f"OpenCV has no cascade {settings.cascade!r}: CROWDMOOD_DETECTOR__CASCADE is one of {known}"
-            )
         cv2.setNumThreads(settings.threads)
-        self.name = "haar"
-        self._cascade = cv2.CascadeClassifier(str(file))
+        self._cascade = _load(settings.cascade)
+        self._profile = _load(_PROFILE) if settings.profile else None
         self._settings = settings
+        window = max(self._cascade.getOriginalWindowSize())
+        # Larger faces need no smaller picture: the cascade scales down by itself.
+        self._scale = min(max(window / settings.min_face_px, 1.0), settings.max_input_scale)
 
-    def detect(self, gray: npt.NDArray[np.uint8]) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]:
-        """Find faces.
+    def detect(self, image: Image) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]:
+        """Find faces; see `Detector.detect`."""
+        gray = as_colour(image, "gray")
+        height, width = gray.shape
+        levels = self._levels(width, height)
+        boxes, scores = search(gray, levels, _MAX_IOU, self._find)
+        return ordered(to_pixels(boxes, width, height), scores)
 
-        Args:
-            gray: uint8 (height, width), 0-255.
+    def searched_pixels(self, width: int, height: int) -> int:
+        """See `Detector.searched_pixels`."""
+        return searched_pixels(self._levels(width, height))
 
-        Returns:
-            Boxes, int32 (N, 4), xyxy in pixels, from top to bottom and left to right; and scores, float32 (N,): how
-            many overlapping hits each face had.
-        """
-        side = self._settings.min_face_px
-        found, hits = self._cascade.detectMultiScale2(
+    def _levels(self, width: int, height: int) -> tuple[Level, ...]:
+        return plan(width, height, self._scale, self._settings.tile_px, at_least=1)
+
+    def _find(self, gray: Image, min_face: float, max_face: float) -> tuple[Boxes, Scores]:
+        boxes, scores = self._faces(self._cascade, self._settings.cascade, gray, min_face, max_face)
+        if self._profile is None:
+            return boxes, scores
+        # That cascade knows faces that look to the left; in the mirror, the others do.
+        mirrored = np.ascontiguousarray(gray[:, ::-1])
+        left, left_scores = self._faces(self._profile, _PROFILE, gray, min_face, max_face)
+        right, right_scores = self._faces(self._profile, _PROFILE, mirrored, min_face, max_face)
+        right[:, [0, 2]] = gray.shape[1] - right[:, [2, 0]]
+        boxes = np.concatenate([boxes, left, right])
+        scores = np.concatenate([scores, left_scores, right_scores])
+        kept = suppress(boxes, scores, _MAX_IOU)
+        return boxes[kept], scores[kept]
+
+    def _faces(
+        self, cascade: cv2.CascadeClassifier, name: str, gray: Image, min_face: float, max_face: float
+    ) -> tuple[Boxes, Scores]:
+        smallest = round(max(min_face, self._settings.min_face_px * self._scale * _TOLERANCE))
+        largest = 0 if max_face == inf else round(max_face)
+        windows, _, weights = cascade.detectMultiScale3(
             gray,
             scaleFactor=self._settings.scale_factor,
-            minNeighbors=self._settings.min_neighbors,
-            minSize=(side, side),
+            minNeighbors=0,  # overlapping windows are counted by us: OpenCV would drop the count for the weight
+            minSize=(smallest, smallest),
+            maxSize=(largest, largest),
+            outputRejectLevels=True,
         )
-        if len(found) == 0:
-            return np.empty((0, 4), np.int32), np.empty(0, np.float32)
-        boxes = np.asarray(found, np.int32)
-        boxes[:, 2:] += boxes[:, :2]
-        # OpenCV's order depends on its threads.
-        order = np.lexsort((boxes[:, 2], boxes[:, 0], boxes[:, 1]))
-        return boxes[order], np.asarray(hits, np.float32).reshape(-1)[order]
+        if not len(windows):
+            return np.empty((0, 4), np.float32), np.empty(0, np.float32)
+        hits = np.asarray(windows, np.float32)
+        hits[:, 2:] += hits[:, :2]
+        strengths = np.asarray(weights, np.float32).reshape(-1)
+        boxes, scores = to_faces(hits, strengths, name, self._settings.scale_factor, self._settings.min_neighbors)
+        certain = scores >= self._settings.haar_min_score
+        return boxes[certain], scores[certain]
+
+
+_TOLERANCE = 0.9
+"""The windows of a face of the smallest size may be a little smaller than the face."""
+
+
+def _load(name: str) -> cv2.CascadeClassifier:
+    file = Path(haarcascades) / f"{name}.xml"
+    if not file.is_file():
+        known = ", ".join(sorted(path.stem for path in file.parent.glob("haarcascade_*face*.xml")))
+        raise SettingsError(f"OpenCV has no cascade {name!r}: CROWDMOOD_DETECTOR__CASCADE is one of {known}")
+    return cv2.CascadeClassifier(str(file))

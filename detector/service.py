@@ -1,8 +1,10 @@
 """The detector's process: frames in, faces out; a frame without faces goes on too."""
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
+
+from prometheus_client import Counter
 
 from crowdmood import metrics
 from crowdmood.errors import UndecodableError
@@ -11,23 +13,33 @@ from crowdmood.settings import Settings
 from crowdmood.streams.bus import Bus, DeadLetter, Entry
 from crowdmood.streams.keys import StreamName
 from crowdmood.worker import Outcome, Stage, Worker, required_url
-from detector.cropping import crop_faces
-from detector.decoding import decode_gray
-from detector.haar import HaarDetector
+from detector.finder import FaceFinder
+from detector.loading import load_finder
+from detector.regions import Region
+
+FACES_DROPPED = Counter("crowdmood_faces_dropped_total", "Faces found that go no further.", ["stage", "reason"])
+
+_EVERYWHERE = Region()
 
 
 class DetectorStage(Stage[Frame]):
-    """Finds and cuts out faces, one frame at a time."""
+    """Finds and cuts out faces, one frame at a time.
+
+    Args:
+        finder: Finds the faces of a frame.
+        regions: Where faces may be searched, by camera; others are searched everywhere.
+    """
 
     name: ClassVar[str] = "detector"
     inputs: ClassVar[tuple[StreamName, ...]] = ("frames",)
     accepts: ClassVar[tuple[type[Frame]]] = (Frame,)
     output: ClassVar[StreamName | None] = "faces"
 
-    def __init__(self, detector: HaarDetector, max_megapixels: float) -> None:
-        self._detector = detector
-        self._max_megapixels = max_megapixels
+    def __init__(self, finder: FaceFinder, regions: Mapping[str, Region]) -> None:
+        self._finder = finder
+        self._regions = regions
         self._faces = 0
+        self._dropped = 0
 
     def handle(self, work: Sequence[tuple[Entry, Frame]]) -> Outcome:
         """Find the faces of each frame."""
@@ -44,18 +56,21 @@ class DetectorStage(Stage[Frame]):
 
     def summary(self) -> str:
         """How many faces were found."""
-        return f"{self._faces} faces"
+        dropped = f" and {self._dropped} too many for their frames" if self._dropped else ""
+        return f"{self._faces} faces by {self._finder.detector.name}{dropped}"
 
     def _find(self, frame: Frame) -> Faces:
-        gray = decode_gray(frame.jpeg, self._max_megapixels)
-        boxes, scores = self._detector.detect(gray)
-        self._faces += len(boxes)
-        metrics.FACES.labels(self.name).inc(len(boxes))
-        return Faces(frame.ref, boxes, scores, crop_faces(gray, boxes), self._detector.name)
+        found = self._finder.find(frame.jpeg, self._regions.get(frame.ref.camera_id, _EVERYWHERE))
+        self._faces += len(found.boxes)
+        self._dropped += found.dropped
+        metrics.FACES.labels(self.name).inc(len(found.boxes))
+        if found.dropped:
+            FACES_DROPPED.labels(self.name, "too_many").inc(found.dropped)
+        return Faces(frame.ref, found.boxes, found.scores, found.crops, self._finder.detector.name)
 
 
 def run(settings: Settings, stop: threading.Event, worker_name: str, *, drain: bool = False) -> None:
     """Run a detector until told to stop."""
     bus = Bus(required_url(settings.bus_url, "bus"), settings.bus, stop)
-    stage = DetectorStage(HaarDetector(settings.detector), settings.ingest.max_frame_megapixels)
-    Worker(stage, bus, settings.bus, worker_name, stop).run(drain=drain)
+    regions = {camera.id: Region.of(camera) for camera in settings.cameras}
+    Worker(DetectorStage(load_finder(settings), regions), bus, settings.bus, worker_name, stop).run(drain=drain)

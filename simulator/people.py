@@ -9,21 +9,11 @@ from typing import TYPE_CHECKING, Final
 import cv2
 import numpy as np
 
+from simulator.canvas import LEFT, SUPERSAMPLING, TOP, Canvas, Colour, Sprite
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from simulator.bank import FaceBank
-
-Colour = tuple[float, float, float]
-"""Blue, green, red; 0-255."""
-
-# The sprite's extent around the face square, in sides of that square; its origin is the square's top left corner.
-LEFT: Final = -0.95
-RIGHT: Final = 1.95
-TOP: Final = -1.25
-BOTTOM: Final = 2.3
-_SUPERSAMPLING: Final = 2
-_SUBPIXEL_BITS: Final = 4
 # Relative blue, green and red of skin; scaled so that their luma is one, since the bank's faces bring the brightness.
 _SKIN_TINTS: Final = ((0.74, 0.92, 1.22), (0.70, 0.91, 1.25), (0.66, 0.90, 1.28), (0.62, 0.90, 1.30))
 _SKIN_LEVELS: Final = (1.12, 1.05, 0.95, 0.82)
@@ -67,23 +57,6 @@ class Look:
     head_width: float
 
 
-@dataclass(frozen=True, slots=True)
-class Sprite:
-    """A person ready to be pasted.
-
-    Attributes:
-        bgr: `(H, W, 3) uint8`.
-        mask: `(H, W) uint8`, 255 where the person is.
-        left: Column of the picture's left edge relative to the face square's, in pixels.
-        top: Row of the picture's upper edge relative to the face square's, in pixels.
-    """
-
-    bgr: NDArray[np.uint8]
-    mask: NDArray[np.uint8]
-    left: int
-    top: int
-
-
 def random_look(rng: np.random.Generator, face: int) -> Look:
     """Dresses a person who wears row `face` of the bank; most support the home team."""
     home = rng.random() < 0.65
@@ -110,71 +83,15 @@ def draw_person(look: Look, face: NDArray[np.uint8], face_px: float, gesture: Ge
         face_px: Side of the face square in the picture, in pixels.
         gesture: What the arms do.
     """
-    canvas = _Canvas(face_px * _SUPERSAMPLING)
+    canvas = Canvas(face_px * SUPERSAMPLING)
     skin = _skin_colour(look, face)
     _draw_body(canvas, look, skin, gesture)
-    head = _Canvas(face_px * _SUPERSAMPLING)
+    head = Canvas(face_px * SUPERSAMPLING)
     _draw_head(head, look, skin)
     _lay_face(head, look, face)
     _draw_hair_front(head, look)
     canvas.lay(head, look.tilt_deg)
     return canvas.sprite()
-
-
-class _Canvas:
-    """A picture with coverage, drawn in units of the face square."""
-
-    def __init__(self, scale: float) -> None:
-        self.scale = scale
-        width = round((RIGHT - LEFT) * scale / _SUPERSAMPLING) * _SUPERSAMPLING
-        height = round((BOTTOM - TOP) * scale / _SUPERSAMPLING) * _SUPERSAMPLING
-        self.bgr = np.zeros((height, width, 3), np.uint8)
-        self.mask = np.zeros((height, width), np.uint8)
-
-    def ellipse(self, x: float, y: float, rx: float, ry: float, colour: Colour, start: int = 0, end: int = 360) -> None:
-        axes = (self._length(rx), self._length(ry))
-        for target, value in ((self.bgr, colour), (self.mask, 255)):
-            cv2.ellipse(target, self._point(x, y), axes, 0, start, end, value, -1, cv2.LINE_AA, _SUBPIXEL_BITS)
-
-    def polygon(self, points: list[tuple[float, float]], colour: Colour) -> None:
-        corners = np.array([[self._point(x, y) for x, y in points]], np.int32)
-        for target, value in ((self.bgr, colour), (self.mask, 255)):
-            cv2.fillPoly(target, corners, value, cv2.LINE_AA, _SUBPIXEL_BITS)
-
-    def line(self, points: list[tuple[float, float]], width: float, colour: Colour) -> None:
-        thickness = max(1, round(width * self.scale))
-        corners = np.array([[self._point(x, y) for x, y in points]], np.int32)
-        for target, value in ((self.bgr, colour), (self.mask, 255)):
-            cv2.polylines(target, corners, False, value, thickness, cv2.LINE_AA, _SUBPIXEL_BITS)
-
-    def lay(self, other: _Canvas, tilt_deg: float) -> None:
-        """Puts another canvas over this one, turned around the chin."""
-        pivot = ((0.5 - LEFT) * self.scale, (1.0 - TOP) * self.scale)
-        turn = cv2.getRotationMatrix2D(pivot, tilt_deg, 1)
-        size = (self.mask.shape[1], self.mask.shape[0])
-        bgr = cv2.warpAffine(other.bgr, turn, size, flags=cv2.INTER_LINEAR)
-        mask = cv2.warpAffine(other.mask, turn, size, flags=cv2.INTER_LINEAR)
-        cv2.copyTo(bgr, np.where(mask > 127, np.uint8(255), np.uint8(0)), self.bgr)
-        np.maximum(self.mask, mask, out=self.mask)
-
-    def sprite(self) -> Sprite:
-        size = (self.mask.shape[1] // _SUPERSAMPLING, self.mask.shape[0] // _SUPERSAMPLING)
-        bgr = cv2.resize(self.bgr, size, interpolation=cv2.INTER_AREA)
-        mask = cv2.threshold(cv2.resize(self.mask, size, interpolation=cv2.INTER_AREA), 127, 255, cv2.THRESH_BINARY)[1]
-        x, y, width, height = cv2.boundingRect(mask)
-        face_px = self.scale / _SUPERSAMPLING
-        return Sprite(
-            np.ascontiguousarray(bgr[y : y + height, x : x + width], dtype=np.uint8),
-            np.ascontiguousarray(mask[y : y + height, x : x + width], dtype=np.uint8),
-            round(LEFT * face_px) + x,
-            round(TOP * face_px) + y,
-        )
-
-    def _point(self, x: float, y: float) -> tuple[int, int]:
-        return self._length(x - LEFT), self._length(y - TOP)
-
-    def _length(self, units: float) -> int:
-        return round(units * self.scale * (1 << _SUBPIXEL_BITS))
 
 
 def _skin_colour(look: Look, face: NDArray[np.uint8]) -> Colour:
@@ -195,7 +112,7 @@ def _shade(colour: Colour, factor: float) -> Colour:
     return min(blue * factor, 255.0), min(green * factor, 255.0), min(red * factor, 255.0)
 
 
-def _draw_body(canvas: _Canvas, look: Look, skin: Colour, gesture: Gesture) -> None:
+def _draw_body(canvas: Canvas, look: Look, skin: Colour, gesture: Gesture) -> None:
     if look.hair_style == 1:
         canvas.ellipse(0.5, 0.6, 0.56 * look.head_width, 0.82, _shade(look.hair, 0.8))
     canvas.polygon([(0.3, 0.85), (0.7, 0.85), (0.74, 1.35), (0.26, 1.35)], _shade(skin, 0.78))
@@ -218,7 +135,7 @@ def _draw_body(canvas: _Canvas, look: Look, skin: Colour, gesture: Gesture) -> N
             canvas.polygon([(left, -0.82), (left + 0.3, -0.82), (left + 0.3, -0.5), (left, -0.5)], colour)
 
 
-def _draw_head(canvas: _Canvas, look: Look, skin: Colour) -> None:
+def _draw_head(canvas: Canvas, look: Look, skin: Colour) -> None:
     if look.hair_style != 2:
         canvas.ellipse(0.5, 0.3, 0.53 * look.head_width, 0.58, look.hair)
     for side in (-1, 1):
@@ -226,27 +143,27 @@ def _draw_head(canvas: _Canvas, look: Look, skin: Colour) -> None:
     canvas.ellipse(0.5, 0.42, 0.46 * look.head_width, 0.63, skin)
 
 
-def _lay_face(canvas: _Canvas, look: Look, face: NDArray[np.uint8]) -> None:
+def _lay_face(canvas: Canvas, look: Look, face: NDArray[np.uint8]) -> None:
     """Blends the gray face, tinted, into the head; its own brightness and shadows stay as they are."""
     side = round(canvas.scale)
     enlarged = cv2.resize(face[:, ::-1] if look.mirrored else face, (side, side), interpolation=cv2.INTER_CUBIC)
     tinted = enlarged[:, :, None] * (np.array(_tint(look.skin), np.float32) * _SKIN_LEVELS[look.skin])
-    rows, columns = np.mgrid[0:side, 0:side].astype(np.float32) / side
-    radius = np.sqrt(((columns - 0.5) / 0.41) ** 2 + ((rows - 0.485) / 0.515) ** 2)
-    weight = np.clip((1.0 - radius) / 0.2, 0, 1)[:, :, None]
+    weight = face_weight(side)[:, :, None]
     left, top = round(-LEFT * canvas.scale), round(-TOP * canvas.scale)
     area = canvas.bgr[top : top + side, left : left + side]
     area[:] = (weight * tinted + (1 - weight) * area).clip(0, 255).astype(np.uint8)
 
 
-def _draw_hair_front(canvas: _Canvas, look: Look) -> None:
+def face_weight(side: int) -> NDArray[np.float32]:
+    """How much of each pixel of the face square is the face, 0 to 1: `(side, side) float32`; the rest is head."""
+    rows, columns = np.mgrid[0:side, 0:side].astype(np.float32) / side
+    radius = np.sqrt(((columns - 0.5) / 0.41) ** 2 + ((rows - 0.485) / 0.515) ** 2)
+    return np.asarray(np.clip((1.0 - radius) / 0.2, 0, 1), dtype=np.float32)
+
+
+def _draw_hair_front(canvas: Canvas, look: Look) -> None:
     if look.hair_style == 3:
         canvas.ellipse(0.5, 0.06, 0.5 * look.head_width, 0.34, look.jersey, 180, 360)
         canvas.ellipse(0.5, 0.05, 0.52 * look.head_width, 0.09, _shade(look.jersey, 0.6))
     elif look.hair_style != 2:
         canvas.ellipse(0.5, 0.02, 0.47 * look.head_width, 0.27, look.hair, 180, 360)
-
-
-def sprite_of(look: Look, bank: FaceBank, label: int, face_px: float, gesture: Gesture) -> Sprite:
-    """Draws a person of the stand with the expression of a label 0-6; see `draw_person`."""
-    return draw_person(look, bank.face(label, look.face), face_px, gesture)

@@ -23,7 +23,8 @@ _BORDER_PX: Final = 12
 _SEARCHED_PX: Final = 160
 _MIN_SCORE: Final = 0.8
 _MAX_YAW: Final = 0.15
-"""Largest distance of the nose from the middle between the eyes, in distances between the eyes."""
+"""Largest distance of the nose from the middle between the eyes, in distances between the eyes; a head tilted
+by more than about 14 degrees exceeds it too."""
 _MAX_MISFIT_PX: Final = 1.6
 _SCALES: Final = (0.6, 1.6)
 _SIGMA: Final = 5.0
@@ -48,7 +49,7 @@ def find_landmarks(images: NDArray[np.uint8], yunet: Path) -> NDArray[np.float64
     found = np.full((len(images), 5, 2), np.nan)
     scale = (SIDE + 2 * _BORDER_PX) / _SEARCHED_PX
     for points, image in zip(found, images, strict=True):
-        framed = cv2.copyMakeBorder(image, *[_BORDER_PX] * 4, cv2.BORDER_REFLECT_101)
+        framed = np.pad(image, _BORDER_PX, mode="reflect")
         searched = cv2.resize(framed, (_SEARCHED_PX, _SEARCHED_PX), interpolation=cv2.INTER_CUBIC)
         _, faces = detector.detect(cv2.cvtColor(searched, cv2.COLOR_GRAY2BGR))
         if faces is not None:
@@ -102,15 +103,14 @@ def _warp_of(points: NDArray[np.float64]) -> NDArray[np.float64] | None:
     return warp
 
 
-def oval() -> NDArray[np.bool_]:
-    """The pixels of a tile that belong to a face rather than to hair or background: `(64, 64) bool`."""
-    rows, columns = np.mgrid[:TILE, :TILE]
-    middle = (TILE - 1) / 2
-    return np.asarray(((columns - middle) / 26) ** 2 + ((rows - 31) / 33) ** 2 <= 1)
+def oval(side: int = TILE) -> NDArray[np.bool_]:
+    """The pixels of a picture in FER2013's framing that are face, not hair or background: `(side, side) bool`."""
+    rows, columns = np.mgrid[:side, :side] * (TILE / side)
+    return np.asarray(((columns - 31.5) / 26) ** 2 + ((rows - 31) / 33) ** 2 <= 1)
 
 
-def flatten(tiles: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Gives the ovals of tiles `(N, 64, 64)` as rows `(N, P) float32` of mean zero and unit contrast."""
-    rows = tiles[:, oval()].astype(np.float32)
+def flatten(pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Gives the ovals of pictures `(N, S, S) uint8` as rows `(N, P) float32` of mean zero and unit contrast."""
+    rows = pictures[:, oval(pictures.shape[1])].astype(np.float32)
     spread = rows.std(axis=1, keepdims=True) + _SIGMA
     return np.asarray((rows - rows.mean(axis=1, keepdims=True)) / spread, dtype=np.float32)

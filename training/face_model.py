@@ -21,15 +21,39 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 COMPONENTS: Final = 200
-EXPRESSION_DIRECTIONS: Final = 40
 PERSON_NEIGHBOURS: Final = 200
 EXPRESSION_NEIGHBOURS: Final = 150
 _MEAN_WEIGHT: Final = 8.0
 _ODD_SHARE: Final = 0.5
-_GRAY_MEAN: Final = 125.0
-_GRAY_SPREAD: Final = 45.0
+_GRAY_MEAN: Final = 130.0
+_GRAY_SPREAD: Final = 52.0
 _SHARPENING: Final = 0.6
 _MIN_FOR_COVARIANCE: Final = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Expressions:
+    """How somebody may express a label.
+
+    Attributes:
+        examples: `(n, E)`, how people do who are like that person, along `FaceModel.expression`.
+        push: `(E,)`, the way from what is usual for any label to what is usual for this one.
+    """
+
+    examples: NDArray[np.float32]
+    push: NDArray[np.float32]
+
+    def draw(self, rng: np.random.Generator, count: int, spread: float, emphasis: float = 0.0) -> NDArray[np.float32]:
+        """Draws coordinates `(count, E)`.
+
+        Args:
+            rng: Source of chance.
+            count: How many to draw.
+            spread: How unusual, relative to the examples.
+            emphasis: How far to go along `push` beyond the examples.
+        """
+        drawn = np.stack([_near(self.examples, rng, spread) for _ in range(count)])
+        return drawn + np.float32(emphasis) * self.push
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +69,7 @@ class FaceModel:
         expressions: `(N, E)`, the fitted faces, mirrored ones included, along `expression`.
         persons: `(N, K - E)`, the same along `rest`.
         labels: `(N,)`, their labels.
+        clear: `(N,) bool`, faces whose label is beyond doubt: expressions are learned from these alone.
         visibility: `(K - E,)`, how much each direction of `rest` changes a picture.
     """
 
@@ -56,57 +81,46 @@ class FaceModel:
     expressions: NDArray[np.float32]
     persons: NDArray[np.float32]
     labels: NDArray[np.uint8]
+    clear: NDArray[np.bool_]
     visibility: NDArray[np.float32]
 
     def draw_person(self, rng: np.random.Generator, spread: float) -> NDArray[np.float32]:
         """Draws somebody: coordinates `(K - E,)` along `rest`, `spread` times as unusual as the fitted faces."""
         start = self.persons[int(rng.integers(len(self.persons)))]
-        return _near(self.persons, self._nearest(start, np.arange(len(self.persons)), PERSON_NEIGHBOURS), rng, spread)
+        alike = self._nearest(start, np.arange(len(self.persons)), PERSON_NEIGHBOURS)
+        return _near(self.persons[alike], rng, spread)
 
-    def draw_expressions(
-        self,
-        rng: np.random.Generator,
-        person: NDArray[np.float32],
-        label: int,
-        count: int,
-        spread: float,
-        emphasis: float,
-    ) -> NDArray[np.uint8]:
-        """Draws pictures of a person with the expression of a label.
-
-        Args:
-            rng: Source of chance.
-            person: See `draw_person`.
-            label: Code 0-6.
-            count: How many to draw.
-            spread: How unusual, relative to the fitted faces.
-            emphasis: How far to go from what is usual for any label towards what is usual for this one, 0 not at all.
-
-        Returns:
-            `(count, 64, 64) uint8`, gray, aligned.
-        """
-        alike = self._nearest(person, np.flatnonzero(self.labels == label), EXPRESSION_NEIGHBOURS)
+    def ways_to_express(self, person: NDArray[np.float32], label: int) -> Expressions:
+        """Learns from the people most like a person how that person may express a label 0-6."""
+        alike = self._nearest(person, np.flatnonzero(self.clear & (self.labels == label)), EXPRESSION_NEIGHBOURS)
         anybody = self._nearest(person, np.arange(len(self.labels)), EXPRESSION_NEIGHBOURS)
-        push = emphasis * (self.expressions[alike].mean(axis=0) - self.expressions[anybody].mean(axis=0))
-        drawn = [_near(self.expressions, alike, rng, spread) + push for _ in range(count)]
-        return self._pictures(np.stack(drawn) @ self.expression.T + self.rest @ person)
+        usual = self.expressions[anybody].mean(axis=0)
+        return Expressions(self.expressions[alike], self.expressions[alike].mean(axis=0) - usual)
+
+    def pictures(self, person: NDArray[np.float32], expressions: NDArray[np.float32]) -> NDArray[np.uint8]:
+        """Renders a person with expressions `(N, E)`: `(N, 64, 64) uint8`, gray, aligned."""
+        coordinates = expressions @ self.expression.T + self.rest @ person
+        rows = (np.where(self.odd, _ODD_SHARE, 1.0) * coordinates) @ self.basis.T + self.mean
+        inside = oval()
+        whole = np.zeros((len(rows), TILE, TILE), np.float32)
+        whole[:, inside] = rows * _GRAY_SPREAD + _GRAY_MEAN
+        return np.stack([_finished(picture, inside) for picture in whole])
 
     def _nearest(self, person: NDArray[np.float32], among: NDArray[np.int64], count: int) -> NDArray[np.int64]:
         distances = np.square((self.persons[among] - person) * self.visibility).sum(axis=1)
         count = min(count, len(among))
         return among[np.argpartition(distances, count - 1)[:count]]
 
-    def _pictures(self, coordinates: NDArray[np.float32]) -> NDArray[np.uint8]:
-        scaled = np.where(self.odd, _ODD_SHARE, 1.0) * coordinates
-        rows = scaled @ self.basis.T + self.mean
-        inside = oval()
-        pictures = np.zeros((len(rows), TILE, TILE), np.float32)
-        pictures[:, inside] = rows * _GRAY_SPREAD + _GRAY_MEAN
-        return np.stack([_finished(picture, inside) for picture in pictures])
 
+def fit(tiles: NDArray[np.uint8], labels: NDArray[np.uint8], clear: NDArray[np.bool_], directions: int) -> FaceModel:
+    """Fits the model to aligned faces and to their mirror images.
 
-def fit(tiles: NDArray[np.uint8], labels: NDArray[np.uint8]) -> FaceModel:
-    """Fits the model to aligned tiles `(N, 64, 64) uint8` with labels `(N,)`, and to their mirror images."""
+    Args:
+        tiles: `(N, 64, 64) uint8`, gray.
+        labels: `(N,) uint8`, codes 0-6.
+        clear: `(N,)`, whose label is beyond doubt.
+        directions: Number of directions that hold the expression; the more, the less a person stays alike.
+    """
     rows = np.concatenate([flatten(tiles), flatten(tiles[:, :, ::-1])])
     both = np.concatenate([labels, labels])
     mean = rows.mean(axis=0)
@@ -116,7 +130,7 @@ def fit(tiles: NDArray[np.uint8], labels: NDArray[np.uint8]) -> FaceModel:
     components = components[:, ::-1][:, :COMPONENTS]
     coordinates = (rows @ components / deviations).astype(np.float32)
     turned = _expression_first(coordinates, both)
-    expression, rest = turned[:, :EXPRESSION_DIRECTIONS], turned[:, EXPRESSION_DIRECTIONS:]
+    expression, rest = turned[:, :directions], turned[:, directions:]
     basis = components * deviations
     shapes = np.zeros((COMPONENTS, TILE, TILE))
     shapes[:, oval()] = components.T
@@ -129,6 +143,7 @@ def fit(tiles: NDArray[np.uint8], labels: NDArray[np.uint8]) -> FaceModel:
         expressions=coordinates @ expression,
         persons=coordinates @ rest,
         labels=both,
+        clear=np.concatenate([clear, clear]),
         visibility=np.sqrt(np.square(basis @ rest).sum(axis=0)).astype(np.float32),
     )
 
@@ -149,14 +164,11 @@ def _expression_first(coordinates: NDArray[np.float32], labels: NDArray[np.uint8
     return np.linalg.eigh(difference)[1][:, ::-1].astype(np.float32)
 
 
-def _near(
-    points: NDArray[np.float32], neighbours: NDArray[np.int64], rng: np.random.Generator, spread: float
-) -> NDArray[np.float32]:
-    """Draws from the Gaussian that has the neighbours' mean and `spread` squared times their covariance."""
-    chosen = points[neighbours]
-    middle = chosen.mean(axis=0)
-    weights = rng.normal(size=len(chosen)).astype(np.float32) * np.float32(spread / np.sqrt(len(chosen)))
-    return np.asarray(middle + weights @ (chosen - middle), dtype=np.float32)
+def _near(points: NDArray[np.float32], rng: np.random.Generator, spread: float) -> NDArray[np.float32]:
+    """Draws from the Gaussian that has the points' mean and `spread` squared times their covariance."""
+    middle = points.mean(axis=0)
+    weights = rng.normal(size=len(points)).astype(np.float32) * np.float32(spread / np.sqrt(len(points)))
+    return np.asarray(middle + weights @ (points - middle), dtype=np.float32)
 
 
 def _finished(picture: NDArray[np.float32], inside: NDArray[np.bool_]) -> NDArray[np.uint8]:

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 import redis
 
 from crowdmood.errors import UndecodableError
-from crowdmood.messages import Fields, FrameRef, FramesLost, Message, decode
+from crowdmood.messages import Fields, FramesLost, Message, decode, frame_identity
 from crowdmood.settings import BusSettings
 from crowdmood.streams.connection import Client, Connection
 from crowdmood.streams.keys import BusKeys, StreamName
@@ -340,7 +340,7 @@ def _obituary(letter: DeadLetter, group: str) -> Fields:
 def _loss(letter: DeadLetter) -> FramesLost | None:
     """What to tell those who wait for the frame; None when the entry does not even say which frame it was."""
     try:
-        ref = FrameRef.from_fields(letter.entry.fields)
+        camera_id, run_id, frame_id = frame_identity(letter.entry.fields)
     except UndecodableError:
         return None
-    return FramesLost(ref.camera_id, ref.run_id, ref.frame_id, ref.frame_id, letter.reason)
+    return FramesLost(camera_id, run_id, frame_id, frame_id, letter.reason)

@@ -91,10 +91,11 @@ def test_openvino_is_taken_where_there_is_a_graph_and_needs_no_tensorflow() -> N
     code = (
         "import sys; from classifier import DEFAULT_MODEL; from classifier.engines import load_engine; "
         "from crowdmood.settings import ClassifierSettings; "
-        "print(type(load_engine(DEFAULT_MODEL, ClassifierSettings())).__name__, 'tensorflow' in sys.modules)"
+        "print(type(load_engine(DEFAULT_MODEL, ClassifierSettings())).__name__, 'tensorflow' in sys.modules, "
+        "[name for name in sys.modules if name.startswith('openvino_telemetry.')])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)
-    assert done.stdout.split() == ["OpenVINOEngine", "False"]
+    assert done.stdout.split() == ["OpenVINOEngine", "False", "[]"]
 
 
 def test_what_an_engine_cannot_run_is_refused(tmp_path: Path) -> None:

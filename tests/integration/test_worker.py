@@ -186,6 +186,7 @@ def test_frames_that_cannot_be_decoded_are_counted_and_the_worker_goes_on(
     import simplejpeg
 
     from crowdmood.settings import DetectorSettings
+    from detector.finder import FaceFinder
     from detector.haar import HaarDetector
     from detector.service import DetectorStage
 
@@ -197,7 +198,7 @@ def test_frames_that_cannot_be_decoded_are_counted_and_the_worker_goes_on(
     huge = sized(1, 10_000, 10_000)  # 100 megapixels
     cut = Frame(frame(2).ref, good.jpeg[: len(good.jpeg) // 2])
     bus.publish([("frames", message) for message in (frame(0), huge, cut, good)])
-    stage = DetectorStage(HaarDetector(DetectorSettings()), max_megapixels=50)
+    stage = DetectorStage(FaceFinder(HaarDetector(DetectorSettings()), max_megapixels=50, max_faces=5000), {})
     worker(bus, bus_settings, stage).run(drain=True)
     (entry,) = bus.connection.client.xrange(bus.keys.stream("faces"))
     faces = decode(entry[1])

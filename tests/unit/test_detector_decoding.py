@@ -1,14 +1,11 @@
-"""Decoding, cropping and the cascade's edge cases."""
+"""From JPEG bytes to the picture a detector wants, and what is refused."""
 
 import numpy as np
 import pytest
 import simplejpeg
 
-from crowdmood.errors import SettingsError, UndecodableError
-from crowdmood.settings import DetectorSettings
-from detector.cropping import crop_faces
-from detector.decoding import decode_gray
-from detector.haar import HaarDetector
+from crowdmood.errors import UndecodableError
+from detector.decoding import as_colour, decode
 
 GRADIENT = np.tile(np.arange(0, 200, dtype=np.uint8), (100, 1))
 
@@ -18,10 +15,45 @@ def jpeg(gray: np.ndarray) -> bytes:
 
 
 def test_a_frame_decodes_to_its_luma() -> None:
-    decoded = decode_gray(jpeg(GRADIENT), max_megapixels=1)
+    decoded = decode(jpeg(GRADIENT), "gray", max_megapixels=1)
     assert decoded.shape == GRADIENT.shape
     assert decoded.dtype == np.uint8
     assert np.abs(decoded.astype(int) - GRADIENT).max() <= 4
+
+
+def test_a_coloured_frame_decodes_to_bgr() -> None:
+    blue = np.zeros((16, 24, 3), np.uint8)
+    blue[:, :, 0] = 250
+    decoded = decode(bytes(simplejpeg.encode_jpeg(blue, 95, "BGR", "444")), "bgr", max_megapixels=1)
+    assert decoded.shape == (16, 24, 3)
+    assert np.abs(decoded.astype(int) - blue).max() <= 4
+
+
+def test_a_gray_frame_can_be_searched_in_colour() -> None:
+    assert decode(jpeg(GRADIENT), "bgr", max_megapixels=1).shape == (100, 200, 3)
+
+
+@pytest.mark.parametrize(("colour", "shape"), [("gray", (10, 20)), ("bgr", (10, 20, 3))])
+def test_a_frame_of_four_inks_is_read_as_colours(colour: str, shape: tuple[int, ...]) -> None:
+    inks = np.zeros((10, 20, 4), np.uint8)
+    inks[:, :, 0] = inks[:, :, 3] = 255  # as Adobe writes them: no cyan, no black; all magenta, all yellow
+    data = bytes(simplejpeg.encode_jpeg(inks, 95, "CMYK", "444"))
+    decoded = decode(data, colour, max_megapixels=1)  # type: ignore[arg-type]
+    assert decoded.shape == shape
+    red = [0, 0, 255] if colour == "bgr" else 76
+    assert np.abs(decoded.astype(int) - red).max() <= 6
+
+
+@pytest.mark.parametrize(("reduction", "shape"), [(1, (100, 200)), (2, (50, 100)), (4, (25, 50)), (8, (13, 25))])
+def test_a_frame_can_be_decoded_at_a_fraction_of_its_size(reduction: int, shape: tuple[int, int]) -> None:
+    assert decode(jpeg(GRADIENT), "gray", 1, reduction).shape == shape
+
+
+def without_size(data: bytes, width: bool) -> bytes:
+    """The JPEG with 0 as its height, or as its width, in the header."""
+    frame_header = data.index(b"\xff\xc0") + 5
+    place = frame_header + (2 if width else 0)
+    return data[:place] + b"\0\0" + data[place + 2 :]
 
 
 @pytest.mark.parametrize(
@@ -30,44 +62,32 @@ def test_a_frame_decodes_to_its_luma() -> None:
         (b"", 1, "undecodable"),
         (b"GIF89a", 1, "undecodable"),
         (jpeg(GRADIENT)[:-200], 1, "undecodable"),  # cut short
+        (without_size(jpeg(GRADIENT), width=False), 1, "undecodable"),
+        (without_size(jpeg(GRADIENT), width=True), 1, "undecodable"),
         (jpeg(GRADIENT), 0.01, "frame_too_large"),  # refused by its header
     ],
 )
-def test_what_cannot_be_decoded_is_refused_with_a_reason(data: bytes, limit: float, reason: str) -> None:
+@pytest.mark.parametrize("colour", ["gray", "bgr"])
+def test_what_cannot_be_decoded_is_refused_with_a_reason(data: bytes, limit: float, reason: str, colour: str) -> None:
     with pytest.raises(UndecodableError) as caught:
-        decode_gray(data, limit)
+        decode(data, colour, limit)  # type: ignore[arg-type]
     assert caught.value.reason == reason
 
 
-@pytest.mark.parametrize(
-    "boxes",
-    [
-        [],
-        [[0, 0, 48, 48]],
-        [[10, 20, 90, 95]],  # shrinks
-        [[5, 5, 17, 17]],  # grows
-        [[-20, -10, 40, 50], [180, 80, 260, 160]],  # over the edges
-    ],
-)
-def test_crops_have_the_networks_size_and_the_faces_brightness(boxes: list[list[int]]) -> None:
-    given = np.array(boxes, np.int32).reshape(-1, 4)
-    crops = crop_faces(GRADIENT, given)
-    assert crops.shape == (len(boxes), 48, 48)
-    for crop, (left, top, right, bottom) in zip(crops, given, strict=True):
-        face = GRADIENT[max(top, 0) : bottom, max(left, 0) : right]
-        assert abs(crop.mean() - face.mean()) < 2
+@pytest.mark.parametrize("shape", [(6, 8), (6, 8, 1), (6, 8, 3), (6, 8, 4)])
+def test_pictures_of_any_number_of_channels_can_be_searched(shape: tuple[int, ...]) -> None:
+    image = np.full(shape, 90, np.uint8)
+    assert np.array_equal(as_colour(image, "gray"), np.full((6, 8), 90, np.uint8))
+    assert np.array_equal(as_colour(image, "bgr"), np.full((6, 8, 3), 90, np.uint8))
 
 
-def test_a_box_outside_the_frame_gives_a_black_crop() -> None:
-    assert not crop_faces(GRADIENT, np.array([[300, 300, 340, 340]], np.int32)).any()
+def test_a_picture_that_is_right_already_is_not_copied() -> None:
+    gray, bgr = np.zeros((4, 4), np.uint8), np.zeros((4, 4, 3), np.uint8)
+    assert np.shares_memory(as_colour(gray, "gray"), gray)
+    assert np.shares_memory(as_colour(bgr, "bgr"), bgr)
 
 
-def test_an_empty_wall_has_no_faces() -> None:
-    boxes, scores = HaarDetector(DetectorSettings()).detect(GRADIENT)
-    assert boxes.shape == (0, 4)
-    assert scores.shape == (0,)
-
-
-def test_an_unknown_cascade_is_refused_with_those_there_are() -> None:
-    with pytest.raises(SettingsError, match="haarcascade_frontalface_default"):
-        HaarDetector(DetectorSettings(cascade="haarcascade_nose"))
+@pytest.mark.parametrize("shape", [(0, 8), (6, 0), (6, 8, 2), (6, 8, 5), (48,), (1, 6, 8, 3)])
+def test_a_picture_without_pixels_or_of_an_unknown_kind_is_refused(shape: tuple[int, ...]) -> None:
+    with pytest.raises(UndecodableError, match="cannot be searched"):
+        as_colour(np.zeros(shape, np.uint8), "gray")

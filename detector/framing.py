@@ -1,0 +1,48 @@
+"""The one place where a detector's box becomes the square that is cut out: FER2013's framing, 48x48 around a face.
+
+Measured on the terrace footage, whose seats show whole FER2013 pictures: the square over a box's longer side is as wide
+as the picture (mean ratio 1.02 for Haar's alt2, 1.00 for its default cascade, 0.98 for YuNet) and lies on it (mean
+offset at most 2 % of the side): it is taken as it is.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+
+@dataclass(frozen=True, slots=True)
+class Framing:
+    """From a box to a square.
+
+    Attributes:
+        side: Side of the square, as a multiple of the box's longer side.
+        right: How far the square's middle lies to the right of the box's, as a share of the square's side.
+        down: How far it lies below.
+    """
+
+    side: float = 1.0
+    right: float = 0.0
+    down: float = 0.0
+
+
+FRAMINGS: Final = {"haar": Framing(), "yunet": Framing()}
+"""By the detector's name."""
+
+
+def to_squares(boxes: npt.NDArray[np.float64], framing: Framing) -> npt.NDArray[np.int32]:
+    """The squares that are cut out.
+
+    Args:
+        boxes: (N, 4), xyxy in pixels of the picture that is cut.
+        framing: The detector's.
+
+    Returns:
+        int32 (N, 4), xyxy in pixels; may lie partly outside the picture.
+    """
+    sides = framing.side * np.maximum(boxes[:, 2] - boxes[:, 0], boxes[:, 3] - boxes[:, 1])
+    middles = (boxes[:, :2] + boxes[:, 2:]) / 2 + sides[:, None] * (framing.right, framing.down)
+    top_left = np.rint(middles - sides[:, None] / 2)
+    whole = np.maximum(np.rint(sides), 1)[:, None]
+    return np.concatenate([top_left, top_left + whole], axis=1).astype(np.int32)

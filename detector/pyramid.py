@@ -1,0 +1,164 @@
+"""How a frame of any size is searched in bounded memory: levels of half the scale each, large ones cut into tiles.
+
+A level looks only for the sizes that its detector finds best there, and its tiles overlap by more than the largest of
+them: so every face is whole in some tile, what an inner edge cuts can be left out, and nothing is counted twice once
+what remains is merged. The last level fits one tile and takes every larger face.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import pairwise, product
+from math import ceil, inf
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from detector.base import Image
+from detector.boxes import Boxes, Scores, suppress
+
+OVERLAP_PX = 128
+"""Overlap of two tiles, in pixels of the level."""
+
+SWITCH_PX = 80
+"""Height of a face, in pixels of the level, from which it is left to the next level, where it has half of that.
+
+Measured on the crowds: with YuNet at twice and at once the frame's scale, recall at precision 0.9 of faces from 20 px
+is 0.859, 0.861 and 0.856 for a switch at 68, 80 and 128 px, and 0.825 and 0.819 with one of the scales alone.
+"""
+
+_SHARED = 0.8
+"""A level starts at this share of the size where the one before it ends: no face falls between two levels."""
+_EDGE_PX = 2.0
+"""A box that comes so close to a tile's inner edge may be cut by it, in pixels of the level."""
+
+Find = Callable[[Image, float, float], tuple[Boxes, Scores]]
+"""Searches one tile: its pixels and the smallest and largest face's height in it, in pixels; boxes in its pixels."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tile:
+    """A part of the frame, in pixels of the frame: half-open ranges."""
+
+    left: int
+    top: int
+    right: int
+    bottom: int
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """One pass over the frame.
+
+    Attributes:
+        scale: Pixels of the level for one of the frame.
+        tiles: All of one size; together they cover the frame.
+        min_face: Height of the smallest face that is taken from this level, in pixels of the frame.
+        max_face: Height from which on faces are left to the next level; infinite for the last.
+    """
+
+    scale: float
+    tiles: tuple[Tile, ...]
+    min_face: float
+    max_face: float
+
+
+def plan(width: int, height: int, scale: float, tile_px: int, at_least: int) -> tuple[Level, ...]:
+    """The levels of a frame, the finest first.
+
+    Args:
+        width: Width of the frame in pixels.
+        height: Height of the frame in pixels.
+        scale: Scale of the finest level.
+        tile_px: Longest side of what is searched at once, in pixels of the level; more than twice the overlap.
+        at_least: How many levels there are even when the first one fits one tile.
+    """
+    scales = [scale]
+    while len(scales) < at_least or max(width, height) * scales[-1] > tile_px:
+        scales.append(scales[-1] / 2)
+    ends = [0.0, *(SWITCH_PX / s for s in scales[:-1]), inf]
+    return tuple(
+        Level(s, _tiles(width, height, s, tile_px), start * _SHARED, end)
+        for s, (start, end) in zip(scales, pairwise(ends), strict=True)
+    )
+
+
+def searched_pixels(levels: tuple[Level, ...]) -> int:
+    """How many pixels all tiles of all levels have."""
+    return sum(
+        round((tile.right - tile.left) * level.scale) * round((tile.bottom - tile.top) * level.scale)
+        for level in levels
+        for tile in level.tiles
+    )
+
+
+def search(image: Image, levels: tuple[Level, ...], max_iou: float, find: Find) -> tuple[Boxes, Scores]:
+    """Search every tile of every level and merge what was found.
+
+    Args:
+        image: uint8 (height, width) or (height, width, 3), 0-255.
+        levels: From `plan`.
+        max_iou: Overlap from which two boxes are one face, 0-1.
+        find: Searches one tile.
+
+    Returns:
+        Boxes, float32 (N, 4), xyxy in pixels of the frame, and scores, float32 (N,), most confident first.
+    """
+    boxes: list[Boxes] = [np.empty((0, 4), np.float32)]
+    scores: list[Scores] = [np.empty(0, np.float32)]
+    for level, tile in ((each, tile) for each in levels for tile in each.tiles):
+        pixels = _scaled(image[tile.top : tile.bottom, tile.left : tile.right], level.scale)
+        # What a rounded size really came to, so that boxes go back to where they were.
+        x_scale = pixels.shape[1] / (tile.right - tile.left)
+        y_scale = pixels.shape[0] / (tile.bottom - tile.top)
+        found, confidence = find(pixels, level.min_face * y_scale, level.max_face * y_scale)
+        found /= np.array([x_scale, y_scale] * 2, np.float32)
+        found += np.array([tile.left, tile.top] * 2, np.float32)
+        tall = found[:, 3] - found[:, 1]
+        kept = (tall >= level.min_face) & (tall < level.max_face) & _whole(found, tile, level, image.shape)
+        boxes.append(found[kept])
+        scores.append(confidence[kept])
+    merged, confidence = np.concatenate(boxes), np.concatenate(scores)
+    kept_rows = suppress(merged, confidence, max_iou)
+    return merged[kept_rows], confidence[kept_rows]
+
+
+def _tiles(width: int, height: int, scale: float, tile_px: int) -> tuple[Tile, ...]:
+    rows, columns = (_spans(side, scale, tile_px) for side in (height, width))
+    return tuple(Tile(left, top, right, bottom) for (top, bottom), (left, right) in product(rows, columns))
+
+
+def _spans(side: int, scale: float, tile_px: int) -> list[tuple[int, int]]:
+    """Ranges of one length that cover a side evenly, in pixels of the frame."""
+    longest, overlap = tile_px / scale, OVERLAP_PX / scale
+    if side <= longest:
+        return [(0, side)]
+    count = ceil((side - overlap) / (longest - overlap))
+    length = min(side, ceil((side + (count - 1) * overlap) / count))
+    starts = [round(i * (side - length) / (count - 1)) for i in range(count)]
+    return [(start, start + length) for start in starts]
+
+
+def _scaled(pixels: Image, scale: float) -> Image:
+    if scale == 1:
+        return pixels
+    height, width = pixels.shape[:2]
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    method = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(pixels, size, interpolation=method), np.uint8)
+
+
+def _whole(boxes: Boxes, tile: Tile, level: Level, shape: tuple[int, ...]) -> npt.NDArray[np.bool_]:
+    """Whether a box keeps away from the tile's inner edges; the frame's own edges cut nobody in two; bool (N,)."""
+    edge = _EDGE_PX / level.scale
+    height, width = shape[:2]
+    whole: npt.NDArray[np.bool_] = np.ones(len(boxes), np.bool_)
+    if tile.left > 0:
+        whole &= boxes[:, 0] > tile.left + edge
+    if tile.top > 0:
+        whole &= boxes[:, 1] > tile.top + edge
+    if tile.right < width:
+        whole &= boxes[:, 2] < tile.right - edge
+    if tile.bottom < height:
+        whole &= boxes[:, 3] < tile.bottom - edge
+    return whole

@@ -1,0 +1,84 @@
+"""The command `crowdmood simulate`; what renders is imported when it runs, never before."""
+
+from __future__ import annotations
+
+import signal
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+
+from crowdmood.errors import SettingsError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import FrameType
+
+_INTERRUPTED: Final = 130
+
+
+def simulate(
+    out: Annotated[Path, typer.Option(help="Folder to write; must not exist yet.", file_okay=False)],
+    minutes: Annotated[float, typer.Option(help="Length of the footage.")] = 3.0,
+    cameras: Annotated[int, typer.Option(help="Cameras, each before a stand of its own.")] = 2,
+    people: Annotated[int, typer.Option(help="People in the whole stadium.")] = 200,
+    fps: Annotated[int, typer.Option(help="Frames per second.")] = 10,
+    size: Annotated[str, typer.Option(help="Width and height of the pictures, in pixels.")] = "1280x720",
+    seed: Annotated[int, typer.Option(help="The same seed gives the same frames.")] = 1,
+    script: Annotated[
+        Path | None, typer.Option(help="What happens when, as TOML or JSON; default: a half with one goal for each.")
+    ] = None,
+    faces: Annotated[
+        Path | None, typer.Option(help="Your own faces: a folder with one folder of pictures for each label.")
+    ] = None,
+) -> None:
+    """Render a match of people who do not exist: one video for each camera, and the truth about every face."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from simulator.match import Match
+    from simulator.match import simulate as render
+
+    match = Match(minutes, cameras, people, fps, _size(size), seed, script, faces)
+    console = Console()
+    columns = (TextColumn("frames"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    bar = Progress(*columns, console=console)
+
+    def on_frame() -> None:
+        if not bar.tasks:  # not before there is a frame: what is wrong with the options takes one line, and no bar
+            bar.add_task("", total=match.frames * cameras)
+            bar.start()
+        bar.advance(bar.task_ids[0])
+
+    try:
+        with _terminated_like_interrupted():
+            render(match, out, on_frame)
+    except KeyboardInterrupt:
+        raise typer.Exit(_INTERRUPTED) from None
+    finally:
+        if bar.tasks:
+            bar.stop()
+    videos = " ".join(str(out / f"{name}.mp4") for name in match.camera_ids)
+    console.print(f"Wrote {videos} and {out / 'truth.json'}", soft_wrap=True, highlight=False)
+
+
+def _size(text: str) -> tuple[int, int]:
+    width, _, height = text.lower().partition("x")
+    if not (width.isdecimal() and height.isdecimal()):
+        raise SettingsError(f"--size is {text!r}; give width and height, as in 1280x720")
+    return int(width), int(height)
+
+
+@contextmanager
+def _terminated_like_interrupted() -> Iterator[None]:
+    """SIGTERM ends the rendering as Ctrl-C does: nothing half-written is left behind."""
+
+    def interrupt(signum: int, frame: FrameType | None) -> None:  # noqa: ARG001 (the signature is Python's)
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

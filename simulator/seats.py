@@ -1,0 +1,99 @@
+"""Where people sit: rows of seats that become smaller with distance, some of them empty."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from crowdmood.errors import SettingsError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+MARGIN: Final = 0.08
+"""How much of the stand lies outside the resting camera's view on each side, as a share of the view."""
+_FRONT_ROW: Final = 0.112
+"""Side of a face in the front row when there is room enough, as a share of the view's height."""
+_SMALLEST_PX: Final = 24.0
+_BACK_ROW: Final = 0.72
+"""Size of people in the back row relative to the front row."""
+_OCCUPANCY: Final = 0.9
+_SHRINK: Final = 0.97
+_SEAT_WIDTH: Final = 1.72
+_ROW_HEIGHT: Final = 1.25
+_HEADROOM: Final = 0.45
+_LEGROOM: Final = 1.15
+
+
+@dataclass(frozen=True, slots=True)
+class Seat:
+    """One seat, in pixels of the view at rest.
+
+    Attributes:
+        x: Left edge of the face square of whoever sits there.
+        y: Its upper edge.
+        face_px: Its side.
+        row: Number of the row; 0 is the farthest.
+    """
+
+    x: float
+    y: float
+    face_px: float
+    row: int
+
+
+def lay_out(width: int, height: int, people: int) -> tuple[Seat, ...]:
+    """Fills the view of a camera with seats, as near as `people` allow, from the farthest row to the nearest.
+
+    Args:
+        width: Of the view, in pixels.
+        height: Likewise.
+        people: How many will come; about a tenth of the seats stays empty where there is room.
+
+    Raises:
+        SettingsError: There are more people than seats even where faces are 24 px small.
+    """
+    front_px = _FRONT_ROW * height
+    while front_px > _SMALLEST_PX:
+        seats = tuple(_rows(width, height, front_px))
+        if len(seats) * _OCCUPANCY >= people:
+            return seats
+        front_px *= _SHRINK
+    seats = tuple(_rows(width, height, _SMALLEST_PX))
+    if len(seats) < people:
+        raise SettingsError(
+            f"{people} people before one camera are more than the {len(seats)} seats that a {width}x{height} picture "
+            "can show; raise --cameras or --size, or lower --people"
+        )
+    return seats
+
+
+def _rows(width: int, height: int, front_px: float) -> Iterator[Seat]:
+    # From the nearest row upwards; the rows farthest away are given first, because they are drawn first.
+    rows: list[tuple[float, float]] = []
+    y = height - _LEGROOM * front_px
+    face_px = front_px
+    while y > _HEADROOM * face_px:
+        rows.append((y, face_px))
+        depth = 1 - y / height
+        face_px = front_px * (1 - (1 - _BACK_ROW) * depth)
+        y -= _ROW_HEIGHT * face_px
+    for row, (top, side) in enumerate(reversed(rows)):
+        pitch = _SEAT_WIDTH * side
+        count = int((width - 0.8 * side) // pitch)
+        left = (width - count * pitch) / 2 + (pitch - side) / 2
+        shift = (0.2 if row % 2 else -0.2) * side
+        for number in range(count):
+            yield Seat(left + number * pitch + shift, top, side, row)
+
+
+def occupy(seats: tuple[Seat, ...], people: int, rng: np.random.Generator) -> tuple[Seat, ...]:
+    """Lets people choose their seats at random: the taken ones, farthest first; each sits a little differently."""
+    chosen = sorted(rng.permutation(len(seats))[:people].tolist())
+    taken = []
+    for seat in (seats[number] for number in chosen):
+        dx, dy = rng.uniform(-0.1, 0.1) * seat.face_px, rng.uniform(-0.12, 0.12) * seat.face_px
+        taken.append(Seat(seat.x + dx, seat.y + dy, seat.face_px * rng.uniform(0.94, 1.06), seat.row))
+    return tuple(taken)

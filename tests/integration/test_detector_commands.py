@@ -1,0 +1,122 @@
+"""`crowdmood models pull`, `preview` and `evaluate-detector` as a user meets them."""
+
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from typer.testing import CliRunner, Result
+
+from crowdmood.cli import app
+from crowdmood.errors import CrowdMoodError, SettingsError, SourceError
+
+
+def crowdmood(*words: str | Path) -> Result:
+    result = CliRunner().invoke(app, [str(word) for word in words])
+    if isinstance(result.exception, CrowdMoodError):
+        raise result.exception
+    return result
+
+
+@pytest.fixture
+def camera(assets: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A camera `north` over a folder with one photograph, its upper third masked; gives the photograph."""
+    folder = tmp_path / "north"
+    folder.mkdir()
+    labels = json.loads((assets / "crowds" / "boxes.json").read_text())
+    name = sorted(labels)[3]
+    photo = folder / "one.jpg"
+    photo.write_bytes((assets / "crowds" / "images" / name).read_bytes())
+    (tmp_path / "crowdmood.toml").write_text(
+        f'[[cameras]]\nid = "north"\nuri = "{folder}"\nmask = [[[0, 0], [1, 0], [1, 0.33], [0, 0.33]]]\n'
+    )
+    monkeypatch.chdir(tmp_path)
+    return photo
+
+
+def test_a_preview_shows_the_frame_its_regions_and_no_face(camera: Path, tmp_path: Path) -> None:
+    out = tmp_path / "preview.png"
+    assert crowdmood("preview", "north", "--out", out).exit_code == 0
+    drawn, photo = cv2.imread(str(out)), cv2.imread(str(camera))
+    assert drawn.shape == photo.shape
+    height, width = photo.shape[:2]
+    masked = slice(20, height // 4), slice(width // 2, width - 20)  # away from its border and from the label
+
+    def colours(image: np.ndarray) -> int:
+        return len(np.unique(image[masked].reshape(-1, 3), axis=0))
+
+    assert colours(drawn) < colours(photo) / 10
+    assert drawn[masked].mean() < photo[masked].mean() * 0.6
+    assert ((drawn == (60, 60, 220)).all(axis=2)).any()  # the mask's border
+
+
+def test_a_previews_faces_are_pixelated_unless_they_are_asked_for(camera: Path, tmp_path: Path) -> None:
+    from crowdmood.settings import load
+    from detector.loading import load_finder
+    from detector.preview import preview
+    from detector.regions import Region
+
+    settings = load()
+    finder = load_finder(settings)
+    found = finder.find(camera.read_bytes(), Region())
+    assert len(found.boxes) > 0
+    left, top, right, bottom = found.boxes[np.argmax(found.boxes[:, 2] - found.boxes[:, 0])].tolist()
+
+    def details(*, show_faces: bool) -> float:
+        png = preview(camera.read_bytes(), finder, Region(), 50, show_faces=show_faces)
+        drawn = cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_GRAYSCALE)
+        third = (right - left) // 3
+        return float(np.unique(drawn[top + third : bottom - third, left + third : right - third]).size)
+
+    assert details(show_faces=False) <= 25  # a few flat blocks
+    assert details(show_faces=True) > 40
+
+
+def test_an_unknown_camera_is_named_with_those_there_are(camera: Path, tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="there is no camera 'south': north"):
+        crowdmood("preview", "south", "--out", tmp_path / "a.png")
+
+
+def test_a_moment_after_the_end_of_the_footage_is_refused(camera: Path, tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match="ends before 9 s"):
+        crowdmood("preview", "north", "--out", tmp_path / "a.png", "--at", "9")
+
+
+@pytest.mark.parametrize(
+    ("words", "least_recall"),
+    [
+        (("--detector", "haar", "--min-face-px", "24"), 0.05),
+        (("--detector", "yunet", "--precision", "f32"), 0.5),
+        (("--detector", "hobby-haar"), 0.02),
+        (("--detector", "opencv-yunet"), 0.5),
+    ],
+)
+def test_a_detector_is_evaluated_as_table_json_and_picture(
+    assets: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...], least_recall: float
+) -> None:
+    model = assets / "models" / "face_detection_yunet_2023mar.onnx"
+    monkeypatch.setenv("CROWDMOOD_DETECTOR__YUNET_MODEL", str(model))
+    figures, picture = tmp_path / "figures.json", tmp_path / "curve.png"
+    result = crowdmood(
+        "evaluate-detector", assets / "crowds", *words, "--pictures", "2", "--json", figures, "--picture", picture
+    )
+    assert result.exit_code == 0
+    assert "20-40 px" in result.stdout
+    written = json.loads(figures.read_text())
+    assert written["pictures"] == 2
+    assert written["cpu_ms_per_megapixel"] > 0
+    assert set(written["by_height"]) == {"12-20 px", "20-40 px", "40+ px", "12+ px", "20+ px"}
+    every = written["by_height"]["20+ px"]
+    assert every["recall"] >= least_recall
+    recalls = [point["recall"] for point in every["curve"]]
+    assert recalls == sorted(recalls)
+    assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+def test_pulling_offline_is_one_clear_error(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("CROWDMOOD_DATA_DIR", str(tmp_path / "data"))
+    monkeypatch.setenv("CROWDMOOD_DETECTOR__YUNET_URL", "http://127.0.0.1:1/model")
+    with pytest.raises(CrowdMoodError, match="cannot be fetched"):
+        crowdmood("models", "pull", "yunet")
+    assert list((tmp_path / "data" / "models").iterdir()) == []

@@ -1,0 +1,144 @@
+"""YuNet in OpenVINO against OpenCV's own, and both detectors on real photographs."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from crowdmood.errors import ModelError
+from crowdmood.settings import DetectorSettings
+from detector.base import Detector
+from detector.boxes import iou
+from detector.haar import HaarDetector
+from detector.yunet import YuNetDetector, find
+from detector.yunet_network import YuNetNetwork
+
+_MIN_SCORE = 0.5
+_MAX_IOU = 0.45
+
+
+@pytest.fixture(scope="module")
+def model(assets: Path) -> Path:
+    return assets / "models" / "face_detection_yunet_2023mar.onnx"
+
+
+@pytest.fixture(scope="module")
+def photos(assets: Path) -> list[np.ndarray]:
+    """Four photographs of different sizes, none a multiple of 32."""
+    names = sorted(json.loads((assets / "crowds" / "boxes.json").read_text()))[3::40]
+    return [cv2.imread(str(assets / "crowds" / "images" / name)) for name in names]
+
+
+@pytest.fixture(scope="module")
+def network(model: Path) -> YuNetNetwork:
+    return YuNetNetwork(DetectorSettings(yunet_model=model, precision="f32"))
+
+
+@pytest.fixture(scope="module")
+def yunet(model: Path) -> YuNetDetector:
+    return YuNetDetector(DetectorSettings(yunet_model=model))
+
+
+@pytest.fixture(scope="module", params=["haar", "yunet"])
+def detector(request: pytest.FixtureRequest, yunet: YuNetDetector) -> Detector:
+    return yunet if request.param == "yunet" else HaarDetector(DetectorSettings())
+
+
+def test_its_boxes_are_those_of_opencvs_own_to_a_pixel(
+    network: YuNetNetwork, model: Path, photos: list[np.ndarray]
+) -> None:
+    counts = []
+    for photo in photos:
+        height, width = photo.shape[:2]
+        reference = cv2.FaceDetectorYN.create(str(model), "", (width, height), _MIN_SCORE, _MAX_IOU, 5000)
+        expected = np.asarray(reference.detect(photo)[1], np.float32).reshape(-1, 15)
+        boxes, scores = find(network, _MIN_SCORE, photo)
+        theirs = np.concatenate([expected[:, :2], expected[:, :2] + expected[:, 2:4]], axis=1)
+        assert len(boxes) == len(theirs)
+        nearest = iou(boxes, theirs).argmax(axis=1)
+        assert sorted(nearest) == list(range(len(theirs)))
+        assert np.abs(boxes - theirs[nearest]).max() < 1
+        assert np.abs(scores - expected[nearest, 14]).max() < 0.001
+        counts.append(len(boxes))
+    assert sum(counts) > 20
+
+
+def test_bfloat16_finds_nearly_the_same_faces(model: Path, photos: list[np.ndarray], network: YuNetNetwork) -> None:
+    auto = YuNetNetwork(DetectorSettings(yunet_model=model))
+    if auto.precision == "f32":
+        return  # this processor has none: `auto` is right not to use it
+    for photo in photos:
+        exact, fast = find(network, _MIN_SCORE, photo)[0], find(auto, _MIN_SCORE, photo)[0]
+        assert abs(len(exact) - len(fast)) <= max(2, len(exact) // 10)
+        assert (iou(exact, fast).max(axis=1) > 0.7).mean() > 0.9
+
+
+def test_the_same_picture_gives_the_same_boxes_whatever_was_looked_at_before(
+    detector: Detector, photos: list[np.ndarray]
+) -> None:
+    first = [detector.detect(photo) for photo in photos]
+    for photo, (boxes, scores) in reversed(list(zip(photos, first, strict=True))):
+        again_boxes, again_scores = detector.detect(photo)
+        assert np.array_equal(again_boxes, boxes)
+        assert np.array_equal(again_scores, scores)
+        assert boxes.dtype == np.int32
+        assert scores.dtype == np.float32
+        assert ((scores > 0) & (scores <= 1)).all()
+
+
+@pytest.mark.parametrize("channels", [1, 4])
+def test_pictures_of_one_and_four_channels_are_searched(
+    detector: Detector, photos: list[np.ndarray], channels: int
+) -> None:
+    photo = photos[0]
+    code = cv2.COLOR_BGR2GRAY if channels == 1 else cv2.COLOR_BGR2BGRA
+    converted = np.asarray(cv2.cvtColor(photo, code), np.uint8).reshape(*photo.shape[:2], channels)
+    usual, found = detector.detect(photo)[0], detector.detect(converted)[0]
+    assert len(usual) > 0
+    assert abs(len(found) - len(usual)) <= len(usual) // 3
+
+
+def test_a_tiled_frame_gives_each_face_once(model: Path, photos: list[np.ndarray], yunet: YuNetDetector) -> None:
+    photo = max(photos, key=lambda each: len(yunet.detect(each)[0]))
+    whole = yunet.detect(photo)[0].astype(np.float32)
+    tiled_yunet = YuNetDetector(DetectorSettings(yunet_model=model, tile_px=640))
+    tiled = tiled_yunet.detect(photo)[0].astype(np.float32)
+    overlaps = iou(tiled, tiled)
+    np.fill_diagonal(overlaps, 0)
+    assert overlaps.max() < _MAX_IOU + 0.05  # boxes are rounded to pixels afterwards
+    assert abs(len(tiled) - len(whole)) <= max(2, len(whole) // 10)
+    assert (iou(whole, tiled).max(axis=1) > 0.5).mean() > 0.9
+
+
+def test_a_profile_cascade_adds_faces_and_counts_none_twice(photos: list[np.ndarray]) -> None:
+    photo = photos[0]
+    front = HaarDetector(DetectorSettings()).detect(photo)[0]
+    both = HaarDetector(DetectorSettings(profile=True)).detect(photo)[0].astype(np.float32)
+    overlaps = iou(both, both)
+    np.fill_diagonal(overlaps, 0)
+    assert len(both) >= len(front)
+    assert overlaps.max() < 0.35
+
+
+@pytest.mark.parametrize("content", [b"", b"this is no network", b"\x08\x07" * 100])
+def test_a_file_that_is_no_yunet_is_refused(tmp_path: Path, content: bytes) -> None:
+    file = tmp_path / "other.onnx"
+    file.write_bytes(content)
+    with pytest.raises(ModelError, match="is not YuNet"):
+        YuNetNetwork(DetectorSettings(yunet_model=file))
+
+
+def test_openvino_is_imported_without_its_telemetry(model: Path) -> None:
+    code = (
+        "import sys; from pathlib import Path\n"
+        "from crowdmood.settings import DetectorSettings\n"
+        "from detector.yunet_network import YuNetNetwork\n"
+        f"YuNetNetwork(DetectorSettings(yunet_model=Path({str(model)!r})))\n"
+        "print(sorted(m for m in sys.modules if m.startswith('openvino_telemetry.')), 'openvino' in sys.modules)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[] True\n"

@@ -1,0 +1,226 @@
+"""A match is rendered whole or not at all: videos that decode, a truth that fits them."""
+
+import json
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from crowdmood.errors import CrowdMoodError, DataError, SettingsError
+from simulator.cli import simulate as simulate_command
+from simulator.match import Match, simulate
+from simulator.truth import Truth, load_truth
+
+SMALL = Match(minutes=0.1, cameras=2, people=40, fps=5, size=(480, 270), seed=7)
+
+
+def frames(video: Path) -> list[np.ndarray]:
+    with av.open(str(video)) as container:
+        return [frame.to_ndarray(format="bgr24") for frame in container.decode(video=0)]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("stadium") / "match"
+    simulate(SMALL, out)
+    return out
+
+
+@pytest.fixture(scope="module")
+def truth(folder: Path) -> Truth:
+    return load_truth(folder)
+
+
+def test_each_camera_has_its_frames_and_the_truth_lies_beside_them(folder: Path, truth: Truth) -> None:
+    assert sorted(file.name for file in folder.iterdir()) == ["stand-1.mp4", "stand-2.mp4", "truth.json"]
+    for camera in truth.cameras:
+        pictures = frames(folder / camera.video)
+        assert len(pictures) == SMALL.frames == 30
+        assert pictures[0].shape == (270, 480, 3)
+    assert [moment.at_s for moment in truth.seconds] == list(range(6))
+    assert sum(camera.people for camera in truth.cameras) == 40
+
+
+def test_the_same_seed_gives_the_same_files_and_another_one_others(folder: Path, tmp_path: Path) -> None:
+    simulate(SMALL, tmp_path / "again")
+    simulate(Match(minutes=0.1, cameras=2, people=40, fps=5, size=(480, 270), seed=8), tmp_path / "other")
+
+    for name in ("stand-1.mp4", "stand-2.mp4", "truth.json"):
+        assert (tmp_path / "again" / name).read_bytes() == (folder / name).read_bytes()
+        assert (tmp_path / "other" / name).read_bytes() != (folder / name).read_bytes()
+
+
+def test_shares_sum_to_one_and_nobody_is_in_two_stands(truth: Truth) -> None:
+    for moment in truth.seconds:
+        for crowd in (moment.stadium, *moment.zones.values(), *moment.cameras.values()):
+            assert crowd.shares is not None
+            assert sum(crowd.shares.values()) == pytest.approx(1, abs=1e-5)
+            assert crowd.visible <= crowd.people
+        first, second = (set(camera.persons) for camera in moment.cameras.values())
+        assert not first & second
+        assert moment.stadium.people == len(first | second)
+
+
+def test_the_events_of_a_script_happen_where_they_are_seen(tmp_path: Path) -> None:
+    script = tmp_path / "match.toml"
+    script.write_text('[[events]]\nat_s = 3\nevent = "goal"\ncameras = ["stand-2"]\n')
+    match = Match(minutes=0.1, cameras=2, people=160, fps=1, size=(640, 360), seed=1, script=script)
+    told = simulate(match, tmp_path / "match")
+
+    def happy(second: int, zone: str) -> float:
+        shares = told.seconds[second].zones[zone].shares
+        assert shares is not None
+        return shares["happy"]
+
+    assert happy(5, "stand-2") > 0.6
+    assert happy(2, "stand-2") < 0.4
+    assert happy(5, "stand-1") < 0.4
+    assert [event.event for event in told.events] == ["goal"]
+
+
+def test_yunet_finds_faces_where_the_truth_says_and_hardly_any_elsewhere(assets: Path, tmp_path: Path) -> None:
+    truth = simulate(Match(minutes=0.1, cameras=1, people=90, fps=2, seed=3), tmp_path / "match")
+    detector = cv2.FaceDetectorYN.create(
+        str(assets / "models" / "face_detection_yunet_2023mar.onnx"), "", (1280, 720), 0.5
+    )
+    pictures = frames(tmp_path / "match" / "stand-1.mp4")
+    met = visible = found = true = 0
+    for moment in truth.seconds:
+        camera = moment.cameras["stand-1"]
+        _, faces = detector.detect(pictures[moment.at_s * truth.fps])
+        middles = faces[:, :2] + faces[:, 2:4] / 2
+        boxes = np.array(camera.boxes_xyxy)
+        inside = ((middles[:, None] > boxes[None, :, :2]) & (middles[:, None] < boxes[None, :, 2:])).all(axis=2)
+        seen = ~np.array(camera.occluded)
+        met += int(inside.any(axis=0)[seen].sum())
+        visible += int(seen.sum())
+        true += int(inside.any(axis=1).sum())
+        found += len(faces)
+
+    assert met / visible >= 0.9
+    assert true / found >= 0.9
+
+
+BAD: list[tuple[Match, type[CrowdMoodError], str]] = [
+    (Match(cameras=0), SettingsError, "--cameras is 0"),
+    (Match(people=1), SettingsError, "--people is 1"),
+    (Match(people=5000), SettingsError, "more than the .* seats"),
+    (Match(minutes=0), SettingsError, "--minutes is 0"),
+    (Match(minutes=float("nan")), SettingsError, "--minutes is nan"),
+    (Match(fps=0), SettingsError, "--fps is 0"),
+    (Match(size=(641, 360)), SettingsError, "--size is 641x360"),
+    (Match(seed=-1), SettingsError, "--seed is -1"),
+    (Match(faces=Path("nowhere")), DataError, "nowhere/angry: cannot be read"),
+    (Match(script=Path("riot.toml")), DataError, "unknown event 'riot'"),
+]
+
+
+@pytest.mark.parametrize(("match", "kind", "message"), BAD, ids=[message for _, _, message in BAD])
+def test_what_cannot_be_is_one_line_and_leaves_nothing_behind(
+    tmp_path: Path, match: Match, kind: type[CrowdMoodError], message: str
+) -> None:
+    (tmp_path / "riot.toml").write_text('[[events]]\nat_s = 1\nevent = "riot"\n')
+
+    with pytest.raises(kind, match=message) as refused:
+        simulate(match, tmp_path / "out" / "match")
+    assert "\n" not in str(refused.value)
+    assert [file.name for file in tmp_path.iterdir()] == ["riot.toml"]
+
+
+def test_a_folder_with_something_in_it_is_left_alone(folder: Path) -> None:
+    before = (folder / "truth.json").read_bytes()
+
+    with pytest.raises(SettingsError, match="already exists"):
+        simulate(SMALL, folder)
+    assert (folder / "truth.json").read_bytes() == before
+    assert not list(folder.parent.glob(".*"))
+
+
+def test_an_error_in_the_middle_leaves_nothing_behind(tmp_path: Path) -> None:
+    calls = 0
+
+    def fail() -> None:
+        nonlocal calls
+        calls += 1
+        if calls == 20:
+            raise RuntimeError("in the middle")
+
+    with pytest.raises(RuntimeError, match="in the middle"):
+        simulate(SMALL, tmp_path / "match", fail)
+    assert not list(tmp_path.iterdir())
+
+
+def command() -> typer.Typer:
+    app = typer.Typer()
+    app.command()(simulate_command)
+    return app
+
+
+def test_the_command_names_what_it_wrote(tmp_path: Path) -> None:
+    out = tmp_path / "match"
+    arguments = ["--out", str(out), "--minutes", "0.02", "--cameras", "1", "--people", "5", "--size", "320x240"]
+    result = CliRunner().invoke(command(), arguments)
+
+    assert result.exit_code == 0
+    assert f"Wrote {out / 'stand-1.mp4'} and {out / 'truth.json'}" in result.stdout
+    assert load_truth(out).width == 320
+
+
+@pytest.mark.parametrize("minutes", ["nan", "inf", "-1"])
+def test_a_length_that_is_none_is_refused(tmp_path: Path, minutes: str) -> None:
+    result = CliRunner().invoke(command(), ["--out", str(tmp_path / "match"), f"--minutes={minutes}"])
+
+    assert isinstance(result.exception, SettingsError)
+    assert result.stdout == ""
+
+
+@pytest.mark.parametrize("size", ["big", "1280", "x720", "-2x720", "1280x720x3"])
+def test_a_size_that_is_none_is_refused(tmp_path: Path, size: str) -> None:
+    result = CliRunner().invoke(command(), ["--out", str(tmp_path / "match"), f"--size={size}"])
+
+    assert isinstance(result.exception, SettingsError)
+    assert "as in 1280x720" in str(result.exception)
+    assert not list(tmp_path.iterdir())
+
+
+COMMAND = "import typer; from simulator.cli import simulate; typer.run(simulate)"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_and_sigterm_leave_nothing_behind(tmp_path: Path, number: signal.Signals) -> None:
+    arguments = ["--out", str(tmp_path / "match"), "--size", "480x270", "--people", "40", "--minutes", "30"]
+    with subprocess.Popen([sys.executable, "-c", COMMAND, *arguments], stdout=subprocess.DEVNULL) as run:
+        deadline = time.monotonic() + 60
+        while not any(file.stat().st_size for file in tmp_path.glob(".match.partial-*/*.mp4")):
+            assert run.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        run.send_signal(number)
+        assert run.wait(30) == 130
+    assert not list(tmp_path.iterdir())
+
+
+def test_every_field_of_the_truth_file_is_documented(folder: Path) -> None:
+    documented = set(
+        re.findall(r"`([a-z_0-9]+)`", (Path(simulate.__code__.co_filename).parent / "README.md").read_text())
+    )
+
+    def names(value: object) -> set[str]:
+        if isinstance(value, list):
+            return set().union(*map(names, value))
+        if isinstance(value, dict):
+            return set(value).union(*map(names, value.values()))
+        return set()
+
+    told = names(json.loads((folder / "truth.json").read_text()))
+    data = {"stand-1", "stand-2"} | set(load_truth(folder).labels)
+    assert told - data <= documented

@@ -1,0 +1,66 @@
+"""Overlap, suppression and order of boxes."""
+
+import numpy as np
+import pytest
+
+from detector.boxes import iou, iou_in_parts, ordered, suppress, to_pixels
+
+
+def boxes(*rows: list[float]) -> np.ndarray:
+    return np.array(rows, np.float32).reshape(-1, 4)
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "expected"),
+    [
+        ([0, 0, 10, 10], [0, 0, 10, 10], 1.0),
+        ([0, 0, 10, 10], [10, 0, 20, 10], 0.0),  # touch
+        ([0, 0, 10, 10], [5, 0, 15, 10], 1 / 3),
+        ([0, 0, 10, 10], [0, 0, 0, 0], 0.0),  # no area
+        ([0, 0, 0, 0], [0, 0, 0, 0], 0.0),
+        ([10, 10, 0, 0], [0, 0, 10, 10], 0.0),  # inside out
+    ],
+)
+def test_overlap_is_shared_area_over_covered_area(a: list[float], b: list[float], expected: float) -> None:
+    assert iou(boxes(a), boxes(b))[0, 0] == pytest.approx(expected)
+
+
+def test_overlap_in_parts_is_the_overlap() -> None:
+    rng = np.random.default_rng(0)
+    corner = rng.uniform(0, 200, (1300, 2)).astype(np.float32)
+    many = np.concatenate([corner, corner + 30], axis=1)
+    parts = np.concatenate([part for _, part in iou_in_parts(many, many[:50])])
+    assert np.array_equal(parts, iou(many, many[:50]))
+
+
+def test_of_overlapping_boxes_the_most_certain_stays() -> None:
+    rows = boxes([0, 0, 10, 10], [1, 0, 11, 10], [50, 0, 60, 10])
+    assert suppress(rows, np.array([0.5, 0.9, 0.1], np.float32), 0.4).tolist() == [1, 2]
+
+
+def test_equal_negative_and_no_scores_are_fine() -> None:
+    rows = boxes([0, 0, 10, 10], [1, 0, 11, 10], [50, 0, 60, 10])
+    assert suppress(rows, np.array([-3, -3, 0], np.float32), 0.4).tolist() == [2, 0]
+    assert suppress(boxes(), np.empty(0, np.float32), 0.4).tolist() == []
+
+
+def test_20_000_boxes_are_suppressed_in_seconds() -> None:
+    rng = np.random.default_rng(0)
+    corner = rng.uniform(0, 3800, (20_000, 2)).astype(np.float32)
+    kept = suppress(np.concatenate([corner, corner + 24], axis=1), rng.random(20_000).astype(np.float32), 0.45)
+    assert 5_000 < len(kept) < 20_000
+
+
+def test_boxes_leave_from_top_to_bottom_and_left_to_right() -> None:
+    rows = np.array([[30, 5, 40, 15], [0, 5, 10, 15], [9, 0, 19, 10]], np.int32)
+    scores = np.array([0.1, 0.2, 0.3], np.float32)
+    shuffled = [2, 0, 1]
+    for order in ([0, 1, 2], shuffled):
+        sorted_boxes, sorted_scores = ordered(rows[order], scores[order])
+        assert sorted_boxes[:, 0].tolist() == [9, 0, 30]
+        assert sorted_scores.tolist() == pytest.approx([0.3, 0.2, 0.1])
+
+
+def test_infinite_boxes_become_finite_pixels() -> None:
+    wild = boxes([-np.inf, np.nan, np.inf, 1e30], [1.4, 2.6, 10.5, 11.5])
+    assert to_pixels(wild, 100, 50).tolist() == [[-100, 0, 200, 100], [1, 3, 10, 12]]

@@ -1,0 +1,83 @@
+"""Haar's windows become faces with scores; what cannot be searched is refused."""
+
+import numpy as np
+import pytest
+
+from crowdmood.errors import SettingsError, UndecodableError
+from crowdmood.settings import DetectorSettings
+from detector.haar import HaarDetector
+from detector.hits import score, to_faces
+
+CASCADE = "haarcascade_frontalface_default"
+
+
+def hits(*places: tuple[float, float, int]) -> tuple[np.ndarray, np.ndarray]:
+    """Windows of 30 px around places, so many at each, a pixel apart; weights rise with their number."""
+    rows = [[x + i, y, x + i + 30, y + 30] for x, y, count in places for i in range(count)]
+    return np.array(rows, np.float32).reshape(-1, 4), np.arange(len(rows), dtype=np.float32) / 10
+
+
+def test_windows_of_one_face_become_its_mean() -> None:
+    boxes, scores = to_faces(*hits((0, 0, 3), (100, 50, 1)), CASCADE, 1.1)
+    assert sorted(boxes.tolist()) == [[1, 0, 31, 30], [100, 50, 130, 80]]
+    assert scores.shape == (2,)
+
+
+def test_a_face_needs_more_windows_than_the_setting_says() -> None:
+    windows = hits((0, 0, 3), (100, 50, 2), (200, 0, 1))
+    found = [len(to_faces(*windows, CASCADE, 1.1, min_neighbors)[0]) for min_neighbors in range(4)]
+    assert found == [3, 2, 1, 0]
+
+
+def test_no_windows_are_no_faces() -> None:
+    boxes, scores = to_faces(*hits(), CASCADE, 1.1)
+    assert (boxes.shape, scores.shape) == ((0, 4), (0,))
+
+
+@pytest.mark.parametrize("cascade", [CASCADE, "haarcascade_frontalface_alt2", "haarcascade_profileface"])
+def test_more_windows_and_a_larger_weight_make_a_face_likelier(cascade: str) -> None:
+    number = np.array([1, 5, 5, 50], np.float32)
+    best = np.array([2, 2, 4, 4], np.float32) + (52 if cascade.endswith("alt2") else 0)
+    likely = score(number, best, cascade)
+    assert (np.diff(likely) >= 0).all()
+    assert 0 <= likely[0] < likely[-1] <= 1
+
+
+def test_a_finer_search_gives_a_face_more_windows_and_no_more_certainty() -> None:
+    coarse = to_faces(*hits((0, 0, 4)), CASCADE, 1.2)[1]
+    fine = to_faces(*hits((0, 0, 8)), CASCADE, 1.1)[1]
+    assert coarse[0] == pytest.approx(fine[0], abs=0.12)
+
+
+@pytest.mark.parametrize("weight", [-1e6, 0.0, 1e6])
+def test_no_weight_makes_a_score_that_is_no_number(weight: float) -> None:
+    likely = score(np.ones(1, np.float32), np.full(1, weight, np.float32), CASCADE)
+    assert 0 <= likely[0] <= 1
+
+
+def test_an_empty_wall_has_no_faces() -> None:
+    boxes, scores = HaarDetector(DetectorSettings(profile=True)).detect(np.full((100, 200), 90, np.uint8))
+    assert (boxes.shape, boxes.dtype) == ((0, 4), np.int32)
+    assert (scores.shape, scores.dtype) == ((0,), np.float32)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (5, 300), (300, 5)])
+def test_a_picture_smaller_than_a_face_has_no_faces(shape: tuple[int, int]) -> None:
+    assert len(HaarDetector(DetectorSettings()).detect(np.zeros(shape, np.uint8))[0]) == 0
+
+
+def test_a_picture_without_pixels_is_refused() -> None:
+    with pytest.raises(UndecodableError):
+        HaarDetector(DetectorSettings()).detect(np.empty((0, 0), np.uint8))
+
+
+def test_an_unknown_cascade_is_refused_with_those_there_are() -> None:
+    with pytest.raises(SettingsError, match="haarcascade_frontalface_default"):
+        HaarDetector(DetectorSettings(cascade="haarcascade_nose"))
+
+
+def test_small_faces_enlarge_the_frame_and_large_ones_do_not_shrink_it() -> None:
+    searched = [
+        HaarDetector(DetectorSettings(min_face_px=side)).searched_pixels(100, 100) for side in (12, 20, 24, 200)
+    ]
+    assert searched == [167**2, 10_000, 10_000, 10_000]

@@ -1,0 +1,82 @@
+"""The bank that comes along is whole and small; a user's own faces take its place."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from crowdmood import LABELS
+from crowdmood.errors import DataError
+from simulator.bank import SHIPPED_BANK, load_bank, write_sheet
+
+
+def user_faces(folder: Path) -> Path:
+    for code, label in enumerate(LABELS):
+        (folder / label).mkdir(parents=True)
+        cv2.imwrite(str(folder / label / "a.png"), np.full((100, 140, 3), 10 * code, np.uint8))
+    return folder
+
+
+def test_the_bank_that_comes_along_holds_at_least_60_faces_a_label_in_4_megabytes() -> None:
+    bank = load_bank()
+
+    assert [faces.shape[1:] for faces in bank.faces] == [(64, 64)] * len(LABELS)
+    assert min(len(faces) for faces in bank.faces) >= 60
+    assert sum(file.stat().st_size for file in SHIPPED_BANK.iterdir()) <= 4_000_000
+
+
+def test_no_face_of_the_bank_stands_there_twice_or_empty() -> None:
+    faces = np.concatenate(load_bank().faces)
+
+    assert len({face.tobytes() for face in faces}) == len(faces)
+    assert faces.reshape(len(faces), -1).std(axis=1).min() > 10
+
+
+def test_a_sheet_gives_back_the_faces_it_was_written_from(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    faces = np.random.default_rng(0).integers(0, 255, (19, 64, 64), np.uint8)
+    for label in LABELS:
+        write_sheet(tmp_path / f"{label}.png", faces)
+    (tmp_path / "bank.json").write_text('{"faces_per_label": 19}')
+    monkeypatch.setattr("simulator.bank.SHIPPED_BANK", tmp_path)
+
+    for read in load_bank().faces:
+        assert np.array_equal(read, faces)
+
+
+def test_a_users_faces_become_gray_squares_of_64_pixels(tmp_path: Path) -> None:
+    bank = load_bank(user_faces(tmp_path))
+
+    assert [faces.shape for faces in bank.faces] == [(1, 64, 64)] * len(LABELS)
+    assert [int(faces.max()) for faces in bank.faces] == [0, 10, 20, 30, 40, 50, 60]
+    assert np.array_equal(bank.face(3, 0), bank.face(3, 17))  # one face serves as many people as there are
+
+
+def without_disgust(folder: Path) -> str:
+    (folder / "disgust" / "a.png").unlink()
+    return "disgust: holds no pictures"
+
+
+def without_a_folder(folder: Path) -> str:
+    without_disgust(folder)
+    (folder / "disgust").rmdir()
+    return "disgust: cannot be read .*one folder of pictures for each of angry, disgust"
+
+
+def with_a_broken_picture(folder: Path) -> str:
+    (folder / "fear" / "b.png").write_bytes(b"\x89PNG\r\n\x1a\nno more")
+    return r"fear/b\.png: is no readable picture"
+
+
+def with_an_empty_picture(folder: Path) -> str:
+    (folder / "fear" / "b.jpg").write_bytes(b"")
+    return r"fear/b\.jpg: is no readable picture"
+
+
+@pytest.mark.parametrize("spoil", [without_disgust, without_a_folder, with_a_broken_picture, with_an_empty_picture])
+def test_a_face_folder_that_cannot_be_used_is_refused(tmp_path: Path, spoil: object) -> None:
+    message = spoil(user_faces(tmp_path))  # type: ignore[operator]
+
+    with pytest.raises(DataError, match=message) as refused:
+        load_bank(tmp_path)
+    assert "\n" not in str(refused.value)

@@ -1,0 +1,62 @@
+"""Moods beside the truth of a simulated match."""
+
+from dataclasses import replace
+
+import pytest
+
+from api.examples import OK
+from crowdmood import LABELS
+from crowdmood.mood import Mood
+from simulator.comparison import compare
+from simulator.script import Event
+from simulator.truth import Crowd, Moment, Truth
+
+
+def shares(**some: float) -> dict[str, float]:
+    return {label: some.get(label, 0.0) for label in LABELS}
+
+
+def mood(at_s: int, camera: str | None = None, **some: float) -> Mood:
+    return replace(OK, as_of_ms=at_s * 1000, camera=camera, shares=shares(**some))
+
+
+CALM, GLAD = shares(neutral=1.0), shares(happy=0.8, neutral=0.2)
+TRUTH = Truth(
+    seed=1,
+    fps=5,
+    width=640,
+    height=480,
+    duration_s=6.0,
+    cameras=(),
+    events=(Event(at_s=3, event="goal"),),
+    # 0     1     2     3     4     5
+    # |---- calm ------|---- glad ----|
+    seconds=tuple(
+        Moment(
+            at_s=second,
+            stadium=Crowd(people=9, visible=9, shares=CALM if second < 3 else GLAD),
+            zones={},
+            cameras={},
+        )
+        for second in range(6)
+    ),
+)
+
+
+def test_the_stretches_between_events_are_compared() -> None:
+    moods = [mood(1, neutral=1.0), mood(2, neutral=0.8, sad=0.2), mood(4, happy=0.6, neutral=0.4)]
+    calm, glad = compare(TRUTH, moods)
+    assert (calm.start_s, calm.end_s, calm.began_with) == (0.0, 3.0, "")
+    assert calm.true == pytest.approx(CALM)
+    assert calm.measured == pytest.approx(shares(neutral=0.9, sad=0.1))
+    assert calm.error == pytest.approx(0.2 / 7)
+    assert (glad.start_s, glad.end_s, glad.began_with) == (3.0, 6.0, "goal")
+    assert glad.error == pytest.approx(0.4 / 7)
+
+
+def test_moods_of_one_camera_and_without_shares_do_not_count() -> None:
+    withheld = replace(mood(2), shares=None)
+    calm, glad = compare(TRUTH, [mood(1, camera="north", sad=1.0), withheld, mood(1, neutral=1.0)])
+    assert calm.measured == pytest.approx(CALM)
+    assert glad.measured is None
+    assert glad.error is None

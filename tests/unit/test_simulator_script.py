@@ -1,0 +1,79 @@
+"""A script says what happens when; what it may not say is refused in one line."""
+
+from pathlib import Path
+
+import pytest
+
+from crowdmood.errors import DataError
+from simulator.script import CALM, REACTIONS, Event, check_script, default_script, excitement_at, load_script
+
+TOML = '[[events]]\nat_s = 30\nevent = "goal"\ncameras = ["stand-2"]\n[[events]]\nat_s = 2.5\nevent = "kick-off"\n'
+JSON = '{"events": [{"at_s": 30, "event": "goal", "cameras": ["stand-2"]}, {"at_s": 2.5, "event": "kick-off"}]}'
+WANTED = (Event(at_s=2.5, event="kick-off"), Event(at_s=30, event="goal", cameras=("stand-2",)))
+
+
+@pytest.mark.parametrize(("name", "text"), [("match.toml", TOML), ("match.json", JSON)])
+def test_toml_and_json_say_the_same_and_events_come_in_order(tmp_path: Path, name: str, text: str) -> None:
+    (tmp_path / name).write_text(text)
+
+    assert load_script(tmp_path / name) == WANTED
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[[events]]\nat_s = -1\nevent = 'goal'", r"events\.0\.at_s: .*greater than or equal to 0"),
+        ("[[events]]\nat_s = nan\nevent = 'goal'", r"events\.0\.at_s: .*finite"),
+        ("[[events]]\nevent = 'goal'", r"events\.0\.at_s: Field required"),
+        ("[[events]]\nat_s = 1\nevent = 'goal'\nloud = true", r"events\.0\.loud: Extra inputs"),
+        ("goal at 7", "cannot be read as a script"),
+        ("", "events: Field required"),
+    ],
+)
+def test_a_malformed_script_is_refused_with_its_place(tmp_path: Path, text: str, message: str) -> None:
+    (tmp_path / "match.toml").write_text(text)
+
+    with pytest.raises(DataError, match=message) as refused:
+        load_script(tmp_path / "match.toml")
+    assert "\n" not in str(refused.value)
+
+
+def test_a_script_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"match\.json: cannot be read as a script"):
+        load_script(tmp_path / "match.json")
+
+
+@pytest.mark.parametrize(
+    ("event", "message"),
+    [
+        (Event(at_s=1, event="riot"), "unknown event 'riot' at 1 s; use kick-off, chance, goal"),
+        (Event(at_s=60, event="goal"), "goal at 60 s lies behind the end at 60 s"),
+        (Event(at_s=1, event="goal", cameras=("roof",)), "names the camera 'roof'; there are stand-1, stand-2"),
+    ],
+)
+def test_a_script_that_cannot_be_played_is_refused(event: Event, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        check_script((event,), 60.0, ("stand-1", "stand-2"))
+
+
+@pytest.mark.parametrize("duration_s", [0.5, 12.0, 5400.0])
+def test_the_default_script_can_be_played_at_any_length(duration_s: float) -> None:
+    script = default_script(duration_s)
+
+    check_script(script, duration_s, ("stand-1",))
+    assert {event.event for event in script} == set(REACTIONS)
+
+
+def test_the_shares_of_every_reaction_sum_to_one() -> None:
+    for reaction in (CALM, *REACTIONS.values()):
+        assert sum(reaction.shares) == pytest.approx(1)
+
+
+def test_excitement_begins_with_the_event_wears_off_and_stays_where_it_was_seen() -> None:
+    script = (Event(at_s=10, event="goal", cameras=("stand-1",)),)
+
+    assert excitement_at(script, "stand-1", 9.9) == 0
+    assert excitement_at(script, "stand-1", 10) == 1
+    assert 0 < excitement_at(script, "stand-1", 17) < 1
+    assert excitement_at(script, "stand-1", 60) == 0
+    assert excitement_at(script, "stand-2", 10) == 0

@@ -1,0 +1,115 @@
+"""The same seed gives the same pictures, and what is told about a picture is what it shows."""
+
+from dataclasses import replace
+
+import cv2
+import numpy as np
+import pytest
+
+from crowdmood.errors import SettingsError
+from simulator.bank import FaceBank
+from simulator.camera import Camera
+from simulator.feelings import State, Timeline
+from simulator.people import Gesture, draw_person, random_look
+from simulator.script import Event
+from simulator.stand import Stand
+
+SIZE = (480, 270)
+BANK = FaceBank(tuple(np.full((3, 64, 64), 60 + 20 * label, np.uint8) for label in range(7)))
+GOAL = (Event(at_s=2, event="goal"),)
+
+
+def stand(seed: int = 1, people: int = 30, size: tuple[int, int] = SIZE) -> Stand:
+    return Stand("stand-1", size, people, 100, GOAL, 10.0, BANK, (seed,))
+
+
+def test_the_same_seed_gives_the_same_pictures_in_whatever_order_they_are_asked_for() -> None:
+    one, other = stand(), stand()
+
+    forwards = [one.picture(frame, frame / 5) for frame in range(15)]
+    backwards = [other.picture(frame, frame / 5) for frame in reversed(range(15))][::-1]
+
+    assert all(map(np.array_equal, forwards, backwards))
+
+
+def test_another_seed_gives_other_pictures_and_one_picture_is_not_like_the_next() -> None:
+    assert not np.array_equal(stand(1).picture(0, 0.0), stand(2).picture(0, 0.0))
+    assert not np.array_equal(stand().picture(0, 0.0), stand().picture(1, 0.2))
+
+
+def test_everybody_in_the_picture_is_told_once_with_a_square_box_inside_it() -> None:
+    seen = stand().seen(1.0)
+
+    assert len(seen.persons) == len(set(seen.persons.tolist())) <= 30
+    assert len(seen.persons) >= 25
+    assert min(seen.persons) >= 100
+    sides = seen.boxes[:, 2:] - seen.boxes[:, :2]
+    assert abs(sides[:, 0] - sides[:, 1]).max() <= 1
+    middles = (seen.boxes[:, :2] + seen.boxes[:, 2:]) / 2
+    assert ((middles > 0) & (middles < SIZE)).all()
+
+
+def test_a_box_moves_with_its_face_and_encloses_it() -> None:
+    whole = stand(people=1, size=(640, 360))
+    person = replace(whole.people[0], timeline=Timeline((State(0.0, 6),)))
+    for at_s in (0.0, 3.0, 9.0):
+        whole.people = (person,)
+        seen, with_somebody = whole.seen(at_s), whole.picture(0, at_s)
+        whole.people = ()
+        changed = cv2.absdiff(with_somebody, whole.picture(0, at_s)).max(axis=2) > 25
+        x1, y1, x2, y2 = seen.boxes[0].tolist()
+        assert changed[y1 + 4 : y2 - 2, x1 + 8 : x2 - 8].mean() > 0.95
+        rows = np.flatnonzero(changed.any(axis=1))
+        assert 0 < y1 - rows[0] < 0.6 * (y2 - y1)  # hair above
+
+
+def test_who_sits_behind_somebody_is_occluded_and_who_sits_in_front_is_not() -> None:
+    both = stand(people=2, size=(640, 360))
+    behind, before = both.people
+    both.people = (replace(behind, seat=before.seat), before)
+
+    assert both.seen(0.0).occluded.tolist() == [True, False]
+
+
+def test_arms_reach_above_the_head_and_a_scarf_is_wider_than_the_shoulders() -> None:
+    look = random_look(np.random.default_rng(0), 0)
+    face = np.full((64, 64), 130, np.uint8)
+    calm, arms, scarf = (draw_person(look, face, 60, gesture) for gesture in Gesture)
+
+    assert arms.top < calm.top - 15
+    assert scarf.mask.shape[1] > calm.mask.shape[1]
+    assert 0.5 < (calm.mask > 0).mean() < 1
+
+
+def test_a_face_keeps_its_brightness_when_it_is_worn() -> None:
+    look = replace(random_look(np.random.default_rng(0), 0), skin=2, tilt_deg=0.0)
+    sprite = draw_person(look, np.full((64, 64), 120, np.uint8), 64)
+    gray = cv2.cvtColor(sprite.bgr, cv2.COLOR_BGR2GRAY)
+
+    nose = gray[32 - sprite.top - 4 : 32 - sprite.top + 4, 32 - sprite.left - 4 : 32 - sprite.left + 4]
+    assert nose.mean() == pytest.approx(120 * 0.95, abs=3)
+
+
+def test_a_camera_shakes_more_when_the_stand_does() -> None:
+    camera = Camera(SIZE, np.random.default_rng(0))
+    moments = np.arange(0, 3, 0.04)
+
+    def jitter(excitement: float) -> float:
+        places = np.array([camera.view(at_s, excitement)[:, 2] for at_s in moments])
+        return float(np.abs(np.diff(places, 2, axis=0)).mean())
+
+    assert jitter(1.0) > 2 * jitter(0.0) > 0
+
+
+def test_the_light_changes_slowly() -> None:
+    camera = Camera(SIZE, np.random.default_rng(0))
+    gray = np.full((SIZE[1], SIZE[0], 3), 100, np.uint8)
+    levels = [float(camera.expose(gray, frame, frame / 10).mean()) for frame in range(0, 600, 10)]
+
+    assert max(levels) - min(levels) > 5
+    assert np.abs(np.diff(levels)).max() < 6
+
+
+def test_more_people_than_seats_are_refused() -> None:
+    with pytest.raises(SettingsError, match="more than the"):
+        stand(people=2000)

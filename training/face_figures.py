@@ -1,0 +1,88 @@
+"""Measures a bank of faces as a pipeline meets them: worn by people in a stand, lit, shaken and noisy."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final
+
+import cv2
+import numpy as np
+
+from crowdmood import LABELS
+from simulator.feelings import State, Timeline
+from simulator.stand import Stand
+from training.face_judges import overlap
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from simulator.bank import FaceBank
+    from training.face_judges import Judges
+
+_SIZE: Final = (1280, 720)
+_PEOPLE: Final = 70
+_FACES_PX: Final = (56, 72)
+_MIN_OVERLAP: Final = 0.3
+_SEED: Final = 90210
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """How a bank does when its faces are worn, about 64 px large and not occluded.
+
+    Attributes:
+        faces: How many were looked at.
+        haar: Share of them that OpenCV's frontal cascade (1.1, 5) finds.
+        yunet: Share of them that YuNet finds with a score of 0.5.
+        agreement: Share of them whose intended label every network thinks the likeliest; it gets the cascade's
+            box where there is one, the true one elsewhere.
+        agreement_by_label: The same for each label.
+    """
+
+    faces: int
+    haar: float
+    yunet: float
+    agreement: float
+    agreement_by_label: dict[str, float]
+
+
+def measure(bank: FaceBank, judging: Judges, pictures: int) -> Figures:
+    """Fills stands with people of all labels, new ones for each picture, and asks detectors and networks."""
+    found_by_haar: list[bool] = []
+    found_by_yunet: list[bool] = []
+    crops: list[NDArray[np.uint8]] = []
+    intended: list[int] = []
+    for number in range(pictures):
+        stand = Stand("stand", _SIZE, _PEOPLE, 0, (), 60.0, bank, (_SEED, number))
+        stand.people = tuple(
+            replace(person, timeline=Timeline((State(0.0, (index + number) % len(LABELS)),)))
+            for index, person in enumerate(stand.people)
+        )
+        at_s = 7.0 * number
+        picture, seen = stand.picture(number, at_s), stand.seen(at_s)
+        gray = np.asarray(cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY), dtype=np.uint8)
+        by_haar = judging.haar_boxes(gray)
+        by_yunet = judging.yunet_boxes(picture)
+        sides = seen.boxes[:, 2] - seen.boxes[:, 0]
+        for row in np.flatnonzero(~seen.occluded & (sides >= _FACES_PX[0]) & (sides <= _FACES_PX[1])):
+            x1, y1, x2, y2 = seen.boxes[row].tolist()
+            true = (x1, y1, x2 - x1, y2 - y1)
+            hits = [box for box in by_haar if overlap(box, true) >= _MIN_OVERLAP]
+            found_by_haar.append(bool(hits))
+            found_by_yunet.append(any(overlap(box, true) >= _MIN_OVERLAP for box in by_yunet))
+            x, y, width, height = (round(value) for value in (hits[0] if hits else true))
+            crops.append(gray[max(y, 0) : y + height, max(x, 0) : x + width])
+            intended.append(int(seen.labels[row]))
+    labels = np.array(intended)
+    agreed = judging.agreed(crops, labels)
+    return Figures(
+        faces=len(labels),
+        haar=_share(found_by_haar),
+        yunet=_share(found_by_yunet),
+        agreement=_share(agreed),
+        agreement_by_label={name: _share(agreed[labels == code]) for code, name in enumerate(LABELS)},
+    )
+
+
+def _share(chosen: list[bool] | NDArray[np.bool_]) -> float:
+    return round(float(np.mean(chosen)), 4)
