@@ -1,4 +1,4 @@
-"""Confidence that means what it says: temperature scaling, and what prevalence estimation needs."""
+"""Confidence that means what it says: temperatures and biases, and what prevalence estimation needs."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 _STEPS: Final = 50
 _LEAST_FACES: Final = 2
+_DAMPING: Final = 1e-6
+_HALVINGS: Final = 20
 
 
 def softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -22,43 +24,65 @@ def softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.asarray(shifted / shifted.sum(axis=1, keepdims=True), dtype=np.float32)
 
 
-def fit_temperature(logits: NDArray[np.float32], labels: NDArray[np.uint8]) -> float:
-    """Finds the temperature that minimises log loss on held-out faces (Guo et al. 2017).
+def fit_correction(logits: NDArray[np.float32], labels: NDArray[np.uint8]) -> tuple[float, NDArray[np.float64]]:
+    """Finds the temperature and the bias of each class that minimise log loss on held-out faces.
 
-    The loss is convex in the inverse temperature, so Newton's method finds the one minimum.
+    Bias-corrected temperature scaling (Alexandari et al., ICML 2020): with a temperature alone, labels that the network
+    gives too rarely stay rare. The loss is convex, so Newton's method, with steps halved until they help, finds its
+    minimum.
 
     Args:
         logits: `(N, K) float32`.
         labels: `(N,) uint8`.
 
     Returns:
-        The temperature, in [0.1, 10].
+        The temperature; and the biases `(K,)`, which sum to zero: corrected logits are `logits / temperature + biases`.
     """
     wide = logits.astype(np.float64)
-    true = wide[np.arange(len(labels)), labels]
-    inverse = 1.0
+    count, classes = wide.shape
+    true = np.eye(classes)[labels]
+    inverse, biases = 1.0, np.zeros(classes)
     for _ in range(_STEPS):
-        weights = softmax((wide * inverse).astype(np.float32)).astype(np.float64)
-        mean = (weights * wide).sum(axis=1)
-        slope = (mean - true).mean()
-        curvature = ((weights * wide**2).sum(axis=1) - mean**2).mean()
-        inverse = float(np.clip(inverse - slope / max(curvature, 1e-9), 0.1, 10.0))
-    return 1 / inverse
+        chances = softmax((wide * inverse + biases).astype(np.float32)).astype(np.float64)
+        mean = (chances * wide).sum(axis=1, keepdims=True)
+        slope = np.concatenate([[(mean - wide[true > 0][:, None]).mean()], (chances - true).mean(axis=0)])
+        curvature = np.zeros((classes + 1, classes + 1))
+        curvature[0, 0] = (chances * wide * (wide - mean)).sum() / count
+        curvature[0, 1:] = curvature[1:, 0] = (chances * (wide - mean)).mean(axis=0)
+        curvature[1:, 1:] = np.diag(chances.mean(axis=0)) - chances.T @ chances / count
+        step = np.linalg.solve(curvature + _DAMPING * np.eye(classes + 1), slope)
+        loss = _loss(wide, true, inverse, biases)
+        for _ in range(_HALVINGS):
+            tried = float(np.clip(inverse - step[0], 0.1, 10.0)), biases - step[1:] + step[1:].mean()
+            if _loss(wide, true, *tried) < loss:
+                inverse, biases = tried
+                break
+            step /= 2
+    return 1 / inverse, biases
+
+
+def _loss(logits: NDArray[np.float64], true: NDArray[np.float64], inverse: float, biases: NDArray[np.float64]) -> float:
+    scores = logits * inverse + biases
+    highest = scores.max(axis=1, keepdims=True)
+    return float((np.log(np.exp(scores - highest).sum(axis=1)) + highest[:, 0] - (scores * true).sum(axis=1)).mean())
 
 
 def calibrate(logits: NDArray[np.float32], labels: NDArray[np.uint8], fitted_on: str) -> Calibration:
-    """Fits a temperature and says honestly what it gains.
+    """Fits a correction and says honestly what it gains.
 
-    The temperature is fitted on all faces given. The losses before and after are cross-fitted: each half is judged by
-    the temperature of the other half.
+    The correction is fitted on all faces given. The losses before and after are cross-fitted: each half is judged by
+    the correction of the other half.
     """
     even = np.arange(len(labels)) % 2 == 0
     scaled = np.empty_like(logits)
     for half in (even, ~even):
-        scaled[half] = logits[half] / fit_temperature(logits[~half], labels[~half])
+        temperature, biases = fit_correction(logits[~half], labels[~half])
+        scaled[half] = logits[half] / temperature + biases
+    temperature, biases = fit_correction(logits, labels)
     return Calibration(
-        method="temperature",
-        temperature=round(fit_temperature(logits, labels), 6),
+        method="bias-corrected temperature",
+        temperature=round(temperature, 6),
+        biases=tuple(round(float(bias), 6) for bias in biases),
         fitted_on=fitted_on,
         log_loss_before=round(metrics.log_loss(softmax(logits), labels), 6),
         log_loss_after=round(metrics.log_loss(softmax(scaled), labels), 6),

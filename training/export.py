@@ -107,7 +107,7 @@ def export_folder(
     fresh = judged.select(~duplicated_in(judged.images, known.images))
     logits = np.asarray(trained.predict(fresh.images[..., None], batch_size=256, verbose=0), dtype=np.float32)
     calibration = calibrate(logits[:, :7], fresh.labels, _HELD_OUT)
-    model = serving_network(trained, calibration.temperature)
+    model = serving_network(trained, calibration)
     partial = out.with_name(out.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)

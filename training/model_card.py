@@ -66,7 +66,7 @@ def _more(card: ModelCard) -> Iterator[str]:
             yield f"| faces of {size_px} pixels | {card.metrics.accuracy_at_px[size_px]:.2%} |"
     if card.calibration is not None:
         before, after = card.calibration.ece_before, card.calibration.ece_after
-        yield f"| calibration error | {after:.2%}, {before:.2%} before its temperature was fitted |"
+        yield f"| calibration error | {after:.2%}, {before:.2%} before it was corrected |"
     if card.face_check is not None:
         check = card.face_check
         yield (

@@ -11,18 +11,20 @@ from keras import ops
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from classifier.card import Calibration
+
 _EXPRESSIONS = 7
 _BATCH = 256
 
 
-def serving_network(trained: Any, temperature: float = 1.0) -> Any:
+def serving_network(trained: Any, calibration: Calibration | None = None) -> Any:
     """Turns a network that ends in a dense layer named `logits` into one that ends in probabilities.
 
-    The temperature goes into the weights of the last layer, so no user of the network can forget it.
+    The calibration goes into the weights of the last layer, so no user of the network can forget it.
 
     Args:
         trained: From `(N, 48, 48, 1) uint8` to 7 or 8 logits, in the portable layout.
-        temperature: Divides the expressions' logits.
+        calibration: Of the expressions' logits; None leaves them as they are.
 
     Returns:
         For 7 logits a `keras.Model` to `(N, 7) float32`, rows sum to one; for 8 to a dict of `emotions (N, 7)`, the
@@ -32,7 +34,9 @@ def serving_network(trained: Any, temperature: float = 1.0) -> Any:
     kernel, bias = (np.asarray(ops.convert_to_numpy(weight)) for weight in last.weights)
     scaled = keras.layers.Dense(_EXPRESSIONS, dtype="float32", name="expression_logits")
     emotions = keras.layers.Softmax(dtype="float32", name="emotions")(scaled(last.input))
-    scaled.set_weights([kernel[:, :_EXPRESSIONS] / temperature, bias[:_EXPRESSIONS] / temperature])
+    temperature = calibration.temperature if calibration else 1.0
+    added = np.asarray(calibration.biases) if calibration and calibration.biases else 0.0
+    scaled.set_weights([kernel[:, :_EXPRESSIONS] / temperature, bias[:_EXPRESSIONS] / temperature + added])
     if kernel.shape[1] == _EXPRESSIONS:
         return keras.Model(trained.input, emotions, name=trained.name)
     joint = keras.layers.Softmax(dtype="float32")(trained.output)

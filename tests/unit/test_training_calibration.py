@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from training.calibration import calibrate, fit_prevalence, fit_temperature, softmax
+from training.calibration import calibrate, fit_correction, fit_prevalence, softmax
 
 
 def drawn(count: int, temperature: float) -> tuple[np.ndarray, np.ndarray]:
@@ -16,8 +16,12 @@ def drawn(count: int, temperature: float) -> tuple[np.ndarray, np.ndarray]:
 
 
 @pytest.mark.parametrize("temperature", [0.5, 1.0, 3.0])
-def test_the_temperature_that_spoiled_the_logits_is_found(temperature: float) -> None:
-    assert fit_temperature(*drawn(20_000, temperature)) == pytest.approx(temperature, rel=0.05)
+def test_what_spoiled_the_logits_is_found(temperature: float) -> None:
+    logits, labels = drawn(20_000, temperature)
+    spoiled = np.array([0.5, -1, 0, 0.25, 0, 0.75, -0.5], np.float32)
+    found, biases = fit_correction(logits - spoiled * np.float32(temperature), labels)
+    assert found == pytest.approx(temperature, rel=0.05)
+    assert np.allclose(biases, spoiled, atol=0.1)
 
 
 def test_calibration_lowers_loss_and_error_of_an_overconfident_network() -> None:
