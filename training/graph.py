@@ -21,6 +21,8 @@ def save_graph(model: Any, file: Path) -> None:
     with tempfile.TemporaryDirectory() as folder:
         model.export(folder, format="tf_saved_model", verbose=False)
         graph = openvino.convert_model(folder)
+    # Where the file lay meanwhile is nobody's business.
+    graph.set_rt_info("saved model", ["conversion_parameters", "input_model"])
     names = sorted(model.output) if isinstance(model.output, dict) else ["emotions"]
     for output, name in zip(graph.outputs, names, strict=True):
         output.set_names({name})
