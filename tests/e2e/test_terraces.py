@@ -67,8 +67,12 @@ def test_the_label_that_dominates_each_phase_is_the_true_one(
     moods = [json.loads(line) for line in at_full_speed[1]]
     # A window's people are its last frame's: the first mood of a phase is the one that ends after its start.
     inside = [mood for mood in moods if start_s < int(mood["as_of"][14:16]) * 60 + int(mood["as_of"][17:19]) <= end_s]
-    stadium = [mood["dominant"] for mood in inside if mood["camera"] is None]
-    assert stadium == [label] * (end_s - start_s)
+    stadium = [mood for mood in inside if mood["camera"] is None]
+    assert len(stadium) == end_s - start_s
+    phase = {name: sum(mood["raw"][name] for mood in stadium) for name in shares}
+    assert max(phase, key=lambda name: phase[name]) == label
+    # In a single second two labels may be level, but no other one leads.
+    assert {mood["dominant"] for mood in stadium} <= {label, "mixed"}
 
 
 @pytest.mark.timeout(420)
