@@ -70,13 +70,15 @@ def test_a_shipped_network_does_on_public_test_what_its_card_says(
     assert ((is_face > 0.5).mean() > 0.95) if "face" in card.outputs else (is_face == 1).all()
 
 
-@pytest.mark.parametrize("precision", ["f32", "bf16"])
-def test_openvino_sees_what_tensorflow_sees(precision: str, public_test: tuple[np.ndarray, np.ndarray]) -> None:
+@pytest.mark.parametrize(("precision", "least"), [("f32", 0.999), ("bf16", 0.994)])
+def test_openvino_sees_what_tensorflow_sees(
+    precision: str, least: float, public_test: tuple[np.ndarray, np.ndarray]
+) -> None:
     images, _ = public_test
     reference, is_face = load_engine(DEFAULT_MODEL, ClassifierSettings(engine="tensorflow")).predict(images)
     fast = load_engine(DEFAULT_MODEL, ClassifierSettings(engine="openvino", precision=precision))
     probabilities, fast_is_face = fast.predict(images)
-    assert (probabilities.argmax(axis=1) == reference.argmax(axis=1)).mean() >= 0.995
+    assert (probabilities.argmax(axis=1) == reference.argmax(axis=1)).mean() >= least
     assert np.abs(fast_is_face - is_face).max() < 0.1
     assert fast.name == f"openvino-{precision}"
 
