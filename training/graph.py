@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -10,20 +9,25 @@ if TYPE_CHECKING:
 
 
 def save_graph(model: Any, file: Path) -> None:
-    """Writes `file` (`.xml`) and its weights beside it (`.bin`, rounded to half precision: no label changes by it).
+    """Writes `file` (`.xml`) and its weights beside it (`.bin`, rounded to half precision).
 
     Args:
         model: What `training.serving.serving_network` returned, on Keras' TensorFlow backend.
         file: Where the graph goes; it takes `(N, 48, 48, 1) uint8` and has the outputs `emotions` and perhaps `face`.
     """
     import openvino
+    import tensorflow as tf
 
-    with tempfile.TemporaryDirectory() as folder:
-        model.export(folder, format="tf_saved_model", verbose=False)
-        graph = openvino.convert_model(folder)
-    # Where the file lay meanwhile is nobody's business.
-    graph.set_rt_info("saved model", ["conversion_parameters", "input_model"])
-    names = sorted(model.output) if isinstance(model.output, dict) else ["emotions"]
-    for output, name in zip(graph.outputs, names, strict=True):
-        output.set_names({name})
+    image = tf.TensorSpec(model.input_shape, tf.uint8, name="image")
+    traced = tf.function(lambda faces: model(faces, training=False), input_signature=[image]).get_concrete_function()
+    graph = openvino.convert_model(traced)
+    outputs = traced.structured_outputs
+    by_name = outputs if isinstance(outputs, dict) else {"emotions": outputs}
+    names = {tensor.name: name for name, tensor in by_name.items()} | {name: name for name in by_name}
+    for output in graph.outputs:
+        known = names.keys() & output.get_names()
+        if known:
+            output.set_names({names[known.pop()]})
+        else:
+            graph.remove_result(output.get_node())  # a value on the way that nothing uses
     openvino.save_model(graph, file, compress_to_fp16=True)

@@ -9,7 +9,9 @@ import pytest
 keras = pytest.importorskip("keras")
 
 from classifier.card import NETWORK_FILE, load_card  # noqa: E402
+from classifier.engines import load_engine  # noqa: E402
 from crowdmood.errors import DataError, ModelError  # noqa: E402
+from crowdmood.settings import ClassifierSettings  # noqa: E402
 from training.checkpoint import load_state  # noqa: E402
 from training.cost import multiply_adds  # noqa: E402
 from training.data import FaceData  # noqa: E402
@@ -32,6 +34,13 @@ def few(assets: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert chosen.votes is not None
     np.savez(file, images=chosen.images, labels=chosen.labels, usage=chosen.usage, ferplus_votes=chosen.votes)
     return file
+
+
+def check_graph(folder: Path, faces: np.ndarray) -> None:
+    """The exported graph judges as the Keras file does."""
+    network = keras.saving.load_model(folder / NETWORK_FILE, compile=False)
+    engine = load_engine(folder, ClassifierSettings(engine="openvino", precision="f32", max_batch_size=8))
+    assert np.allclose(engine.predict(faces)[0], predict(network, faces)[0], atol=0.01)
 
 
 @pytest.mark.parametrize(
@@ -89,6 +98,7 @@ def test_every_option_of_a_training_at_once(few: Path, tmp_path: Path, capsys: p
     faces = load_npz(few).images[:8]
     network = keras.saving.load_model(tmp_path / "model" / NETWORK_FILE, compile=False)
     assert np.array_equal(predict(twin, faces)[0], predict(network, faces)[0])
+    check_graph(tmp_path / "model", faces)
 
 
 def test_a_backbone_from_a_file_teaches_a_head_and_then_learns_itself(few: Path, tmp_path: Path) -> None:
@@ -101,6 +111,7 @@ def test_a_backbone_from_a_file_teaches_a_head_and_then_learns_itself(few: Path,
     card = run(recipe, paths, fresh=True, summary=False, model_json=False)
 
     assert card.architecture == "keras:MobileNetV2"
+    check_graph(tmp_path / "model", load_npz(few).images[:8])
     features = np.load(tmp_path / "work" / "features.npy")
     assert features.shape == (160, 1280)
     # Fine-tuning moved the backbone's last layers and no other.
