@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 SHIPPED_BANK: Final = Path(__file__).parent / "faces"
+CARD_FILE: Final = "bank.json"
 TILE_PX: Final = 64
 SHEET_COLUMNS: Final = 16
 _PICTURES: Final = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".pgm", ".webp"})
@@ -45,7 +46,7 @@ def load_bank(folder: Path | None = None) -> FaceBank:
     Raises:
         DataError: The folder or a picture cannot be read, or a label has no picture.
     """
-    return FaceBank(_read_sheets(SHIPPED_BANK) if folder is None else _read_folders(folder))
+    return read_sheets(SHIPPED_BANK) if folder is None else FaceBank(_read_folders(folder))
 
 
 def write_sheet(path: Path, faces: NDArray[np.uint8]) -> None:
@@ -59,11 +60,16 @@ def write_sheet(path: Path, faces: NDArray[np.uint8]) -> None:
     path.write_bytes(encoded.tobytes())
 
 
-def _read_sheets(folder: Path) -> tuple[NDArray[np.uint8], ...]:
+def read_sheets(folder: Path) -> FaceBank:
+    """Reads a bank that is kept as one sheet for each label, and a card that tells how many faces each holds.
+
+    Raises:
+        DataError: Something of it is missing or damaged.
+    """
     try:
-        count = int(json.loads((folder / "bank.json").read_text(encoding="utf-8"))["faces_per_label"])
+        count = int(json.loads((folder / CARD_FILE).read_text(encoding="utf-8"))["faces_per_label"])
     except (OSError, ValueError, KeyError) as error:
-        raise DataError(f"{folder / 'bank.json'}: cannot be read ({error}); install CrowdMood anew") from error
+        raise DataError(f"{folder / CARD_FILE}: cannot be read ({error}); install CrowdMood anew") from error
     banks = []
     for label in LABELS:
         sheet = _read_gray(folder / f"{label}.png")
@@ -72,7 +78,7 @@ def _read_sheets(folder: Path) -> tuple[NDArray[np.uint8], ...]:
             raise DataError(f"{folder / label}.png: does not hold {count} faces; install CrowdMood anew")
         tiles = sheet.reshape(rows, TILE_PX, SHEET_COLUMNS, TILE_PX).swapaxes(1, 2)
         banks.append(tiles.reshape(-1, TILE_PX, TILE_PX)[:count])
-    return tuple(banks)
+    return FaceBank(tuple(banks))
 
 
 def _read_folders(folder: Path) -> tuple[NDArray[np.uint8], ...]:

@@ -22,9 +22,11 @@ _BACK_ROW: Final = 0.72
 _OCCUPANCY: Final = 0.9
 _SHRINK: Final = 0.97
 _SEAT_WIDTH: Final = 1.72
-_ROW_HEIGHT: Final = 1.25
+_ROW_HEIGHT: Final = 1.15
 _HEADROOM: Final = 0.45
 _LEGROOM: Final = 1.15
+_LEAN: Final = 0.2
+_TALLER: Final = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,10 +92,13 @@ def _rows(width: int, height: int, front_px: float) -> Iterator[Seat]:
 
 
 def occupy(seats: tuple[Seat, ...], people: int, rng: np.random.Generator) -> tuple[Seat, ...]:
-    """Lets people choose their seats at random: the taken ones, farthest first; each sits a little differently."""
+    """Lets people choose their seats at random: the taken ones, farthest first.
+
+    Each leans to a side, is taller or smaller than others: heads hide parts of the faces behind them.
+    """
     chosen = sorted(rng.permutation(len(seats))[:people].tolist())
     taken = []
     for seat in (seats[number] for number in chosen):
-        dx, dy = rng.uniform(-0.1, 0.1) * seat.face_px, rng.uniform(-0.12, 0.12) * seat.face_px
+        dx, dy = rng.uniform(-_LEAN, _LEAN) * seat.face_px, rng.uniform(-_TALLER, _TALLER) * seat.face_px
         taken.append(Seat(seat.x + dx, seat.y + dy, seat.face_px * rng.uniform(0.94, 1.06), seat.row))
     return tuple(taken)

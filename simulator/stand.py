@@ -30,7 +30,8 @@ _NOBODY: Final = -1
 _A_FLAG: Final = -2
 _SWAY: Final = 0.035
 _JUMP: Final = 0.16
-_HIDDEN_SHARE: Final = 0.25
+_OCCLUDED_BELOW: Final = 0.9
+_DECIMALS: Final = 3
 _OUTSIDE_SHARE: Final = 0.1
 _POLE: Final = (60, 100, 130)
 
@@ -62,13 +63,18 @@ class Seen:
         persons: `(N,) int64`, their numbers.
         boxes: `(N, 4) int64`, xyxy in pixels of the picture: the face from the forehead's edge to the chin.
         labels: `(N,) int64`, codes 0-6.
-        occluded: `(N,) bool`, more than a quarter of the face hidden by others, their arms, scarves or flags.
+        visibility: `(N,) float64`, share of the face that others, their arms, scarves and flags leave free, 0 to 1.
     """
 
     persons: NDArray[np.int64]
     boxes: NDArray[np.int64]
     labels: NDArray[np.int64]
-    occluded: NDArray[np.bool_]
+    visibility: NDArray[np.float64]
+
+    @property
+    def occluded(self) -> NDArray[np.bool_]:
+        """Whose face is partly hidden, by more than a tenth of it: `(N,) bool`."""
+        return np.asarray(self.visibility < _OCCLUDED_BELOW)
 
 
 class Stand:
@@ -142,7 +148,7 @@ class Stand:
                 for polygon in flag.draw(*self._size, at_s):
                     cv2.fillPoly(owners, [polygon[2:]], _A_FLAG)
         view = self._view(at_s)
-        persons, boxes, labels, occluded = [], [], [], []
+        persons, boxes, labels, visibility = [], [], [], []
         for index, person in enumerate(self.people):
             left, top = self._face_corner(person, at_s)
             side = person.seat.face_px * QUALITY
@@ -152,12 +158,12 @@ class Stand:
             persons.append(person.number)
             boxes.append(box)
             labels.append(person.timeline.at(at_s).label)
-            occluded.append(_share_hidden(owners, index, left, top, side) > _HIDDEN_SHARE)
+            visibility.append(_visibility(owners, index, left, top, side))
         return Seen(
             np.array(persons, np.int64),
             np.array(boxes, np.int64).reshape(-1, 4),
             np.array(labels, np.int64),
-            np.array(occluded, np.bool_),
+            np.array(visibility, np.float64).round(_DECIMALS),
         )
 
     def _view(self, at_s: float) -> NDArray[np.float64]:
@@ -222,12 +228,12 @@ def _share_outside(box: tuple[int, int, int, int], size: tuple[int, int]) -> flo
     return 1 - inside / ((x2 - x1) * (y2 - y1))
 
 
-def _share_hidden(owners: NDArray[np.int32], index: int, left: float, top: float, side: float) -> float:
-    """How much of a person's face belongs to somebody or something else."""
+def _visibility(owners: NDArray[np.int32], index: int, left: float, top: float, side: float) -> float:
+    """How much of a person's face belongs to nobody and nothing else."""
     x, y, length = round(left), round(top), round(side)
     area = owners[max(y, 0) : y + length, max(x, 0) : x + length]
     if not area.size:
-        return 1.0
+        return 0.0
     rows, columns = np.mgrid[0 : area.shape[0], 0 : area.shape[1]] / length
     oval = ((columns - 0.5) / 0.4) ** 2 + ((rows - 0.485) / 0.5) ** 2 <= 1
-    return float((area[oval] != index).mean())
+    return float((area[oval] == index).mean())

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from crowdmood import LABELS
 from crowdmood.errors import DataError
@@ -48,18 +48,23 @@ class CameraMoment(Crowd):
         persons: Numbers that stay with people for the whole match.
         boxes_xyxy: Their faces from the forehead's edge to the chin (FER2013's framing), in pixels.
         labels: What they show, codes into the truth's `labels`.
-        occluded: Whether more than a quarter of the face is hidden.
+        visibility: Share of each face that nobody and nothing hides, 0 to 1; the picture's edge does not count.
+        occluded: Whether more than a tenth of the face is hidden.
     """
 
     persons: tuple[int, ...]
     boxes_xyxy: tuple[tuple[int, int, int, int], ...]
     labels: tuple[int, ...]
+    visibility: tuple[Annotated[float, Field(ge=0, le=1)], ...]
     occluded: tuple[bool, ...]
 
     @model_validator(mode="after")
     def _columns_are_equally_long(self) -> CameraMoment:
-        if {len(self.persons), len(self.boxes_xyxy), len(self.labels), len(self.occluded)} != {self.people}:
-            raise ValueError("persons, boxes_xyxy, labels and occluded must each have one entry for each of `people`")
+        columns = (self.persons, self.boxes_xyxy, self.labels, self.visibility, self.occluded)
+        if {len(column) for column in columns} != {self.people}:
+            raise ValueError(
+                "persons, boxes_xyxy, labels, visibility and occluded must each have one entry for each of `people`"
+            )
         return self
 
 
@@ -104,7 +109,7 @@ class Truth(_Section):
         seconds: One moment for each full second, beginning with 0.
     """
 
-    schema_version: int = 1
+    schema_version: Literal[1] = 1
     seed: int
     fps: int
     width: int
@@ -126,6 +131,7 @@ def camera_moment(seen: Seen) -> CameraMoment:
         persons=tuple(seen.persons.tolist()),
         boxes_xyxy=tuple((x1, y1, x2, y2) for x1, y1, x2, y2 in seen.boxes.tolist()),
         labels=tuple(seen.labels.tolist()),
+        visibility=tuple(seen.visibility.tolist()),
         occluded=tuple(seen.occluded.tolist()),
     )
 

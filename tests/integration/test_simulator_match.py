@@ -16,8 +16,11 @@ import typer
 from typer.testing import CliRunner
 
 from crowdmood.errors import CrowdMoodError, DataError, SettingsError
+from simulator.bank import load_bank
 from simulator.cli import simulate as simulate_command
 from simulator.match import Match, simulate
+from simulator.script import default_script
+from simulator.stand import Stand
 from simulator.truth import Truth, load_truth
 
 SMALL = Match(minutes=0.1, cameras=2, people=40, fps=5, size=(480, 270), seed=7)
@@ -108,6 +111,13 @@ def test_yunet_finds_faces_where_the_truth_says_and_hardly_any_elsewhere(assets:
 
     assert met / visible >= 0.9
     assert true / found >= 0.9
+
+
+def test_the_video_shows_what_was_rendered_with_the_marks_of_compression(folder: Path) -> None:
+    stand = Stand("stand-1", SMALL.size, 20, 0, default_script(6.0), 6.0, load_bank(), (SMALL.seed, 0))
+    for frame in (0, 17, 29):
+        rendered, shown = stand.picture(frame, frame / SMALL.fps), frames(folder / "stand-1.mp4")[frame]
+        assert 25 < cv2.PSNR(rendered, shown) < 40
 
 
 BAD: list[tuple[Match, type[CrowdMoodError], str]] = [

@@ -68,7 +68,32 @@ def test_who_sits_behind_somebody_is_occluded_and_who_sits_in_front_is_not() -> 
     behind, before = both.people
     both.people = (replace(behind, seat=before.seat), before)
 
-    assert both.seen(0.0).occluded.tolist() == [True, False]
+    seen = both.seen(0.0)
+    assert seen.visibility[0] < 0.2
+    assert seen.visibility[1] > 0.98
+    assert seen.occluded.tolist() == [True, False]
+
+
+def test_a_head_that_reaches_half_over_a_face_leaves_about_half_of_it_free() -> None:
+    both = stand(people=2, size=(640, 360))
+    behind, before = both.people
+    beside = replace(before.seat, x=before.seat.x - 0.45 * before.seat.face_px)
+    both.people = (replace(behind, seat=beside), before)
+
+    assert both.seen(0.0).visibility[0] == pytest.approx(0.5, abs=0.2)
+
+
+@pytest.mark.parametrize("people", [80, 150])
+def test_neighbours_hide_some_faces_and_raised_arms_more(people: int) -> None:
+    crowds = [stand(seed, people, (640, 360)) for seed in range(3)]
+
+    def occluded(*moments: float) -> float:
+        return float(np.mean(np.concatenate([crowd.seen(at_s).occluded for crowd in crowds for at_s in moments])))
+
+    #    goal
+    # -1--2----4--5----
+    assert 0.08 < occluded(0.5, 1.0) < 0.25
+    assert occluded(4.0, 5.0) > occluded(0.5, 1.0) + 0.1
 
 
 def test_arms_reach_above_the_head_and_a_scarf_is_wider_than_the_shoulders() -> None:
@@ -99,6 +124,18 @@ def test_a_camera_shakes_more_when_the_stand_does() -> None:
         return float(np.abs(np.diff(places, 2, axis=0)).mean())
 
     assert jitter(1.0) > 2 * jitter(0.0) > 0
+
+
+def test_a_camera_pans_and_zooms_slowly() -> None:
+    camera = Camera(SIZE, np.random.default_rng(0))
+    views = np.array([camera.view(at_s, 0.0) for at_s in np.arange(0, 90, 0.2)])
+    zooms = np.sqrt(np.linalg.det(views[:, :, :2]))
+    middles = views[:, :, :2] @ (SIZE[0] / 2, SIZE[1] / 2) + views[:, :, 2]
+
+    assert np.ptp(zooms) > 0.05
+    assert np.abs(np.diff(zooms)).max() < 0.002
+    assert np.ptp(middles[:, 0]) > 0.04 * SIZE[0]
+    assert np.abs(np.diff(middles[:, 0])).max() < 0.005 * SIZE[0]
 
 
 def test_the_light_changes_slowly() -> None:

@@ -15,7 +15,8 @@ from simulator.truth import CameraMoment, camera_moment, load_truth, moment
 def seen(labels: list[int], occluded: list[bool]) -> CameraMoment:
     count = len(labels)
     boxes = np.tile([10, 20, 40, 50], (count, 1))
-    return camera_moment(Seen(np.arange(count), boxes, np.array(labels, np.int64), np.array(occluded, np.bool_)))
+    visibility = np.where(occluded, 0.6, 0.95)
+    return camera_moment(Seen(np.arange(count), boxes, np.array(labels, np.int64), visibility))
 
 
 def test_shares_count_who_is_visible_in_the_order_of_labels_and_sum_to_one() -> None:
@@ -27,6 +28,14 @@ def test_shares_count_who_is_visible_in_the_order_of_labels_and_sum_to_one() -> 
     assert sum(camera.shares.values()) == pytest.approx(1, abs=1e-5)
     assert camera.shares["happy"] == pytest.approx(2 / 3, abs=1e-6)
     assert camera.shares["angry"] == 0
+
+
+def test_who_is_hidden_by_more_than_a_tenth_is_occluded() -> None:
+    visibility = np.array([1.0, 0.9, 0.899, 0.0])
+    camera = camera_moment(Seen(np.arange(4), np.zeros((4, 4), np.int64), np.full(4, 3), visibility))
+
+    assert camera.visibility == (1.0, 0.9, 0.899, 0.0)
+    assert camera.occluded == (False, False, True, True)
 
 
 def test_nobody_visible_has_no_shares() -> None:
@@ -48,8 +57,9 @@ def test_the_stadium_is_the_people_of_its_cameras_not_the_mean_of_their_shares()
 def test_columns_of_different_length_are_refused() -> None:
     good = seen([3, 6], [False, False]).model_dump()
 
-    with pytest.raises(ValidationError, match="must each have one entry"):
-        CameraMoment.model_validate({**good, "labels": (3,)})
+    for column in ("persons", "boxes_xyxy", "labels", "visibility", "occluded"):
+        with pytest.raises(ValidationError, match="must each have one entry"):
+            CameraMoment.model_validate({**good, column: good[column][:1]})
 
 
 @pytest.mark.parametrize(("text", "message"), [(None, "cannot be read"), ("{}", "seed: Field required"), ("x", "JSON")])
