@@ -24,11 +24,13 @@ _PEOPLE: Final = 70
 _FACES_PX: Final = (56, 72)
 _MIN_OVERLAP: Final = 0.3
 _SEED: Final = 90210
+_PICTURES: Final = 12
+_WHOLLY_VISIBLE: Final = 0.99
 
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """How a bank does when its faces are worn, about 64 px large and not occluded.
+    """How a bank does when its faces are worn, about 64 px large and with nothing before them.
 
     Attributes:
         faces: How many were looked at.
@@ -46,13 +48,13 @@ class Figures:
     agreement_by_label: dict[str, float]
 
 
-def measure(bank: FaceBank, judging: Judges, pictures: int) -> Figures:
+def measure(bank: FaceBank, judging: Judges) -> Figures:
     """Fills stands with people of all labels, new ones for each picture, and asks detectors and networks."""
     found_by_haar: list[bool] = []
     found_by_yunet: list[bool] = []
     crops: list[NDArray[np.uint8]] = []
     intended: list[int] = []
-    for number in range(pictures):
+    for number in range(_PICTURES):
         stand = Stand("stand", _SIZE, _PEOPLE, 0, (), 60.0, bank, (_SEED, number))
         stand.people = tuple(
             replace(person, timeline=Timeline((State(0.0, (index + number) % len(LABELS)),)))
@@ -64,7 +66,8 @@ def measure(bank: FaceBank, judging: Judges, pictures: int) -> Figures:
         by_haar = judging.haar_boxes(gray)
         by_yunet = judging.yunet_boxes(picture)
         sides = seen.boxes[:, 2] - seen.boxes[:, 0]
-        for row in np.flatnonzero(~seen.occluded & (sides >= _FACES_PX[0]) & (sides <= _FACES_PX[1])):
+        chosen = (seen.visibility >= _WHOLLY_VISIBLE) & (sides >= _FACES_PX[0]) & (sides <= _FACES_PX[1])
+        for row in np.flatnonzero(chosen):
             x1, y1, x2, y2 = seen.boxes[row].tolist()
             true = (x1, y1, x2 - x1, y2 - y1)
             hits = [box for box in by_haar if overlap(box, true) >= _MIN_OVERLAP]

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+import cv2
 import numpy as np
+
+from training.alignment import flatten
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -14,6 +18,45 @@ SAME_PICTURE: Final = 0.9
 or compressed anew. Judged by eye: above it nearly all pairs are one photograph, below it hardly any."""
 PERCENTILE: Final = 1.0
 _BLOCK: Final = 512
+_REFERENCES: Final = 1500
+_SEED: Final = 0
+
+
+@dataclass(frozen=True, slots=True)
+class NoveltyFigures:
+    """How far synthetic faces are from photographs, in the distances of `nearest`.
+
+    Attributes:
+        photographs: How many photographs they were compared with, as they are and mirrored.
+        closest: Distance of the synthetic face that is most like a photograph.
+        median: Half of the synthetic faces are farther from every photograph.
+        allowed: 1st percentile of the distances between a photograph and the nearest different one.
+        percentile: Percentage of photographs that have a different one as near as `closest`; to stay above 1.
+    """
+
+    photographs: int
+    closest: float
+    median: float
+    allowed: float
+    percentile: float
+
+
+def measure_novelty(faces: NDArray[np.uint8], photographs: NDArray[np.uint8]) -> NoveltyFigures:
+    """Compares synthetic faces `(N, S, S) uint8` with photographs `(M, T, T) uint8`, both in FER2013's framing."""
+    size = photographs.shape[1:]
+    scaled = np.stack([cv2.resize(face, size, interpolation=cv2.INTER_AREA) for face in faces]).astype(np.uint8)
+    pictures, mirrored = flatten(photographs), flatten(photographs[:, :, ::-1])
+    rows = flatten(scaled)
+    apart = np.minimum(nearest(rows, pictures), nearest(rows, mirrored))
+    sample = np.random.default_rng(_SEED).permutation(len(pictures))[:_REFERENCES]
+    usual = distances_among(pictures, mirrored, sample)
+    return NoveltyFigures(
+        photographs=len(photographs),
+        closest=round(float(apart.min()), 4),
+        median=round(float(np.median(apart)), 4),
+        allowed=round(float(np.percentile(usual, PERCENTILE)), 4),
+        percentile=round(100 * float(np.mean(usual <= apart.min())), 2),
+    )
 
 
 def nearest(rows: NDArray[np.float32], others: NDArray[np.float32], ignore_above: float = 2.0) -> NDArray[np.float64]:
@@ -38,7 +81,14 @@ def nearest(rows: NDArray[np.float32], others: NDArray[np.float32], ignore_above
 
 
 def closest_allowed(pictures: NDArray[np.float32], mirrored: NDArray[np.float32], sample: NDArray[np.int64]) -> float:
-    """The 1st percentile of the distances between a training picture and the nearest different one.
+    """The 1st percentile of `distances_among`."""
+    return float(np.percentile(distances_among(pictures, mirrored, sample), PERCENTILE))
+
+
+def distances_among(
+    pictures: NDArray[np.float32], mirrored: NDArray[np.float32], sample: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """Distances `(S,)` between training pictures and the nearest different one of each.
 
     Args:
         pictures: `(N, P)`, flattened training pictures.
@@ -46,8 +96,7 @@ def closest_allowed(pictures: NDArray[np.float32], mirrored: NDArray[np.float32]
         sample: The rows of `pictures` whose nearest neighbours are looked for.
     """
     rows = pictures[sample]
-    apart = np.minimum(nearest(rows, pictures, SAME_PICTURE), nearest(rows, mirrored, SAME_PICTURE))
-    return float(np.percentile(apart, PERCENTILE))
+    return np.minimum(nearest(rows, pictures, SAME_PICTURE), nearest(rows, mirrored, SAME_PICTURE))
 
 
 def _unit(rows: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -6,7 +6,7 @@ import pytest
 
 from crowdmood.errors import DataError
 from training.alignment import TILE, align, flatten
-from training.novelty import closest_allowed, nearest
+from training.novelty import closest_allowed, measure_novelty, nearest
 
 RNG = np.random.default_rng(0)
 EYES_NOSE_MOUTH = np.array([[15.4, 17.6], [32.6, 17.6], [24.0, 28.2], [17.0, 36.8], [31.0, 36.8]])
@@ -42,6 +42,18 @@ def test_a_mirrored_copy_counts_as_the_same_photograph() -> None:
     rows, mirrored = flatten(pictures), flatten(pictures[:, :, ::-1])
 
     assert closest_allowed(np.concatenate([rows, mirrored]), np.concatenate([mirrored, rows]), np.arange(60)) > 1.0
+
+
+def test_a_copy_among_new_faces_is_the_closest_and_lies_below_what_is_allowed() -> None:
+    pictures, new = noise(60), noise(4)
+    enlarged = [cv2.resize(face, (64, 64), interpolation=cv2.INTER_CUBIC) for face in (*new, pictures[7, :, ::-1])]
+
+    without, within = (measure_novelty(np.stack(faces), pictures) for faces in (enlarged[:4], enlarged))
+    assert without.closest > 1.0
+    assert within.closest < 0.5 < 1.0 < within.allowed == without.allowed
+    assert within.percentile == 0
+    assert within.photographs == 60
+    assert within.median > 1.0
 
 
 def dotted(points: np.ndarray) -> np.ndarray:
