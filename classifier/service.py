@@ -9,8 +9,9 @@ import numpy.typing as npt
 
 from classifier import DEFAULT_MODEL
 from classifier.engines import Engine, load_engine
+from classifier.quality import quality
 from crowdmood import metrics
-from crowdmood.messages import CROP_SIZE, Emotions, Faces, Message
+from crowdmood.messages import Emotions, Faces, Message
 from crowdmood.settings import ClassifierSettings, Settings
 from crowdmood.streams.bus import Bus, DeadLetter, Entry, Inbox
 from crowdmood.streams.keys import StreamName
@@ -88,14 +89,7 @@ def _emotions(
         faces.ref,
         faces.boxes,
         probabilities.astype(np.float16),
-        (_resolution(faces.boxes) * is_face).astype(np.float16),
+        quality(faces.boxes, faces.crops, is_face),
         model_id,
         faces.detector,
     )
-
-
-def _resolution(boxes: npt.NDArray[np.int32]) -> npt.NDArray[np.float64]:
-    """How much of the network's input a face really fills: its side over the crop's, at most 1; float64 (N,)."""
-    sides = np.minimum(boxes[:, 2] - boxes[:, 0], boxes[:, 3] - boxes[:, 1])
-    filled: npt.NDArray[np.float64] = np.clip(sides / CROP_SIZE, 0, 1)
-    return filled
