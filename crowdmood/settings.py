@@ -203,9 +203,6 @@ class DetectorSettings(Group):
         le=2.0,
         description="Haar: step between two sizes searched; smaller finds more and costs more.",
     )
-    min_neighbors: int = Field(
-        default=0, ge=0, le=50, description="Haar: a face needs more overlapping hits than so many, besides its score."
-    )
     haar_min_score: float = Field(default=0.6, ge=0, le=1, description="Haar: least certain face that counts.")
     yunet_model: Path | None = Field(
         default=None,
@@ -219,6 +216,9 @@ class DetectorSettings(Group):
     yunet_min_score: float = Field(default=0.57, ge=0.05, le=1, description="YuNet: least certain face that counts.")
     precision: Precision = Field(
         default="auto", description="YuNet: what it computes with; `auto` is bfloat16 where the processor has it."
+    )
+    align: bool = Field(
+        default=False, description="YuNet: faces are turned until their eyes are level, before they are cut out."
     )
 
 

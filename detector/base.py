@@ -1,6 +1,6 @@
 """What every detector offers."""
 
-from typing import Literal, Protocol, TypeAlias
+from typing import Literal, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -43,3 +43,24 @@ class Detector(Protocol):
 
     def searched_pixels(self, width: int, height: int) -> int:
         """How many pixels are searched in a frame of a size; where it is enlarged, more than it has."""
+
+
+@runtime_checkable
+class EyeDetector(Detector, Protocol):
+    """A detector that knows where the eyes are."""
+
+    def detect_with_eyes(
+        self, image: Image
+    ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+        """Find faces and their eyes.
+
+        Args:
+            image: As for `detect`.
+
+        Returns:
+            Boxes and scores as `detect` gives them; and eyes, float32 (N, 2, 2), xy in pixels, first the person's right
+            eye, which is on the picture's left.
+
+        Raises:
+            UndecodableError: As `detect`.
+        """

@@ -64,10 +64,9 @@ def suppress(boxes: Boxes, scores: Scores, max_iou: float) -> npt.NDArray[np.int
     return np.asarray(kept, np.intp).reshape(-1)
 
 
-def ordered(boxes: npt.NDArray[np.int32], scores: Scores) -> tuple[npt.NDArray[np.int32], Scores]:
-    """Boxes from top to bottom and left to right, whatever found them first."""
-    order = np.lexsort((-scores, boxes[:, 3], boxes[:, 2], boxes[:, 0], boxes[:, 1]))
-    return boxes[order], scores[order]
+def reading_order(boxes: npt.NDArray[np.int32], scores: Scores) -> npt.NDArray[np.intp]:
+    """Indices of boxes from top to bottom and left to right, whatever found them first."""
+    return np.lexsort((-scores, boxes[:, 3], boxes[:, 2], boxes[:, 0], boxes[:, 1]))
 
 
 def to_pixels(boxes: Boxes, width: int, height: int) -> npt.NDArray[np.int32]:

@@ -16,7 +16,7 @@ from cv2.data import haarcascades
 from crowdmood.errors import SettingsError
 from crowdmood.settings import DetectorSettings
 from detector.base import Image
-from detector.boxes import Boxes, Scores, ordered, suppress, to_pixels
+from detector.boxes import Boxes, Scores, reading_order, suppress, to_pixels
 from detector.decoding import as_colour
 from detector.hits import to_faces
 from detector.pyramid import Level, plan, search, searched_pixels
@@ -58,7 +58,9 @@ class HaarDetector:
         height, width = gray.shape
         levels = self._levels(width, height)
         boxes, scores = search(gray, levels, _MAX_IOU, self._find)
-        return ordered(to_pixels(boxes, width, height), scores)
+        whole = to_pixels(boxes, width, height)
+        order = reading_order(whole, scores)
+        return whole[order], scores[order]
 
     def searched_pixels(self, width: int, height: int) -> int:
         """See `Detector.searched_pixels`."""
@@ -99,7 +101,7 @@ class HaarDetector:
         hits = np.asarray(windows, np.float32)
         hits[:, 2:] += hits[:, :2]
         strengths = np.asarray(weights, np.float32).reshape(-1)
-        boxes, scores = to_faces(hits, strengths, name, self._settings.scale_factor, self._settings.min_neighbors)
+        boxes, scores = to_faces(hits, strengths, name, self._settings.scale_factor)
         certain = scores >= self._settings.haar_min_score
         return boxes[certain], scores[certain]
 

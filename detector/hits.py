@@ -25,9 +25,7 @@ mean something else in every cascade: without a fit, only the number counts.
 _FITTED_SCALE_FACTOR: Final = 1.1
 
 
-def to_faces(
-    hits: Boxes, weights: Scores, cascade: str, scale_factor: float, min_neighbors: int = 0
-) -> tuple[Boxes, Scores]:
+def to_faces(hits: Boxes, weights: Scores, cascade: str, scale_factor: float) -> tuple[Boxes, Scores]:
     """Gather windows into faces.
 
     The strongest windows that do not overlap each other lead a face each; every other joins the leader that it
@@ -38,7 +36,6 @@ def to_faces(
         weights: float32 (N,), how far each was above the last stage's threshold.
         cascade: OpenCV's name of the cascade.
         scale_factor: Step between two sizes searched: the finer, the more windows show a face.
-        min_neighbors: A face needs more windows than so many.
 
     Returns:
         Boxes, float32 (M, 4), xyxy in pixels; and scores, float32 (M,), see `score`.
@@ -53,9 +50,7 @@ def to_faces(
         np.add.at(total, nearest[joins], hits[rows][joins])
     boxes = (total / number[:, None]).astype(np.float32)
     comparable = number * np.float32(log(scale_factor) / log(_FITTED_SCALE_FACTOR))
-    scores = score(comparable, weights[leaders], cascade)
-    enough = number > min_neighbors
-    return boxes[enough], scores[enough]
+    return boxes, score(comparable, weights[leaders], cascade)
 
 
 def score(number: Scores, best: Scores, cascade: str) -> Scores:

@@ -19,7 +19,13 @@ def load_finder(settings: Settings) -> FaceFinder:
     reduction = reduction_for(settings.detector.min_face_px)
     reduced = {"min_face_px": settings.detector.min_face_px // reduction}
     detector = load_detector(settings.detector.model_copy(update=reduced))
-    return FaceFinder(detector, settings.ingest.max_frame_megapixels, settings.detector.max_faces, reduction)
+    return FaceFinder(
+        detector,
+        settings.ingest.max_frame_megapixels,
+        settings.detector.max_faces,
+        reduction,
+        align=settings.detector.align,
+    )
 
 
 def load_detector(settings: DetectorSettings) -> Detector:

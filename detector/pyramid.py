@@ -33,7 +33,10 @@ _EDGE_PX = 2.0
 """A box that comes so close to a tile's inner edge may be cut by it, in pixels of the level."""
 
 Find = Callable[[Image, float, float], tuple[Boxes, Scores]]
-"""Searches one tile: its pixels and the smallest and largest face's height in it, in pixels; boxes in its pixels."""
+"""Searches one tile: its pixels and the smallest and largest face's height in it, in pixels.
+
+Gives float32 (N, 4 + 2 K), each row a box, xyxy, and K more points, xy, in pixels of the tile; and scores.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,24 +105,26 @@ def search(image: Image, levels: tuple[Level, ...], max_iou: float, find: Find) 
         find: Searches one tile.
 
     Returns:
-        Boxes, float32 (N, 4), xyxy in pixels of the frame, and scores, float32 (N,), most confident first.
+        Boxes, float32 (N, 4 + 2 K), xyxy and what more points `find` gives, in pixels of the frame; and scores,
+        float32 (N,); most confident first.
     """
-    boxes: list[Boxes] = [np.empty((0, 4), np.float32)]
-    scores: list[Scores] = [np.empty(0, np.float32)]
+    boxes: list[Boxes] = []
+    scores: list[Scores] = []
     for level, tile in ((each, tile) for each in levels for tile in each.tiles):
         pixels = _scaled(image[tile.top : tile.bottom, tile.left : tile.right], level.scale)
         # What a rounded size really came to, so that boxes go back to where they were.
         x_scale = pixels.shape[1] / (tile.right - tile.left)
         y_scale = pixels.shape[0] / (tile.bottom - tile.top)
         found, confidence = find(pixels, level.min_face * y_scale, level.max_face * y_scale)
-        found /= np.array([x_scale, y_scale] * 2, np.float32)
-        found += np.array([tile.left, tile.top] * 2, np.float32)
+        points = found.shape[1] // 2
+        found /= np.array([x_scale, y_scale] * points, np.float32)
+        found += np.array([tile.left, tile.top] * points, np.float32)
         tall = found[:, 3] - found[:, 1]
         kept = (tall >= level.min_face) & (tall < level.max_face) & _whole(found, tile, level, image.shape)
         boxes.append(found[kept])
         scores.append(confidence[kept])
     merged, confidence = np.concatenate(boxes), np.concatenate(scores)
-    kept_rows = suppress(merged, confidence, max_iou)
+    kept_rows = suppress(merged[:, :4], confidence, max_iou)
     return merged[kept_rows], confidence[kept_rows]
 
 

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from crowdmood.settings import DetectorSettings
 from detector.base import Image
-from detector.boxes import Boxes, Scores, ordered, suppress, to_pixels
+from detector.boxes import Boxes, Scores, reading_order, suppress, to_pixels
 from detector.decoding import as_colour
 from detector.pyramid import Level, plan, search, searched_pixels
 from detector.yunet_decoding import decode
@@ -55,11 +55,20 @@ class YuNetDetector:
 
     def detect(self, image: Image) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]:
         """Find faces; see `Detector.detect`."""
+        boxes, scores, _ = self.detect_with_eyes(image)
+        return boxes, scores
+
+    def detect_with_eyes(
+        self, image: Image
+    ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+        """Find faces and their eyes; see `EyeDetector.detect_with_eyes`."""
         bgr = as_colour(image, "bgr")
         height, width = bgr.shape[:2]
         levels = self._levels(width, height)
-        boxes, scores = search(bgr, levels, _MAX_IOU, partial(find, self._network, self._settings.yunet_min_score))
-        return ordered(to_pixels(boxes, width, height), scores)
+        faces, scores = search(bgr, levels, _MAX_IOU, partial(find, self._network, self._settings.yunet_min_score))
+        boxes = to_pixels(faces[:, :4], width, height)
+        order = reading_order(boxes, scores)
+        return boxes[order], scores[order], faces[order, 4:].reshape(-1, 2, 2)
 
     def searched_pixels(self, width: int, height: int) -> int:
         """See `Detector.searched_pixels`."""
@@ -86,11 +95,12 @@ def find(
         max_face: Not needed.
 
     Returns:
-        Boxes, float32 (N, 4), xyxy in pixels, and scores, float32 (N,); boxes may still overlap.
+        Faces, float32 (N, 8): box, xyxy, right eye and left eye, xy, in pixels; and scores, float32 (N,).
     """
     faces = decode(network.run(bgr), min_score)
     # In whole pixels, as OpenCV's own YuNet does: so that both keep the same ones of two that overlap just so much.
     corners = np.trunc(faces.boxes[:, :2])
     whole = np.concatenate([corners, corners + np.trunc(faces.boxes[:, 2:] - faces.boxes[:, :2])], axis=1)
     kept = suppress(whole, faces.scores, _MAX_IOU)
-    return faces.boxes[kept], faces.scores[kept]
+    eyes = faces.points[kept, :2].reshape(-1, 4)
+    return np.concatenate([faces.boxes[kept], eyes], axis=1), faces.scores[kept]

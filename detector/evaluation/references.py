@@ -11,7 +11,7 @@ from cv2.data import haarcascades
 from crowdmood.errors import ModelError
 from crowdmood.settings import DetectorSettings
 from detector.base import Image
-from detector.boxes import ordered, to_pixels
+from detector.boxes import reading_order, to_pixels
 from detector.decoding import as_colour
 from detector.model import missing
 
@@ -31,7 +31,8 @@ class HobbyHaar:
         found = self._cascade.detectMultiScale(as_colour(image, "gray"), 1.32, 5)
         boxes = np.array(found, np.int32).reshape(-1, 4)
         boxes[:, 2:] += boxes[:, :2]
-        return ordered(boxes, np.ones(len(boxes), np.float32))
+        scores = np.ones(len(boxes), np.float32)
+        return boxes[reading_order(boxes, scores)], scores
 
     def searched_pixels(self, width: int, height: int) -> int:
         """Pixels that are searched in a frame: it is taken as it is."""
@@ -64,7 +65,9 @@ class OpenCVYuNet:
         _, found = self._network.detect(bgr)
         rows = np.asarray(found if found is not None else np.empty((0, 15)), np.float32)
         boxes = np.concatenate([rows[:, :2], rows[:, :2] + rows[:, 2:4]], axis=1)
-        return ordered(to_pixels(boxes, width, height), rows[:, 14])
+        whole, scores = to_pixels(boxes, width, height), rows[:, 14]
+        order = reading_order(whole, scores)
+        return whole[order], scores[order]
 
     def searched_pixels(self, width: int, height: int) -> int:
         """Pixels that are searched in a frame: it is taken as it is."""

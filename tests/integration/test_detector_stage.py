@@ -136,6 +136,30 @@ def test_boxes_are_in_pixels_of_the_frame_when_it_was_decoded_smaller() -> None:
     assert (reduced.boxes % 2 == 0).all()
 
 
+class Tilted(Everywhere):
+    """The same, each face turned by 0.3 radians."""
+
+    def detect_with_eyes(self, image: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        boxes, scores = self.detect(image)
+        right = boxes[:, :2].astype(np.float32)
+        return boxes, scores, np.stack([right, right + np.array([np.cos(0.3), np.sin(0.3)], np.float32)], axis=1)
+
+
+def test_faces_are_turned_upright_only_where_it_is_asked_for_and_the_eyes_are_known() -> None:
+    stripes = np.tile((np.arange(640) // 8 % 2 * 200).astype(np.uint8)[None, :, None], (480, 1, 1))
+    data = jpeg(stripes, "GRAY")
+    as_it_is, not_asked, unknown, turned = (
+        FaceFinder(detector, 50, 5000, align=align).find(data, Region(mask=[LEFT_HALF])).crops.astype(int)
+        for detector, align in ((Everywhere(), False), (Tilted(), False), (Everywhere(), True), (Tilted(), True))
+    )
+    assert np.array_equal(as_it_is, not_asked)
+    assert np.array_equal(as_it_is, unknown)
+    # Turned, the stripes no longer stand upright.
+    downward, turned_downward = (np.abs(np.diff(crops, axis=1)).mean() for crops in (as_it_is, turned))
+    assert 5 * downward < turned_downward
+    assert turned_downward > 1
+
+
 @pytest.mark.parametrize("kind", ["haar", "yunet"])
 def test_a_frame_gives_the_same_faces_in_whichever_worker(
     bus: Bus, bus_settings: BusSettings, assets: Path, kind: str

@@ -56,12 +56,14 @@ def test_its_boxes_are_those_of_opencvs_own_to_a_pixel(
         height, width = photo.shape[:2]
         reference = cv2.FaceDetectorYN.create(str(model), "", (width, height), _MIN_SCORE, _MAX_IOU, 5000)
         expected = np.asarray(reference.detect(photo)[1], np.float32).reshape(-1, 15)
-        boxes, scores = find(network, _MIN_SCORE, photo)
+        found, scores = find(network, _MIN_SCORE, photo)
+        boxes, eyes = found[:, :4], found[:, 4:]
         theirs = np.concatenate([expected[:, :2], expected[:, :2] + expected[:, 2:4]], axis=1)
         assert len(boxes) == len(theirs)
         nearest = iou(boxes, theirs).argmax(axis=1)
         assert sorted(nearest) == list(range(len(theirs)))
         assert np.abs(boxes - theirs[nearest]).max() < 1
+        assert np.abs(eyes - expected[nearest, 4:8]).max() < 1
         assert np.abs(scores - expected[nearest, 14]).max() < 0.001
         counts.append(len(boxes))
     assert sum(counts) > 20
@@ -72,7 +74,7 @@ def test_bfloat16_finds_nearly_the_same_faces(model: Path, photos: list[np.ndarr
     if auto.precision == "f32":
         return  # this processor has none: `auto` is right not to use it
     for photo in photos:
-        exact, fast = find(network, _MIN_SCORE, photo)[0], find(auto, _MIN_SCORE, photo)[0]
+        exact, fast = (find(each, _MIN_SCORE, photo)[0][:, :4] for each in (network, auto))
         assert abs(len(exact) - len(fast)) <= max(2, len(exact) // 10)
         assert (iou(exact, fast).max(axis=1) > 0.7).mean() > 0.9
 
@@ -100,6 +102,18 @@ def test_pictures_of_one_and_four_channels_are_searched(
     usual, found = detector.detect(photo)[0], detector.detect(converted)[0]
     assert len(usual) > 0
     assert abs(len(found) - len(usual)) <= len(usual) // 3
+
+
+def test_eyes_belong_to_their_faces_at_every_scale_and_in_every_tile(model: Path, photos: list[np.ndarray]) -> None:
+    detector = YuNetDetector(DetectorSettings(yunet_model=model, tile_px=640))
+    inside = []
+    for photo in photos:
+        boxes, scores, eyes = detector.detect_with_eyes(photo)
+        assert np.array_equal(boxes, detector.detect(photo)[0])
+        assert eyes.shape == (len(scores), 2, 2)
+        in_box = (eyes > boxes[:, None, :2]) & (eyes < boxes[:, None, 2:])
+        inside.append(in_box.all(axis=(1, 2)) & (eyes[:, 0, 0] < eyes[:, 1, 0]))
+    assert np.concatenate(inside).mean() > 0.8
 
 
 def test_a_tiled_frame_gives_each_face_once(model: Path, photos: list[np.ndarray], yunet: YuNetDetector) -> None:

@@ -1,11 +1,11 @@
-"""Boxes become squares, squares become crops, and crops tell how sharp they are."""
+"""Boxes become squares, squares become crops, turned where eyes are not level."""
 
 import cv2
 import numpy as np
 import pytest
 
-from detector.cropping import crop_faces, sharpness
-from detector.framing import FRAMINGS, Framing, to_squares
+from detector.cropping import crop_faces
+from detector.framing import FRAMINGS, Framing, tilts_of, to_squares
 
 GRADIENT = np.tile(np.arange(0, 200, dtype=np.uint8), (100, 1))
 
@@ -55,13 +55,48 @@ def test_every_detector_has_a_framing() -> None:
     assert {kind.name for kind in (HobbyHaar, OpenCVYuNet, HaarDetector, YuNetDetector)} == set(FRAMINGS)
 
 
-def test_a_blurred_crop_is_less_sharp_whatever_its_contrast() -> None:
-    noise = np.random.default_rng(0).integers(0, 256, (48, 48)).astype(np.uint8)
-    blurred = cv2.GaussianBlur(noise, (0, 0), 2)
-    faint = (blurred // 2 + 60).astype(np.uint8)
-    flat = np.full((48, 48), 90, np.uint8)
-    sharp, soft, soft_and_faint, nothing = sharpness(np.stack([noise, blurred, faint, flat]))
-    assert sharp > 10 > 1 > soft > 0
-    assert soft_and_faint == pytest.approx(soft, rel=0.5)
-    assert nothing == 0
-    assert sharpness(np.empty((0, 48, 48), np.uint8)).shape == (0,)
+def eyes(*rows: list[float]) -> np.ndarray:
+    return np.array(rows, np.float32).reshape(-1, 2, 2)
+
+
+@pytest.mark.parametrize(
+    ("points", "degrees"),
+    [
+        ([10, 10, 30, 10], 0),
+        ([10, 10, 30, 30], 45),
+        ([10, 20, 30, 10], -26.57),
+        ([10, 10, 10, 30], 0),  # nobody lies on the side: the eyes are wrong
+        ([30, 10, 10, 10], 0),
+        ([10, 10, 10, 10], 0),
+    ],
+)
+def test_the_eyes_tell_how_far_a_face_is_turned(points: list[float], degrees: float) -> None:
+    assert np.rad2deg(tilts_of(eyes(points))) == pytest.approx([degrees], abs=0.01)
+
+
+def test_no_eyes_are_no_tilts() -> None:
+    assert tilts_of(eyes()).shape == (0,)
+
+
+@pytest.mark.parametrize("colour", ["gray", "bgr"])
+@pytest.mark.parametrize("side", [24, 60, 150])
+@pytest.mark.parametrize("degrees", [-30, 20])
+def test_a_turned_face_is_cut_out_upright(colour: str, side: int, degrees: float) -> None:
+    rng = np.random.default_rng(1)
+    scene = np.asarray(cv2.resize(rng.integers(0, 256, (25, 25)).astype(np.uint8), (400, 400)), np.uint8)
+    # OpenCV's angles go against the clock.
+    turn = cv2.getRotationMatrix2D((199.5, 199.5), -degrees, 1.0)
+    turned = np.asarray(cv2.warpAffine(scene, turn, (400, 400)), np.uint8)
+    if colour == "bgr":
+        turned = np.asarray(cv2.cvtColor(turned, cv2.COLOR_GRAY2BGR), np.uint8)
+    square = np.array([[200 - side // 2, 200 - side // 2, 200 + side // 2, 200 + side // 2]], np.int32)
+    wanted = crop_faces(scene, square)[0].astype(int)
+    assert np.abs(crop_faces(turned, square, np.deg2rad([degrees]))[0] - wanted).mean() < 4
+    assert np.abs(crop_faces(turned, square)[0] - wanted).mean() > 12
+
+
+def test_a_turned_face_at_the_border_and_one_beyond_it_are_cut_out() -> None:
+    squares = np.array([[-20, -20, 40, 40], [500, 500, 560, 560]], np.int32)
+    at_border, beyond = crop_faces(GRADIENT, squares, np.array([0.3, 0.3]))
+    assert at_border.any()
+    assert not beyond.any()

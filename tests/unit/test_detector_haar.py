@@ -23,12 +23,6 @@ def test_windows_of_one_face_become_its_mean() -> None:
     assert scores.shape == (2,)
 
 
-def test_a_face_needs_more_windows_than_the_setting_says() -> None:
-    windows = hits((0, 0, 3), (100, 50, 2), (200, 0, 1))
-    found = [len(to_faces(*windows, CASCADE, 1.1, min_neighbors)[0]) for min_neighbors in range(4)]
-    assert found == [3, 2, 1, 0]
-
-
 def test_no_windows_are_no_faces() -> None:
     boxes, scores = to_faces(*hits(), CASCADE, 1.1)
     assert (boxes.shape, scores.shape) == ((0, 4), (0,))

@@ -1,0 +1,184 @@
+"""Which framing suits a network: faces of known expression are found again, cut out in many ways, and judged."""
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TypeAlias
+
+import av
+import av.error
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from crowdmood.errors import DataError
+from detector.base import Detector, EyeDetector, Image
+from detector.cropping import crop_faces
+from detector.framing import Framing, tilts_of, to_squares
+
+Judge: TypeAlias = Callable[[npt.NDArray[np.uint8]], npt.NDArray[np.intp]]
+"""The likeliest label of each crop: uint8 (N, 48, 48) to (N,)."""
+
+_SIDES = (0.85, 0.9, 0.95, 1.0, 1.05, 1.1, 1.15, 1.2)
+_SHIFTS = (-0.06, -0.04, -0.02, 0.0, 0.02, 0.04, 0.06)
+_FACE_PX, _SEAT_PX = 80, 120
+_ROWS, _COLUMNS = 6, 10
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Seats:
+    """A picture of faces whose place and expression are known.
+
+    Attributes:
+        image: uint8 (height, width, 3), BGR, 0-255.
+        squares: int32 (S, 4), xyxy in pixels: each face in the training's framing.
+        labels: (S,), label codes.
+    """
+
+    image: Image
+    squares: npt.NDArray[np.int32]
+    labels: npt.NDArray[np.intp]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Redetected:
+    """The faces that a detector found again in one picture.
+
+    Attributes:
+        image: The picture that was searched.
+        boxes: float64 (N, 4), xyxy in pixels, the detector's.
+        tilts: float64 (N,), radians; 0 where the detector knows no eyes.
+        squares: int32 (N, 4), xyxy in pixels, where the face truly is.
+        labels: (N,), what it truly shows.
+    """
+
+    image: Image
+    boxes: npt.NDArray[np.float64]
+    tilts: npt.NDArray[np.float64]
+    squares: npt.NDArray[np.int32]
+    labels: npt.NDArray[np.intp]
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """How a network does with one framing.
+
+    Attributes:
+        framing: How faces were cut out.
+        aligned: Whether their eyes were levelled.
+        accuracy: Share of faces judged right.
+    """
+
+    framing: Framing
+    aligned: bool
+    accuracy: float
+
+
+def seats_of_footage(footage: Path, times_a_phase: int) -> Iterator[Seats]:
+    """Moments of footage whose seats are known, as the terrace clips of the test assets.
+
+    Args:
+        footage: A video; beside it, `.json` with `phases` of `start_s`, `end_s` and `seats_xywh_label`.
+        times_a_phase: How many moments of each phase, spread evenly.
+
+    Raises:
+        DataError: The footage or its truth cannot be read.
+    """
+    try:
+        phases = json.loads(footage.with_suffix(".json").read_text())["phases"]
+        moments = [
+            (phase["start_s"] + (phase["end_s"] - phase["start_s"]) * (i + 0.5) / times_a_phase, phase)
+            for phase in phases
+            for i in range(times_a_phase)
+        ]
+        with av.open(str(footage)) as container:
+            for frame in container.decode(video=0):
+                while moments and frame.time is not None and frame.time >= moments[0][0]:
+                    seats = np.array(moments.pop(0)[1]["seats_xywh_label"], np.int32)
+                    squares = np.concatenate([seats[:, :2], seats[:, :2] + seats[:, 2:4]], axis=1)
+                    image = np.asarray(frame.to_ndarray(format="bgr24"), np.uint8)
+                    yield Seats(image, squares, seats[:, 4].astype(np.intp))
+    except (OSError, av.error.FFmpegError, KeyError, ValueError, TypeError) as error:
+        raise DataError(f"{footage} and its truth cannot be read: {error!r}") from None
+
+
+def seats_of_faces(faces: npt.NDArray[np.uint8], labels: npt.NDArray[np.intp]) -> Iterator[Seats]:
+    """Faces of a data set on seats like the terraces': 80 px large, their surroundings going on, blurred.
+
+    Args:
+        faces: uint8 (N, 48, 48), gray, 0-255, in the training's framing.
+        labels: (N,), label codes.
+    """
+    border = (_SEAT_PX - _FACE_PX) // 2
+    places = [(row * _SEAT_PX, column * _SEAT_PX) for row in range(_ROWS) for column in range(_COLUMNS)]
+    for start in range(0, len(faces), len(places)):
+        image = np.full((_ROWS * _SEAT_PX, _COLUMNS * _SEAT_PX), 90, np.uint8)
+        chosen = faces[start : start + len(places)]
+        for face, (top, left) in zip(chosen, places, strict=False):
+            large = cv2.resize(face, (_FACE_PX, _FACE_PX), interpolation=cv2.INTER_CUBIC)
+            seat = cv2.copyMakeBorder(large, border, border, border, border, cv2.BORDER_REPLICATE)
+            seat = cv2.GaussianBlur(seat, (0, 0), 4)
+            seat[border:-border, border:-border] = large
+            image[top : top + _SEAT_PX, left : left + _SEAT_PX] = seat
+        corners = np.array([(left + border, top + border) for top, left in places[: len(chosen)]], np.int32)
+        squares = np.concatenate([corners, corners + _FACE_PX], axis=1)
+        bgr = np.asarray(cv2.cvtColor(image, cv2.COLOR_GRAY2BGR), np.uint8)
+        yield Seats(bgr, squares, labels[start : start + len(chosen)])
+
+
+def redetect(seats: Seats, detector: Detector) -> Redetected:
+    """Find the faces of a picture again; a box belongs to the face that holds its middle, others are left out."""
+    if isinstance(detector, EyeDetector):
+        boxes, _, eyes = detector.detect_with_eyes(seats.image)
+        tilts = tilts_of(eyes)
+    else:
+        boxes, _ = detector.detect(seats.image)
+        tilts = np.zeros(len(boxes))
+    middles = (boxes[:, None, :2] + boxes[:, None, 2:]) / 2
+    inside = ((middles >= seats.squares[:, :2]) & (middles < seats.squares[:, 2:])).all(axis=2)
+    box, seat = np.nonzero(inside)
+    return Redetected(seats.image, boxes[box].astype(np.float64), tilts[box], seats.squares[seat], seats.labels[seat])
+
+
+def accuracy(found: Sequence[Redetected], judge: Judge, framing: Framing | None, *, aligned: bool = False) -> float:
+    """Share of the faces that are judged right.
+
+    Args:
+        found: Faces that were found again.
+        judge: The network.
+        framing: From a detector's box to what is cut out; None cuts out where the face truly is.
+        aligned: Level the eyes.
+    """
+    crops = [
+        crop_faces(
+            one.image,
+            one.squares if framing is None else to_squares(one.boxes, framing),
+            one.tilts if aligned else None,
+        )
+        for one in found
+    ]
+    labels = np.concatenate([one.labels for one in found])
+    return float((judge(np.concatenate(crops)) == labels).mean())
+
+
+def sweep(found: Sequence[Redetected], judge: Judge) -> list[Measured]:
+    """Try framings: the side first, then how far down and to the right of the best; then aligned.
+
+    Returns:
+        What each came to, the first as the box is, the last one the best of the others with level eyes, where the
+        detector knows the eyes.
+    """
+    tried = [Measured(Framing(), False, accuracy(found, judge, Framing()))]
+
+    def try_all(framings: list[Framing]) -> Framing:
+        new = [framing for framing in framings if framing not in [each.framing for each in tried]]
+        tried.extend(Measured(framing, False, accuracy(found, judge, framing)) for framing in new)
+        return max(tried, key=lambda each: each.accuracy).framing
+
+    best = try_all([Framing(side=side) for side in _SIDES])
+    best = try_all([replace(best, down=down) for down in _SHIFTS])
+    best = try_all([replace(best, right=right) for right in _SHIFTS])
+    if any(one.tilts.any() for one in found):
+        tried.append(Measured(best, True, accuracy(found, judge, best, aligned=True)))
+    return tried
