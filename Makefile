@@ -5,7 +5,6 @@ BIN := $(VENV)/bin
 FOOTAGE ?=
 MATCH := build/demo-match
 SPEED ?= 1
-PORT ?= 8000
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo check test soak bench format lock clean
@@ -16,6 +15,7 @@ help: ## Show what there is to make
 setup: $(VENV)/installed ## Set up the virtual environment
 
 $(VENV)/installed: requirements.txt pyproject.toml
+	@echo "Installing into $(VENV): once, and some minutes."
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
@@ -23,12 +23,12 @@ $(VENV)/installed: requirements.txt pyproject.toml
 
 demo: STARTED_S := $(shell date +%s)
 demo: setup $(if $(FOOTAGE),,$(MATCH)) ## Replay a simulated match, or FOOTAGE="a.mp4 b.mp4", and serve its mood until Ctrl-C
-	CROWDMOOD_API__PORT=$(PORT) $(if $(FOOTAGE),,CROWDMOOD_DETECTOR__MIN_FACE_PX=40) \
-	  $(BIN)/crowdmood replay --serve --speed $(SPEED) --started-s $(STARTED_S) \
+	$(if $(FOOTAGE),,CROWDMOOD_DETECTOR__MIN_FACE_PX=40) $(BIN)/crowdmood replay --serve --speed $(SPEED) --started-s $(STARTED_S) \
 	  $(if $(FOOTAGE),$(FOOTAGE),--truth $(MATCH) $(MATCH)/*.mp4)
 
-$(MATCH): | setup
+$(MATCH): $(wildcard simulator/*.py simulator/faces/*) | setup # rendered anew when the simulator has changed
 	@mkdir -p build
+	@rm -rf $@
 	$(BIN)/crowdmood simulate --minutes 1.5 --cameras 2 --people 160 --fps 5 --out $@
 
 check: setup ## Lint, format, types, who imports whom

@@ -1,0 +1,64 @@
+"""`make demo` as a user sees it, with a match that is short and there already."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from .conftest import crowdmood
+
+ROOT = Path(__file__).parents[2]
+
+
+def free_port() -> int:
+    with socket.socket() as door:
+        door.bind(("127.0.0.1", 0))
+        return int(door.getsockname()[1])
+
+
+def test_the_demo_compares_with_the_truth_serves_the_mood_and_ends_on_ctrl_c(tmp_path: Path) -> None:
+    match, port, output = tmp_path / "match", free_port(), tmp_path / "output"
+    done = crowdmood("simulate", "--minutes", "0.2", "--cameras", "2", "--people", "80", "--fps", "1", "--out", match)
+    assert done.returncode == 0, done.stderr
+    make = ["make", "--directory", ROOT, "--old-file", ".venv/installed", "demo"]
+    variables = [f"BIN={Path(sys.executable).parent}", f"MATCH={match}", "SPEED=max"]
+    environment = os.environ | {"CROWDMOOD_API__PORT": str(port)}
+    url = f"http://127.0.0.1:{port}"
+    with (
+        output.open("w") as out,
+        subprocess.Popen(
+            [*make, *variables],
+            env=environment,
+            stdout=out,
+            stderr=subprocess.STDOUT,
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,
+        ) as demo,
+    ):
+        try:
+            deadline = time.monotonic() + 240
+            while output.read_text().count(f"curl {url}/mood") < 2:  # at the start, and when it goes on serving
+                assert demo.poll() is None, output.read_text()
+                assert time.monotonic() < deadline, output.read_text()
+                time.sleep(0.2)
+            with urllib.request.urlopen(f"{url}/mood") as answer:
+                mood = json.load(answer)
+        finally:
+            os.killpg(demo.pid, signal.SIGINT)
+        demo.wait(60)
+
+    told = output.read_text()
+    assert set(mood["cameras"]) == {"stand-1", "stand-2"}
+    assert "24/24" in told
+    assert "The first mood came" in told
+    assert "Measured and true" in told
+    assert "error: " not in told
+    with pytest.raises(OSError):
+        urllib.request.urlopen(f"{url}/livez", timeout=5)
