@@ -159,6 +159,7 @@ class IngestSettings(Group):
 
 
 Precision: TypeAlias = Literal["auto", "f32", "bf16"]
+NetworkPrecision: TypeAlias = Literal["auto", "f32", "bf16", "f16"]
 
 
 class DetectorSettings(Group):
@@ -230,9 +231,9 @@ class ClassifierSettings(Group):
         default="auto",
         description="What runs the network; auto takes OpenVINO where it is installed and the model has a graph.",
     )
-    precision: Precision = Field(
+    precision: NetworkPrecision = Field(
         default="auto",
-        description="What OpenVINO computes in; auto takes bfloat16 where the processor has instructions for it.",
+        description="What OpenVINO computes in; auto takes f16 or bf16 where the processor is fast in them, else f32.",
     )
     max_batch_size: int = Field(default=64, ge=1, le=4096, description="Faces in one call of the network.")
     batch_wait_ms: int = Field(

@@ -53,7 +53,7 @@ def load_engine(model: Path, settings: ClassifierSettings) -> Engine:
         from classifier.engines.openvino import OpenVINOEngine
 
         return OpenVINOEngine(model, settings.max_batch_size, settings.threads, settings.precision)
-    if settings.precision == "bf16":
+    if settings.precision not in ("auto", "f32"):
         raise ModelError("the TensorFlow engine computes in float32 only: leave CROWDMOOD_CLASSIFIER__PRECISION alone")
     from classifier.engines.tensorflow import TensorFlowEngine
 

@@ -1,4 +1,4 @@
-"""OpenVINO: runs the graph of a model folder, in bfloat16 where the processor can, without TensorFlow."""
+"""OpenVINO: runs the graph of a model folder, in half precision where the processor can, without TensorFlow."""
 
 from pathlib import Path
 from typing import Any
@@ -8,10 +8,11 @@ import numpy.typing as npt
 
 from classifier.card import GRAPH_FILE, load_card
 from classifier.engines.padding import padded
+from classifier.engines.warming import warm_up
 from crowdmood import LABELS
 from crowdmood.errors import ModelError
 from crowdmood.messages import CROP_SIZE
-from crowdmood.settings import Precision
+from crowdmood.settings import NetworkPrecision
 
 
 class OpenVINOEngine:
@@ -24,17 +25,19 @@ class OpenVINOEngine:
         model: The model's folder.
         max_batch_size: Faces in one call of the network.
         threads: Batches computed at once, each by one thread; 0 for one a core.
-        precision: `f32` or `bf16`; `auto` takes bfloat16 where the processor has instructions for it.
+        precision: `f32`, `bf16` or `f16`; `auto` takes the first of `f16`, `bf16`, `f32` that the processor has, `f16`
+            only where it multiplies matrices in it: elsewhere it is slower than `bf16`.
 
     Raises:
         ModelError: The folder does not match its card, holds no graph, or the network does not give seven
-            probabilities.
+            probabilities, or no numbers at all.
     """
 
-    def __init__(self, model: Path, max_batch_size: int, threads: int, precision: Precision) -> None:
+    def __init__(self, model: Path, max_batch_size: int, threads: int, precision: NetworkPrecision) -> None:
         import openvino
 
         card = load_card(model)
+        file = model / GRAPH_FILE
         if GRAPH_FILE not in {entry.name for entry in card.files}:
             raise ModelError(
                 f"{model}: holds no {GRAPH_FILE}; export the model anew, or set CROWDMOOD_CLASSIFIER__ENGINE=tensorflow"
@@ -42,26 +45,25 @@ class OpenVINOEngine:
         self.model_id = card.model_id
         self._batch_size = max_batch_size
         core = openvino.Core()
-        if precision == "auto":
-            precision = "bf16" if "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES") else "f32"
-        self.name = f"openvino-{precision}"
         try:
-            graph = core.read_model(model / GRAPH_FILE)
+            graph = core.read_model(file)
         except RuntimeError as error:
-            raise ModelError(f"{model / GRAPH_FILE}: OpenVINO cannot read it; export the model anew") from error
+            raise ModelError(f"{file}: OpenVINO cannot read it; export the model anew") from error
         self._outputs = [output.get_any_name() for output in graph.outputs]
         widths = {name: output.partial_shape[1] for name, output in zip(self._outputs, graph.outputs, strict=True)}
         if widths.get("emotions") != len(LABELS):
-            raise ModelError(
-                f"{model / GRAPH_FILE}: does not give {len(LABELS)} probabilities a face; export the model anew"
-            )
+            raise ModelError(f"{file}: does not give {len(LABELS)} probabilities a face; export the model anew")
         graph.reshape([max_batch_size, CROP_SIZE, CROP_SIZE, 1])
-        options = {"INFERENCE_PRECISION_HINT": precision, "PERFORMANCE_HINT": "THROUGHPUT"}
+        options = {"PERFORMANCE_HINT": "THROUGHPUT"}
         if threads:
             options |= {"NUM_STREAMS": str(threads), "INFERENCE_NUM_THREADS": str(threads)}
-        compiled = core.compile_model(graph, "CPU", options)
+        for chosen in precisions(core) if precision == "auto" else [precision]:
+            compiled = core.compile_model(graph, "CPU", options | {"INFERENCE_PRECISION_HINT": chosen})
+            if precision != "auto" or chosen != "f16" or _multiplies_matrices(compiled):
+                break
+        self.name = f"openvino-{chosen}"
         self._queue = openvino.AsyncInferQueue(compiled)
-        self.predict(np.zeros((1, CROP_SIZE, CROP_SIZE), np.uint8))
+        warm_up(self.predict, file)
 
     def predict(self, faces: npt.NDArray[np.uint8]) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
         """Judge faces; see `Engine.predict`."""
@@ -79,3 +81,16 @@ class OpenVINOEngine:
             self._queue.start_async({0: batch}, rows)
         self._queue.wait_all()
         return probabilities, is_face
+
+
+def precisions(core: Any) -> list[str]:
+    """What this processor has instructions for: the most exact of the fast ones first, float32 last."""
+    capabilities = core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    return [name for name, capability in (("f16", "FP16"), ("bf16", "BF16")) if capability in capabilities] + ["f32"]
+
+
+def _multiplies_matrices(compiled: Any) -> bool:
+    """Whether convolutions run on the processor's matrix units (AMX); systems do not always tell of them."""
+    runtime = [node.get_rt_info() for node in compiled.get_runtime_model().get_ops()]
+    kernels = [info["primitiveType"].astype(str) for info in runtime if info["layerType"].astype(str) == "Convolution"]
+    return any("amx" in kernel for kernel in kernels)

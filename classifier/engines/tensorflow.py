@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from classifier.card import NETWORK_FILE, load_card
 from classifier.engines.padding import padded
+from classifier.engines.warming import warm_up
 from crowdmood import LABELS
 from crowdmood.errors import ModelError
 from crowdmood.messages import CROP_SIZE
@@ -61,6 +62,7 @@ class TensorFlowEngine:
             raise ModelError(
                 f"{model / NETWORK_FILE}: does not give {len(LABELS)} probabilities a face; export the model anew"
             )
+        warm_up(self.predict, model / NETWORK_FILE)
 
     def predict(self, faces: npt.NDArray[np.uint8]) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
         """Judge faces; see `Engine.predict`."""

@@ -1,0 +1,192 @@
+"""The engines on the shipped networks and real faces: they agree, and a face's bits do not depend on its batch."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+
+import keras
+
+from classifier import DEFAULT_MODEL
+from classifier.card import GRAPH_FILE, NETWORK_FILE, file_entry, load_card, save_card
+from classifier.engines import Engine, load_engine
+from crowdmood.errors import ModelError
+from crowdmood.settings import ClassifierSettings
+from training.graph import save_graph
+
+SHIPPED = sorted(folder for folder in DEFAULT_MODEL.parent.iterdir() if folder.is_dir())
+WAYS = [
+    (folder, engine, precision)
+    for folder in SHIPPED
+    for engine, precision in (("tensorflow", "f32"), ("openvino", "f32"), ("openvino", "bf16"), ("openvino", "f16"))
+    if engine == "tensorflow" or (folder / GRAPH_FILE).exists()
+]
+"""Every shipped network in every engine and precision that it is shipped for."""
+
+
+@pytest.fixture(scope="module", params=WAYS, ids=lambda way: f"{way[0].name}-{way[1]}-{way[2]}")
+def way(request: pytest.FixtureRequest) -> tuple[Path, str, str]:
+    chosen: tuple[Path, str, str] = request.param
+    return chosen
+
+
+@pytest.fixture(scope="module")
+def engine(way: tuple[Path, str, str]) -> Engine:
+    model, engine, precision = way
+    return load_engine(model, ClassifierSettings(engine=engine, precision=precision))
+
+
+@pytest.fixture(scope="module")
+def public_test(assets: Path) -> tuple[np.ndarray, np.ndarray]:
+    with np.load(assets / "data" / "fer2013.npz") as data:
+        chosen = data["usage"] == 1
+        return data["images"][chosen], data["labels"][chosen]
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The shipped network with its graph exported by the code that is here."""
+    folder: Path = tmp_path_factory.mktemp("exported")
+    shutil.copy(DEFAULT_MODEL / NETWORK_FILE, folder)
+    save_graph(keras.saving.load_model(folder / NETWORK_FILE, compile=False), folder / GRAPH_FILE)
+    files = tuple(file_entry(path) for path in sorted(folder.iterdir()))
+    save_card(folder, load_card(DEFAULT_MODEL).model_copy(update={"files": files}))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def reference(public_test: tuple[np.ndarray, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    return load_engine(DEFAULT_MODEL, ClassifierSettings(engine="tensorflow")).predict(public_test[0])
+
+
+def test_a_shipped_network_does_on_public_test_what_its_card_says(
+    way: tuple[Path, str, str], engine: Engine, public_test: tuple[np.ndarray, np.ndarray]
+) -> None:
+    images, labels = public_test
+    probabilities, is_face = engine.predict(images)
+    accuracy = float((probabilities.argmax(axis=1) == labels).mean())
+    card = load_card(way[0])
+    assert engine.model_id == card.model_id
+    assert engine.name == f"{way[1]}-{way[2]}"
+    if way[1] == "tensorflow":
+        assert f"{accuracy:.4f}" == f"{card.metrics.accuracy:.4f}"
+    else:
+        assert accuracy == pytest.approx(card.metrics.accuracy, abs=0.002)
+    assert card.metrics.accuracy >= 0.60
+    assert sum(file.stat().st_size for file in way[0].iterdir()) <= 20e6
+    # Nearly all of them are faces; a network that does not tell says so by ones.
+    assert ((is_face > 0.5).mean() > 0.95) if "face" in card.outputs else (is_face == 1).all()
+
+
+@pytest.mark.parametrize(
+    ("precision", "least", "apart"), [("f32", 0.999, 0.005), ("f16", 0.998, 0.01), ("bf16", 0.995, 0.05)]
+)
+def test_openvino_sees_what_tensorflow_sees(
+    precision: str,
+    least: float,
+    apart: float,
+    exported: Path,
+    reference: tuple[np.ndarray, np.ndarray],
+    public_test: tuple[np.ndarray, np.ndarray],
+) -> None:
+    images, labels = public_test
+    expected, is_face = reference
+    found, fast_is_face = load_engine(exported, ClassifierSettings(engine="openvino", precision=precision)).predict(
+        images
+    )
+    assert (found.argmax(axis=1) == expected.argmax(axis=1)).mean() >= least
+    accuracies = [(probabilities.argmax(axis=1) == labels).mean() for probabilities in (found, expected)]
+    assert accuracies[0] == pytest.approx(accuracies[1], abs=0.002)
+    assert np.abs(found - expected).max() < apart
+    assert np.abs(fast_is_face - is_face).max() < apart
+
+
+def test_a_face_gets_the_same_bits_whatever_it_is_batched_with(
+    way: tuple[Path, str, str], engine: Engine, public_test: tuple[np.ndarray, np.ndarray]
+) -> None:
+    # All of PublicTest through the network that is used by default.
+    faces = public_test[0] if way[0] == DEFAULT_MODEL else public_test[0][:300]
+    together, is_face = engine.predict(faces)
+    order = np.random.default_rng(0).permutation(len(faces))
+    shuffled = np.empty_like(together)
+    shuffled[order], mixed_is_face = engine.predict(faces[order])
+    in_frames = np.concatenate([engine.predict(part)[0] for part in np.array_split(faces[:300], 7)])
+    alone = np.concatenate([engine.predict(faces[i : i + 1])[0] for i in range(10)])
+    assert np.array_equal(shuffled, together)
+    assert np.array_equal(mixed_is_face, is_face[order])
+    assert np.array_equal(in_frames, together[:300])
+    assert np.array_equal(alone, together[:10])
+
+
+def test_neither_the_number_of_threads_nor_of_workers_changes_a_bit(public_test: tuple[np.ndarray, np.ndarray]) -> None:
+    settings = (ClassifierSettings(threads=1), ClassifierSettings(threads=2), ClassifierSettings(threads=2))
+    engines = [load_engine(DEFAULT_MODEL, one) for one in settings]
+    first, *others = [engine.predict(public_test[0][:300])[0] for engine in engines]
+    assert all(np.array_equal(first, other) for other in others)
+
+
+def test_openvino_is_taken_where_there_is_a_graph_needs_no_tensorflow_and_comes_in_two_seconds() -> None:
+    code = (
+        "import sys, time; from classifier import DEFAULT_MODEL; from classifier.engines import load_engine; "
+        "from crowdmood.settings import ClassifierSettings; "
+        "print(type(load_engine(DEFAULT_MODEL, ClassifierSettings())).__name__, 'tensorflow' in sys.modules, "
+        "[name for name in sys.modules if name.startswith('openvino_telemetry.')], time.process_time() < 2)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)
+    assert done.stdout.split() == ["OpenVINOEngine", "False", "[]", "True"]
+
+
+def test_what_an_engine_cannot_run_is_refused(tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(DEFAULT_MODEL, folder)
+    card = json.loads((folder / "card.json").read_text())
+    card["files"] = [entry for entry in card["files"] if entry["name"] != GRAPH_FILE]
+    (folder / "card.json").write_text(json.dumps(card))
+    with pytest.raises(ModelError, match=r"holds no model\.xml"):
+        load_engine(folder, ClassifierSettings(engine="openvino"))
+    with pytest.raises(ModelError, match="float32 only"):
+        load_engine(folder, ClassifierSettings(engine="tensorflow", precision="bf16"))
+    (folder / "model.bin").write_bytes(b"cut short")
+    with pytest.raises(ModelError, match="does not match its card"):
+        load_engine(folder, ClassifierSettings())
+
+
+def test_a_network_that_gives_no_numbers_is_refused_before_it_is_used(tmp_path: Path) -> None:
+    broken = keras.saving.load_model(DEFAULT_MODEL / NETWORK_FILE, compile=False)
+    layer = broken.get_layer("expression_logits")
+    layer.set_weights([np.full_like(weight, np.nan) for weight in layer.get_weights()])
+    broken.save(tmp_path / NETWORK_FILE)
+    save_graph(broken, tmp_path / GRAPH_FILE)
+    files = tuple(file_entry(path) for path in sorted(tmp_path.iterdir()))
+    save_card(tmp_path, load_card(DEFAULT_MODEL).model_copy(update={"files": files}))
+    for name in ("openvino", "tensorflow"):
+        with pytest.raises(ModelError, match="no numbers"):
+            load_engine(tmp_path, ClassifierSettings(engine=name))
+
+
+def test_no_faces_give_no_probabilities(engine: Engine) -> None:
+    probabilities, is_face = engine.predict(np.empty((0, 48, 48), np.uint8))
+    assert (probabilities.shape, is_face.shape) == ((0, 7), (0,))
+
+
+@pytest.mark.parametrize(
+    "faces",
+    [
+        np.zeros((2, 48, 40), np.uint8),
+        np.zeros((48, 48), np.uint8),
+        np.zeros((2, 48, 48, 1), np.uint8),
+        np.zeros((2, 48, 48), np.float32),
+        np.zeros((0, 40, 40), np.uint8),
+    ],
+    ids=lambda faces: f"{faces.dtype}-{faces.shape}",
+)
+def test_faces_of_another_shape_or_dtype_are_refused(faces: np.ndarray, engine: Engine) -> None:
+    with pytest.raises(ValueError, match=r"faces must be uint8 \(N, 48, 48\)"):
+        engine.predict(faces)
