@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 import typer
 from rich.console import Console
@@ -19,6 +19,9 @@ from crowdmood.worker import default_name, stop_signals
 from detector import cli as detector_cli
 from simulator import cli as simulator_cli
 from training import cli as training_cli
+
+if TYPE_CHECKING:
+    from crowdmood.replay import Replay
 
 app = typer.Typer(
     help="CrowdMood: the mood of a stadium crowd, measured.",
@@ -72,44 +75,64 @@ def replay(
 ) -> None:
     """Run recorded footage through the whole pipeline and show what came out."""
     from crowdmood import replay as replaying
-    from crowdmood import report
+    from crowdmood import terminal
+    from crowdmood.footage import replay_settings
 
     known = None
     if truth is not None:
         from simulator.truth import load_truth
 
         known = load_truth(truth)
-    overrides: dict[str, Any] = {"cameras": replaying.footage_cameras(footage)}
-    if speed is not None:
-        overrides["ingest"] = {"speed": speed}
-    if data_dir is not None:
-        overrides["data_dir"] = data_dir
     console = Console()
-    settings = load(**overrides)
-    if "level" not in settings.log.model_fields_set:
-        # The bar and the table say what happens; only trouble should break in.
-        settings = settings.model_copy(update={"log": settings.log.model_copy(update={"level": "WARNING"})})
-    with _stoppable(settings) as (settings, stop):
+    with _stoppable(replay_settings(footage, speed, data_dir)) as (settings, stop):
 
         def show(result: replaying.Replay) -> None:
-            report.show(console, result)
+            terminal.show(console, result)
             if known is not None:
                 from simulator.comparison import compare
 
-                report.show_comparison(console, compare(known, result.moods))
+                terminal.show_comparison(console, compare(known, filter(replaying.of_stadium, result.moods)))
 
         def ready(result: replaying.Replay) -> None:
             show(result)
-            report.show_address(console, settings)
+            terminal.show_address(console, settings)
 
         if serve:
-            report.show_address(console, settings)
-        with report.progress_bar(console, started_s) as on_progress:
+            terminal.show_address(console, settings)
+        with terminal.progress_bar(console, started_s) as on_progress:
             result = replaying.replay(
                 settings, stop, moods_file=moods, on_progress=on_progress, on_ready=ready if serve else None
             )
     if not serve:
         show(result)
+    _complain_if_incomplete(result)
+
+
+@app.command()
+def report(
+    footage: Annotated[list[Path], typer.Argument(help="Video files or folders of images, one camera each.")],
+    out: Annotated[Path, typer.Option(help="Folder to write: a new one, or that of an earlier report.")],
+    data_dir: DataDir = None,
+) -> None:
+    """Run recorded footage through the whole pipeline and write its timeline: CSV, Parquet, JSON and a page."""
+    from crowdmood import replay as replaying
+    from crowdmood import terminal
+    from crowdmood.footage import replay_settings
+    from crowdmood.reporting import folder
+    from crowdmood.reporting.timeline import Timeline
+
+    folder.check(out)  # before minutes of work
+    console = Console()
+    with _stoppable(replay_settings(footage, "max", data_dir)) as (settings, stop):
+        with terminal.progress_bar(console) as on_progress:
+            result = replaying.replay(settings, stop, on_progress=on_progress)
+        folder.write(Timeline.of(result, settings), out)
+    terminal.show(console, result)
+    console.print(f"Wrote {out / 'index.html'} and the timeline as CSV, Parquet and JSON beside it.", soft_wrap=True)
+    _complain_if_incomplete(result)
+
+
+def _complain_if_incomplete(result: "Replay") -> None:
     if result.incomplete:
         raise IncompleteFootageError(
             "some footage broke off before its end (see above): the result covers what there is"

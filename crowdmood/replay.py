@@ -1,23 +1,24 @@
 """Runs recorded footage through the whole pipeline and tells what came out."""
 
 import contextlib
-import re
 import tempfile
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TextIO
+from typing import TextIO, TypeVar
 
-from crowdmood import LABELS
+from crowdmood import LABELS, STADIUM
 from crowdmood.errors import CrowdMoodError, SettingsError
-from crowdmood.mood import Mood
-from crowdmood.settings import CameraSettings, Settings
+from crowdmood.mood import Mood, MoodChange
+from crowdmood.settings import Settings
 from crowdmood.streams.moods import CameraTable, MoodStore
 from crowdmood.supervisor import PIPELINE, servers_for, supervised
 from crowdmood.worker import required_url
+
+T = TypeVar("T")
 
 _POLL_S = 0.2
 
@@ -48,7 +49,9 @@ class Replay:
         lost: Frames lost, by reason.
         faces: Faces judged.
         seconds: Wall-clock seconds from the first frame's count to the end.
-        moods: The stadium's moods, oldest first.
+        moods: Every mood, oldest first: of each window the stadium's, then zones' and cameras'.
+        changes: Every change of a mood, oldest first.
+        cameras: What became of each camera's frames.
         incomplete: Whether some footage broke off before its end.
     """
 
@@ -57,28 +60,9 @@ class Replay:
     faces: int = 0
     seconds: float = 0.0
     moods: list[Mood] = field(default_factory=list)
+    changes: list[MoodChange] = field(default_factory=list)
+    cameras: CameraTable = field(default_factory=dict)
     incomplete: bool = False
-
-
-def footage_cameras(footage: Sequence[Path]) -> tuple[CameraSettings, ...]:
-    """A camera for each piece of footage, named after its file; equal names are numbered.
-
-    Raises:
-        SettingsError: A file does not exist, or there is none.
-    """
-    if not footage:
-        raise SettingsError("no footage given: name video files or folders of images")
-    cameras: list[CameraSettings] = []
-    for path in footage:
-        if not path.exists():
-            raise SettingsError(f"{path}: no such file or folder")
-        base = re.sub(r"[^a-z0-9_-]+", "-", path.stem.lower()).strip("-_")[:56] or "footage"
-        taken = {camera.id for camera in cameras}
-        names = (base if number == 1 else f"{base}-{number}" for number in range(1, len(footage) + 2))
-        cameras.append(
-            CameraSettings.model_validate({"id": next(n for n in names if n not in taken), "uri": str(path)})
-        )
-    return tuple(cameras)
 
 
 def replay(
@@ -143,35 +127,45 @@ class _Watch:
         self._run_id = settings.run_id
         self._store = store
         self._out = out
-        self._position = store.newest_position()
+        self._moods_until = store.newest_position()
+        self._changes_until = store.newest_change_position()
         self._started: float | None = None
 
     def look(self) -> bool:
         """Read what is new; True when the run is complete."""
-        # Moods come with the table that completes them: read the other way round, the last ones could be missed.
+        # Moods and changes come with the table that completes them: read before it, the last ones could be missed.
         table = {name: row for name, row in self._store.cameras().items() if self._ours(name, row)}
-        self._read_moods()
+        self._moods_until, moods = self._ours_since(self._store.since, self._moods_until)
+        self._changes_until, changes = self._ours_since(self._store.changes_since, self._changes_until)
+        self._take(moods)
+        self.result.changes += changes
         self._count(table)
         return table.keys() == self._cameras and all(_complete(row) for row in table.values())
 
     def _ours(self, name: str, row: dict[str, object]) -> bool:
         return name in self._cameras and row["run_id"] == self._run_id
 
-    def _read_moods(self) -> None:
+    def _ours_since(
+        self, since: Callable[[bytes], tuple[bytes, list[tuple[str, T]]]], position: bytes
+    ) -> tuple[bytes, list[T]]:
+        """What this run published after a position, and the position after that."""
+        found: list[T] = []
         while True:
-            self._position, entries = self._store.since(self._position)
+            position, entries = since(position)
             if not entries:
-                return
-            for run_id, mood in entries:
-                if run_id != self._run_id:
-                    continue
-                if self._out is not None:
-                    self._out.write(mood.to_json() + "\n")
-                if mood.camera is None:
-                    self.result.moods.append(mood)
-                    self.progress.mood = mood
+                return position, found
+            found += [item for run_id, item in entries if run_id == self._run_id]
+
+    def _take(self, moods: Iterable[Mood]) -> None:
+        for mood in moods:
+            if self._out is not None:
+                self._out.write(mood.to_json() + "\n")
+            self.result.moods.append(mood)
+            if of_stadium(mood):
+                self.progress.mood = mood
 
     def _count(self, table: CameraTable) -> None:
+        self.result.cameras = table
         lost: dict[str, int] = {}
         for row in table.values():
             for reason, count in row["lost"].items():
@@ -214,10 +208,15 @@ def _complete_file(path: Path) -> Iterator[TextIO]:
         part.unlink(missing_ok=True)
 
 
-def minutes(moods: Sequence[Mood]) -> Iterator[tuple[int, int, dict[str, float]]]:
-    """The mood of each minute of event time: (minute, moods in it that have shares, their mean shares)."""
+def of_stadium(mood: Mood) -> bool:
+    """Whether it is the whole stadium's, rather than a zone's or a camera's."""
+    return mood.zone == STADIUM and mood.camera is None
+
+
+def minutes(moods: Iterable[Mood]) -> Iterator[tuple[int, int, dict[str, float]]]:
+    """The stadium's mood of each minute of event time: (minute, moods in it that have shares, their mean shares)."""
     by_minute: dict[int, list[dict[str, float]]] = {}
-    for mood in moods:
+    for mood in filter(of_stadium, moods):
         # A window that ends on the minute belongs to the minute that it closes.
         shares = by_minute.setdefault((mood.as_of_ms - 1) // 60_000, [])
         if mood.shares is not None:

@@ -1,0 +1,127 @@
+"""`crowdmood report` as a user meets it: real footage through every process, into a folder."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+from pyarrow import parquet
+
+from crowdmood.mood import Mood, MoodChange, to_rfc3339
+
+from .conftest import COMMAND, crowdmood
+from .test_commands import video
+
+SCRIPT = """
+[[events]]
+at_s = 3
+event = "goal"
+"""
+
+SETTINGS = {"MIN_FACES": "10", "WINDOW_S": "2", "CHANGE_DWELL_S": "1"}
+"""What nine seconds of sixty people need to show that the goal changed their mood."""
+
+
+@pytest.fixture(scope="module")
+def match(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Two cameras' footage of a simulated match with one goal."""
+    folder = tmp_path_factory.mktemp("match")
+    (folder / "script.toml").write_text(SCRIPT)
+    options = ("--minutes", "0.15", "--cameras", "2", "--people", "60", "--fps", "5", "--size", "640x360")
+    done = crowdmood("simulate", *options, "--script", folder / "script.toml", "--out", folder / "match")
+    assert done.returncode == 0, done.stderr
+    return sorted((folder / "match").glob("*.mp4"))
+
+
+def test_the_same_footage_is_the_same_bytes_and_every_file_tells_the_same(match: list[Path], tmp_path: Path) -> None:
+    out = tmp_path / "report"
+    environment = {f"CROWDMOOD_AGGREGATOR__{name}": value for name, value in SETTINGS.items()}
+    contents = []
+    for _ in range(2):  # the second one takes the place of the first
+        done = crowdmood("report", *match, "--out", out, **environment)
+        assert done.returncode == 0, done.stderr
+        assert "index.html" in done.stdout
+        contents.append({path.name: path.read_bytes() for path in out.iterdir()})
+    assert contents[0] == contents[1]
+    assert contents[0].keys() == {"index.html", "timeline.csv", "timeline.json", "timeline.parquet"}
+
+    told = json.loads(contents[0]["timeline.json"])
+    moods = [Mood.from_json(json.dumps(mood)) for mood in told["moods"]]
+    assert told["complete"]
+    assert (told["frames"], told["lost"]) == (90, {})
+    assert [(camera["camera"], camera["frames"]) for camera in told["cameras"]] == [("stand-1", 45), ("stand-2", 45)]
+    assert [camera["states"][0]["state"] for camera in told["cameras"]] == ["live", "live"]
+    stadium = [mood for mood in moods if mood.camera is None]
+    assert [mood.as_of_ms for mood in stadium] == [1000 * second for second in range(1, 10)]
+    assert any(mood.shares for mood in stadium)
+    assert {mood.camera for mood in moods} == {None, "stand-1", "stand-2"}
+
+    rows = list(csv.DictReader(contents[0]["timeline.csv"].decode().splitlines()))
+    assert [row["happy"] for row in rows] == [str(mood.shares["happy"]) if mood.shares else "" for mood in moods]
+    assert parquet.read_table(out / "timeline.parquet").num_rows == len(moods)
+    (change,) = (MoodChange.from_json(json.dumps(change)) for change in told["changes"])
+    assert (change.zone, change.sequence, change.to_label) == ("stadium", 1, "happy")
+    assert 3000 < change.as_of_ms <= 9000
+    assert [(row["camera"], row["as_of"]) for row in rows if row["change"]] == [("", to_rfc3339(change.as_of_ms))]
+    assert "haar" in contents[0]["index.html"].decode()
+
+
+def test_footage_that_breaks_off_is_reported_as_far_as_it_goes(tmp_path: Path) -> None:
+    broken = video(tmp_path / "broken.mp4", 60, 320, 240)
+    data = bytearray(broken.read_bytes())
+    end = data.index(b"moov")
+    data[end * 2 // 3 : end - 8] = bytes(len(data[end * 2 // 3 : end - 8]))
+    broken.write_bytes(data)
+    done = crowdmood("report", broken, "--out", tmp_path / "report", timeout=90)
+    assert done.returncode == 3, done.stdout + done.stderr
+    assert "broke off before its end" in (tmp_path / "report" / "index.html").read_text()
+    told = json.loads((tmp_path / "report" / "timeline.json").read_text())
+    assert not told["complete"]
+    assert "breaks off after" in told["cameras"][0]["detail"]
+    assert str(tmp_path) not in json.dumps(told)
+
+
+def test_bad_input_is_one_clear_line_and_writes_nothing(tmp_path: Path) -> None:
+    stranger = tmp_path / "thesis"
+    stranger.mkdir()
+    (stranger / "thesis.txt").write_text("the only copy")
+    footage = video(tmp_path / "stand.mp4", 5)
+    before = sorted(tmp_path.rglob("*"))
+    for words, text in (
+        ((tmp_path / "missing.mp4", "--out", tmp_path / "report"), "missing.mp4: no such file"),
+        ((footage, "--out", stranger), "thesis: holds something other than an earlier report"),
+        ((footage, "--out", footage), "stand.mp4: is no folder"),
+    ):
+        done = crowdmood("report", *words, timeout=60)
+        assert done.returncode == 2
+        (line,) = done.stderr.splitlines()
+        assert line.startswith("error: ")
+        assert text in line
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_an_interrupted_report_leaves_nothing_behind(tmp_path: Path) -> None:
+    footage = video(tmp_path / "stand.mp4", 3000)
+    before = sorted(tmp_path.iterdir())
+    report = subprocess.Popen(
+        [*COMMAND, "report", str(footage), "--out", str(tmp_path / "report")],
+        env=os.environ,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    children = Path(f"/proc/{report.pid}/task/{report.pid}/children")
+    while len(children.read_text().split()) < 4:  # servers and stages: it is at work
+        assert report.poll() is None
+        time.sleep(0.1)
+    os.killpg(report.pid, signal.SIGINT)
+    _, err = report.communicate(timeout=60)
+    assert report.returncode == 2, err
+    assert "stopped before the footage's end" in err
+    assert sorted(tmp_path.iterdir()) == before

@@ -1,0 +1,33 @@
+"""Recorded footage named on the command line."""
+
+from pathlib import Path
+
+import pytest
+
+from crowdmood.errors import SettingsError
+from crowdmood.footage import footage_cameras, replay_settings
+
+
+def test_cameras_are_named_after_their_footage(tmp_path: Path) -> None:
+    for name in ("a/Stand North.mp4", "b/stand north.mp4", "c/--.mp4"):
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).touch()
+    cameras = footage_cameras(sorted(tmp_path.glob("*/*")))
+    assert [camera.id for camera in cameras] == ["stand-north", "stand-north-2", "footage"]
+    assert all(camera.recorded for camera in cameras)
+
+
+@pytest.mark.parametrize(("footage", "text"), [([], "no footage"), ([Path("missing.mp4")], "missing.mp4: no such")])
+def test_footage_that_is_not_there_is_named(footage: list[Path], text: str) -> None:
+    with pytest.raises(SettingsError, match=text):
+        footage_cameras(footage)
+
+
+def test_what_is_not_asked_for_stays_as_it_is_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "north.mp4").touch()
+    monkeypatch.setenv("CROWDMOOD_INGEST__SPEED", "7")
+    assert replay_settings([tmp_path / "north.mp4"], None, None).ingest.speed == 7
+    fast = replay_settings([tmp_path / "north.mp4"], "max", tmp_path)
+    assert (fast.ingest.speed, fast.data_dir, fast.log.level) == ("max", tmp_path, "WARNING")
+    monkeypatch.setenv("CROWDMOOD_LOG__LEVEL", "DEBUG")
+    assert replay_settings([tmp_path / "north.mp4"], "max", None).log.level == "DEBUG"
