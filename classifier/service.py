@@ -1,5 +1,6 @@
 """The classifier's process: faces of many frames and cameras fill one batch; a frame without faces goes on too."""
 
+import logging
 import threading
 from collections.abc import Sequence
 from typing import ClassVar
@@ -7,19 +8,26 @@ from typing import ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from classifier import DEFAULT_MODEL
-from classifier.engines import Engine, load_engine
+from classifier.engines import Engine
 from classifier.quality import quality
+from classifier.swapping import ModelSwap
 from crowdmood import metrics
 from crowdmood.messages import Emotions, Faces, Message
-from crowdmood.settings import ClassifierSettings, Settings
+from crowdmood.settings import Settings, load
 from crowdmood.streams.bus import Bus, DeadLetter, Entry, Inbox
 from crowdmood.streams.keys import StreamName
-from crowdmood.worker import Outcome, Stage, Worker, required_url
+from crowdmood.streams.models import ModelChoices
+from crowdmood.worker import Outcome, Stage, Worker, on_hang_up, required_url
+
+log = logging.getLogger("crowdmood.classifier")
 
 
 class ClassifierStage(Stage[Faces]):
-    """Judges faces in batches."""
+    """Judges faces in batches.
+
+    Args:
+        swap: Loads the network, and others while it is at work.
+    """
 
     name: ClassVar[str] = "classifier"
     inputs: ClassVar[tuple[StreamName, ...]] = ("faces",)
@@ -29,32 +37,41 @@ class ClassifierStage(Stage[Faces]):
     read_count: int = 16
 
     _engine: Engine
+    _model: str
 
-    def __init__(self, settings: ClassifierSettings) -> None:
-        self.batch_wait_ms = settings.batch_wait_ms
-        self._settings = settings
+    def __init__(self, swap: ModelSwap) -> None:
+        self._swap = swap
         self._faces = 0
 
     def start(self, inbox: Inbox) -> None:  # noqa: ARG002
         """Load and warm the network."""
-        model = self._settings.model or DEFAULT_MODEL
-        self._engine = load_engine(model, self._settings)
-        metrics.MODEL.labels(self._engine.model_id, self._engine.name).set(1)
+        self._use(self._swap.start())
+
+    def close(self) -> None:
+        """Look for no other network."""
+        self._swap.close()
+
+    def using(self) -> str:
+        """The network in use, and why the last one that should take its place was refused."""
+        return f"{self._model}; {self._swap.refused}" if self._swap.refused else self._model
 
     def full(self, entries: Sequence[Entry]) -> bool:
         """Whether the frames at hand hold enough faces for a call of the network."""
         counts = (entry.fields.get(b"n", b"") for entry in entries)
-        return sum(int(n) for n in counts if n.isdigit()) >= self._settings.max_batch_size
+        return sum(int(n) for n in counts if n.isdigit()) >= self._swap.settings.max_batch_size
 
     def handle(self, work: Sequence[tuple[Entry, Faces]]) -> Outcome:
         """Judge the faces of all frames at once and hand them out again by frame."""
+        if engine := self._swap.take():
+            metrics.MODEL.labels(self._engine.model_id, self._engine.name).set(0)
+            log.info("%s takes the place of %s", engine.model_id, self._model)
+            self._use(engine)
         if not work:
             return Outcome()
         frames = [frame for _, frame in work]
         crops = np.concatenate([frame.crops for frame in frames])
         probabilities, is_face = self._engine.predict(crops)
         metrics.BATCH_FACES.observe(len(crops))
-        model = f"{self._engine.model_id}/{self._engine.name}"
         published: list[tuple[StreamName, Message]] = []
         done: list[Entry] = []
         dead: list[DeadLetter] = []
@@ -65,7 +82,7 @@ class ClassifierStage(Stage[Faces]):
             if not (np.isfinite(part).all() and np.isfinite(belief).all()):
                 dead.append(DeadLetter(entry, "not_finite", f"{self._engine.model_id} gave values that are no numbers"))
                 continue
-            published.append(("emotions", _emotions(frame, part, belief, model)))
+            published.append(("emotions", _emotions(frame, part, belief, self._model)))
             done.append(entry)
             self._faces += len(part)
             metrics.FACES.labels(self.name).inc(len(part))
@@ -75,11 +92,20 @@ class ClassifierStage(Stage[Faces]):
         """How many faces were judged."""
         return f"{self._faces} faces"
 
+    def _use(self, engine: Engine) -> None:
+        self._engine = engine
+        self._model = f"{engine.model_id}/{engine.name}"
+        self.batch_wait_ms = self._swap.settings.batch_wait_ms
+        metrics.MODEL.labels(engine.model_id, engine.name).set(1)
+
 
 def run(settings: Settings, stop: threading.Event, worker_name: str, *, drain: bool = False) -> None:
     """Run a classifier until told to stop."""
     bus = Bus(required_url(settings.bus_url, "bus"), settings.bus, stop)
-    Worker(ClassifierStage(settings.classifier), bus, settings.bus, worker_name, stop).run(drain=drain)
+    choices = ModelChoices(required_url(settings.state_url, "state"), settings.bus.key_prefix, settings.run_id, stop)
+    swap = ModelSwap(settings.classifier, choices, lambda: load().classifier)
+    with on_hang_up(swap.hang_up):
+        Worker(ClassifierStage(swap), bus, settings.bus, worker_name, stop).run(drain=drain)
 
 
 def _emotions(

@@ -1,6 +1,7 @@
 """The command line. Every stage is imported only by its own command, so that help comes at once."""
 
 import json
+import logging
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -12,10 +13,11 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from classifier import cli as classifier_cli
 from crowdmood import __version__, logs
 from crowdmood.errors import CrowdMoodError, IncompleteFootageError, SettingsError, StageRefusedError
 from crowdmood.settings import Group, Settings, load
-from crowdmood.worker import default_name, stop_signals
+from crowdmood.worker import default_name, on_hang_up, stop_signals
 from detector import cli as detector_cli
 from simulator import cli as simulator_cli
 from training import cli as training_cli
@@ -23,6 +25,7 @@ from training import cli as training_cli
 if TYPE_CHECKING:
     from crowdmood.replay import Replay
 
+log = logging.getLogger(__name__)
 app = typer.Typer(
     help="CrowdMood: the mood of a stadium crowd, measured.",
     no_args_is_help=True,
@@ -151,9 +154,31 @@ def run(data_dir: DataDir = None) -> None:
                 "no camera is configured: list them in crowdmood.toml, e.g. "
                 '[[cameras]] id = "north" uri = "rtsp://…", or in CROWDMOOD_CAMERAS'
             )
-        with servers_for(settings) as settings, supervised(settings, serve=True) as supervisor:
+        hung_up = threading.Event()
+        with (
+            servers_for(settings) as settings,
+            supervised(settings, serve=True) as supervisor,
+            on_hang_up(hung_up.set),
+        ):
             while not stop.wait(0.2):
                 supervisor.check()
+                if hung_up.is_set():
+                    hung_up.clear()
+                    settings = _with_model_now(settings, overrides)
+
+
+def _with_model_now(settings: Settings, overrides: dict[str, Any]) -> Settings:
+    """A changed model is chosen for the stages that run: they were started with the settings of then."""
+    from classifier.choosing import choose
+
+    try:
+        now = load(**overrides).classifier
+        if now.model != settings.classifier.model:
+            choose(settings, now.model)
+            settings = settings.model_copy(update={"classifier": now})
+    except CrowdMoodError as error:
+        log.error("everything stays as it was: %s", error)
+    return settings
 
 
 @app.command()
@@ -202,6 +227,7 @@ app.command()(simulator_cli.simulate)
 app.command()(training_cli.train)
 app.command()(training_cli.evaluate)
 app.command()(detector_cli.evaluate_detector)
+detector_cli.models.command()(classifier_cli.use)
 app.add_typer(detector_cli.models, name="models")
 
 

@@ -43,7 +43,7 @@ def check(settings: Settings, parts: Sequence[str]) -> Iterator[Finding]:
     unknown = [part for part in parts if part not in PARTS]
     if unknown:
         raise SettingsError(f"no part {unknown[0]!r}: use {', '.join(PARTS)}")
-    bus_url, state_url = _addresses(settings)
+    bus_url, state_url = addresses(settings)
     for part in parts:
         try:
             yield Finding(part, *_look(part, settings, bus_url, state_url))
@@ -66,13 +66,19 @@ def _look(part: str, settings: Settings, bus_url: str, state_url: str) -> tuple[
         if part == "bus":
             bus.connection.call(lambda client: client.ping(), patient=False)
             return True, "answers"
-        workers = bus.healthy_workers(part)
-        return bool(workers), ", ".join(workers) or "no worker is ready"
+        workers = bus.workers_using(part)
+        shown = ", ".join(f"{name} ({using})" if using else name for name, using in workers.items())
+        return bool(workers), shown or "no worker is ready"
     finally:
         bus.close()
 
 
-def _addresses(settings: Settings) -> tuple[str, str]:
+def addresses(settings: Settings) -> tuple[str, str]:
+    """Where the bus and the state store of a running installation are.
+
+    Raises:
+        SettingsError: Nothing runs there.
+    """
     embedded = running_servers(settings.data_dir)
     if embedded is None and (settings.bus_url is None or settings.state_url is None):
         raise SettingsError(

@@ -38,6 +38,7 @@ BATCH_FACES = Histogram(
 MODEL = Gauge(
     "crowdmood_model", "One for the network in use, and what runs it.", ["model", "engine"], multiprocess_mode="livemax"
 )
+MODELS_REFUSED = Counter("crowdmood_models_refused_total", "Networks that were chosen and cannot be used.")
 SERVER_UP = Gauge(
     "crowdmood_server_up", "Whether the process reaches its server.", ["server"], multiprocess_mode="livemin"
 )

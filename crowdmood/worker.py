@@ -90,6 +90,10 @@ class Stage(ABC, Generic[M]):
         """Whether a batch needs no more entries."""
         return len(entries) >= self.read_count
 
+    def using(self) -> str:
+        """What it works with, to be shown beside its name; empty where there is nothing to tell."""
+        return ""
+
     def summary(self) -> str:
         """What to say of this worker's life when it stops."""
         return ""
@@ -142,7 +146,7 @@ class Worker:
     def loop(self, *, drain: bool = False) -> None:
         """Poll until told to stop, or, draining, until there is nothing left."""
         while not self.stop.is_set():
-            self._heartbeat.beat()
+            self._heartbeat.beat(self.stage.using())
             worked = self.poll()
             if drain and not worked and self._inbox.idle():
                 return
@@ -206,7 +210,7 @@ class Worker:
         if self.stage.output is None:
             return True
         while self._bus.backlog(self.stage.output) >= self._settings.max_backlog:
-            self._heartbeat.beat()
+            self._heartbeat.beat(self.stage.using())
             if self.stop.wait(_ROOM_POLL_S):
                 return False
         return True
@@ -219,10 +223,10 @@ class Heartbeat:
         self._bus, self._stage, self._worker, self._clock = bus, stage, worker, clock
         self._next = clock()
 
-    def beat(self) -> None:
-        """Tell it, if it is time again."""
+    def beat(self, using: str = "") -> None:
+        """Tell it, and with what it works, if it is time again."""
         if self._clock() >= self._next:
-            self._bus.beat(self._stage, self._worker, _BEAT_TTL_S)
+            self._bus.beat(self._stage, self._worker, _BEAT_TTL_S, using)
             self._next = self._clock() + _BEAT_EVERY_S
 
     def stop(self) -> None:
@@ -270,6 +274,16 @@ def stop_signals(stop: threading.Event) -> Iterator[None]:
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def on_hang_up(act: Callable[[], None]) -> Iterator[None]:
+    """SIGHUP calls `act`, which must only note it. What was there before is restored."""
+    previous = signal.signal(signal.SIGHUP, lambda *_: act())
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGHUP, previous)
 
 
 def _stop_with_parent(stop: threading.Event) -> None:

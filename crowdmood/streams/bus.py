@@ -129,9 +129,10 @@ class Bus:
         stored_run, _, frame_id = (value or b"").decode().partition(" ")
         return int(frame_id) if stored_run == run_id else -1
 
-    def beat(self, stage: str, worker: str, ttl_s: float) -> None:
-        """Say that a worker is ready and works; said again before `ttl_s` seconds are over."""
-        self.connection.call(lambda client: client.set(self.keys.health(stage, worker), b"ready", px=int(ttl_s * 1000)))
+    def beat(self, stage: str, worker: str, ttl_s: float, using: str = "") -> None:
+        """Say that a worker is ready and works, and with what; said again before `ttl_s` seconds are over."""
+        key = self.keys.health(stage, worker)
+        self.connection.call(lambda client: client.set(key, using.encode(), px=int(ttl_s * 1000)))
 
     def silence(self, stage: str, worker: str) -> None:
         """Say that a worker has stopped."""
@@ -139,10 +140,17 @@ class Bus:
 
     def healthy_workers(self, stage: str) -> list[str]:
         """Names of the workers of a stage that are ready and work."""
-        found = self.connection.call(
-            lambda client: list(client.scan_iter(match=self.keys.health(stage), count=1000)), patient=False
-        )
-        return sorted(key.decode().rpartition(":")[2] for key in found)
+        return list(self.workers_using(stage))
+
+    def workers_using(self, stage: str) -> dict[str, str]:
+        """Workers of a stage that are ready and work, and what each works with."""
+
+        def ask(client: Client) -> list[tuple[bytes, bytes | None]]:
+            keys = sorted(client.scan_iter(match=self.keys.health(stage), count=1000))
+            return list(zip(keys, client.mget(keys), strict=True)) if keys else []
+
+        found = self.connection.call(ask, patient=False)
+        return {key.decode().rpartition(":")[2]: using.decode() for key, using in found if using is not None}
 
     def close(self) -> None:
         """Give the sockets back."""

@@ -57,6 +57,10 @@ class StateKeys:
         """Hash, camera to JSON: its state and what became of its frames."""
         return f"{self._root}:cameras"
 
+    def model(self, run_id: str) -> str:
+        """String, JSON: the network that this run's classifiers shall use instead of the one in their settings."""
+        return f"{self._root}:model:{run_id}"
+
     def checkpoint(self, run_id: str) -> str:
         """String, JSON: how far the aggregator of this run has come."""
         return f"{self._root}:checkpoint:{run_id}"
