@@ -1,0 +1,113 @@
+"""Which of two sets of faces belong together by place and size, and nothing else: nobody is identified. Pure.
+
+Places are complex numbers (x + iy in pixels), so that one product turns and zooms and one sum shifts.
+"""
+
+from dataclasses import dataclass
+from typing import Final, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from crowdmood.messages import Emotions
+
+Indices: TypeAlias = npt.NDArray[np.intp]
+Places: TypeAlias = npt.NDArray[np.complex128]
+Sides: TypeAlias = npt.NDArray[np.float64]
+
+REACH: Final = 0.5
+"""How far apart one person's faces may lie, camera motion taken out, as a share of their side: no seat is so near."""
+
+MAX_RATIO: Final = 1.4
+"""How much larger one of two faces of one person may be."""
+
+_NEIGHBOURS: Final = 128
+"""Candidates that a face is compared with at most, so that no crowd's pairs grow with the square of its number."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Layout:
+    """Where the faces of a frame are, in an order that depends on nothing but the faces.
+
+    Attributes:
+        order: intp (N,), indices into the frame's own order.
+        places: complex128 (N,), the boxes' middles in pixels.
+        sides: float64 (N,), square roots of the boxes' areas in pixels, at least 1.
+        size: Width and height of the frame in pixels.
+    """
+
+    order: Indices
+    places: Places
+    sides: Sides
+    size: tuple[int, int]
+
+    @classmethod
+    def of(cls, frame: Emotions) -> "Layout":
+        """The faces of a frame, sorted by box, then by what is known of them."""
+        columns = np.concatenate([frame.boxes.T, frame.quality[None], frame.probabilities.T]).astype(np.float64)
+        order = np.lexsort(columns[::-1])
+        x1, y1, x2, y2 = columns[:4, order]
+        sides = np.sqrt(np.maximum(x2 - x1, 1) * np.maximum(y2 - y1, 1))
+        return cls(order, (x1 + x2) / 2 + 0.5j * (y1 + y2), sides, (frame.ref.width, frame.ref.height))
+
+
+def match(
+    a: Places, a_sides: Sides, b: Places, b_sides: Sides, max_ratio: float = MAX_RATIO
+) -> tuple[Indices, Indices, npt.NDArray[np.float64]]:
+    """Pair faces that lie within `REACH` and are of similar size, the nearest first, each at most once.
+
+    Args:
+        a: complex128 (N,), places in pixels.
+        a_sides: float64 (N,), in pixels.
+        b: complex128 (M,), places in the same pixels.
+        b_sides: float64 (M,), in pixels.
+        max_ratio: How much larger one of a pair may be.
+
+    Returns:
+        intp (K,), indices into `a`; intp (K,), indices into `b`; float64 (K,), how far apart, in sides. Of equally
+        near ones those go together that are nearest in order.
+    """
+    by_x = np.argsort(a.real, kind="stable")
+    x = a.real[by_x]
+    reach = REACH * b_sides * (1 + max_ratio) / 2
+    first, beyond = np.searchsorted(x, b.real - reach), np.searchsorted(x, b.real + reach, side="right")
+    middle = np.searchsorted(x, b.real)
+    first, beyond = np.maximum(first, middle - _NEIGHBOURS // 2), np.minimum(beyond, middle + _NEIGHBOURS // 2)
+    counts = np.maximum(beyond - first, 0)
+    j = np.repeat(np.arange(len(b)), counts)
+    i = by_x[np.arange(len(j)) - np.repeat(np.cumsum(counts) - counts - first, counts)]
+    apart = np.abs(a[i] - b[j]) / ((a_sides[i] + b_sides[j]) / 2)
+    near = (apart <= REACH) & similar(a_sides[i], b_sides[j], max_ratio)
+    i, j, apart = i[near], j[near], apart[near]
+    ranked = np.lexsort((j, i, np.abs(i - j), apart))
+    return _greedy(i[ranked], j[ranked], apart[ranked], len(a), len(b))
+
+
+def _greedy(
+    i: Indices, j: Indices, cost: npt.NDArray[np.float64], n: int, m: int
+) -> tuple[Indices, Indices, npt.NDArray[np.float64]]:
+    """Of pairs in the order of preference, those that are still free when their turn comes.
+
+    All pairs that come first for both their sides are taken at once, which is the same as one after the other.
+    """
+    taken: list[tuple[Indices, Indices, npt.NDArray[np.float64]]] = []
+    while len(i):
+        backwards = np.arange(len(i))[::-1]
+        first_i, first_j = np.empty(n, np.intp), np.empty(m, np.intp)
+        first_i[i[::-1]], first_j[j[::-1]] = backwards, backwards
+        both = first_i[i] == first_j[j]
+        taken.append((i[both], j[both], cost[both]))
+        free_i, free_j = np.ones(n, np.bool_), np.ones(m, np.bool_)
+        free_i[i[both]], free_j[j[both]] = False, False
+        left = free_i[i] & free_j[j]
+        i, j, cost = i[left], j[left], cost[left]
+    if not taken:
+        return i, j, cost
+    of_a, of_b, costs = (np.concatenate(parts) for parts in zip(*taken, strict=True))
+    return of_a, of_b, costs
+
+
+def similar(a: Sides, b: Sides, max_ratio: float) -> npt.NDArray[np.bool_]:
+    """Whether neither of two sides is more than so many times the other, element by element."""
+    alike: npt.NDArray[np.bool_] = (a <= max_ratio * b) & (b <= max_ratio * a)
+    return alike
