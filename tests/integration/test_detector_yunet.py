@@ -128,6 +128,25 @@ def test_a_tiled_frame_gives_each_face_once(model: Path, photos: list[np.ndarray
     assert (iou(whole, tiled).max(axis=1) > 0.5).mean() > 0.9
 
 
+@pytest.mark.parametrize("kind", ["haar", "yunet"])
+def test_a_4k_crowd_is_searched_in_bounded_memory(assets: Path, model: Path, kind: str) -> None:
+    code = (
+        "import cv2, numpy as np; from pathlib import Path\n"
+        "from crowdmood.settings import DetectorSettings; from detector.loading import load_detector\n"
+        f"photo = cv2.imread({str(min((assets / 'crowds' / 'images').iterdir()))!r})\n"
+        "frame = np.tile(photo, (6, 4, 1))[:2160, :3840]\n"
+        "assert frame.shape == (2160, 3840, 3)\n"
+        f"settings = DetectorSettings(kind={kind!r}, yunet_model=Path({str(model)!r}))\n"
+        "boxes, _ = load_detector(settings).detect(frame)\n"
+        "peak = next(line for line in open('/proc/self/status') if line.startswith('VmHWM'))\n"
+        "print(len(boxes), int(peak.split()[1]) // 1024)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    faces, megabytes = map(int, done.stdout.split())
+    assert faces > 10
+    assert megabytes < 700
+
+
 def test_a_profile_cascade_adds_faces_and_counts_none_twice(photos: list[np.ndarray]) -> None:
     photo = photos[0]
     front = HaarDetector(DetectorSettings()).detect(photo)[0]

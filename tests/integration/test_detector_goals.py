@@ -1,0 +1,59 @@
+"""What the detectors must reach on all the crowds: minutes of computing, `make soak`."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from crowdmood.settings import DetectorSettings
+from detector.evaluation.labels import LabelledPicture, labelled_pictures
+from detector.evaluation.matching import HeightRange
+from detector.evaluation.run import Candidate, Evaluation, evaluate
+
+pytestmark = [pytest.mark.soak, pytest.mark.timeout(3600)]
+
+ALL, FROM_20 = HeightRange(12), HeightRange(20)
+
+
+@pytest.fixture(scope="module")
+def pictures(assets: Path) -> list[LabelledPicture]:
+    return labelled_pictures(assets / "crowds")
+
+
+@pytest.fixture(scope="module")
+def settings(assets: Path) -> DetectorSettings:
+    model = assets / "models" / "face_detection_yunet_2023mar.onnx"
+    return DetectorSettings(yunet_model=model, min_face_px=12, precision="f32")
+
+
+def test_our_haar_finds_twice_the_faces_of_the_hobby_call(
+    pictures: list[LabelledPicture], settings: DetectorSettings
+) -> None:
+    ours, hobby = evaluate(pictures, "haar", settings), evaluate(pictures, "hobby-haar", settings)
+    for heights in (ALL, FROM_20):
+        recall, precision = ours.curves[heights].at(ours.min_score)
+        assert precision >= 0.85
+        assert recall >= 2 * hobby.curves[heights].at(hobby.min_score)[0]
+
+
+def test_yunet_finds_most_faces_and_makes_few_mistakes(
+    pictures: list[LabelledPicture], settings: DetectorSettings
+) -> None:
+    found = evaluate(pictures, "yunet", settings)
+    recall, precision = found.curves[FROM_20].at(found.min_score)
+    assert recall >= 0.85
+    assert precision >= 0.9
+
+
+def test_yunet_takes_a_fraction_of_our_haars_time_where_both_search_frames_as_they_are(
+    pictures: list[LabelledPicture], settings: DetectorSettings
+) -> None:
+    some = pictures[::26]
+
+    def cost(candidate: Candidate, **changes: Any) -> tuple[Evaluation, float]:
+        done = evaluate(some, candidate, settings.model_copy(update=changes))
+        return done, done.cpu_ms_per_megapixel / done.searched
+
+    _, haar = cost("haar", min_face_px=20)
+    yunet, fast = cost("yunet", min_face_px=40, precision="auto")
+    assert haar / fast >= (15 if yunet.precision == "bf16" else 8)

@@ -1,0 +1,19 @@
+"""A worker keeps one core busy, whatever the machine has."""
+
+from pathlib import Path
+
+import pytest
+
+from crowdmood.settings import load
+from detector.evaluation.workers import measure
+
+
+@pytest.mark.parametrize("kind", ["haar", "yunet"])
+@pytest.mark.parametrize("workers", [1, 2])
+def test_workers_use_a_core_each_and_no_more(assets: Path, kind: str, workers: int) -> None:
+    model = assets / "models" / "face_detection_yunet_2023mar.onnx"
+    settings = load(detector={"kind": kind, "yunet_model": str(model), "min_face_px": 40})
+    photo = min((assets / "crowds" / "images").iterdir(), key=lambda photo: photo.stat().st_size)
+    rate = measure([photo] * 4, workers, settings)
+    assert rate.frames_per_s > 0
+    assert 0 < rate.cores <= workers * 1.1
