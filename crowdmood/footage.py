@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from pydantic import SecretStr
+
 from crowdmood.errors import SettingsError
 from crowdmood.settings import CameraSettings, Settings, load
 
@@ -20,26 +22,31 @@ def replay_settings(footage: Sequence[Path], speed: str | None, data_dir: Path |
     Raises:
         SettingsError: Footage does not exist, or a setting is wrong.
     """
-    overrides: dict[str, Any] = {"cameras": footage_cameras(footage)}
+    overrides: dict[str, Any] = {}
     if speed is not None:
         overrides["ingest"] = {"speed": speed}
     if data_dir is not None:
         overrides["data_dir"] = data_dir
-    settings = load(**overrides)
+    settings = load(cameras=footage_cameras(footage, load(**overrides).cameras), **overrides)
     if "level" in settings.log.model_fields_set:
         return settings
     # The bar and the table say what happens; only trouble should break in.
     return settings.model_copy(update={"log": settings.log.model_copy(update={"level": "WARNING"})})
 
 
-def footage_cameras(footage: Sequence[Path]) -> tuple[CameraSettings, ...]:
+def footage_cameras(footage: Sequence[Path], configured: Sequence[CameraSettings] = ()) -> tuple[CameraSettings, ...]:
     """A camera for each piece of footage, named after its file; equal names are numbered.
+
+    Args:
+        footage: Video files or folders of images.
+        configured: Cameras of the settings: footage that is named as one of them is looked at in its regions.
 
     Raises:
         SettingsError: A file does not exist, or there is none.
     """
     if not footage:
         raise SettingsError("no footage given: name video files or folders of images")
+    known = {camera.id: camera for camera in configured}
     cameras: list[CameraSettings] = []
     for path in footage:
         if not path.exists():
@@ -47,7 +54,7 @@ def footage_cameras(footage: Sequence[Path]) -> tuple[CameraSettings, ...]:
         base = re.sub(r"[^a-z0-9_-]+", "-", path.stem.lower()).strip("-_")[:56] or "footage"
         taken = {camera.id for camera in cameras}
         names = (base if number == 1 else f"{base}-{number}" for number in range(1, len(footage) + 2))
-        cameras.append(
-            CameraSettings.model_validate({"id": next(n for n in names if n not in taken), "uri": str(path)})
-        )
+        camera_id, uri = next(n for n in names if n not in taken), SecretStr(str(path))
+        camera = known.get(camera_id) or CameraSettings(id=camera_id, uri=uri)
+        cameras.append(camera.model_copy(update={"uri": uri}))
     return tuple(cameras)

@@ -23,6 +23,21 @@ def test_footage_that_is_not_there_is_named(footage: list[Path], text: str) -> N
         footage_cameras(footage)
 
 
+def test_footage_that_is_named_as_a_camera_is_looked_at_in_its_regions(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("crowdmood.toml").write_text(
+        '[[cameras]]\nid = "north"\nuri = "rtsp://me:hunter2@camera/1"\nmask = [[[0, 0], [1, 0], [1, 0.3]]]\n'
+    )
+    for name in ("North.mp4", "south.mp4"):
+        Path(name).touch()
+    north, south = replay_settings([Path("North.mp4"), Path("south.mp4")], None, None).cameras
+    assert (north.id, north.uri.get_secret_value(), north.recorded) == ("north", "North.mp4", True)
+    assert north.mask == (((0, 0), (1, 0), (1, 0.3)),)
+    assert (south.id, south.mask) == ("south", ())
+
+
 def test_what_is_not_asked_for_stays_as_it_is_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "north.mp4").touch()
     monkeypatch.setenv("CROWDMOOD_INGEST__SPEED", "7")
