@@ -4,7 +4,7 @@ A face of 24 pixels that fills a crop of 48 has as little detail as one of 48 pi
 sharpness is measured as a resolution too, and the lesser of both counts.
 """
 
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -19,23 +19,33 @@ this times the square of the share of their pixels that is left. So an ordinary 
 """
 
 
-def quality(
-    boxes: npt.NDArray[np.int32], crops: npt.NDArray[np.uint8], is_face: npt.NDArray[np.float32]
-) -> npt.NDArray[np.float16]:
+def quality(seen: npt.NDArray[np.float64], is_face: npt.NDArray[np.float32]) -> npt.NDArray[np.float16]:
     """Quality of faces.
 
     Args:
-        boxes: int32 (N, 4), xyxy in pixels of the frame.
-        crops: uint8 (N, 48, 48), gray, 0-255.
+        seen: float64 (N,), what `detail` gave.
         is_face: float32 (N,), how sure the network is that each crop shows a face, 0-1.
 
     Returns:
         float16 (N,), 0-1; a face's value does not depend on the faces beside it.
     """
-    sides = np.minimum(boxes[:, 2] - boxes[:, 0], boxes[:, 3] - boxes[:, 1])
-    detail = np.minimum(sides / CROP_SIZE, np.sqrt(sharpness(crops) / _ORDINARY))
-    trusted: npt.NDArray[np.float16] = (np.clip(detail, 0, 1) * is_face).astype(np.float16)
+    trusted: npt.NDArray[np.float16] = (seen * is_face).astype(np.float16)
     return trusted
+
+
+def detail(boxes: npt.NDArray[np.int32], crops: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
+    """The part of the network's input that is really there; needs no network, and can be computed beside it.
+
+    Args:
+        boxes: int32 (N, 4), xyxy in pixels of the frame.
+        crops: uint8 (N, 48, 48), gray, 0-255.
+
+    Returns:
+        float64 (N,), 0-1.
+    """
+    sides = np.minimum(boxes[:, 2] - boxes[:, 0], boxes[:, 3] - boxes[:, 1])
+    seen: npt.NDArray[np.float64] = np.minimum(sides / CROP_SIZE, np.sqrt(sharpness(crops) / _ORDINARY))
+    return np.clip(seen, 0, 1)
 
 
 def sharpness(crops: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
@@ -49,15 +59,15 @@ def sharpness(crops: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
     Returns:
         float64 (N,), from 0 (nothing to be seen) upwards; noise has more than 10.
     """
-    pixels = np.pad(crops.astype(np.int32), ((0, 0), (1, 1), (1, 1)), mode="edge")
-    middle = pixels[:, 1:-1, 1:-1]
+    pixels = np.pad(crops, ((0, 0), (1, 1), (1, 1)), mode="edge").astype(np.int16)
     around = pixels[:, :-2, 1:-1] + pixels[:, 2:, 1:-1] + pixels[:, 1:-1, :-2] + pixels[:, 1:-1, 2:]
-    contrast = _variance(middle)
-    return np.divide(_variance(around - 4 * middle), contrast, out=np.zeros(len(crops)), where=contrast > 0)
+    contrast = _variance(crops)
+    laplacian = around - 4 * pixels[:, 1:-1, 1:-1]
+    return np.divide(_variance(laplacian), contrast, out=np.zeros(len(crops)), where=contrast > 0)
 
 
-def _variance(values: npt.NDArray[np.int32]) -> npt.NDArray[np.int64]:
-    """Variance of each (48, 48), times 48⁴; int64 (N,)."""
-    flat = values.reshape(len(values), CROP_SIZE**2).astype(np.int64)
-    spread: npt.NDArray[np.int64] = flat.shape[1] * (flat * flat).sum(axis=1) - flat.sum(axis=1) ** 2
+def _variance(values: npt.NDArray[np.integer[Any]]) -> npt.NDArray[np.float64]:
+    """Variance of each (48, 48), times 48⁴; float64 (N,), which holds such whole numbers exactly."""
+    flat = values.reshape(len(values), CROP_SIZE**2).astype(np.float64)
+    spread: npt.NDArray[np.float64] = flat.shape[1] * np.einsum("ij,ij->i", flat, flat) - flat.sum(axis=1) ** 2
     return spread

@@ -3,13 +3,13 @@
 import logging
 import threading
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import ClassVar
 
 import numpy as np
-import numpy.typing as npt
 
 from classifier.engines import Engine
-from classifier.quality import quality
+from classifier.quality import detail, quality
 from classifier.swapping import ModelSwap
 from crowdmood import metrics
 from crowdmood.messages import Emotions, Faces, Message
@@ -41,6 +41,7 @@ class ClassifierStage(Stage[Faces]):
 
     def __init__(self, swap: ModelSwap) -> None:
         self._swap = swap
+        self._judge = ThreadPoolExecutor(1, "judge")
         self._faces = 0
 
     def start(self, inbox: Inbox) -> None:  # noqa: ARG002
@@ -48,8 +49,9 @@ class ClassifierStage(Stage[Faces]):
         self._use(self._swap.start())
 
     def close(self) -> None:
-        """Look for no other network."""
+        """Look for no other network, and end our threads."""
         self._swap.close()
+        self._judge.shutdown()
 
     def using(self) -> str:
         """The network in use, and why the last one that should take its place was refused."""
@@ -70,19 +72,29 @@ class ClassifierStage(Stage[Faces]):
             return Outcome()
         frames = [frame for _, frame in work]
         crops = np.concatenate([frame.crops for frame in frames])
-        probabilities, is_face = self._engine.predict(crops)
+        judged = self._judge.submit(self._engine.predict, crops)
+        details = [detail(frame.boxes, frame.crops) for frame in frames]  # meanwhile
+        probabilities, is_face = judged.result()
         metrics.BATCH_FACES.observe(len(crops))
         published: list[tuple[StreamName, Message]] = []
         done: list[Entry] = []
         dead: list[DeadLetter] = []
         ends = np.cumsum([len(frame.boxes) for frame in frames])
-        for (entry, frame), end in zip(work, ends, strict=True):
+        for (entry, frame), seen, end in zip(work, details, ends, strict=True):
             rows = slice(end - len(frame.boxes), end)
             part, belief = probabilities[rows], is_face[rows]
             if not (np.isfinite(part).all() and np.isfinite(belief).all()):
                 dead.append(DeadLetter(entry, "not_finite", f"{self._engine.model_id} gave values that are no numbers"))
                 continue
-            published.append(("emotions", _emotions(frame, part, belief, self._model)))
+            message = Emotions(
+                frame.ref,
+                frame.boxes,
+                part.astype(np.float16),
+                quality(seen, belief),
+                self._model,
+                frame.detector,
+            )
+            published.append(("emotions", message))
             done.append(entry)
             self._faces += len(part)
             metrics.FACES.labels(self.name).inc(len(part))
@@ -106,16 +118,3 @@ def run(settings: Settings, stop: threading.Event, worker_name: str, *, drain: b
     swap = ModelSwap(settings.classifier, choices, lambda: load().classifier)
     with on_hang_up(swap.hang_up):
         Worker(ClassifierStage(swap), bus, settings.bus, worker_name, stop).run(drain=drain)
-
-
-def _emotions(
-    faces: Faces, probabilities: npt.NDArray[np.float32], is_face: npt.NDArray[np.float32], model_id: str
-) -> Emotions:
-    return Emotions(
-        faces.ref,
-        faces.boxes,
-        probabilities.astype(np.float16),
-        quality(faces.boxes, faces.crops, is_face),
-        model_id,
-        faces.detector,
-    )

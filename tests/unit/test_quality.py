@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from classifier.quality import quality, sharpness
+from classifier.quality import detail, quality, sharpness
 
 NOISE = np.random.default_rng(0).integers(0, 256, (48, 48)).astype(np.uint8)
 """As sharp as can be."""
@@ -26,27 +26,27 @@ def blurred(sigma: float) -> np.ndarray:
     ("side", "is_face", "expected"), [(96, 1.0, 1.0), (48, 1.0, 1.0), (24, 1.0, 0.5), (24, 0.5, 0.25), (96, 0.0, 0.0)]
 )
 def test_a_sharp_face_is_as_good_as_its_pixels_and_the_belief_in_it(side: int, is_face: float, expected: float) -> None:
-    assert quality(box(side), NOISE[None], np.array([is_face], np.float32)) == pytest.approx(expected)
+    assert quality(detail(box(side), NOISE[None]), np.array([is_face], np.float32)) == pytest.approx(expected)
 
 
 def test_the_narrow_side_of_a_box_counts() -> None:
-    assert quality(np.array([[0, 0, 96, 24]], np.int32), NOISE[None], CERTAIN) == pytest.approx(0.5)
+    assert quality(detail(np.array([[0, 0, 96, 24]], np.int32), NOISE[None]), CERTAIN) == pytest.approx(0.5)
 
 
 def test_the_more_a_face_is_blurred_the_less_it_is_trusted_however_large_it_is() -> None:
-    values = [float(quality(box(200), blurred(sigma)[None], CERTAIN)[0]) for sigma in (0.5, 1, 1.5, 2)]
+    values = [float(quality(detail(box(200), blurred(sigma)[None]), CERTAIN)[0]) for sigma in (0.5, 1, 1.5, 2)]
     assert values == sorted(values, reverse=True)
     assert values[0] == 1
     assert 0 < values[-1] < 0.3
 
 
 def test_size_and_blur_are_not_counted_twice() -> None:
-    soft = float(quality(box(200), blurred(1)[None], CERTAIN)[0])
-    assert quality(box(round(soft * 48) + 1), blurred(1)[None], CERTAIN)[0] == pytest.approx(soft)
+    soft = float(quality(detail(box(200), blurred(1)[None]), CERTAIN)[0])
+    assert quality(detail(box(round(soft * 48) + 1), blurred(1)[None]), CERTAIN)[0] == pytest.approx(soft)
 
 
 def test_a_face_of_one_brightness_shows_nothing() -> None:
-    assert quality(box(80), np.full((1, 48, 48), 90, np.uint8), CERTAIN).tolist() == [0]
+    assert quality(detail(box(80), np.full((1, 48, 48), 90, np.uint8)), CERTAIN).tolist() == [0]
 
 
 def test_a_blurred_crop_is_less_sharp_whatever_its_contrast() -> None:
@@ -60,13 +60,13 @@ def test_a_blurred_crop_is_less_sharp_whatever_its_contrast() -> None:
 
 def test_no_faces_have_no_quality() -> None:
     nobody = np.empty((0, 48, 48), np.uint8)
-    assert quality(np.empty((0, 4), np.int32), nobody, np.empty(0, np.float32)).shape == (0,)
+    assert quality(detail(np.empty((0, 4), np.int32), nobody), np.empty(0, np.float32)).shape == (0,)
 
 
 def test_a_faces_quality_does_not_depend_on_its_neighbours() -> None:
     crops = np.stack([blurred(sigma) for sigma in (1, 2, 3, 4, 5)] * 7)
     boxes, certain = np.repeat(box(44), 35, axis=0), np.full(35, 0.9, np.float32)
-    together = quality(boxes, crops, certain)
-    alone = [quality(boxes[i : i + 1], crops[i : i + 1], certain[i : i + 1])[0] for i in range(35)]
+    together = quality(detail(boxes, crops), certain)
+    alone = [quality(detail(boxes[i : i + 1], crops[i : i + 1]), certain[i : i + 1])[0] for i in range(35)]
     assert together.tolist() == alone
     assert together.dtype == np.float16
