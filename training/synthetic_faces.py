@@ -82,12 +82,10 @@ class Drawn:
 
     Attributes:
         faces: `(7, N, 64, 64) uint8`; equal columns are the same person.
-        distances: `(7, N)`, to the nearest training picture.
         refused: Persons that were drawn and not kept, by the first label that found no convincing picture.
     """
 
     faces: NDArray[np.uint8]
-    distances: NDArray[np.float64]
     refused: dict[str, int]
 
 
@@ -106,7 +104,6 @@ def draw_bank(model: FaceModel, novelty: Novelty, judging: Judges, recipe: Recip
     """
     rng = np.random.default_rng(recipe.seed)
     faces: list[NDArray[np.uint8]] = []
-    distances: list[NDArray[np.float64]] = []
     refused = dict.fromkeys(LABELS, 0)
     for _ in range(recipe.max_persons):
         person = model.draw_person(rng, recipe.person_spread)
@@ -120,14 +117,12 @@ def draw_bank(model: FaceModel, novelty: Novelty, judging: Judges, recipe: Recip
         if len(kept) < len(LABELS):
             continue
         tiles = np.stack(kept)[np.argsort(_HARDEST_FIRST)]
-        apart = novelty.distances(tiles)
-        if apart.min() < novelty.allowed * recipe.novelty_margin:
+        if novelty.distances(tiles).min() < novelty.allowed * recipe.novelty_margin:
             continue
         faces.append(tiles)
-        distances.append(apart)
         print(f"{len(faces)} of {recipe.persons} persons", flush=True)
         if len(faces) == recipe.persons:
-            return Drawn(np.stack(faces, axis=1), np.stack(distances, axis=1), refused)
+            return Drawn(np.stack(faces, axis=1), refused)
     raise DataError(f"only {len(faces)} of {recipe.max_persons} persons were convincing (refused for {refused})")
 
 
