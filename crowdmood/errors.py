@@ -53,6 +53,16 @@ class ServerUnavailableError(CrowdMoodError):
     """The bus or the state store could not be reached before we were told to stop."""
 
 
+class LeadershipLostError(CrowdMoodError):
+    """Another process has taken the lead over from this one, which must touch nothing any more.
+
+    Attributes:
+        exit_code: 4: started again it stands by.
+    """
+
+    exit_code = 4
+
+
 class AlreadyRunningError(CrowdMoodError):
     """Another CrowdMood uses the same data directory."""
 

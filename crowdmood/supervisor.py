@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import time
+import uuid
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -86,7 +87,7 @@ class Supervisor:
         self._environment = (
             {name: value for name, value in os.environ.items() if not name.startswith("CROWDMOOD_")}
             | to_environment(settings)
-            | {SUPERVISED_VARIABLE: "1", MULTIPROCESS_VARIABLE: str(metrics_dir)}
+            | {SUPERVISED_VARIABLE: uuid.uuid4().hex, MULTIPROCESS_VARIABLE: str(metrics_dir)}
         )
 
     def start(self, stage: str, count: int = 1, *, may_finish: bool = False) -> None:

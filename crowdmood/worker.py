@@ -12,6 +12,7 @@ import socket
 import sys
 import threading
 import time
+import uuid
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -32,7 +33,8 @@ M = TypeVar("M")
 """The messages that a stage accepts."""
 
 SUPERVISED_VARIABLE = "CROWDMOOD_SUPERVISED"
-"""Set for a process whose standard input is held open by its parent: when it closes, the parent is gone."""
+"""Set for a process whose standard input is held open by its parent: when it closes, the parent is gone. It names the
+parent, like no other one."""
 
 _BEAT_EVERY_S = 2.0
 _BEAT_TTL_S = 15.0
@@ -103,9 +105,26 @@ class Stage(ABC, Generic[M]):
 
 
 class Worker:
-    """One process of a stage."""
+    """One process of a stage.
 
-    def __init__(self, stage: Stage[Any], bus: Bus, settings: BusSettings, name: str, stop: threading.Event) -> None:
+    Args:
+        stage: What it does.
+        bus: Where it reads and writes.
+        settings: Of the bus.
+        name: Its name, the same after a restart.
+        stop: Set when it is to stop.
+        consumer: Who it is to the consumer group; its name, unless others may bear that at the same time.
+    """
+
+    def __init__(
+        self,
+        stage: Stage[Any],
+        bus: Bus,
+        settings: BusSettings,
+        name: str,
+        stop: threading.Event,
+        consumer: str | None = None,
+    ) -> None:
         self.stage = stage
         self.name = name
         self.stop = stop
@@ -113,7 +132,7 @@ class Worker:
         self._bus = bus
         self._settings = settings
         self._heartbeat = Heartbeat(bus, stage.name, name)
-        self._inbox = Inbox(bus, stage.inputs, stage.name, name, settings, claims=stage.claims)
+        self._inbox = Inbox(bus, stage.inputs, stage.name, consumer or name, settings, claims=stage.claims)
 
     def run(self, *, drain: bool = False) -> None:
         """Start, work until told to stop, close.
@@ -247,6 +266,15 @@ def required_url(url: SecretStr | None, role: str) -> str:
             "(`crowdmood run` and `crowdmood replay` start their own)"
         )
     return url.get_secret_value()
+
+
+def identity(name: str) -> str:
+    """Who this process is, whatever other processes are called.
+
+    Under a supervisor it is the same again after a restart: its predecessor is dead for sure by then. Else it is like
+    no other's.
+    """
+    return f"{os.environ.get(SUPERVISED_VARIABLE) or uuid.uuid4().hex}/{name}"
 
 
 def default_name() -> str:

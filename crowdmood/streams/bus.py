@@ -225,10 +225,14 @@ class Inbox:
         return [entry for key, entries in _pairs(reply) for entry in self._entries(key, entries)]
 
     def take_everything(self) -> None:
-        """Make every entry that any consumer of the group holds ours: a new leader starts from all of them."""
+        """Make every entry that any consumer of the group holds ours: a new leader starts from all of them.
+
+        Done again now and then: whoever led before may have read on before it knew.
+        """
         for key in self._names:
-            self._take_all(key)
-        self._own_cursors = dict.fromkeys(self._names, _SCAN_START)
+            if self._held_by_others(key):
+                self._take_all(key)
+                self._own_cursors[key] = _SCAN_START
 
     def idle(self) -> bool:
         """Whether there is nothing left to read nor anything in anybody's hands."""
@@ -267,6 +271,10 @@ class Inbox:
             self._next_claim = self._clock() + self._claim_idle_ms / 2000
         self.claimed += len(found)
         return found
+
+    def _held_by_others(self, key: bytes) -> bool:
+        held = self._call(lambda client: client.xpending(key, self.group))
+        return any(row["name"] != self._consumer.encode() for row in held["consumers"])
 
     def _take_all(self, key: bytes) -> None:
         cursor, _ = self._autoclaim(key, 0, _SCAN_START, 1000)

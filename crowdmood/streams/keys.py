@@ -42,6 +42,19 @@ class BusKeys:
 
 
 @dataclass(frozen=True, slots=True)
+class LeaseKeys:
+    """Keys of one lease.
+
+    Attributes:
+        lease: String with a time to live: who leads.
+        term: Hash, for ever: `token` counts the leaders, `mark` names the one that leads, `writes` counts its writes.
+    """
+
+    lease: str
+    term: str
+
+
+@dataclass(frozen=True, slots=True)
 class StateKeys:
     """Keys of the state store; one hash tag, since moods, cameras and checkpoint are written together."""
 
@@ -51,6 +64,11 @@ class StateKeys:
     def moods(self) -> str:
         """Stream of every mood, oldest first; the entry's id is the wall-clock time of publication."""
         return f"{self._root}:moods"
+
+    @property
+    def changes(self) -> str:
+        """Stream of every change of mood, oldest first, as moods are kept."""
+        return f"{self._root}:changes"
 
     @property
     def cameras(self) -> str:
@@ -64,6 +82,10 @@ class StateKeys:
     def checkpoint(self, run_id: str) -> str:
         """String, JSON: how far the aggregator of this run has come."""
         return f"{self._root}:checkpoint:{run_id}"
+
+    def leader(self, partition: int) -> LeaseKeys:
+        """Who may write what the aggregator of a partition makes."""
+        return LeaseKeys(f"{self._root}:leader:p{partition}", f"{self._root}:term:p{partition}")
 
     @property
     def _root(self) -> str:
