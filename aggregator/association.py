@@ -29,7 +29,7 @@ and some faces are missed, chance may favour a motion by one seat."""
 _STEADY: Final = 6.0
 """How strongly zoom and roll are held at none: a scatter of faces of 0.05 sides against one of the zoom of 0.02."""
 
-_MAX_CHANCES: Final = 0.02
+_MAX_CHANCES: Final = 0.005
 """Motions by which unrelated faces may be expected to fit as well, up to which a fit is believed."""
 
 _MIN_COMMON: Final = 0.25
