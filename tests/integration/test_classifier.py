@@ -1,6 +1,9 @@
 """The classifier's stage on a real server: faces of many frames in one batch, and what becomes of bad ones."""
 
 import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -58,6 +61,13 @@ def classify(
     marking = stage(server_url, settings, ClassifierSettings(max_batch_size=64, batch_wait_ms=5))
     Worker(marking, bus, settings, "one", threading.Event()).run(drain=True)
     return bus, network
+
+
+def eventually(condition: Callable[[], object]) -> None:
+    deadline = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
 
 
 def emotions(bus: Bus) -> list[Emotions]:
@@ -120,11 +130,42 @@ def test_a_worker_is_ready_only_when_its_network_is_warm_and_tells_which_it_is(
     assert bus.workers_using("classifier") == {}
 
 
-def test_the_network_in_use_shows_in_the_metrics(
+def test_the_network_in_use_shows_in_the_metrics_also_after_a_swap(
     server_url: str, bus_settings: BusSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    classify(server_url, bus_settings, [], monkeypatch)
-    assert metrics.MODEL.labels("marked", "stand-in")._value.get() == 1
+    class Other(Marked):
+        model_id = "other"
+
+    networks = {DEFAULT_MODEL: Marked(), Path("/other"): Other()}
+    monkeypatch.setattr("classifier.swapping.load_engine", lambda folder, _: networks[folder])
+    bus, stop = Bus(server_url, bus_settings), threading.Event()
+    judging = stage(server_url, bus_settings, ClassifierSettings())
+    worker = threading.Thread(target=Worker(judging, bus, bus_settings, "one", stop).run)
+    used, other = (metrics.MODEL.labels(name, "stand-in")._value for name in ("marked", "other"))
+    worker.start()
+    eventually(lambda: bus.healthy_workers("classifier"))
+    assert (used.get(), other.get()) == (1, 0)
+    ModelChoices(server_url, bus_settings.key_prefix, "live").choose("/other", "other")
+    eventually(lambda: other.get() == 1)
+    assert used.get() == 0
+    stop.set()
+    worker.join()
+
+
+def test_a_batch_waits_for_more_faces_only_so_long_and_not_at_all_when_it_is_full(
+    server_url: str, bus_settings: BusSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("classifier.swapping.load_engine", lambda *_: Marked())
+    bus = Bus(server_url, bus_settings)
+    for greys, wait_ms, least_s, most_s in (([1] * 3, 300, 0.2, 5), ([1] * 64, 10_000, 0, 5)):
+        judging = stage(server_url, bus_settings, ClassifierSettings(max_batch_size=64, batch_wait_ms=wait_ms))
+        worker = Worker(judging, bus, bus_settings, "one", threading.Event())
+        judging.start(worker._inbox)
+        bus.publish([("faces", faces(0, greys))])
+        started = time.monotonic()
+        assert worker.poll() == 1
+        assert least_s <= time.monotonic() - started < most_s
+        judging.close()
 
 
 def test_values_that_are_no_numbers_cost_their_frame_and_no_other(
