@@ -218,6 +218,7 @@ def draw(rates: dict[str, Rates], file: Path) -> None:
     bars = axes.barh(names, [rates[name].median for name in names])
     axes.bar_label(bars, [f"{rates[name].median:,.0f}" for name in names], padding=3)
     axes.set_xscale("log")
+    axes.margins(x=0.1)
     axes.set_xlabel("faces a second")
     figure.tight_layout()
     figure.savefig(file, dpi=110)

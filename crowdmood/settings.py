@@ -233,7 +233,7 @@ class ClassifierSettings(Group):
     )
     precision: NetworkPrecision = Field(
         default="auto",
-        description="What OpenVINO computes in; auto takes f16 or bf16 where the processor is fast in them, else f32.",
+        description="What OpenVINO computes in; auto takes f16 or bf16 where the processor has AMX for it, else f32.",
     )
     max_batch_size: int = Field(default=64, ge=1, le=4096, description="Faces in one call of the network.")
     batch_wait_ms: int = Field(

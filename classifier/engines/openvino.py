@@ -25,8 +25,8 @@ class OpenVINOEngine:
         model: The model's folder.
         max_batch_size: Faces in one call of the network.
         threads: Batches computed at once, each by one thread; 0 for one a core.
-        precision: `f32`, `bf16` or `f16`; `auto` takes the first of `f16`, `bf16`, `f32` that the processor has, `f16`
-            only where it multiplies matrices in it: elsewhere it is slower than `bf16`.
+        precision: `f32`, `bf16` or `f16`; `auto` takes the first of `f16` and `bf16` in which the processor multiplies
+            matrices (AMX), else `f32`: everywhere else half precision is slower.
 
     Raises:
         ModelError: The folder does not match its card, holds no graph, or the network does not give seven
@@ -59,7 +59,7 @@ class OpenVINOEngine:
             options |= {"NUM_STREAMS": str(threads), "INFERENCE_NUM_THREADS": str(threads)}
         for chosen in precisions(core) if precision == "auto" else [precision]:
             compiled = core.compile_model(graph, "CPU", options | {"INFERENCE_PRECISION_HINT": chosen})
-            if precision != "auto" or chosen != "f16" or _multiplies_matrices(compiled):
+            if chosen in (precision, "f32") or _multiplies_matrices(compiled):
                 break
         self.name = f"openvino-{chosen}"
         self._queue = openvino.AsyncInferQueue(compiled)
@@ -84,7 +84,7 @@ class OpenVINOEngine:
 
 
 def precisions(core: Any) -> list[str]:
-    """What this processor has instructions for: the most exact of the fast ones first, float32 last."""
+    """What this processor can compute in: the more exact half precision first, float32 last."""
     capabilities = core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
     return [name for name, capability in (("f16", "FP16"), ("bf16", "BF16")) if capability in capabilities] + ["f32"]
 

@@ -143,6 +143,28 @@ def test_openvino_is_taken_where_there_is_a_graph_needs_no_tensorflow_and_comes_
     assert done.stdout.split() == ["OpenVINOEngine", "False", "[]", "True"]
 
 
+@pytest.mark.parametrize(
+    ("newest", "possible"),
+    [
+        ("AVX512_CORE_FP16", {"openvino-f32"}),  # half precision is slower without matrix units
+        ("AVX512_CORE_AMX", {"openvino-bf16", "openvino-f32"}),  # units that do not take f16
+    ],
+)
+def test_half_precision_is_taken_only_where_the_processor_multiplies_matrices_in_it(
+    newest: str, possible: set[str]
+) -> None:
+    code = (
+        "from classifier import DEFAULT_MODEL; from classifier.engines import load_engine; "
+        "from crowdmood.settings import ClassifierSettings; "
+        "print(load_engine(DEFAULT_MODEL, ClassifierSettings()).name)"
+    )
+    environment = os.environ | {"ONEDNN_MAX_CPU_ISA": newest}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True, timeout=120
+    )
+    assert done.stdout.strip() in possible
+
+
 def test_what_an_engine_cannot_run_is_refused(tmp_path: Path) -> None:
     folder = tmp_path / "model"
     shutil.copytree(DEFAULT_MODEL, folder)
