@@ -1,4 +1,4 @@
-"""Turns probabilities into moods: event-time windows over all cameras, people, shares, the store's checkpoint.
+"""Turns probabilities into moods: event-time windows over all cameras, people, shares, changes, the store's checkpoint.
 
-`windows` and `shares` are pure and know no Redis and no clock; it must not look at pixels nor at other stages.
+Everything but `service` is pure and knows no Redis and no clock; it must not look at pixels nor at other stages.
 """

@@ -1,6 +1,6 @@
 """What became of every camera's frames: the table behind `GET /cameras`. Pure."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from crowdmood.messages import CameraState, Emotions, FrameRef
@@ -19,11 +19,15 @@ class Ledger:
         """Go on from a stored table."""
         self.table = table
 
-    def count(self, emotions: Emotions) -> None:
-        """A frame was counted."""
+    def count(self, emotions: Emotions, unfit: Mapping[str, int]) -> None:
+        """A frame was counted.
+
+        Args:
+            emotions: What was seen in it.
+            unfit: How many of its faces do not count towards a mood, by reason.
+        """
         row = self._row(emotions.ref.camera_id)
-        row["frames"] += 1
-        row["faces"] += len(emotions.boxes)
+        _add(row, emotions, unfit, 1)
         row["run_id"] = emotions.ref.run_id
         row["model"], row["detector"] = emotions.model_id, emotions.detector
         row["last_frame_at_ms"] = max(row["last_frame_at_ms"] or 0, emotions.ref.captured_at_ms)
@@ -58,13 +62,11 @@ class Ledger:
         """Cameras that report that they are frozen or down."""
         return {name: row["state"] for name, row in self.table.items() if row["state"] in ("frozen", "down")}
 
-    def without(self, held: Iterable[Emotions]) -> CameraTable:
+    def without(self, held: Iterable[tuple[Emotions, Mapping[str, int]]]) -> CameraTable:
         """The table as if the held frames had not been counted yet: whoever takes over will see them again."""
-        table = {name: dict(row) for name, row in self.table.items()}
-        for emotions in held:
-            row = table[emotions.ref.camera_id]
-            row["frames"] -= 1
-            row["faces"] -= len(emotions.boxes)
+        table = {name: row | {"unfit": dict(row["unfit"])} for name, row in self.table.items()}
+        for emotions, unfit in held:
+            _add(table[emotions.ref.camera_id], emotions, unfit, -1)
         return table
 
     def _row(self, camera_id: str) -> dict[str, Any]:
@@ -80,6 +82,14 @@ class Ledger:
             "frame_count": 0,
             "last_frame_at_ms": None,
             "lost": {},
+            "unfit": {},
             **dict.fromkeys(_COUNTERS, 0),
         }
         return self.table.setdefault(camera_id, empty)
+
+
+def _add(row: dict[str, Any], emotions: Emotions, unfit: Mapping[str, int], times: int) -> None:
+    row["frames"] += times
+    row["faces"] += times * len(emotions.boxes)
+    for reason, faces in unfit.items():
+        row["unfit"][reason] = row["unfit"].get(reason, 0) + times * faces

@@ -1,68 +1,163 @@
-"""From a closed window to its moods: one for the whole stadium, one for each camera. Pure."""
+"""From a closed window to its moods: the stadium's, each zone's, each camera's. Pure."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
-from aggregator.shares import METHOD, dominant, raw_shares, stack, valence
+import numpy as np
+import numpy.typing as npt
+
+from aggregator.estimate import Estimate, combined, estimate
+from aggregator.people import Links, people
+from aggregator.prevalence import Matrix, count
+from aggregator.shares import told
 from aggregator.windows import ClosedWindow
+from crowdmood import STADIUM
+from crowdmood.confusions import Confusions
 from crowdmood.messages import Emotions
-from crowdmood.mood import STADIUM, Mood
+from crowdmood.mood import Mood
 from crowdmood.settings import AggregatorSettings
 
 
-def moods_of(
-    window: ClosedWindow[Emotions], settings: AggregatorSettings, troubled: Mapping[str, str] | None = None
-) -> list[Mood]:
-    """The stadium's mood, then each camera's.
+@dataclass(frozen=True, slots=True)
+class Crowd:
+    """The people whom one camera saw in a window and who count.
 
-    People are the faces of the last frame that each camera has in the window.
+    Attributes:
+        posteriors: float64 (N, 7), one row a person.
+        confusions: What is known of the network that judged them, as it travels.
+    """
+
+    posteriors: Matrix
+    confusions: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """Whose mood is told: a zone's (every camera's for the stadium), or one camera's."""
+
+    zone: str
+    camera: str | None
+    cameras: frozenset[str]
+
+
+class Moods:
+    """Makes the moods of windows.
 
     Args:
-        window: What the cameras saw.
-        settings: Fewest people, and how long a mood is valid.
-        troubled: Cameras that report `frozen` or `down`, which a live camera's state in the mood then says.
+        settings: Who counts, how they are counted, and how long a mood is valid.
+        zones: Named sets of cameras.
     """
-    states = {
-        camera_id: (troubled or {}).get(camera_id, state) if state != "ended" else state
-        for camera_id, state in window.cameras.items()
-    }
-    last = {camera_id: frames[-1] for camera_id, frames in window.frames.items()}
-    stadium = _mood(window, settings, list(last.values()), None, states)
-    return [
-        stadium,
-        *(
-            _mood(window, settings, [last[camera_id]] if camera_id in last else [], camera_id, {camera_id: state})
-            for camera_id, state in states.items()
-        ),
-    ]
+
+    def __init__(self, settings: AggregatorSettings, zones: Mapping[str, Sequence[str]] | None = None) -> None:
+        self._settings = settings
+        self._zones = {name: frozenset(cameras) for name, cameras in (zones or {}).items()}
+        self._links: dict[str, Links] = {}
+
+    def of(self, window: ClosedWindow[Emotions], troubled: Mapping[str, str] | None = None) -> list[Mood]:
+        """The stadium's mood, then each zone's, then each camera's.
+
+        Nothing but the status is told of a scope with too few people; nor of one that lies in another with only few
+        people more: the difference of the two would tell of those.
+
+        Args:
+            window: What the cameras saw.
+            troubled: Cameras that report `frozen` or `down`, which a live camera's state in the mood then says.
+        """
+        states = {
+            camera_id: (troubled or {}).get(camera_id, state) if state != "ended" else state
+            for camera_id, state in window.cameras.items()
+        }
+        crowds = {camera_id: self._crowd(camera_id, frames) for camera_id, frames in window.frames.items()}
+        self._links = {camera_id: links for camera_id, links in self._links.items() if camera_id in crowds}
+        scopes = self._scopes(states)
+        counts = [sum(len(crowds[c].posteriors) for c in scope.cameras if c in crowds) for scope in scopes]
+        few = self._settings.min_faces
+        hidden = [
+            own < few
+            or any(
+                scope.cameras < other.cameras and 0 < theirs - own < few
+                for other, theirs in zip(scopes, counts, strict=True)
+            )
+            for scope, own in zip(scopes, counts, strict=True)
+        ]
+        return [
+            self._mood(window, scope, None if withheld else crowds, states)
+            for scope, withheld in zip(scopes, hidden, strict=True)
+        ]
+
+    def _scopes(self, states: Mapping[str, str]) -> list[Scope]:
+        zones = [Scope(name, None, cameras & states.keys()) for name, cameras in self._zones.items()]
+        return [
+            Scope(STADIUM, None, frozenset(states)),
+            *(zone for zone in zones if zone.cameras),
+            *(Scope(STADIUM, camera_id, frozenset([camera_id])) for camera_id in states),
+        ]
+
+    def _crowd(self, camera_id: str, frames: Sequence[Emotions]) -> Crowd:
+        links = self._links.setdefault(camera_id, Links())
+        seen = people([_weighed(frame, self._settings) for frame in frames], links)
+        links.end_window()
+        counted = seen.posteriors[seen.quality > 0]
+        # The frames of a window in which the model was changed are read as the newest one's.
+        return Crowd(counted / counted.sum(axis=1, keepdims=True), frames[-1].confusions)
+
+    def _mood(
+        self,
+        window: ClosedWindow[Emotions],
+        scope: Scope,
+        crowds: Mapping[str, Crowd] | None,
+        states: Mapping[str, str],
+    ) -> Mood:
+        """A scope's mood; withheld without crowds."""
+        cameras = [camera_id for camera_id in states if camera_id in scope.cameras]
+        frames = [frame for camera_id in cameras for frame in window.frames.get(camera_id, [])]
+        blank = Mood.blank(
+            as_of_ms=window.end_ms,
+            window_start_ms=window.start_ms,
+            valid_until_ms=window.end_ms + round(self._settings.valid_for_s * 1000),
+            zone=scope.zone,
+            camera=scope.camera,
+            method=self._settings.method,
+            model=_named(frame.model_id for frame in frames),
+            detector=_named(frame.detector for frame in frames),
+            cameras={camera_id: states[camera_id] for camera_id in cameras},
+        )
+        if crowds is None:
+            return blank
+        shown = [crowds[camera_id] for camera_id in cameras if camera_id in crowds]
+        found = self._estimate(shown)
+        raw = count(np.concatenate([crowd.posteriors for crowd in shown]))
+        return replace(blank, status="ok", people=found.people, method=found.method, **told(found, raw))
+
+    def _estimate(self, crowds: Sequence[Crowd]) -> Estimate:
+        by_network: dict[bytes, list[Matrix]] = {}
+        for crowd in crowds:
+            if len(crowd.posteriors):
+                by_network.setdefault(crowd.confusions, []).append(crowd.posteriors)
+        return combined(
+            [
+                estimate(np.concatenate(parts), self._settings.method, Confusions.from_bytes(confusions))
+                for confusions, parts in by_network.items()
+            ]
+        )
 
 
-def _mood(
-    window: ClosedWindow[Emotions],
-    settings: AggregatorSettings,
-    frames: list[Emotions],
-    camera_id: str | None,
-    states: dict[str, str],
-) -> Mood:
-    people = stack([frame.probabilities for frame in frames])
-    enough = len(people) >= settings.min_faces
-    shares = raw_shares(people) if enough else None
-    return Mood(
-        as_of_ms=window.end_ms,
-        window_start_ms=window.start_ms,
-        valid_until_ms=window.end_ms + round(settings.valid_for_s * 1000),
-        status="ok" if enough else "insufficient",
-        zone=STADIUM,
-        camera=camera_id,
-        people=len(people) if enough else None,
-        shares=shares,
-        raw=shares,
-        dominant=dominant(shares) if shares else None,
-        valence=valence(shares) if shares else None,
-        method=METHOD,
-        model=_named(frame.model_id for frame in frames),
-        detector=_named(frame.detector for frame in frames),
-        cameras=states,
-    )
+def unfit(emotions: Emotions, settings: AggregatorSettings) -> dict[str, npt.NDArray[np.bool_]]:
+    """Which faces are seen but do not count, by reason; bool (N,) each, no face has two.
+
+    Args:
+        emotions: The faces of one frame.
+        settings: The smallest and the worst face that count.
+    """
+    boxes = emotions.boxes
+    small = np.minimum(boxes[:, 2] - boxes[:, 0], boxes[:, 3] - boxes[:, 1]) < settings.min_face_px
+    return {"small": small, "poor": ~small & (emotions.quality < settings.min_quality)}
+
+
+def _weighed(emotions: Emotions, settings: AggregatorSettings) -> Emotions:
+    """The same faces; those that do not count say nothing."""
+    without = np.logical_or.reduce(list(unfit(emotions, settings).values()))
+    return replace(emotions, quality=np.where(without, np.float16(0), emotions.quality))
 
 
 def _named(names: Iterable[str]) -> str | None:

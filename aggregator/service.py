@@ -1,31 +1,35 @@
 """The aggregator's process: reads emotions and control messages, publishes moods.
 
 Entries stay unacknowledged until no window needs them, and the state store's checkpoint says which those are. So a
-successor gets exactly the frames it must see again, and windows come out once and the same whoever closes them.
+successor gets exactly the frames it must see again, and windows come out once and the same whoever closes them. One
+aggregator leads and the others stand by; what it may write, and with that acknowledge, is bound to its lease.
 """
 
 import logging
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from aggregator.changes import Changes
 from aggregator.ledger import Ledger
-from aggregator.moods import moods_of
+from aggregator.moods import Moods, unfit
 from aggregator.windows import ClosedWindow, EventTimeWindows, WindowPolicy
 from crowdmood import metrics
 from crowdmood.messages import CameraState, Emotions, FramesLost
 from crowdmood.mood import Mood
 from crowdmood.settings import AggregatorSettings, Settings
 from crowdmood.streams.bus import Bus, Entry, Inbox
-from crowdmood.streams.keys import StreamName
+from crowdmood.streams.keys import StateKeys, StreamName
+from crowdmood.streams.lease import Lease
 from crowdmood.streams.moods import MoodStore
-from crowdmood.worker import Outcome, Stage, Worker, required_url
+from crowdmood.worker import Heartbeat, Outcome, Stage, Worker, identity, required_url
 
 log = logging.getLogger(__name__)
 
 _TABLE_EVERY_S = 1.0
+_LOOK_EVERY_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,9 +45,11 @@ class AggregatorStage(Stage[Emotions | FramesLost | CameraState]):
 
     Args:
         store: Where moods go.
+        lease: The right to write them.
         settings: Windows and thresholds.
         run_id: The run whose checkpoint is continued.
         expected: Configured cameras, each with whether it is recorded.
+        zones: Named sets of cameras that get a mood of their own.
         clock: Wall-clock time in seconds; only used to say `stale`.
     """
 
@@ -57,12 +63,15 @@ class AggregatorStage(Stage[Emotions | FramesLost | CameraState]):
     def __init__(
         self,
         store: MoodStore,
+        lease: Lease,
         settings: AggregatorSettings,
         run_id: str,
         expected: dict[str, bool],
+        zones: Mapping[str, Sequence[str]] | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._store = store
+        self._lease = lease
         self._settings = settings
         self._run_id = run_id
         self._clock = clock
@@ -75,15 +84,18 @@ class AggregatorStage(Stage[Emotions | FramesLost | CameraState]):
             ),
             expected,
         )
+        self._moods = Moods(settings, zones)
+        self._changes = Changes(settings)
         self._ledger = Ledger()
         self._newest: list[Mood] = []
         self._silent_since = clock()
-        self._control: list[Entry] = []
+        # Needed no more, and let go of with the next checkpoint.
+        self._unneeded: list[Entry] = []
         # After an outage of the bus everything unacknowledged is delivered again: what is held is known already.
         self._in_hand: set[tuple[str, bytes]] = set()
         self._table_changed = False
         self._table_written = clock()
-        self._moods = 0
+        self._published = 0
 
     def start(self, inbox: Inbox) -> None:
         """Take over from whoever closed windows of this run before."""
@@ -91,43 +103,57 @@ class AggregatorStage(Stage[Emotions | FramesLost | CameraState]):
         if checkpoint is not None:
             self._windows.restore(checkpoint["windows"])
             self._ledger.restore(checkpoint["cameras"])
+            self._changes.restore(checkpoint["changes"])
             log.info("going on where the run %s was left", self._run_id)
         inbox.take_everything()
+        self._inbox, self._looked = inbox, self._clock()
+
+    def using(self) -> str:
+        """Tells it from those that stand by."""
+        return "leading"
 
     def handle(self, work: Sequence[tuple[Entry, Emotions | FramesLost | CameraState]]) -> Outcome:
-        """Take in what came, publish the windows that this closes, let go of what no window needs."""
-        unneeded: list[Entry] = []
+        """Take in what came, publish the windows that this closes, let go of what no window needs.
+
+        Raises:
+            LeadershipLostError: Another aggregator leads.
+        """
+        self._lease.hold()
+        if self._clock() >= self._looked + _LOOK_EVERY_S:
+            self._inbox.take_everything()
+            self._looked = self._clock()
         for entry, message in work:
             if (entry.stream, entry.entry_id) in self._in_hand:
                 continue
             if isinstance(message, Emotions):
                 if not self._observe(entry, message):
-                    unneeded.append(entry)
-                    continue
+                    self._unneeded.append(entry)
             elif isinstance(message, FramesLost):
                 self._lose(message)
-                self._control.append(entry)
+                self._unneeded.append(entry)
             else:
                 self._state(message)
-                self._control.append(entry)
+                self._unneeded.append(entry)
             self._in_hand.add((entry.stream, entry.entry_id))
         moods = self._close_windows() or self._stale()
         released = self._windows.release()
-        if moods or released or self._table_due():
+        if moods or released or self._table_due() or (self._unneeded and not work):
             # What is let go of is gone for a successor: the checkpoint has to know it first.
             self._publish(moods)
-            unneeded += [held.entry for held in released] + self._control
-            self._control = []
-        self._in_hand.difference_update((entry.stream, entry.entry_id) for entry in unneeded)
-        return Outcome(done=unneeded)
+            done = [held.entry for held in released] + self._unneeded
+            self._unneeded = []
+            self._in_hand.difference_update((entry.stream, entry.entry_id) for entry in done)
+            return Outcome(done=done)
+        return Outcome()
 
     def summary(self) -> str:
         """What this aggregator did."""
         frames = sum(row["frames"] for row in self._ledger.table.values())
-        return f"{self._moods} moods from {frames} frames"
+        return f"{self._published} moods from {frames} frames"
 
     def close(self) -> None:
-        """Close the connection to the store."""
+        """Let another one lead, and close the connection to the store."""
+        self._lease.release()
         self._store.close()
 
     def _observe(self, entry: Entry, emotions: Emotions) -> bool:
@@ -135,7 +161,7 @@ class AggregatorStage(Stage[Emotions | FramesLost | CameraState]):
         self._table_changed = True
         match verdict:
             case "counted":
-                self._ledger.count(emotions)
+                self._ledger.count(emotions, self._unfit(emotions))
                 metrics.FRAMES_COUNTED.labels(emotions.ref.camera_id).inc()
             case "duplicate":
                 self._ledger.duplicate(emotions.ref)
@@ -144,6 +170,9 @@ class AggregatorStage(Stage[Emotions | FramesLost | CameraState]):
                 self._ledger.late(emotions.ref)
                 metrics.FRAMES_LATE.labels(emotions.ref.camera_id).inc()
         return verdict == "counted"
+
+    def _unfit(self, emotions: Emotions) -> dict[str, int]:
+        return {reason: int(which.sum()) for reason, which in unfit(emotions, self._settings).items()}
 
     def _lose(self, message: FramesLost) -> None:
         ids = range(message.first_frame_id, message.last_frame_id + 1)
@@ -163,11 +192,16 @@ class AggregatorStage(Stage[Emotions | FramesLost | CameraState]):
         closed = self._windows.close_ready()
         if not closed:
             return []
-        by_window = [moods_of(_emotions(window), self._settings, self._ledger.troubled()) for window in closed]
+        by_window = [self._moods_of(window) for window in closed]
         self._newest = by_window[-1]
         self._silent_since = self._clock()
         metrics.MOOD_AS_OF_SECONDS.set(self._newest[0].as_of_ms / 1000)
         return [mood for moods in by_window for mood in moods]
+
+    def _moods_of(self, window: ClosedWindow[Held]) -> list[Mood]:
+        # Catching up, there are many windows at once: none of them may cost us the lead.
+        self._lease.hold()
+        return self._moods.of(_emotions(window), self._ledger.troubled())
 
     def _stale(self) -> list[Mood]:
         """The newest moods once more, as stale, when every live camera has been silent for too long."""
@@ -184,28 +218,47 @@ class AggregatorStage(Stage[Emotions | FramesLost | CameraState]):
         return self._table_changed and self._clock() >= self._table_written + _TABLE_EVERY_S
 
     def _publish(self, moods: list[Mood]) -> None:
-        held = [item.emotions for item in self._windows.held()]
+        held = [(item.emotions, self._unfit(item.emotions)) for item in self._windows.held()]
+        changes = self._changes.take(moods)
         self._store.publish(
             moods,
+            changes=changes,
             run_id=self._run_id,
-            checkpoint={"windows": self._windows.snapshot(), "cameras": self._ledger.without(held)},
+            checkpoint={
+                "windows": self._windows.snapshot(),
+                "cameras": self._ledger.without(held),
+                "changes": self._changes.snapshot(),
+            },
             cameras=self._ledger.table,
             keep=self._settings.history_entries,
+            lease=self._lease,
         )
         for mood in moods:
             metrics.MOODS.labels(mood.status).inc()
-        self._moods += len(moods)
+        self._published += len(moods)
         self._table_changed = False
         self._table_written = self._clock()
 
 
 def run(settings: Settings, stop: threading.Event, worker_name: str, *, drain: bool = False) -> None:
-    """Run the aggregator until told to stop."""
+    """Stand by until no other aggregator leads, then lead until told to stop.
+
+    Raises:
+        LeadershipLostError: Another one has followed.
+    """
     bus = Bus(required_url(settings.bus_url, "bus"), settings.bus, stop)
     store = MoodStore(required_url(settings.state_url, "state"), settings.bus.key_prefix, stop)
     expected = {camera.id: camera.recorded for camera in settings.cameras}
-    stage = AggregatorStage(store, settings.aggregator, settings.run_id, expected)
-    Worker(stage, bus, settings.bus, worker_name, stop).run(drain=drain)
+    keys = StateKeys(settings.bus.key_prefix).leader(settings.bus.partition)
+    lease = Lease(store.connection, keys, identity(worker_name), settings.aggregator.lease_s)
+    heartbeat = Heartbeat(bus, AggregatorStage.name, worker_name)
+    if not lease.wait(stop, lambda: heartbeat.beat("standby")):
+        heartbeat.stop()
+        return
+    stage = AggregatorStage(store, lease, settings.aggregator, settings.run_id, expected, settings.zones)
+    # A leader that does not know yet that it was followed may bear our name.
+    consumer = f"{worker_name}-{lease.token}"
+    Worker(stage, bus, settings.bus, worker_name, stop, consumer).run(drain=drain)
 
 
 def _emotions(window: ClosedWindow[Held]) -> ClosedWindow[Emotions]:

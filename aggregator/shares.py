@@ -1,47 +1,83 @@
-"""From the people in a closed window to shares of labels and a balance. Pure."""
+"""From an estimate to the figures that are told: no finer than they are known. Pure."""
 
+import math
 from collections.abc import Sequence
+from typing import Any, Final
 
 import numpy as np
-import numpy.typing as npt
 
+from aggregator.estimate import Estimate
+from aggregator.prevalence import Vector
 from crowdmood import LABELS
 from crowdmood.mood import Shares
 
-METHOD = "raw"
-"""Shares are counts of the likeliest label."""
+MIXED: Final = "mixed"
+"""What leads when no label does."""
 
-_VALENCE = {"happy": 1.0, "angry": -1.0, "disgust": -1.0, "fear": -1.0, "sad": -1.0}
+_VALENCE: Final = np.array([{"happy": 1.0, "surprise": 0.0, "neutral": 0.0}.get(label, -1.0) for label in LABELS])
 """Sign of each expression; surprise may be either and counts as neither, like neutral."""
 
-_DIGITS = 4
+_Z90_ONE_SIDED: Final = 1.2816
+_MOST_DIGITS: Final = 4
 
 
-def raw_shares(probabilities: npt.NDArray[np.float16]) -> Shares:
-    """Share of people whose likeliest label is each label.
+def told(estimate: Estimate, raw: Vector) -> dict[str, Any]:
+    """The figures of a mood, by field.
+
+    All are rounded to a power of ten of which the widest interval holds at least four: more digits would tell of single
+    people, and of nothing that is known. Rounded shares still add up to 1, and rounded intervals hold the exact ones.
 
     Args:
-        probabilities: float16 (N, 7), one row a person, in the order of `LABELS`; N of at least 1.
-
-    Returns:
-        One share per label, adding up to 1 but for rounding. A tie within a person goes to the first label.
+        estimate: The shares.
+        raw: float64 (7,), shares of likeliest labels.
     """
-    counts = np.bincount(np.argmax(probabilities, axis=1), minlength=len(LABELS))
-    return {label: round(int(count) / len(probabilities), _DIGITS) for label, count in zip(LABELS, counts, strict=True)}
+    digits = resolution(float((estimate.high - estimate.low).max()))
+    low, high = estimate.interval(_VALENCE)
+    unit = 10.0**-digits
+    return {
+        "shares": _named(rounded(estimate.shares, digits)),
+        "low": _named([_down(value, unit, digits) for value in estimate.low]),
+        "high": _named([min(_up(value, unit, digits), 1.0) for value in estimate.high]),
+        "raw": _named(rounded(raw, digits)),
+        "dominant": dominant(estimate),
+        "valence": round(float(_VALENCE @ estimate.shares), digits) + 0.0,
+        "valence_low": max(_down(low, unit, digits), -1.0),
+        "valence_high": min(_up(high, unit, digits), 1.0),
+    }
 
 
-def dominant(shares: Shares) -> str:
-    """The label with the largest share, or `mixed` when two are equal."""
-    largest = max(shares.values())
-    leading = [label for label, share in shares.items() if share == largest]
-    return leading[0] if len(leading) == 1 else "mixed"
+def resolution(width: float) -> int:
+    """Decimal digits with which an interval of this width is told, 1 to 4."""
+    return _MOST_DIGITS if width <= 0 else min(max(math.ceil(-math.log10(width / 4)), 1), _MOST_DIGITS)
 
 
-def valence(shares: Shares) -> float:
-    """Positive less negative shares: 1 when all are happy, -1 when all are angry, sad, afraid or disgusted."""
-    return round(sum(_VALENCE.get(label, 0.0) * share for label, share in shares.items()), _DIGITS) + 0.0
+def rounded(shares: Vector, digits: int) -> list[float]:
+    """Shares that add up to one, rounded so that they still do: what is left goes where most was cut off."""
+    scaled = shares * 10**digits
+    whole = np.floor(scaled + 1e-9)
+    left = round(10**digits - whole.sum())
+    whole[np.argsort(whole - scaled, kind="stable")[:left]] += 1
+    return [round(float(value) / 10**digits, digits) for value in whole]
 
 
-def stack(parts: Sequence[npt.NDArray[np.float16]]) -> npt.NDArray[np.float16]:
-    """The rows of all parts as one float16 (N, 7); no part gives N = 0."""
-    return np.concatenate(parts) if parts else np.empty((0, len(LABELS)), np.float16)
+def dominant(estimate: Estimate) -> str:
+    """The label with the largest share, or `mixed` when its lead over another may be chance (one-sided 90 %)."""
+    first = int(estimate.shares.argmax())
+    for other in range(len(LABELS)):
+        weights = np.zeros(len(LABELS))
+        weights[first], weights[other] = 1.0, -1.0
+        if other != first and weights @ estimate.shares <= _Z90_ONE_SIDED * estimate.deviation(weights):
+            return MIXED
+    return LABELS[first]
+
+
+def _named(values: Sequence[float]) -> Shares:
+    return dict(zip(LABELS, values, strict=True))
+
+
+def _down(value: float, unit: float, digits: int) -> float:
+    return round(math.floor(value / unit + 1e-9) * unit, digits) + 0.0
+
+
+def _up(value: float, unit: float, digits: int) -> float:
+    return round(math.ceil(value / unit - 1e-9) * unit, digits) + 0.0

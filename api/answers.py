@@ -4,8 +4,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from crowdmood import STADIUM
 from crowdmood.logs import redact_text
-from crowdmood.mood import STADIUM, Mood, to_rfc3339
+from crowdmood.mood import Mood, to_rfc3339
 from crowdmood.streams.moods import START, CameraTable, published_at_ms
 
 
@@ -77,18 +78,13 @@ class Board:
 
 def no_mood_yet(camera: str | None) -> dict[str, Any]:
     """The answer before the first mood: the one shape, nothing known, and a status that nobody acts on."""
-    blank = Mood(
+    blank = Mood.blank(
         as_of_ms=0,
         window_start_ms=0,
         valid_until_ms=0,
         status="stale",
         zone=STADIUM,
         camera=camera,
-        people=None,
-        shares=None,
-        raw=None,
-        dominant=None,
-        valence=None,
         method="",
         model=None,
         detector=None,
@@ -117,6 +113,7 @@ def _camera_answer(camera_id: str, known: dict[str, Any]) -> dict[str, Any]:
         "last_frame_at": _time(known.get("last_frame_at_ms")),
         "frames": known.get("frames", 0),
         "faces": known.get("faces", 0),
+        "unfit": known.get("unfit", {}),
         "lost": known.get("lost", {}),
         "late": known.get("late", 0),
         "duplicates": known.get("duplicates", 0),

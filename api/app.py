@@ -12,7 +12,7 @@ from api import examples, problems
 from api.answers import Board
 from api.dependencies import Clock, Context
 from api.follower import Follower
-from api.routes import cameras, health, metrics, moods
+from api.routes import cameras, health, metrics, moods, schemas
 from crowdmood import __version__
 from crowdmood.settings import Settings
 from crowdmood.streams.moods import MoodReader
@@ -52,7 +52,7 @@ def create_app(settings: Settings, reader: MoodReader, clock: Clock = time.time)
     )
     app.state.context = Context(settings, reader, board, follower, clock)
     problems.install(app)
-    for resource in (moods, cameras, health, metrics):
+    for resource in (moods, cameras, schemas, health, metrics):
         app.include_router(resource.router)
     return app
 

@@ -3,7 +3,8 @@
 from typing import Any
 
 from api.answers import camera_answers, no_mood_yet
-from crowdmood.mood import STADIUM, Mood, to_ms
+from crowdmood import STADIUM
+from crowdmood.mood import Mood, to_ms
 
 _AS_OF_MS = to_ms("2026-05-01T15:00:00Z")
 
@@ -24,6 +25,24 @@ OK = Mood(
         "surprise": 0.12,
         "neutral": 0.18,
     },
+    low={
+        "angry": 0.03,
+        "disgust": 0.0,
+        "fear": 0.0,
+        "happy": 0.54,
+        "sad": 0.01,
+        "surprise": 0.09,
+        "neutral": 0.14,
+    },
+    high={
+        "angry": 0.07,
+        "disgust": 0.02,
+        "fear": 0.05,
+        "happy": 0.62,
+        "sad": 0.08,
+        "surprise": 0.15,
+        "neutral": 0.22,
+    },
     raw={
         "angry": 0.06,
         "disgust": 0.01,
@@ -35,25 +54,21 @@ OK = Mood(
     },
     dominant="happy",
     valence=0.46,
-    method="raw",
+    valence_low=0.41,
+    valence_high=0.51,
+    method="sld",
     model="crowdnet-1a2b3c4d/openvino-bf16",
     detector="haarcascade_frontalface_default",
     cameras={"north": "live", "south": "live"},
 )
 
-INSUFFICIENT = Mood(
+INSUFFICIENT = Mood.blank(
     as_of_ms=_AS_OF_MS,
     window_start_ms=_AS_OF_MS - 10_000,
     valid_until_ms=_AS_OF_MS + 5_000,
-    status="insufficient",
     zone=STADIUM,
     camera="south",
-    people=None,
-    shares=None,
-    raw=None,
-    dominant=None,
-    valence=None,
-    method="raw",
+    method="sld",
     model="crowdnet-1a2b3c4d/openvino-bf16",
     detector="haarcascade_frontalface_default",
     cameras={"south": "frozen"},
@@ -87,6 +102,7 @@ CAMERAS: dict[str, Any] = {
                     "last_frame_at_ms": _AS_OF_MS - 200,
                     "frames": 18_000,
                     "faces": 3_712_450,
+                    "unfit": {"small": 181_200, "poor": 40_118},
                     "lost": {"overload": 12},
                     "late": 3,
                     "duplicates": 0,
@@ -103,6 +119,7 @@ CAMERAS: dict[str, Any] = {
                     "last_frame_at_ms": 2_700_000,
                     "frames": 13_500,
                     "faces": 810_000,
+                    "unfit": {"small": 0, "poor": 9_204},
                     "lost": {},
                     "late": 0,
                     "duplicates": 4,

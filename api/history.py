@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass
 
-from crowdmood.mood import STADIUM, Mood
+from crowdmood import STADIUM
+from crowdmood.mood import Mood
 from crowdmood.streams.moods import MoodReader
 
 MOST_SCANNED = 10_000

@@ -13,7 +13,8 @@ Time = Annotated[
     WithJsonSchema({"type": "string", "format": "date-time", "examples": ["2026-05-01T15:00:00.000Z"]}),
 ]
 Share = Annotated[float, Field(ge=0, le=1)]
-Dominant = Literal["angry", "disgust", "fear", "happy", "sad", "surprise", "neutral", "mixed"]
+Label = Literal["angry", "disgust", "fear", "happy", "sad", "surprise", "neutral"]
+Dominant = Literal[Label, "mixed"]
 
 
 class Shares(BaseModel):
@@ -43,17 +44,40 @@ class Mood(BaseModel):
     camera: str | None = Field(description="The one camera this is about; null for the whole zone.")
     people: int | None = Field(description="How many people it rests on; null unless `ok`.", ge=0)
     shares: Shares | None = Field(description="Estimated share of people per expression; null unless `ok`.")
+    low: Shares | None = Field(description="Lower ends of the shares' 90 % intervals; null unless `ok`.")
+    high: Shares | None = Field(description="Upper ends of the shares' 90 % intervals; null unless `ok`.")
     raw: Shares | None = Field(description="Share of people whose likeliest expression is this one; null unless `ok`.")
     dominant: Dominant | None = Field(
-        description="The expression with the largest share, or `mixed`; null unless `ok`."
+        description="The expression with the largest share, or `mixed` when its lead may be chance; null unless `ok`."
     )
     valence: float | None = Field(
         description="Balance of positive and negative expressions; null unless `ok`.", ge=-1, le=1
     )
-    method: str | None = Field(description="How shares were estimated.")
+    valence_low: float | None = Field(description="Lower end of its 90 % interval; null unless `ok`.", ge=-1, le=1)
+    valence_high: float | None = Field(description="Upper end of its 90 % interval; null unless `ok`.", ge=-1, le=1)
+    method: str | None = Field(
+        description="How shares were estimated: `sld`, `pacc`, `pcc`, or `raw` where nothing is known of the network's "
+        "confusions; with `-groups` only positive, negative and neutral labels could be told apart."
+    )
     model: str | None = Field(description="Which network judged, and what ran it; null when it saw no face.")
     detector: str | None = Field(description="Which detector looked; null when no frame arrived.")
     cameras: dict[str, WindowCameraState] = Field(description="State of each camera in this window, by camera.")
+
+
+class MoodChange(BaseModel):
+    """What a crowd shows has changed: from one leading expression to another."""
+
+    schema_version: int = Field(alias="schema", description="Version of this shape.")
+    as_of: Time = Field(description="End of the window that settled it (exclusive), event time.")
+    valid_until: Time = Field(description="Event time after which nobody should act on it.")
+    sequence: int = Field(description="1, 2, 3, … within a run and zone, without gaps.", ge=1)
+    zone: str = Field(description="The named set of cameras this is about; `stadium` holds every camera.")
+    from_label: Label = Field(alias="from", description="What the crowd showed before.")
+    to_label: Label = Field(alias="to", description="What it shows now.")
+    people: int = Field(description="How many people that rests on.", ge=0)
+    shares: Shares = Field(description="Estimated share of people per expression, now.")
+    low: Shares = Field(description="Lower ends of the shares' 90 % intervals.")
+    high: Shares = Field(description="Upper ends of the shares' 90 % intervals.")
 
 
 class Moods(BaseModel):
@@ -77,7 +101,10 @@ class Camera(BaseModel):
     model: str | None = Field(description="Which network judged them, and what ran it.")
     last_frame_at: Time | None = Field(description="Capture time of its newest frame, event time.")
     frames: int = Field(description="Frames counted.", ge=0)
-    faces: int = Field(description="Faces counted.", ge=0)
+    faces: int = Field(description="Faces seen.", ge=0)
+    unfit: dict[str, int] = Field(
+        description="Of those, faces that do not count: `small`, or `poor` (too blurred, or hardly a face)."
+    )
     lost: dict[str, int] = Field(description="Frames that were never counted, by reason.")
     late: int = Field(description="Frames that came after their windows had closed.", ge=0)
     duplicates: int = Field(description="Frames that were delivered again, and not counted again.", ge=0)

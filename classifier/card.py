@@ -15,6 +15,7 @@ from typing import Any, Final
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from crowdmood import LABELS
+from crowdmood.confusions import Confusions
 from crowdmood.errors import ModelError
 
 CARD_FILE: Final = "card.json"
@@ -143,6 +144,11 @@ class ModelCard(_Section):
     calibration: Calibration | None = None
     prevalence: Prevalence | None = None
     face_check: FaceCheck | None = None
+
+    def confusions(self) -> bytes:
+        """What travels with every judgement, so that crowds can be counted: `Confusions`; empty when not known."""
+        known = Confusions.of_card(self.prevalence.model_dump() if self.prevalence else None)
+        return known.to_bytes() if known else b""
 
 
 def file_entry(path: Path) -> FileEntry:

@@ -93,6 +93,7 @@ class ClassifierStage(Stage[Faces]):
                 quality(seen, belief),
                 self._model,
                 frame.detector,
+                self._engine.confusions,
             )
             published.append(("emotions", message))
             done.append(entry)

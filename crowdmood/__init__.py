@@ -13,3 +13,6 @@ sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
 
 LABELS = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
 """The seven FER2013 expressions in the only order that anything here uses (FER2013's codes 0-6)."""
+
+STADIUM = "stadium"
+"""The zone that holds every camera."""

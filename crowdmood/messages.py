@@ -11,9 +11,10 @@ from typing import Any, ClassVar, Literal, Self, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from crowdmood.confusions import Confusions
 from crowdmood.errors import UndecodableError
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 CROP_SIZE = 48
 """Side of a face crop in pixels: FER2013's."""
@@ -180,6 +181,7 @@ class Emotions:
         quality: float16 (N,), how far a face may be trusted, 0-1.
         model_id: Which network judged, and what ran it: `crowdnet-1a2b3c4d/openvino-bf16`.
         detector: Which detector found the faces.
+        confusions: What held-out faces say about the network, as `Confusions.to_bytes` wrote it; empty when unknown.
     """
 
     KIND: ClassVar[bytes] = b"emotions"
@@ -189,6 +191,7 @@ class Emotions:
     quality: npt.NDArray[np.float16]
     model_id: str
     detector: str
+    confusions: bytes = b""
 
     def to_fields(self) -> Fields:
         """Encode."""
@@ -202,6 +205,7 @@ class Emotions:
                 b"quality": _pack(self.quality, "<f2"),
                 b"model_id": self.model_id.encode(),
                 b"detector": self.detector.encode(),
+                b"confusions": self.confusions,
             }
         )
 
@@ -221,6 +225,7 @@ class Emotions:
             _unpack(fields, b"quality", "<f2", (n,)),
             _text(fields, b"model_id"),
             _text(fields, b"detector"),
+            _confusions(fields),
         )
 
 
@@ -366,6 +371,12 @@ def _bytes(fields: Mapping[bytes, bytes], name: bytes) -> bytes:
         return fields[name]
     except KeyError:
         raise UndecodableError(f"field {name.decode()!r} is missing") from None
+
+
+def _confusions(fields: Mapping[bytes, bytes]) -> bytes:
+    raw = _bytes(fields, b"confusions")
+    Confusions.from_bytes(raw)
+    return raw
 
 
 def _text(fields: Mapping[bytes, bytes], name: bytes) -> str:

@@ -1,6 +1,7 @@
-"""The answer: one crowd's mood over one closed window, and how it is written as JSON."""
+"""The answer: one crowd's mood over one closed window, a change of it, and how both are written as JSON."""
 
 import json
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Literal, Self, TypeAlias
@@ -9,9 +10,7 @@ from crowdmood.errors import UndecodableError
 from crowdmood.messages import CameraStateName
 
 MOOD_SCHEMA_VERSION = 1
-
-STADIUM = "stadium"
-"""The zone that holds every camera."""
+CHANGE_SCHEMA_VERSION = 1
 
 Status: TypeAlias = Literal["ok", "insufficient", "stale"]
 Shares: TypeAlias = dict[str, float]
@@ -30,10 +29,14 @@ class Mood:
         zone: The named set of cameras this is about.
         camera: The one camera this is about; None for the whole zone.
         people: How many people it rests on; None unless `ok`.
-        shares: Share of people per label, adding up to 1; None unless `ok`.
+        shares: Estimated share of people per label, adding up to 1 but for rounding; None unless `ok`.
+        low: Lower end of each share's 90 % interval; None unless `ok`.
+        high: Upper end of each share's 90 % interval; None unless `ok`.
         raw: Share of people whose likeliest label is this one; None unless `ok`.
-        dominant: The label with the largest share, or `mixed` when two are equal; None unless `ok`.
+        dominant: The label with the largest share, or `mixed` when its lead may be chance; None unless `ok`.
         valence: Balance of positive and negative expressions in [-1, 1]; None unless `ok`.
+        valence_low: Lower end of valence's 90 % interval; None unless `ok`.
+        valence_high: Upper end of valence's 90 % interval; None unless `ok`.
         method: How shares were estimated.
         model: Which network judged, and what ran it; None when it saw no face.
         detector: Which detector looked; None when no frame arrived.
@@ -48,17 +51,31 @@ class Mood:
     camera: str | None
     people: int | None
     shares: Shares | None
+    low: Shares | None
+    high: Shares | None
     raw: Shares | None
     dominant: str | None
     valence: float | None
+    valence_low: float | None
+    valence_high: float | None
     method: str
     model: str | None
     detector: str | None
     cameras: dict[str, str]
 
+    @classmethod
+    def blank(cls, *, status: Status = "insufficient", **known: Any) -> Self:
+        """A mood that tells nothing that could be acted on.
+
+        Args:
+            status: Why.
+            **known: Every field but those that are withheld.
+        """
+        return cls(status=status, **known, **_WITHHELD)
+
     def as_stale(self) -> Self:
         """The same mood when too old to act on: everything that could be acted on is withheld."""
-        return replace(self, status="stale", people=None, shares=None, raw=None, dominant=None, valence=None)
+        return replace(self, status="stale", **_WITHHELD)
 
     def ended(self) -> bool:
         """Whether all its footage has ended: nothing newer will come, and nothing is late."""
@@ -66,16 +83,11 @@ class Mood:
 
     def to_dict(self) -> dict[str, Any]:
         """The public JSON object: times as RFC 3339 text in UTC, keys in a fixed order."""
-        fields = asdict(self)
-        times = {
-            name.removesuffix("_ms"): to_rfc3339(fields.pop(name))
-            for name in ("as_of_ms", "window_start_ms", "valid_until_ms")
-        }
-        return {"schema": MOOD_SCHEMA_VERSION, **times, **fields}
+        return _written(self, MOOD_SCHEMA_VERSION)
 
     def to_json(self) -> str:
         """The public JSON object as one line, the same bytes for the same mood."""
-        return json.dumps(self.to_dict(), separators=(",", ":"), ensure_ascii=False)
+        return _line(self.to_dict())
 
     @classmethod
     def from_json(cls, text: str | bytes) -> Self:
@@ -85,13 +97,97 @@ class Mood:
             UndecodableError: It is no mood.
         """
         try:
-            given: dict[str, Any] = json.loads(text)
-            times: dict[str, Any] = {
-                f"{name}_ms": to_ms(given[name]) for name in ("as_of", "window_start", "valid_until")
-            }
-            return cls(**times, **{name: given[name] for name in cls.__slots__ if name not in times})
+            return cls(**_read(text, cls.__slots__))
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise UndecodableError(f"no mood: {error!r}") from None
+
+
+_WITHHELD: dict[str, Any] = dict.fromkeys(
+    (
+        "people",
+        "shares",
+        "low",
+        "high",
+        "raw",
+        "dominant",
+        "valence",
+        "valence_low",
+        "valence_high",
+    )
+)
+"""The fields of a mood that could be acted on."""
+
+
+@dataclass(frozen=True, slots=True)
+class MoodChange:
+    """What a crowd shows has changed: from one leading label to another.
+
+    Attributes:
+        sequence: 1, 2, 3, … within a run and zone, without gaps.
+        zone: The named set of cameras this is about.
+        as_of_ms: End of the window that settled it (exclusive), event time in milliseconds.
+        valid_until_ms: Event time after which nobody should act on it, in milliseconds.
+        from_label: What the crowd showed before.
+        to_label: What it shows now.
+        people: How many people that rests on.
+        shares: Estimated share of people per label, now.
+        low: Lower end of each share's 90 % interval.
+        high: Upper end of each share's 90 % interval.
+    """
+
+    sequence: int
+    zone: str
+    as_of_ms: int
+    valid_until_ms: int
+    from_label: str
+    to_label: str
+    people: int
+    shares: Shares
+    low: Shares
+    high: Shares
+
+    def to_dict(self) -> dict[str, Any]:
+        """The public JSON object: times as RFC 3339 text in UTC, `from` and `to`, keys in a fixed order."""
+        fields = _written(self, CHANGE_SCHEMA_VERSION)
+        return {_PUBLIC_NAMES.get(name, name): value for name, value in fields.items()}
+
+    def to_json(self) -> str:
+        """The public JSON object as one line, the same bytes for the same change."""
+        return _line(self.to_dict())
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> Self:
+        """Read what `to_json` wrote; fields that a newer writer added are ignored.
+
+        Raises:
+            UndecodableError: It is no change.
+        """
+        try:
+            return cls(**_read(text, cls.__slots__))
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            raise UndecodableError(f"no change of mood: {error!r}") from None
+
+
+_PUBLIC_NAMES = {"from_label": "from", "to_label": "to"}
+"""Of fields whose public names are words of the language."""
+
+
+def _written(value: Mood | MoodChange, version: int) -> dict[str, Any]:
+    fields = asdict(value)
+    times = {name.removesuffix("_ms"): to_rfc3339(fields.pop(name)) for name in list(fields) if name.endswith("_ms")}
+    return {"schema": version, **times, **fields}
+
+
+def _line(written: dict[str, Any]) -> str:
+    return json.dumps(written, separators=(",", ":"), ensure_ascii=False)
+
+
+def _read(text: str | bytes, names: Iterable[str]) -> dict[str, Any]:
+    given: dict[str, Any] = json.loads(text)
+    return {
+        name: to_ms(given[name.removesuffix("_ms")]) if name.endswith("_ms") else given[_PUBLIC_NAMES.get(name, name)]
+        for name in names
+    }
 
 
 def to_rfc3339(ms: int) -> str:

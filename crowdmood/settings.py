@@ -7,10 +7,10 @@ import json
 import os
 import re
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Any, Literal, Self, TypeAlias
 
 from platformdirs import user_data_path
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -18,6 +18,7 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from crowdmood import STADIUM
 from crowdmood.errors import SettingsError
 from crowdmood.polygons import Polygon
 
@@ -40,6 +41,9 @@ class Group(BaseModel):
     """Base of the nested groups: frozen, and a misspelt field is an error."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+ZoneName: TypeAlias = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
 
 
 class CameraSettings(Group):
@@ -268,6 +272,30 @@ class AggregatorSettings(Group):
     min_faces: int = Field(
         default=20, ge=1, le=100_000, description="People below which shares are withheld (`insufficient`)."
     )
+    method: Literal["sld", "pacc", "pcc", "raw"] = Field(
+        default="sld", description="How shares are estimated from people's probabilities (aggregator/README.md)."
+    )
+    min_face_px: int = Field(
+        default=20, ge=1, le=1000, description="Faces whose shorter side has fewer pixels are seen, but do not count."
+    )
+    min_quality: float = Field(
+        default=0.1,
+        ge=0,
+        le=1,
+        description="Faces that may be trusted less, by size, sharpness and looks, are seen, but do not count.",
+    )
+    change_dwell_s: float = Field(
+        default=1.0, ge=0, le=3600, description="Seconds that a new mood must hold before it counts as a change."
+    )
+    change_cooldown_s: float = Field(
+        default=10.0, ge=0, le=3600, description="Seconds after a change during which there is no other."
+    )
+    lease_s: float = Field(
+        default=3.0,
+        ge=0.2,
+        le=60,
+        description="Seconds after a leader's death until another aggregator may take its place.",
+    )
     history_entries: int = Field(
         default=200_000, ge=100, le=100_000_000, description="Newest moods kept in the state store."
     )
@@ -344,6 +372,11 @@ class Settings(BaseSettings):
         description="Names one pass over recorded footage; the same name resumes it, a new one starts afresh.",
     )
     cameras: tuple[CameraSettings, ...] = Field(default=(), description="The cameras, as a list of {id, uri}.")
+    zones: dict[ZoneName, tuple[str, ...]] = Field(
+        default_factory=dict,
+        description='Named sets of cameras that get a mood of their own, e.g. {"home": ["north", "east"]}; '
+        "`stadium` holds every camera and need not be named; a zone with none of the cameras at hand is passed over.",
+    )
     log: LogSettings = LogSettings()
     bus: BusSettings = BusSettings()
     embedded: EmbeddedSettings = EmbeddedSettings()
@@ -363,6 +396,20 @@ class Settings(BaseSettings):
         if twice:
             raise ValueError(f"camera id used twice: {', '.join(twice)}")
         return cameras
+
+    @model_validator(mode="after")
+    def _zones_of_cameras(self) -> Self:
+        known = {camera.id for camera in self.cameras}
+        for zone, cameras in self.zones.items():
+            if zone == STADIUM:
+                raise ValueError(f"zone {STADIUM!r} always holds every camera: leave it out")
+            if not cameras:
+                raise ValueError(f"zone {zone!r} names no camera")
+            unknown = sorted(set(cameras) - known)
+            # A zone with no camera here is another match's: footage of one camera is replayed with the same file.
+            if unknown and len(unknown) < len(set(cameras)):
+                raise ValueError(f"zone {zone!r} names {', '.join(unknown)}, which is no camera's id")
+        return self
 
     @classmethod
     def settings_customise_sources(
@@ -436,6 +483,8 @@ def _put(environment: dict[str, str], variable: str, value: Any) -> None:
         return
     if isinstance(value, SecretStr):
         environment[variable] = value.get_secret_value()
+    elif isinstance(value, dict):
+        environment[variable] = json.dumps(value)
     elif isinstance(value, tuple):
         environment[variable] = json.dumps(
             [c.model_dump(mode="json") | {"uri": c.uri.get_secret_value()} for c in value]

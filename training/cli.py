@@ -88,8 +88,10 @@ def train(
         float, typer.Option(min=0, max=1, help="Weight of FER+ votes in the targets.")
     ] = _DEFAULT.ferplus_blend,
     class_weights: Annotated[bool, typer.Option("--class-weights", help="Weigh rare labels more.")] = False,
-    teacher: Annotated[Path | None, typer.Option(help="Model folder of a teacher to distil.")] = None,
-    teacher_blend: Annotated[float, typer.Option(min=0, max=1, help="Weight of the teacher in the targets.")] = 0.5,
+    teacher: Annotated[
+        list[Path] | None, typer.Option(help="Model folder of a teacher to distil; several are averaged.")
+    ] = None,
+    teacher_blend: Annotated[float, typer.Option(min=0, max=1, help="Weight of the teachers in the targets.")] = 0.5,
     crowds: Annotated[
         Path | None,
         typer.Option(help="Crowd photographs with boxes.json: adds the output `face`, learned from their crops."),
@@ -139,7 +141,7 @@ def train(
         weight_decay=weight_decay,
         label_smoothing=label_smoothing,
         ferplus_blend=ferplus_blend,
-        teacher_blend=teacher_blend if teacher is not None else 0.0,
+        teacher_blend=teacher_blend if teacher else 0.0,
         class_weights=class_weights,
         face_output=crowds is not None,
         crowd_crops=crowd_crops if crowds is not None else 0,
@@ -166,7 +168,7 @@ def train(
             data=data,
             out=out,
             work=work or Path("runs") / out.name,
-            teacher=teacher,
+            teachers=tuple(teacher or ()),
             crowds=crowds,
             start_from=start_from,
             backbone_weights=backbone_weights,

@@ -21,7 +21,7 @@ def crowdnet(
     image: Any,
     blocks: Blocks,
     outputs: int,
-    stem: int = 32,
+    stem: tuple[int, int] = (16, 32),
     stages: Sequence[tuple[int, int]] = ((32, 1), (64, 2), (192, 2)),
     dropout: float = 0.25,
 ) -> Any:
@@ -33,7 +33,7 @@ def crowdnet(
         image: `(N, 48, 48, 1) uint8`.
         blocks: The layout.
         outputs: Number of logits.
-        stem: Channels of the first convolution, 5x5 at every second pixel.
+        stem: Channels of the first convolution, at every pixel, and of the second, at every second one.
         stages: Channels and residual blocks at 24, 12 and 6 pixels.
         dropout: Rate before the logits.
     """
@@ -42,7 +42,8 @@ def crowdnet(
         tensor
     )
     tensor = blocks.enter(tensor)
-    tensor = keras.layers.ReLU()(blocks.norm(blocks.conv(tensor, stem, 5, strides=2)))
+    for strides, width in enumerate(stem, start=1):
+        tensor = keras.layers.ReLU()(blocks.norm(blocks.conv(tensor, width, 3, strides=strides)))
     for number, (width, repeats) in enumerate(stages):
         if number:
             tensor = blocks.pool(tensor)

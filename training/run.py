@@ -36,7 +36,7 @@ class Paths:
         data: Labelled faces.
         out: The model folder.
         work: Checkpoints, logs, saved features, pictures of the data.
-        teacher: Model folder to distil from.
+        teachers: Model folders to distil from; what they say is averaged.
         crowds: Crowd photographs for the face output.
         start_from: Weights to begin with.
         backbone_weights: Weights of a `keras.applications` backbone.
@@ -45,7 +45,7 @@ class Paths:
     data: Path
     out: Path
     work: Path
-    teacher: Path | None = None
+    teachers: tuple[Path, ...] = ()
     crowds: Path | None = None
     start_from: Path | None = None
     backbone_weights: Path | None = None
@@ -104,16 +104,19 @@ def _prepare_backbone(faces: FaceData, recipe: Recipe, paths: Paths) -> Path:
 
 
 def _teach(faces: FaceData, paths: Paths) -> NDArray[np.float32] | None:
-    """What the teacher says about the training faces and their mirror images, averaged: `(N, 7) float32`."""
-    if paths.teacher is None:
+    """What the teachers say about the training faces and their mirror images, averaged: `(N, 7) float32`."""
+    if not paths.teachers:
         return None
     import keras
 
-    load_card(paths.teacher)
-    model = keras.saving.load_model(paths.teacher / NETWORK_FILE, compile=False)
     images = faces.split(TRAINING).images
     mirrored = np.ascontiguousarray(images[:, :, ::-1])
-    return ((predict(model, images)[0] + predict(model, mirrored)[0]) / 2).astype(np.float32)
+    said = []
+    for folder in paths.teachers:
+        load_card(folder)
+        model = keras.saving.load_model(folder / NETWORK_FILE, compile=False)
+        said += [predict(model, images)[0], predict(model, mirrored)[0]]
+    return np.mean(said, axis=0, dtype=np.float32)
 
 
 def _crops(paths: Paths, held_back: bool) -> CrowdCrops | None:

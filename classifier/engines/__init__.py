@@ -18,10 +18,12 @@ class Engine(Protocol):
     Attributes:
         model_id: Which network this is.
         name: What runs it and what it computes in, as `openvino-bf16`.
+        confusions: What its card says of held-out faces, as it travels; empty when it does not.
     """
 
     model_id: str
     name: str
+    confusions: bytes
 
     def predict(self, faces: npt.NDArray[np.uint8]) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
         """Judge faces.

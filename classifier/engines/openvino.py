@@ -43,6 +43,7 @@ class OpenVINOEngine:
                 f"{model}: holds no {GRAPH_FILE}; export the model anew, or set CROWDMOOD_CLASSIFIER__ENGINE=tensorflow"
             )
         self.model_id = card.model_id
+        self.confusions = card.confusions()
         self._batch_size = max_batch_size
         core = openvino.Core()
         try:

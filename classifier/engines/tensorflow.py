@@ -36,6 +36,7 @@ class TensorFlowEngine:
     def __init__(self, model: Path, max_batch_size: int, threads: int) -> None:
         card = load_card(model)
         self.model_id = card.model_id
+        self.confusions = card.confusions()
         self.name = "tensorflow-f32"
         self._batch_size = max_batch_size
         # Both are read when the frameworks are first imported.

@@ -1,27 +1,29 @@
-"""Moods, cameras and the aggregator's checkpoint in the state store."""
+"""Moods, their changes, cameras and the aggregator's checkpoint in the state store."""
 
 import json
 import logging
 import threading
-from collections.abc import Iterable, Mapping
-from typing import Any, TypeAlias
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, TypeAlias, TypeVar
 
 import redis
 import redis.asyncio
 
 from crowdmood.errors import ServerUnavailableError, SettingsError, UndecodableError
 from crowdmood.logs import redact
-from crowdmood.mood import Mood
+from crowdmood.mood import Mood, MoodChange
 from crowdmood.streams.connection import Client, Connection
 from crowdmood.streams.keys import StateKeys
+from crowdmood.streams.lease import Lease
 
 log = logging.getLogger(__name__)
+T = TypeVar("T")
 
 CameraTable: TypeAlias = dict[str, dict[str, Any]]
 """Camera to what is known of it, as `GET /cameras` tells it."""
 
 START = b"0-0"
-"""The position before the oldest mood."""
+"""The position before the oldest mood, and before the oldest change."""
 
 
 class MoodStore:
@@ -39,28 +41,43 @@ class MoodStore:
         checkpoint: Mapping[str, Any],
         cameras: Mapping[str, Mapping[str, Any]],
         keep: int,
+        changes: Iterable[MoodChange] = (),
+        lease: Lease | None = None,
     ) -> None:
-        """Write moods, the checkpoint after them and the cameras' table: all or nothing.
+        """Write moods, what changed, the checkpoint after them and the cameras' table: all or nothing.
 
         Args:
             moods: New moods, oldest first.
             run_id: The run they belong to.
             checkpoint: Where the aggregator of this run would go on.
             cameras: What is known of each camera.
-            keep: How many of the newest moods are kept.
+            keep: How many of the newest moods, and of the newest changes, are kept.
+            changes: New changes, oldest first.
+            lease: The right to write, where another writer may claim it too: then it is written exactly once, or not
+                at all.
+
+        Raises:
+            LeadershipLostError: The right to write is another one's.
         """
-        entries = [{"run": run_id, "json": mood.to_json()} for mood in moods]
+        entries = [(self._keys.moods, mood.to_json()) for mood in moods]
+        entries += [(self._keys.changes, change.to_json()) for change in changes]
+
+        def queue(multi: Client) -> None:
+            for key, text in entries:
+                multi.xadd(key, {"run": run_id, "json": text}, maxlen=keep, approximate=True)
+            multi.set(self._keys.checkpoint(run_id), json.dumps(checkpoint))
+            for camera_id, known in cameras.items():
+                multi.hset(self._keys.cameras, camera_id, json.dumps(known))
 
         def transaction(client: Client) -> None:
             with client.pipeline(transaction=True) as multi:
-                for entry in entries:
-                    multi.xadd(self._keys.moods, entry, maxlen=keep, approximate=True)
-                multi.set(self._keys.checkpoint(run_id), json.dumps(checkpoint))
-                for camera_id, known in cameras.items():
-                    multi.hset(self._keys.cameras, camera_id, json.dumps(known))
+                queue(multi)
                 multi.execute()
 
-        self.connection.call(transaction)
+        if lease is None:
+            self.connection.call(transaction)
+        else:
+            lease.write(queue)
 
     def checkpoint(self, run_id: str) -> dict[str, Any] | None:
         """Where the aggregator of this run would go on; None when there was none."""
@@ -73,18 +90,34 @@ class MoodStore:
 
     def newest_position(self) -> bytes:
         """The position of the newest mood; moods after it are new."""
-        entries = self.connection.call(lambda client: client.xrevrange(self._keys.moods, "+", "-", 1))
-        return bytes(entries[0][0]) if entries else START
+        return self._newest(self._keys.moods)
+
+    def newest_change_position(self) -> bytes:
+        """The position of the newest change; changes after it are new."""
+        return self._newest(self._keys.changes)
 
     def since(self, position: bytes, count: int = 1000) -> tuple[bytes, list[tuple[str, Mood]]]:
         """Moods after a position, oldest first, each with its run; and the position after them."""
-        entries: Any = self.connection.call(lambda client: client.xrange(self._keys.moods, b"(" + position, "+", count))
-        moods = [(fields[b"run"].decode(), mood) for _, fields in entries if (mood := _decoded(fields))]
-        return (entries[-1][0] if entries else position), moods
+        return self._since(self._keys.moods, Mood.from_json, position, count)
+
+    def changes_since(self, position: bytes, count: int = 1000) -> tuple[bytes, list[tuple[str, MoodChange]]]:
+        """Changes after a position, oldest first, each with its run; and the position after them."""
+        return self._since(self._keys.changes, MoodChange.from_json, position, count)
 
     def close(self) -> None:
         """Give the sockets back."""
         self.connection.close()
+
+    def _newest(self, key: str) -> bytes:
+        entries = self.connection.call(lambda client: client.xrevrange(key, "+", "-", 1))
+        return bytes(entries[0][0]) if entries else START
+
+    def _since(
+        self, key: str, read: Callable[[bytes], T], position: bytes, count: int
+    ) -> tuple[bytes, list[tuple[str, T]]]:
+        entries: Any = self.connection.call(lambda client: client.xrange(key, b"(" + position, "+", count))
+        found = [(fields[b"run"].decode(), item) for _, fields in entries if (item := _decoded(fields, read))]
+        return (entries[-1][0] if entries else position), found
 
 
 class MoodReader:
@@ -113,20 +146,22 @@ class MoodReader:
 
         None stands for an entry that is no mood that we can read.
         """
-        end: Any = "+" if before is None else b"(" + before
-        entries: Any = await self._guard(self._client.xrevrange(self._keys.moods, end, "-", count))
-        return [(position, _decoded(fields)) for position, fields in entries]
+        return await self._newest(self._keys.moods, Mood.from_json, count, before)
+
+    async def newest_changes(self, count: int, before: bytes | None = None) -> list[tuple[bytes, MoodChange | None]]:
+        """The newest changes, as `newest` gives moods."""
+        return await self._newest(self._keys.changes, MoodChange.from_json, count, before)
 
     async def follow(self, position: bytes, block_ms: int) -> list[tuple[bytes, Mood | None]]:
         """Moods after a position, oldest first; waits up to `block_ms` milliseconds for a first one.
 
         None stands for an entry that is no mood that we can read.
         """
-        reply: Any = await self._guard(self._client.xread({self._keys.moods: position}, count=1000, block=block_ms))
-        entries = next(iter(reply.values()))[0] if isinstance(reply, dict) and reply else []
-        if isinstance(reply, list) and reply:
-            entries = reply[0][1]
-        return [(entry_id, _decoded(fields)) for entry_id, fields in entries]
+        return await self._follow(self._keys.moods, Mood.from_json, position, block_ms)
+
+    async def follow_changes(self, position: bytes, block_ms: int) -> list[tuple[bytes, MoodChange | None]]:
+        """Changes after a position, as `follow` gives moods."""
+        return await self._follow(self._keys.changes, MoodChange.from_json, position, block_ms)
 
     async def cameras(self) -> CameraTable:
         """What is known of each camera."""
@@ -136,6 +171,22 @@ class MoodReader:
         """Give the sockets back."""
         await self._client.aclose()
 
+    async def _newest(
+        self, key: str, read: Callable[[bytes], T], count: int, before: bytes | None
+    ) -> list[tuple[bytes, T | None]]:
+        end: Any = "+" if before is None else b"(" + before
+        entries: Any = await self._guard(self._client.xrevrange(key, end, "-", count))
+        return [(position, _decoded(fields, read)) for position, fields in entries]
+
+    async def _follow(
+        self, key: str, read: Callable[[bytes], T], position: bytes, block_ms: int
+    ) -> list[tuple[bytes, T | None]]:
+        reply: Any = await self._guard(self._client.xread({key: position}, count=1000, block=block_ms))
+        entries = next(iter(reply.values()))[0] if isinstance(reply, dict) and reply else []
+        if isinstance(reply, list) and reply:
+            entries = reply[0][1]
+        return [(entry_id, _decoded(fields, read)) for entry_id, fields in entries]
+
     async def _guard(self, command: Any) -> Any:
         try:
             return await command
@@ -144,15 +195,15 @@ class MoodReader:
 
 
 def published_at_ms(position: bytes) -> int:
-    """Wall-clock time at which the mood at this position was published, in milliseconds since 1970-01-01 UTC."""
+    """Wall-clock time at which what is at this position was published, in milliseconds since 1970-01-01 UTC."""
     return int(position.partition(b"-")[0])
 
 
-def _decoded(fields: Mapping[bytes, bytes]) -> Mood | None:
+def _decoded(fields: Mapping[bytes, bytes], read: Callable[[bytes], T]) -> T | None:
     try:
-        return Mood.from_json(fields.get(b"json", b""))
+        return read(fields.get(b"json", b""))
     except UndecodableError as error:
-        log.warning("passed over an entry of the mood stream: %s", error)
+        log.warning("passed over an entry of the state store: %s", error)
         return None
 
 

@@ -7,87 +7,152 @@ import subprocess
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from crowdmood import LABELS
+
 from .conftest import COMMAND, crowdmood, running
 
-# The clips' faces are 80 pixels wide: looking for smaller ones would only cost time. This cascade finds two thirds of
-# the sad faces, the default one half of them, and fewer of them than of the others.
-HAAR = {
-    "CROWDMOOD_DETECTOR__KIND": "haar",
-    "CROWDMOOD_DETECTOR__CASCADE": "haarcascade_frontalface_alt",
-    "CROWDMOOD_DETECTOR__MIN_FACE_PX": "48",
-}
 PHASES = ((0, 20, "neutral"), (20, 40, "happy"), (40, 60, "sad"))
 """Seconds from, to, and the label that most of the seats truly show."""
+
+ZONES = {"home": "terrace-north", "away": "terrace-south"}
+SEATS = 60
+WINDOW_S = 10
 
 
 @pytest.fixture(scope="module")
 def footage(assets: Path) -> list[Path]:
-    return [assets / "footage" / "terrace-north.mp4", assets / "footage" / "terrace-south.mp4"]
+    return [assets / "footage" / f"{clip}.mp4" for clip in ZONES.values()]
 
 
 @pytest.fixture(scope="module")
-def at_full_speed(footage: list[Path], tmp_path_factory: pytest.TempPathFactory) -> tuple[str, list[str]]:
-    """What a replay at full speed with two detectors shows, and its moods."""
-    moods = tmp_path_factory.mktemp("full") / "moods.jsonl"
-    environment = HAAR | {"CROWDMOOD_RUN__DETECTORS": "2"}
-    done = crowdmood("replay", "--speed", "max", "--moods", moods, *footage, timeout=400, **environment)
-    assert done.returncode == 0, done.stderr
-    assert done.stderr == ""
-    return done.stdout, moods.read_text().splitlines()
-
-
-def test_the_table_accounts_for_every_frame(at_full_speed: tuple[str, list[str]]) -> None:
-    shown, _ = at_full_speed
-    (row,) = [line for line in shown.splitlines() if line.startswith("│ 600 ")]
-    frames, lost, faces, *_ = (cell.strip() for cell in row.strip("│").split("│"))
-    assert (frames, lost) == ("600", "0")
-    assert int(faces) > 15_000
-
-
-def test_every_second_has_a_mood_of_the_stadium_and_of_each_camera(at_full_speed: tuple[str, list[str]]) -> None:
-    moods = [json.loads(line) for line in at_full_speed[1]]
-    for camera in (None, "terrace-north", "terrace-south"):
-        times = [mood["as_of"] for mood in moods if mood["camera"] == camera]
-        assert times == [f"1970-01-01T00:{second // 60:02d}:{second % 60:02d}.000Z" for second in range(1, 61)]
-    assert moods[-1]["cameras"] == {"terrace-south": "ended"}
-    assert moods[-3]["cameras"] == {"terrace-north": "ended", "terrace-south": "ended"}
-
-
-@pytest.mark.parametrize(("start_s", "end_s", "label"), PHASES)
-def test_the_label_that_dominates_each_phase_is_the_true_one(
-    at_full_speed: tuple[str, list[str]], assets: Path, start_s: int, end_s: int, label: str
-) -> None:
-    for clip in ("terrace-north", "terrace-south"):
-        truth = json.loads((assets / "footage" / f"{clip}.json").read_text())
-        shares = next(phase["shares"] for phase in truth["phases"] if phase["start_s"] == start_s)
-        assert max(shares, key=shares.get) == label
-    moods = [json.loads(line) for line in at_full_speed[1]]
-    # A window's people are its last frame's: the first mood of a phase is the one that ends after its start.
-    inside = [mood for mood in moods if start_s < int(mood["as_of"][14:16]) * 60 + int(mood["as_of"][17:19]) <= end_s]
-    stadium = [mood for mood in inside if mood["camera"] is None]
-    assert len(stadium) == end_s - start_s
-    phase = {name: sum(mood["raw"][name] for mood in stadium) for name in shares}
-    assert max(phase, key=lambda name: phase[name]) == label
-    # In a single second two labels may be level, but no other one leads.
-    assert {mood["dominant"] for mood in stadium} <= {label, "mixed"}
-
-
-@pytest.mark.timeout(420)
-def test_pace_workers_and_deaths_change_no_byte(footage: list[Path], assets: Path, tmp_path: Path) -> None:
-    """The same footage at full speed with two detectors; and at its own pace with one, every stage killed by -9."""
-    yunet = {
+def settings(assets: Path) -> dict[str, str]:
+    """The clips' faces are 80 pixels wide: looking for smaller ones would only cost time."""
+    return {
         "CROWDMOOD_DETECTOR__KIND": "yunet",
         "CROWDMOOD_DETECTOR__YUNET_MODEL": str(assets / "models" / "face_detection_yunet_2023mar.onnx"),
         "CROWDMOOD_DETECTOR__MIN_FACE_PX": "40",
+        "CROWDMOOD_ZONES": json.dumps({zone: [camera] for zone, camera in ZONES.items()}),
     }
+
+
+@pytest.fixture(scope="module")
+def at_full_speed(
+    footage: list[Path], settings: dict[str, str], tmp_path_factory: pytest.TempPathFactory
+) -> tuple[str, dict[str, Any]]:
+    """What a report at full speed with three detectors shows, and its timeline."""
+    out = tmp_path_factory.mktemp("full") / "report"
+    done = crowdmood("report", "--out", out, *footage, timeout=400, CROWDMOOD_RUN__DETECTORS="3", **settings)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    return done.stdout, json.loads((out / "timeline.json").read_text())
+
+
+def seconds(time_text: str) -> float:
+    """Seconds of match time of an RFC 3339 text within the first hour."""
+    return int(time_text[14:16]) * 60 + float(time_text[17:-1])
+
+
+def moods_of(timeline: dict[str, Any], zone: str, camera: str | None = None) -> list[dict[str, Any]]:
+    return [mood for mood in timeline["moods"] if (mood["zone"], mood["camera"]) == (zone, camera)]
+
+
+def within(phase: tuple[int, int, str], moods: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The moods whose whole window lies in a phase."""
+    return [mood for mood in moods if phase[0] + WINDOW_S <= seconds(mood["as_of"]) <= phase[1]]
+
+
+def true_shares(assets: Path, clip: str, start_s: int) -> dict[str, float]:
+    truth = json.loads((assets / "footage" / f"{clip}.json").read_text())
+    shares: dict[str, float] = next(phase["shares"] for phase in truth["phases"] if phase["start_s"] == start_s)
+    return shares
+
+
+def test_the_table_accounts_for_every_frame(at_full_speed: tuple[str, dict[str, Any]]) -> None:
+    (row,) = [line for line in at_full_speed[0].splitlines() if line.startswith("│ 600 ")]
+    frames, lost, faces, *_ = (cell.strip() for cell in row.strip("│").split("│"))
+    assert (frames, lost) == ("600", "0")
+    assert int(faces) > 30_000
+
+
+def test_every_second_has_a_mood_of_the_stadium_each_zone_and_each_camera(
+    at_full_speed: tuple[str, dict[str, Any]],
+) -> None:
+    timeline = at_full_speed[1]
+    scopes = [("stadium", None), *((zone, None) for zone in ZONES), *(("stadium", clip) for clip in ZONES.values())]
+    for zone, camera in scopes:
+        told = moods_of(timeline, zone, camera)
+        assert [seconds(mood["as_of"]) for mood in told] == list(range(1, 61))
+    assert moods_of(timeline, "home")[-1]["cameras"] == {"terrace-north": "ended"}
+    assert moods_of(timeline, "stadium")[-1]["cameras"] == {"terrace-north": "ended", "terrace-south": "ended"}
+
+
+def test_people_are_the_seats_and_not_the_faces(at_full_speed: tuple[str, dict[str, Any]]) -> None:
+    for zone in ZONES:
+        told = moods_of(at_full_speed[1], zone)
+        for phase in PHASES:
+            people = [mood["people"] for mood in within(phase, told)]
+            assert all(0.9 * SEATS <= seen <= 1.1 * SEATS for seen in people), people
+        # Where the clips change phase, every seat shows another person's picture, some of them framed quite otherwise.
+        assert all(0.8 * SEATS <= mood["people"] <= 1.2 * SEATS for mood in told)
+
+
+@pytest.mark.parametrize("phase", PHASES, ids=lambda phase: phase[2])
+def test_the_label_that_leads_each_phase_is_the_true_one(
+    at_full_speed: tuple[str, dict[str, Any]], assets: Path, phase: tuple[int, int, str]
+) -> None:
+    for clip in ZONES.values():
+        shares = true_shares(assets, clip, phase[0])
+        assert max(shares, key=lambda label: shares[label]) == phase[2]
+    told = within(phase, moods_of(at_full_speed[1], "stadium"))
+    assert len(told) == phase[1] - phase[0] - WINDOW_S + 1
+    assert {mood["dominant"] for mood in told} <= {phase[2], "mixed"}
+    for counted in ("raw", "shares"):
+        mean = {label: sum(mood[counted][label] for mood in told) for label in LABELS}
+        assert max(LABELS, key=lambda label: mean[label]) == phase[2]
+
+
+def test_shares_are_closer_to_the_truth_than_counts(at_full_speed: tuple[str, dict[str, Any]], assets: Path) -> None:
+    errors: dict[str, list[float]] = {"shares": [], "raw": []}
+    inside: list[bool] = []
+    for zone, clip in ZONES.items():
+        for phase in PHASES:
+            true = true_shares(assets, clip, phase[0])
+            for mood in within(phase, moods_of(at_full_speed[1], zone)):
+                for counted, found in errors.items():
+                    found += [abs(mood[counted][label] - true[label]) for label in LABELS]
+                inside += [mood["low"][label] <= true[label] <= mood["high"][label] for label in LABELS]
+    assert sum(errors["shares"]) < sum(errors["raw"])
+    # Six crowds of sixty seats each, seen again and again: few independent draws.
+    assert sum(inside) / len(inside) > 0.75
+
+
+@pytest.mark.parametrize("zone", ZONES)
+def test_exactly_the_two_true_changes_are_told_and_soon(at_full_speed: tuple[str, dict[str, Any]], zone: str) -> None:
+    changes = [change for change in at_full_speed[1]["changes"] if change["zone"] == zone]
+    assert [(change["sequence"], change["from"], change["to"]) for change in changes] == [
+        (1, "neutral", "happy"),
+        (2, "happy", "sad"),
+    ]
+    for change, (start_s, _, _) in zip(changes, PHASES[1:], strict=True):
+        assert start_s < seconds(change["as_of"]) <= start_s + 8
+
+
+@pytest.mark.timeout(600)
+def test_pace_workers_and_deaths_change_no_byte(
+    at_full_speed: tuple[str, dict[str, Any]], footage: list[Path], settings: dict[str, str], tmp_path: Path
+) -> None:
+    """The same at seven times its pace with two detectors; and at its own with one, every stage killed by -9."""
     fast, paced = tmp_path / "fast.jsonl", tmp_path / "paced.jsonl"
-    done = crowdmood("replay", "--speed", "max", "--moods", fast, *footage, CROWDMOOD_RUN__DETECTORS="2", **yunet)
+    done = crowdmood("replay", "--speed", "7", "--moods", fast, *footage, CROWDMOOD_RUN__DETECTORS="2", **settings)
     assert (done.returncode, done.stderr) == (0, "")
     command = [*COMMAND, "replay", "--speed", "1", "--moods", str(paced), *map(str, footage)]
-    environment = os.environ | yunet | {"CROWDMOOD_RUN__DETECTORS": "1", "CROWDMOOD_CLASSIFIER__MAX_BATCH_SIZE": "64"}
+    environment = (
+        os.environ | settings | {"CROWDMOOD_RUN__DETECTORS": "1", "CROWDMOOD_CLASSIFIER__MAX_BATCH_SIZE": "64"}
+    )
     replay = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     written = paced.with_name("paced.jsonl.part")
 
@@ -106,5 +171,7 @@ def test_pace_workers_and_deaths_change_no_byte(footage: list[Path], assets: Pat
     assert replay.returncode == 0, err
     assert err.count("started again") == 4, err
     assert paced.read_text() == fast.read_text()
-    assert paced.read_text().count("\n") == 180
+    reported = [json.dumps(mood, separators=(",", ":"), ensure_ascii=False) for mood in at_full_speed[1]["moods"]]
+    assert sorted(paced.read_text().splitlines()) == sorted(reported)
+    assert len(reported) == 60 * 5
     assert "│ 600 " in out

@@ -4,34 +4,25 @@ import random
 import threading
 from collections.abc import Iterator, Sequence
 
-import numpy as np
 import pytest
 
 from aggregator.service import AggregatorStage
-from crowdmood import LABELS
-from crowdmood.messages import CameraState, Emotions, FrameRef, FramesLost, Message
+from crowdmood.messages import CameraState, Emotions, FramesLost, Message
 from crowdmood.mood import Mood
 from crowdmood.settings import AggregatorSettings, BusSettings
 from crowdmood.streams.bus import Bus
-from crowdmood.streams.keys import StreamName
+from crowdmood.streams.keys import StateKeys, StreamName
+from crowdmood.streams.lease import Lease
 from crowdmood.streams.moods import START, MoodStore
 from crowdmood.worker import Worker
+from tests.crowds import seen
 
 SETTINGS = AggregatorSettings(window_s=3, hop_s=1, min_faces=2)
 CAMERAS = {"north": True, "south": True}
 
 
 def emotions(camera: str, frame_id: int, label: str = "happy", people: int = 5, *, recorded: bool = True) -> Emotions:
-    probabilities = np.zeros((people, 7), np.float16)
-    probabilities[:, LABELS.index(label)] = 1
-    return Emotions(
-        FrameRef(camera, "run-1", frame_id, frame_id * 500, 640, 480, recorded),
-        np.zeros((people, 4), np.int32),
-        probabilities,
-        np.ones(people, np.float16),
-        "conv4",
-        "haar",
-    )
+    return seen(camera, frame_id, [label] * people, every_ms=500, recorded=recorded)
 
 
 def state(camera: str, name: str, frames: int = 0, *, recorded: bool = True) -> CameraState:
@@ -58,7 +49,9 @@ class Pipeline:
         store = MoodStore(self.url, self.settings.key_prefix)
         settings = SETTINGS.model_copy(update=more)
         cameras = CAMERAS if expected is None else expected
-        stage = AggregatorStage(store, settings, "run-1", cameras, clock=lambda: self.now[0])
+        lease = Lease(store.connection, StateKeys(self.settings.key_prefix).leader(0), "aggregators", 60)
+        assert lease.take()
+        stage = AggregatorStage(store, lease, settings, "run-1", cameras, clock=lambda: self.now[0])
         return Worker(stage, self.bus, self.settings, name, threading.Event())
 
     def moods(self, camera: str | None = None) -> list[Mood]:

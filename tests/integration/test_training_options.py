@@ -82,7 +82,7 @@ def test_every_option_of_a_training_at_once(few: Path, tmp_path: Path, capsys: p
         precision="float32",
         augmentation=Augmentation(shear=0.1, degrade=0.5),
     )
-    paths = Paths(data=few, out=tmp_path / "model", work=tmp_path / "work", teacher=CONV4)
+    paths = Paths(data=few, out=tmp_path / "model", work=tmp_path / "work", teachers=(CONV4,))
     card = run(recipe, paths, fresh=True, summary=True, model_json=True)
 
     assert "separable_conv2d" in capsys.readouterr().out

@@ -1,62 +1,121 @@
 """What is published of a closed window, and what is withheld."""
 
 import numpy as np
+import pytest
 
-from aggregator.moods import moods_of
+from aggregator.moods import Moods, unfit
 from aggregator.windows import ClosedWindow
-from crowdmood import LABELS
-from crowdmood.messages import Emotions, FrameRef
+from crowdmood.confusions import Confusions
+from crowdmood.messages import Emotions
+from crowdmood.mood import Mood
 from crowdmood.settings import AggregatorSettings
+from tests.crowds import seen
 
 SETTINGS = AggregatorSettings(min_faces=3, valid_for_s=5)
-
-
-def seen(camera: str, frame_id: int, labels: list[str], model: str = "conv4") -> Emotions:
-    n = len(labels)
-    return Emotions(
-        FrameRef(camera, "r", frame_id, frame_id * 200, 640, 480, True),
-        np.zeros((n, 4), np.int32),
-        np.eye(7, dtype=np.float16)[[LABELS.index(label) for label in labels]].reshape(n, 7),
-        np.ones(n, np.float16),
-        model,
-        "haar",
-    )
 
 
 def window(**frames: list[Emotions]) -> ClosedWindow[Emotions]:
     return ClosedWindow(0, 10_000, frames, dict.fromkeys(frames, "live"))
 
 
-def test_people_are_the_faces_of_each_cameras_last_frame() -> None:
-    north = [seen("north", 0, ["sad"] * 9), seen("north", 1, ["happy"] * 3)]
-    south = [seen("south", 0, ["neutral"])]
-    stadium, of_north, of_south = moods_of(window(north=north, south=south), SETTINGS)
-    assert (stadium.camera, stadium.people, stadium.dominant) == (None, 4, "happy")
-    assert stadium.shares is not None
-    assert (stadium.shares["happy"], stadium.shares["neutral"], stadium.shares["sad"]) == (0.75, 0.25, 0.0)
-    assert (of_north.camera, of_north.people) == ("north", 3)
-    assert (of_south.camera, of_south.status) == ("south", "insufficient")
+def moods(closed: ClosedWindow[Emotions], **zones: list[str]) -> list[Mood]:
+    return Moods(SETTINGS, zones).of(closed)
+
+
+def frames(camera: str, labels: list[str], count: int = 5, **more: object) -> list[Emotions]:
+    return [seen(camera, frame_id, labels, **more) for frame_id in range(count)]  # type: ignore[arg-type]
+
+
+def test_a_person_in_many_frames_is_one_person() -> None:
+    north, south = frames("north", ["happy"] * 30), frames("south", ["sad"] * 10)
+    stadium, of_north, of_south = moods(window(north=north, south=south))
+    assert (stadium.camera, stadium.people, stadium.dominant) == (None, 40, "happy")
+    assert stadium.shares is not None and stadium.raw is not None
+    assert (stadium.raw["happy"], stadium.raw["sad"]) == (0.75, 0.25)
+    assert (of_north.camera, of_north.people) == ("north", 30)
+    assert (of_south.camera, of_south.people) == ("south", 10)
     assert (stadium.as_of_ms, stadium.window_start_ms, stadium.valid_until_ms) == (10_000, 0, 15_000)
 
 
+def test_what_a_person_shows_is_the_mean_over_the_window() -> None:
+    # Eight people are happy in six frames of ten: sure of it they are not, but happier than sad.
+    north = frames("north", ["happy"] * 8, 6) + [seen("north", 6 + i, ["sad"] * 8) for i in range(4)]
+    (stadium, _) = moods(window(north=north))
+    assert stadium.people == 8
+    assert stadium.raw is not None and stadium.raw["happy"] == 1.0
+
+
 def test_too_few_people_and_nothing_but_the_status_is_told() -> None:
-    (stadium, _) = moods_of(window(north=[seen("north", 0, ["happy", "happy"])]), SETTINGS)
+    (stadium, _) = moods(window(north=frames("north", ["happy", "happy"])))
     assert stadium.status == "insufficient"
-    assert (stadium.people, stadium.shares, stadium.raw, stadium.dominant, stadium.valence) == (None,) * 5
+    told = (stadium.people, stadium.shares, stadium.low, stadium.high, stadium.raw, stadium.dominant)
+    assert told == (None,) * 6
+    assert (stadium.valence, stadium.valence_low, stadium.valence_high) == (None,) * 3
 
 
-def test_a_frame_without_faces_is_seen_and_counts_nobody() -> None:
-    (stadium, north) = moods_of(window(north=[seen("north", 0, ["happy"] * 5), seen("north", 1, [])]), SETTINGS)
+def test_frames_without_faces_are_seen_and_count_nobody() -> None:
+    (stadium, north) = moods(window(north=frames("north", [])))
     assert stadium.status == "insufficient"
     assert north.cameras == {"north": "live"}
 
 
+def test_a_zone_has_a_mood_of_its_own() -> None:
+    crowd = {name: frames(name, [label] * 12) for name, label in (("a", "happy"), ("b", "happy"), ("c", "sad"))}
+    told = moods(window(**crowd), home=["a", "b"], away=["c"], elsewhere=["x"])
+    assert [(mood.zone, mood.camera) for mood in told[:3]] == [("stadium", None), ("home", None), ("away", None)]
+    assert [mood.people for mood in told[:3]] == [36, 24, 12]
+    assert [mood.dominant for mood in told[1:3]] == ["happy", "sad"]
+    assert told[1].cameras == {"a": "live", "b": "live"}
+
+
+def test_a_zone_is_withheld_when_the_rest_would_tell_of_few() -> None:
+    crowd = {"a": frames("a", ["happy"] * 12), "b": frames("b", ["sad"] * 2)}
+    stadium, home, of_a, of_b = moods(window(**crowd), home=["a"])
+    assert (stadium.status, stadium.people) == ("ok", 14)
+    # Stadium less zone would be two people.
+    assert [mood.status for mood in (home, of_a, of_b)] == ["insufficient"] * 3
+
+
+def test_a_zone_of_every_camera_hides_nobody() -> None:
+    told = moods(window(a=frames("a", ["happy"] * 12)), home=["a"])
+    assert [mood.status for mood in told] == ["ok"] * 3
+
+
+@pytest.mark.parametrize(
+    ("more", "reason"),
+    [({"side_px": 19}, "small"), ({"quality": 0.05}, "poor"), ({"quality": 0.05, "side_px": 12}, "small")],
+)
+def test_faces_too_small_or_too_poor_are_seen_and_do_not_count(more: dict[str, float], reason: str) -> None:
+    shown = frames("a", ["happy"] * 12, **more)
+    counts = {why: int(which.sum()) for why, which in unfit(shown[0], SETTINGS).items()}
+    assert counts == {"small": 0, "poor": 0} | {reason: 12}
+    assert moods(window(a=shown))[0].status == "insufficient"
+
+
+def test_the_networks_confusions_are_undone() -> None:
+    means = np.full((7, 7), 0.05) + 0.65 * np.eye(7)
+    known = Confusions(3000, np.full(7, 1 / 7), means, np.stack([0.01 * np.eye(7)] * 7)).to_bytes()
+    (stadium, _) = moods(window(a=frames("a", ["happy"] * 40 + ["sad"] * 10, confusions=known)))
+    assert stadium.method == "sld"
+    (counted, _) = Moods(SETTINGS.model_copy(update={"method": "raw"})).of(window(a=frames("a", ["happy"] * 40)))
+    assert counted.method == "raw"
+
+
 def test_a_mixed_fleet_of_models_shows() -> None:
-    frames = window(north=[seen("north", 0, ["sad"] * 3, "new")], south=[seen("south", 0, ["sad"] * 3, "old")])
-    assert moods_of(frames, SETTINGS)[0].model == "new+old"
+    told = moods(
+        window(north=frames("north", ["sad"] * 3, model="new"), south=frames("south", ["sad"] * 3, model="old"))
+    )
+    assert told[0].model == "new+old"
 
 
 def test_a_camera_in_trouble_is_named_in_the_mood() -> None:
     closed: ClosedWindow[Emotions] = ClosedWindow(0, 10_000, {}, {"a": "live", "b": "idle", "c": "ended"})
-    stadium = moods_of(closed, SETTINGS, {"a": "frozen", "b": "down", "c": "down"})[0]
+    stadium = Moods(SETTINGS).of(closed, {"a": "frozen", "b": "down", "c": "down"})[0]
     assert stadium.cameras == {"a": "frozen", "b": "down", "c": "ended"}
+
+
+def test_a_window_gives_the_same_moods_whatever_was_seen_before() -> None:
+    first, second = window(a=frames("a", ["happy"] * 12, 20)), window(a=frames("a", ["happy"] * 12, 30)[10:])
+    used = Moods(SETTINGS)
+    used.of(first)
+    assert [m.to_json() for m in used.of(second)] == [m.to_json() for m in Moods(SETTINGS).of(second)]

@@ -1,15 +1,19 @@
 """The OpenAPI document says what the answers really are."""
 
+import asyncio
 import json
 from typing import Any, get_args
 
 import pytest
 from fastapi import FastAPI
+from jsonschema import Draft202012Validator
 from pydantic import BaseModel, TypeAdapter
 
 from api import examples, models
 from api.app import create_app
+from api.routes.schemas import SchemaName, schema
 from crowdmood import LABELS, __version__
+from crowdmood.mood import MoodChange
 from crowdmood.settings import Settings
 from crowdmood.streams.moods import MoodReader
 
@@ -28,6 +32,35 @@ def names(model: type[BaseModel]) -> list[str]:
 
 def test_the_mood_model_has_the_fields_of_a_mood_in_their_order() -> None:
     assert names(models.Mood) == list(examples.OK.to_dict())
+
+
+def test_the_change_model_has_the_fields_of_a_change() -> None:
+    shares = examples.OK.shares
+    assert shares is not None
+    change = MoodChange(1, "stadium", 61_000, 66_000, "neutral", "happy", 40, shares, shares, shares)
+    assert models.MoodChange.model_validate(change.to_dict(), **STRICT).model_dump(by_alias=True) == change.to_dict()
+    assert set(names(models.MoodChange)) == set(change.to_dict())
+
+
+def published(name: SchemaName) -> dict[str, Any]:
+    return json.loads(json.dumps(asyncio.run(schema(name))))  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize("name", SchemaName)
+def test_each_schema_is_one_that_validators_take_and_describes_every_field(name: SchemaName) -> None:
+    schema = published(name)
+    Draft202012Validator.check_schema(schema)
+    assert set(schema["required"]) == set(schema["properties"])
+    assert all("description" in field for field in schema["properties"].values())
+
+
+@pytest.mark.parametrize("example", examples.MOOD)
+def test_every_example_of_a_mood_keeps_to_the_schema(example: str) -> None:
+    validator = Draft202012Validator(published(SchemaName.MOOD), format_checker=Draft202012Validator.FORMAT_CHECKER)
+    value = examples.MOOD[example]["value"]
+    validator.validate(value)
+    validator.validate(value | {"weather": "rain"})  # a newer version may say more
+    assert not validator.is_valid({name: part for name, part in value.items() if name != "status"})
 
 
 def test_the_shares_model_and_dominant_have_the_labels_in_their_order() -> None:
@@ -62,7 +95,7 @@ def test_the_examples_of_moods_and_cameras_are_valid_and_unchanged_by_the_models
 def test_the_document_holds_every_resource_with_a_tag_and_a_description(app: FastAPI) -> None:
     document = app.openapi()
     assert document["info"]["version"] == __version__
-    assert set(document["paths"]) == {"/mood", "/moods", "/cameras", "/livez", "/readyz", "/metrics"}
+    assert set(document["paths"]) == {"/mood", "/moods", "/cameras", "/schemas/{name}", "/livez", "/readyz", "/metrics"}
     for methods in document["paths"].values():
         assert methods["get"]["tags"]
         assert methods["get"]["description"]

@@ -34,6 +34,7 @@ def emotions(n: int) -> Emotions:
         rng.random(n).astype(np.float16),
         "conv4-abc",
         "haar",
+        rng.random(400).astype("<f4").tobytes() if n else b"",
     )
 
 
@@ -75,7 +76,7 @@ def test_a_missing_field_is_named(message: Message) -> None:
     ("field", "value", "text"),
     [
         (b"kind", b"picture", "unknown message kind"),
-        (b"v", b"2", "update all stages together"),
+        (b"v", b"3", "update all stages together"),
         (b"n", b"2", "needs"),
         (b"n", b"-1", "field"),
         (b"n", b"99999999999999999999", "18 digits"),
@@ -89,6 +90,11 @@ def test_a_missing_field_is_named(message: Message) -> None:
 def test_damage_is_said_clearly(field: bytes, value: bytes, text: str) -> None:
     with pytest.raises(UndecodableError, match=text):
         decode(faces(1).to_fields() | {field: value})
+
+
+def test_confusions_of_a_wrong_size_are_refused() -> None:
+    with pytest.raises(UndecodableError, match="1600 were expected"):
+        decode(emotions(1).to_fields() | {b"confusions": b"abcd"})
 
 
 def test_an_unknown_camera_state_is_refused() -> None:

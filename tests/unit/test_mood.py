@@ -17,10 +17,14 @@ MOOD = Mood(
     camera=None,
     people=40,
     shares=SHARES,
+    low=SHARES,
+    high=SHARES,
     raw=SHARES,
     dominant="happy",
     valence=0.75,
-    method="raw",
+    valence_low=0.7,
+    valence_high=0.8,
+    method="sld",
     model="conv4",
     detector="haar",
     cameras={"north": "live"},
@@ -46,7 +50,9 @@ def test_an_older_reader_ignores_what_a_newer_writer_added() -> None:
 def test_a_stale_mood_holds_nothing_that_could_be_acted_on() -> None:
     stale = MOOD.as_stale()
     assert stale.status == "stale"
-    assert (stale.people, stale.shares, stale.raw, stale.dominant, stale.valence) == (None,) * 5
+    told = (stale.people, stale.shares, stale.low, stale.high, stale.raw, stale.dominant)
+    assert told == (None,) * 6
+    assert (stale.valence, stale.valence_low, stale.valence_high) == (None,) * 3
     assert stale.as_of_ms == MOOD.as_of_ms
 
 

@@ -1,57 +1,68 @@
-"""From people to shares, the leading label and the balance."""
+"""From an estimate to the figures that are told."""
 
 import numpy as np
 import pytest
 
-from aggregator.shares import dominant, raw_shares, stack, valence
+from aggregator.estimate import Estimate, estimate
+from aggregator.shares import dominant, resolution, rounded, told
 from crowdmood import LABELS
+from tests.crowds import showing
 
 
-def people(*labels: str) -> np.ndarray:
-    return np.eye(7, dtype=np.float16)[[LABELS.index(label) for label in labels]]
-
-
-def shares(**given: float) -> dict[str, float]:
-    return dict.fromkeys(LABELS, 0.0) | given
+def counted(*labels: str) -> Estimate:
+    return estimate(showing(labels).astype(np.float64), "raw", None)
 
 
 @pytest.mark.parametrize(
-    ("crowd", "expected"),
+    ("labels", "leading"),
     [
-        (people("happy"), shares(happy=1.0)),
-        (people("happy", "sad", "sad", "neutral"), shares(happy=0.25, sad=0.5, neutral=0.25)),
-        (np.full((3, 7), 1 / 7, np.float16), shares(angry=1.0)),  # a tie within a person goes to the first label
+        (["happy"] * 30, "happy"),
+        (["happy"] * 10 + ["sad"] * 40, "sad"),
+        (["happy"] * 20 + ["sad"] * 20, "mixed"),
+        (["happy"] * 21 + ["sad"] * 19, "mixed"),  # a lead of two people may be chance
     ],
 )
-def test_a_share_counts_the_likeliest_labels(crowd: np.ndarray, expected: dict[str, float]) -> None:
-    assert raw_shares(crowd) == expected
+def test_the_largest_share_leads_unless_its_lead_may_be_chance(labels: list[str], leading: str) -> None:
+    assert dominant(counted(*labels)) == leading
 
 
 @pytest.mark.parametrize(
-    ("given", "leading"),
+    ("labels", "balance"),
     [
-        (shares(happy=1.0), "happy"),
-        (shares(happy=0.4, sad=0.6), "sad"),
-        (shares(happy=0.5, sad=0.5), "mixed"),
+        (["happy"], 1.0),
+        (["angry", "sad"], -1.0),
+        (["neutral", "surprise"], 0.0),
+        (["happy"] * 5 + ["fear"] * 2 + ["neutral"] * 3, 0.3),
     ],
 )
-def test_the_largest_share_leads_and_equals_are_mixed(given: dict[str, float], leading: str) -> None:
-    assert dominant(given) == leading
+def test_valence_balances_positive_and_negative(labels: list[str], balance: float) -> None:
+    crowd = counted(*labels * 40)
+    figures = told(crowd, crowd.shares)
+    assert figures["valence"] == balance
+    assert -1 <= figures["valence_low"] <= balance <= figures["valence_high"] <= 1
 
 
 @pytest.mark.parametrize(
-    ("given", "balance"),
-    [
-        (shares(happy=1.0), 1.0),
-        (shares(angry=0.5, sad=0.5), -1.0),
-        (shares(neutral=0.5, surprise=0.5), 0.0),
-        (shares(happy=0.5, fear=0.2, neutral=0.3), 0.3),
-    ],
+    ("width", "digits"), [(1.0, 1), (0.4, 1), (0.39, 2), (0.1, 2), (0.04, 2), (0.03, 3), (1e-9, 4), (0, 4)]
 )
-def test_valence_balances_positive_and_negative(given: dict[str, float], balance: float) -> None:
-    assert valence(given) == balance
+def test_figures_are_told_as_finely_as_they_are_known(width: float, digits: int) -> None:
+    assert resolution(width) == digits
 
 
-def test_no_camera_with_faces_gives_nobody() -> None:
-    assert stack([]).shape == (0, 7)
-    assert stack([people("happy"), people()]).shape == (1, 7)
+def test_rounded_shares_add_up() -> None:
+    rng = np.random.default_rng(0)
+    for shares in rng.dirichlet(np.ones(7), 200):
+        for digits in (1, 2, 3):
+            told_shares = rounded(shares, digits)
+            assert sum(told_shares) == pytest.approx(1, abs=1e-9)
+            assert np.abs(told_shares - shares).max() < 10.0**-digits
+
+
+def test_what_is_told_holds_what_is_known_and_no_more() -> None:
+    crowd = counted(*["happy"] * 37, *["sad"] * 26, *["neutral"] * 14)
+    figures = told(crowd, crowd.shares)
+    for number, label in enumerate(LABELS):
+        assert figures["low"][label] <= crowd.low[number] + 1e-9
+        assert figures["high"][label] >= crowd.high[number] - 1e-9
+        assert figures["low"][label] <= figures["shares"][label] <= figures["high"][label]
+    assert {len(f"{share:g}".partition(".")[2]) <= 2 for share in figures["shares"].values()} == {True}

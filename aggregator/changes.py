@@ -1,0 +1,227 @@
+"""When what a crowd shows has changed: a state machine over the moods of each zone. Pure.
+
+The lead of one label over another is known up to an interval, from low - high to high - low of the two shares. A crowd
+has turned to a new label when that label leads the old one, and the interval of its lead lies above the one it had
+before, with a margin. That both intervals of one moment lie apart is not enough: of two labels that are nearly level
+now this one, now that one is ahead, within ten minutes far enough for that. It counts all the same when it lasts for
+several windows, since a crowd may drift too slowly to turn.
+
+There is hysteresis in this: the way back needs as large a turn as the way there.
+"""
+
+from collections import deque
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from crowdmood import LABELS
+from crowdmood.mood import Mood, MoodChange
+from crowdmood.settings import AggregatorSettings
+
+Estimate = npt.NDArray[np.float64]
+"""float64 (3, 7): shares, lower and upper ends of their intervals; columns in the order of `LABELS`."""
+
+_MARGIN = 0.5
+"""How far the intervals of a lead lie apart in a turn, as a multiple of the half-width of the new one. Each holds in
+nine cases of ten, and a match has thousands of windows to be wrong in."""
+
+_LASTING_WINDOWS = 3
+"""A label that is clearly ahead for as many whole windows has taken the lead, however slowly."""
+
+
+class Changes:
+    """The changes of every zone, in the order of its moods.
+
+    The first mood that can be told sets what later ones are compared with, and is no change: it takes a window's length
+    of moods, since windows at the beginning hold few frames. Windows that are `insufficient` or `stale` neither support
+    nor hinder a change.
+
+    Args:
+        settings: Window, hop, dwell and cooldown.
+    """
+
+    def __init__(self, settings: AggregatorSettings) -> None:
+        self._settings = settings
+        self._zones: dict[str, _Zone] = {}
+
+    def take(self, moods: Iterable[Mood]) -> list[MoodChange]:
+        """Take in new moods, oldest first; moods of single cameras are passed over.
+
+        Returns:
+            The changes that they settle, in their order.
+        """
+        changes = []
+        for mood in moods:
+            if mood.camera is None:
+                zone = self._zones.setdefault(mood.zone, _Zone(self._settings))
+                if change := zone.take(mood):
+                    changes.append(change)
+        return changes
+
+    def snapshot(self) -> dict[str, Any]:
+        """What a successor must know, as JSON values."""
+        return {name: zone.snapshot() for name, zone in self._zones.items()}
+
+    def restore(self, snapshot: Mapping[str, Any]) -> None:
+        """Go on where `snapshot` was taken."""
+        self._zones = {name: _Zone.restored(self._settings, stored) for name, stored in snapshot.items()}
+
+
+@dataclass(slots=True)
+class _Dwell:
+    """How long a label has held what it takes: windows in which it does not count against it, noise never adds up."""
+
+    label: int | None = None
+    held_ms: int = 0
+
+    def hold(self, label: int | None, passed_ms: int) -> int | None:
+        """Take in which label holds in a window (None: none) and the time since the last one; returns for how long."""
+        if label is not None and label == self.label:
+            self.held_ms += passed_ms
+        elif label is not None:
+            self.label, self.held_ms = label, 0
+        else:
+            self.held_ms -= passed_ms
+            if self.held_ms < 0:
+                self.label, self.held_ms = None, 0
+        return self.held_ms if label is not None else None
+
+
+class _Zone:
+    """One zone's state: who leads, what the crowd showed since then, and who may be about to lead."""
+
+    def __init__(self, settings: AggregatorSettings) -> None:
+        self._window_ms = round(settings.window_s * 1000)
+        self._hop_ms = round(settings.hop_s * 1000)
+        self._dwell_ms = round(settings.change_dwell_s * 1000)
+        self._cooldown_ms = round(settings.change_cooldown_s * 1000)
+        self._sequence = 0
+        self._leader: int | None = None
+        self._first_ms: int | None = None
+        self._newest_ms: int | None = None
+        self._changed_ms: int | None = None
+        # Windows that still share frames with the newest one, and the mean of those before them.
+        self._recent: deque[tuple[int, Estimate]] = deque()
+        self._before: Estimate = np.zeros((3, len(LABELS)))
+        self._before_count = 0
+        self._turned, self._ahead = _Dwell(), _Dwell()
+
+    def take(self, mood: Mood) -> MoodChange | None:
+        """Take in the zone's next mood; returns the change that it settles."""
+        estimate, now_ms = _estimate(mood), mood.as_of_ms
+        if estimate is None or (self._newest_ms is not None and now_ms <= self._newest_ms):
+            return None
+        gap_ms = now_ms - (self._newest_ms if self._newest_ms is not None else now_ms)
+        self._newest_ms = now_ms
+        if gap_ms >= self._window_ms:
+            # No frame of what spoke for a change is in this window.
+            self._turned, self._ahead = _Dwell(), _Dwell()
+        self._age(now_ms)
+        top = int(estimate[0].argmax())
+        if self._leader is None:
+            self._first_ms = now_ms if self._first_ms is None else self._first_ms
+            if now_ms >= self._first_ms + self._window_ms - self._hop_ms:
+                self._lead(top, now_ms, estimate)
+            return None
+        passed_ms = min(gap_ms, self._hop_ms)
+        turned_ms = self._turned.hold(top if self._has_turned(top, estimate) else None, passed_ms)
+        ahead_ms = self._ahead.hold(top if _is_ahead(top, self._leader, estimate) else None, passed_ms)
+        settled = (turned_ms is not None and turned_ms >= self._dwell_ms) or (
+            ahead_ms is not None and ahead_ms >= max(self._dwell_ms, _LASTING_WINDOWS * self._window_ms)
+        )
+        if not settled or (self._changed_ms is not None and now_ms < self._changed_ms + self._cooldown_ms):
+            self._recent.append((now_ms, estimate))
+            return None
+        return self._change(top, mood, estimate)
+
+    def snapshot(self) -> dict[str, Any]:
+        return {
+            "sequence": self._sequence,
+            "leader": self._leader,
+            "first_ms": self._first_ms,
+            "newest_ms": self._newest_ms,
+            "changed_ms": self._changed_ms,
+            "recent": [[at_ms, estimate.tolist()] for at_ms, estimate in self._recent],
+            "before": self._before.tolist(),
+            "before_count": self._before_count,
+            "turned": asdict(self._turned),
+            "ahead": asdict(self._ahead),
+        }
+
+    @classmethod
+    def restored(cls, settings: AggregatorSettings, snapshot: Mapping[str, Any]) -> "_Zone":
+        zone = cls(settings)
+        zone._sequence = snapshot["sequence"]
+        zone._leader = snapshot["leader"]
+        zone._first_ms = snapshot["first_ms"]
+        zone._newest_ms = snapshot["newest_ms"]
+        zone._changed_ms = snapshot["changed_ms"]
+        zone._recent.extend((at_ms, np.array(estimate)) for at_ms, estimate in snapshot["recent"])
+        zone._before = np.array(snapshot["before"])
+        zone._before_count = snapshot["before_count"]
+        zone._turned, zone._ahead = _Dwell(**snapshot["turned"]), _Dwell(**snapshot["ahead"])
+        return zone
+
+    def _change(self, top: int, mood: Mood, estimate: Estimate) -> MoodChange:
+        assert self._leader is not None and mood.people is not None
+        assert mood.shares is not None and mood.low is not None and mood.high is not None
+        self._sequence += 1
+        change = MoodChange(
+            sequence=self._sequence,
+            zone=mood.zone,
+            as_of_ms=mood.as_of_ms,
+            valid_until_ms=mood.valid_until_ms,
+            from_label=LABELS[self._leader],
+            to_label=LABELS[top],
+            people=mood.people,
+            shares=mood.shares,
+            low=mood.low,
+            high=mood.high,
+        )
+        self._changed_ms = mood.as_of_ms
+        self._lead(top, mood.as_of_ms, estimate)
+        return change
+
+    def _lead(self, label: int, now_ms: int, estimate: Estimate) -> None:
+        self._leader = label
+        self._recent = deque([(now_ms, estimate)])
+        self._before_count = 0
+        self._turned, self._ahead = _Dwell(), _Dwell()
+
+    def _age(self, now_ms: int) -> None:
+        """Windows that share no frame with the newest one become part of what was before."""
+        while self._recent and self._recent[0][0] <= now_ms - self._window_ms:
+            _, estimate = self._recent.popleft()
+            self._before_count += 1
+            # A running mean; the first value takes the place of whatever was there.
+            self._before = self._before + (estimate - self._before) / self._before_count
+
+    def _has_turned(self, label: int, estimate: Estimate) -> bool:
+        """Whether a label's lead over the leader lies clearly above the one it had before."""
+        assert self._leader is not None
+        if label == self._leader:
+            return False
+        before = self._before if self._before_count else self._recent[0][1]
+        low, high = _lead_interval(label, self._leader, estimate)
+        _, high_before = _lead_interval(label, self._leader, before)
+        return low - high_before > _MARGIN * (high - low) / 2
+
+
+def _lead_interval(label: int, other: int, estimate: Estimate) -> tuple[float, float]:
+    """How far a label is ahead of another one, at least and at most."""
+    _, low, high = estimate
+    return float(low[label] - high[other]), float(high[label] - low[other])
+
+
+def _is_ahead(label: int, other: int, estimate: Estimate) -> bool:
+    return label != other and _lead_interval(label, other, estimate)[0] > 0
+
+
+def _estimate(mood: Mood) -> Estimate | None:
+    """The mood's shares and their intervals; None when it tells none."""
+    if mood.status != "ok" or mood.shares is None or mood.low is None or mood.high is None:
+        return None
+    return np.array([[part[label] for label in LABELS] for part in (mood.shares, mood.low, mood.high)])

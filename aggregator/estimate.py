@@ -1,0 +1,199 @@
+"""From the people in a closed window to shares, and how sure those are. Pure.
+
+Whichever method: the mean of some feature of the people is seen, and the shares are the mix of the labels' own means
+that explains it. What is not known exactly are the deviation of these people from their labels' means, and those means
+themselves; both grow into the shares by the inverse of the confusion.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Final, Literal, TypeAlias
+
+import numpy as np
+
+from aggregator.prevalence import Adjustment, Matrix, Vector, count, expectation_maximisation, probabilistic_count
+from crowdmood import LABELS
+from crowdmood.confusions import Confusions
+
+Method: TypeAlias = Literal["sld", "pacc", "pcc", "raw"]
+
+GROUPS: Final = (("happy",), ("angry", "disgust", "fear", "sad"), ("surprise", "neutral"))
+"""Positive, negative and neutral labels: what can still be told apart when single labels cannot."""
+
+_Z90: Final = 1.6449
+"""Half of a 90 % interval, in standard deviations of a normal distribution."""
+
+_ILL_CONDITIONED: Final = 30.0
+"""Confusions beyond this blow a deviation of one person in a hundred up to a third of the crowd."""
+
+_PSEUDO_PEOPLE: Final = 0.25
+"""People of each label that are assumed when a share's variance is estimated: none seen does not mean none there."""
+
+_HELD_OUT_WEIGHT: Final = 2.0
+"""The labels' means are uncertain twice: they were measured on few faces, and this crowd's differ from those by as
+much again."""
+
+_LEAST_POSTERIOR: Final = 1e-4
+"""No network is surer than this that a face does not show a label; half precision is not finer either."""
+
+_LEAST_SINGULAR: Final = 0.02
+"""Directions in which a crowd's labels look more alike than this are not blown up further."""
+
+
+_MEMBERSHIP: Final = np.array([[label in group for group in GROUPS] for label in LABELS], np.float64)
+
+
+@dataclass(frozen=True, eq=False)
+class Estimate:
+    """Shares of a crowd.
+
+    Attributes:
+        people: How many people it rests on.
+        shares: float64 (7,), in the order of `LABELS`, adds up to one.
+        low: float64 (7,), lower ends of the 90 % intervals.
+        high: float64 (7,), upper ends.
+        covariance: float64 (7, 7) of the shares' errors.
+        method: How they were estimated.
+    """
+
+    people: int
+    shares: Vector
+    low: Vector
+    high: Vector
+    covariance: Matrix
+    method: str
+
+    def deviation(self, weights: Vector) -> float:
+        """Standard deviation of a sum of shares weighted by `weights (7,)`."""
+        return math.sqrt(max(float(weights @ self.covariance @ weights), 0.0))
+
+    def interval(self, weights: Vector) -> tuple[float, float]:
+        """90 % interval of a sum of shares weighted by `weights (7,)`."""
+        middle, half = float(weights @ self.shares), _Z90 * self.deviation(weights)
+        return middle - half, middle + half
+
+
+def estimate(posteriors: Matrix, method: Method, confusions: Confusions | None) -> Estimate:
+    """Estimate shares and their uncertainty.
+
+    The intervals are for the shares among the people seen, and speak of the network's mistakes alone. For `sld` and
+    `pacc` they cover about nine in ten true shares (measured: aggregator/README.md); `raw` and `pcc` know nothing of
+    the confusions, and theirs are only as wide as a poll's of as many people.
+
+    Args:
+        posteriors: float64 (N, 7), one row a person, calibrated, rows sum to one; N of at least 1.
+        method: `sld`, `pacc`, `pcc` or `raw`.
+        confusions: What is known about the network; None when it does not say: shares are then raw counts.
+    """
+    if method == "raw" or confusions is None:
+        return _plain(posteriors, count(posteriors), "raw")
+    posteriors = (posteriors + _LEAST_POSTERIOR) / (posteriors + _LEAST_POSTERIOR).sum(axis=1, keepdims=True)
+    if method == "pcc":
+        return _plain(posteriors, probabilistic_count(posteriors), "pcc")
+    if adjustment_of(confusions).condition <= _ILL_CONDITIONED:
+        return _finished(posteriors, *_adjusted(posteriors, method, confusions), method)
+    return _by_groups(posteriors, method, confusions)
+
+
+@lru_cache(maxsize=16)
+def adjustment_of(confusions: Confusions) -> Adjustment:
+    """Undoes a network's confusions; worked out once."""
+    return Adjustment(confusions.means)
+
+
+@lru_cache(maxsize=16)
+def _grouped(confusions: Confusions) -> Confusions:
+    """The same for the three groups instead of seven labels."""
+    weights = confusions.priors[:, None] * _MEMBERSHIP
+    weights /= weights.sum(axis=0)
+    rows = confusions.means @ _MEMBERSHIP
+    means = weights.T @ rows
+    away = rows[:, None, :] - means[None, :, :]
+    within = np.einsum("lg,lij->gij", weights, _MEMBERSHIP.T @ confusions.covariances @ _MEMBERSHIP)
+    between = np.einsum("lg,lgi,lgj->gij", weights, away, away)
+    return Confusions(confusions.faces, confusions.priors @ _MEMBERSHIP, means, within + between)
+
+
+def combined(estimates: list[Estimate]) -> Estimate:
+    """The estimate for several crowds together, weighted by their people.
+
+    Args:
+        estimates: Of different people, at least one.
+    """
+    if len(estimates) == 1:
+        return estimates[0]
+    people = sum(each.people for each in estimates)
+    weights = [each.people / people for each in estimates]
+    shares = sum((w * each.shares for w, each in zip(weights, estimates, strict=True)), np.zeros(len(LABELS)))
+    covariance = sum(
+        (w * w * each.covariance for w, each in zip(weights, estimates, strict=True)), np.zeros((len(LABELS),) * 2)
+    )
+    method = "+".join(sorted({each.method for each in estimates}))
+    low, high = _interval(shares, covariance)
+    return Estimate(people, shares, low, high, covariance, method)
+
+
+def _adjusted(posteriors: Matrix, method: Method, confusions: Confusions) -> tuple[Vector, Matrix]:
+    """Shares (K,) and the covariance (K, K) of their errors."""
+    people, classes = posteriors.shape
+    held_out = np.maximum(confusions.priors * confusions.faces, 1.0)
+    if method == "pacc":
+        shares = adjustment_of(confusions).shares(posteriors.mean(axis=0)[None])[0]
+        padded = _padded(shares, people)
+        means, spreads = confusions.means, confusions.covariances
+    else:
+        shares = expectation_maximisation(posteriors, confusions.priors)
+        padded = _padded(shares, people)
+        # The feature is the posterior corrected for this crowd. Its mean over people who are probably of a label, and
+        # its spread about that mean, are read off the crowd itself.
+        corrected = posteriors * (padded / confusions.priors)
+        corrected /= corrected.sum(axis=1, keepdims=True)
+        weights = corrected.sum(axis=0)
+        means = corrected.T @ corrected / weights[:, None]
+        products = (corrected[:, :, None] * corrected[:, None, :]).reshape(people, -1)
+        spreads = (corrected.T @ products / weights[:, None]).reshape((classes,) * 3)
+        spreads = spreads - means[:, :, None] * means[:, None, :]
+    noise = padded / people + _HELD_OUT_WEIGHT * padded**2 / held_out
+    inverse = np.linalg.pinv(means.T, rcond=_LEAST_SINGULAR)
+    return shares, inverse @ np.einsum("k,kij->ij", noise, spreads) @ inverse.T
+
+
+def _padded(shares: Vector, people: int) -> Vector:
+    """Shares with a little of every label, so that no label's absence looks certain."""
+    padded: Vector = (shares * people + _PSEUDO_PEOPLE) / (people + _PSEUDO_PEOPLE * len(shares))
+    return padded
+
+
+def _by_groups(posteriors: Matrix, method: Method, confusions: Confusions) -> Estimate:
+    """Shares of groups, divided within each as the mean posterior is; a label's interval reaches from none to all."""
+    grouped = _grouped(confusions)
+    found, covariance = _adjusted(posteriors @ _MEMBERSHIP, method, grouped)
+    low, high = _interval(found, covariance)
+    mean = posteriors.mean(axis=0)
+    within = _MEMBERSHIP * mean[:, None] / np.maximum(mean @ _MEMBERSHIP, 1e-12)
+    alone = _MEMBERSHIP.sum(axis=0) == 1
+    return Estimate(
+        len(posteriors),
+        within @ found,
+        _MEMBERSHIP @ np.where(alone, low, 0.0),
+        _MEMBERSHIP @ high,
+        within @ covariance @ within.T,
+        f"{method}-groups",
+    )
+
+
+def _plain(posteriors: Matrix, shares: Vector, method: str) -> Estimate:
+    padded = _padded(shares, len(posteriors))
+    return _finished(posteriors, shares, (np.diag(padded) - np.outer(padded, padded)) / len(posteriors), method)
+
+
+def _finished(posteriors: Matrix, shares: Vector, covariance: Matrix, method: str) -> Estimate:
+    return Estimate(len(posteriors), shares, *_interval(shares, covariance), covariance, method)
+
+
+def _interval(shares: Vector, covariance: Matrix) -> tuple[Vector, Vector]:
+    half = _Z90 * np.sqrt(np.diag(covariance).clip(0))
+    return (shares - half).clip(0), (shares + half).clip(max=1)

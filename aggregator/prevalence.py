@@ -1,0 +1,123 @@
+"""From posteriors to shares of a crowd: four estimators of class prevalence. Pure.
+
+A network's labels are biased in a crowd: who is sad is often called neutral, so counting labels shows too many neutral
+people, and the more so the sadder the crowd is. How often each label is taken for which is known from held-out faces,
+and can be undone.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import combinations
+
+import numpy as np
+import numpy.typing as npt
+
+Vector = npt.NDArray[np.float64]
+Matrix = npt.NDArray[np.float64]
+
+_FEASIBLE = -1e-9
+_SLD_STEPS = 1000
+_SLD_TOLERANCE = 1e-6
+
+
+def count(posteriors: Matrix) -> Vector:
+    """Classify and count: shares of the likeliest classes (CC).
+
+    Args:
+        posteriors: float64 (N, K), calibrated, rows sum to one; N of at least 1.
+
+    Returns:
+        float64 (K,), adds up to one. A tie within a row goes to the first class.
+    """
+    classes = posteriors.shape[1]
+    return np.bincount(posteriors.argmax(axis=1), minlength=classes) / len(posteriors)
+
+
+def probabilistic_count(posteriors: Matrix) -> Vector:
+    """Mean posterior (PCC, Bella et al., ICDM 2010); arguments as `count`."""
+    mean: Vector = posteriors.mean(axis=0)
+    return mean
+
+
+@dataclass(frozen=True)
+class Adjustment:
+    """Undoes the confusions that were measured on held-out faces (PACC, Bella et al., ICDM 2010).
+
+    The mean posterior of a crowd is a mix of the mean posteriors of its classes. The shares are the mix on the simplex
+    that comes nearest to the mean seen, in least squares. Which classes have a share of zero is one of few
+    possibilities, and for each the best mix is linear in what was seen: so every possibility is worked out once, and a
+    thousand crowds are solved by one multiplication.
+
+    Attributes:
+        confusion: float64 (K, K); row: true class; column: mean posterior of that class. Rows sum to one.
+    """
+
+    confusion: Matrix
+
+    @cached_property
+    def condition(self) -> float:
+        """How much noise in what is seen grows in the shares, in the worst direction; 1 for no confusion at all."""
+        return float(np.linalg.cond(self.confusion))
+
+    @cached_property
+    def _solutions(self) -> tuple[npt.NDArray[np.float64], Matrix]:
+        """For every set of classes that may be there, the best mix: slopes (S, K, K) and intercepts (S, K)."""
+        classes = len(self.confusion)
+        slopes, intercepts = [], []
+        for size in range(1, classes + 1):
+            for chosen in combinations(range(classes), size):
+                rows = list(chosen)
+                part = self.confusion[rows]
+                # Least squares with a sum of one, by Lagrange's method; a set of classes that look alike has no
+                # single best mix, and the smallest one is taken.
+                system = np.zeros((size + 1, size + 1))
+                system[:size, :size] = part @ part.T
+                system[size, :size] = system[:size, size] = 1
+                inverse = np.linalg.pinv(system)
+                slope, intercept = np.zeros(self.confusion.shape), np.zeros(classes)
+                slope[rows] = inverse[:size, :size] @ part
+                intercept[rows] = inverse[:size, size]
+                slopes.append(slope)
+                intercepts.append(intercept)
+        return np.stack(slopes), np.stack(intercepts)
+
+    def shares(self, seen: Matrix) -> Matrix:
+        """The shares that explain mean posteriors best.
+
+        Args:
+            seen: float64 (M, K), mean posteriors of M crowds.
+
+        Returns:
+            float64 (M, K), none negative, rows sum to one.
+        """
+        slopes, intercepts = self._solutions
+        mixes = np.einsum("skj,mj->msk", slopes, seen, optimize=True) + intercepts
+        misfit = np.square(mixes @ self.confusion - seen[:, None, :]).sum(axis=2)
+        misfit[mixes.min(axis=2) < _FEASIBLE] = np.inf
+        best = mixes[np.arange(len(seen)), misfit.argmin(axis=1)].clip(0)
+        shares: Matrix = best / best.sum(axis=1, keepdims=True)
+        return shares
+
+
+def expectation_maximisation(posteriors: Matrix, priors: Vector) -> Vector:
+    """Shares under which the posteriors, corrected for them, are most likely (SLD, Saerens et al. 2002; EMQ).
+
+    Args:
+        posteriors: float64 (N, K), calibrated, rows sum to one; N of at least 1.
+        priors: float64 (K,), shares among the faces that the posteriors were calibrated on; none zero.
+
+    Returns:
+        float64 (K,), adds up to one.
+    """
+    ratios = posteriors / priors
+    shares = priors
+    for _ in range(_SLD_STEPS):
+        # The mean of posteriors corrected for the shares: each row's correction is divided by its sum.
+        corrected = shares * ((1 / (ratios @ shares)) @ ratios) / len(ratios)
+        before, shares = shares, corrected
+        if np.abs(shares - before).mean() < _SLD_TOLERANCE:
+            break
+    normalised: Vector = shares / shares.sum()
+    return normalised

@@ -1,0 +1,72 @@
+"""Changes in a real state store: written with their moods, followed and bounded as moods are."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import anyio
+import pytest
+
+from api import examples
+from crowdmood.mood import MoodChange
+from crowdmood.settings import BusSettings
+from crowdmood.streams.keys import StateKeys
+from crowdmood.streams.moods import START, MoodReader, MoodStore
+
+SHARES = {"happy": 0.8}
+FIRST = MoodChange(1, "stadium", 1_000, 6_000, "neutral", "happy", 60, SHARES, {"happy": 0.7}, {"happy": 0.9})
+SECOND = replace(FIRST, sequence=2, as_of_ms=30_000, valid_until_ms=35_000, from_label="happy", to_label="sad")
+
+
+@pytest.fixture
+def store(server_url: str, bus_settings: BusSettings) -> Iterator[MoodStore]:
+    store = MoodStore(server_url, bus_settings.key_prefix)
+    yield store
+    store.close()
+
+
+def publish(store: MoodStore, *changes: MoodChange, keep: int = 100) -> None:
+    store.publish([examples.OK], changes=changes, run_id="run-1", checkpoint={}, cameras={}, keep=keep)
+
+
+def test_changes_are_read_in_their_order_with_their_run(store: MoodStore) -> None:
+    assert store.newest_change_position() == START
+    publish(store, FIRST)
+    position, changes = store.changes_since(START)
+    assert changes == [("run-1", FIRST)]
+    assert position == store.newest_change_position()
+    publish(store)
+    publish(store, SECOND)
+    assert store.changes_since(position)[1] == [("run-1", SECOND)]
+    assert len(store.since(START)[1]) == 3
+
+
+def test_only_the_newest_changes_are_kept(store: MoodStore) -> None:
+    for sequence in range(1, 1_001):
+        publish(store, replace(FIRST, sequence=sequence), keep=100)
+    kept = [change.sequence for _, change in store.changes_since(START)[1]]
+    assert kept[-100:] == list(range(901, 1_001))
+    assert len(kept) < 300
+
+
+def test_a_reader_follows_changes_and_looks_back(store: MoodStore, server_url: str, bus_settings: BusSettings) -> None:
+    async def read() -> None:
+        reader = MoodReader(server_url, bus_settings.key_prefix)
+        assert await reader.follow_changes(START, 1) == []
+        publish(store, FIRST)
+        ((position, first),) = await reader.follow_changes(START, 1_000)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(anyio.to_thread.run_sync, publish, store, SECOND)
+            ((later, second),) = await reader.follow_changes(position, 5_000)
+        assert [first, second] == [FIRST, SECOND]
+        assert await reader.newest_changes(10) == [(later, SECOND), (position, FIRST)]
+        assert await reader.newest_changes(10, before=later) == [(position, FIRST)]
+        await reader.close()
+
+    anyio.run(read)
+
+
+def test_what_is_no_change_is_passed_over(store: MoodStore, bus_settings: BusSettings) -> None:
+    publish(store, FIRST)
+    store.connection.client.xadd(StateKeys(bus_settings.key_prefix).changes, {"run": "run-1", "json": "{}"})
+    publish(store, SECOND)
+    assert [change for _, change in store.changes_since(START)[1]] == [FIRST, SECOND]
