@@ -8,7 +8,7 @@ from typing import Any
 
 from fastapi import FastAPI
 
-from api import examples, problems
+from api import examples, models, problems
 from api.answers import Board
 from api.dependencies import Clock, Context
 from api.follower import Follower
@@ -58,11 +58,12 @@ def create_app(settings: Settings, reader: MoodReader, clock: Clock = time.time)
 
 
 class _App(FastAPI):
-    """FastAPI, whose document also holds the examples."""
+    """FastAPI, whose document also holds the problems' shape and the examples."""
 
     def openapi(self) -> dict[str, Any]:
         if self.openapi_schema is None:
             document = super().openapi()
+            document["components"]["schemas"]["Problem"] = models.Problem.model_json_schema()
             # Put in afterwards: FastAPI cuts every null out of what routes declare, and our nulls mean something.
             for path, shown in examples.BY_PATH.items():
                 answer = document["paths"][path]["get"]["responses"]["200"]

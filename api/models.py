@@ -123,7 +123,14 @@ class Ready(BaseModel):
     reason: str | None = Field(default=None, description="Why not; null when ready.")
 
 
-class Error(BaseModel):
-    """Why a request was not answered."""
+class Problem(BaseModel):
+    """Why a request was not answered as asked: problem details (RFC 9457)."""
 
-    detail: str = Field(description="What was wrong and what to do, for people.")
+    type: str = Field(
+        description="What kind of problem it is; stable. `about:blank`: what `status` means, no more.",
+        json_schema_extra={"format": "uri-reference"},
+        examples=["/problems/unknown-camera"],
+    )
+    title: str = Field(description="The kind of problem, for people.")
+    status: int = Field(description="The HTTP status.", ge=400, le=599)
+    detail: str | None = Field(default=None, description="What was wrong this time and what to do, for people.")

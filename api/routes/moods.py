@@ -3,13 +3,13 @@
 import json
 from typing import Annotated
 
-from fastapi import APIRouter, HTTPException, Query, Response
+from fastapi import APIRouter, Query, Response
 from fastapi.exceptions import RequestValidationError
 
 from api import history, models
 from api.answers import Board, no_mood_yet
 from api.dependencies import CameraQuery, ContextDep, TimeQuery
-from api.problems import INVALID, STORE_AWAY, UNKNOWN_CAMERA
+from api.problems import INVALID, STORE_AWAY, UNKNOWN_CAMERA, ProblemError, responses
 from crowdmood.mood import Mood
 
 router = APIRouter(tags=["moods"])
@@ -21,7 +21,7 @@ _JSON = "application/json"
     "/mood",
     summary="The newest mood",
     response_model=models.Mood,
-    responses=UNKNOWN_CAMERA | INVALID,
+    responses=responses(UNKNOWN_CAMERA, INVALID),
 )
 async def mood(context: ContextDep, camera: CameraQuery = None) -> Response:
     """The newest mood of the stadium or of one camera, answered from memory: made to be polled.
@@ -40,7 +40,7 @@ async def mood(context: ContextDep, camera: CameraQuery = None) -> Response:
     "/moods",
     summary="Past moods",
     response_model=models.Moods,
-    responses=UNKNOWN_CAMERA | INVALID | STORE_AWAY,
+    responses=responses(UNKNOWN_CAMERA, INVALID, STORE_AWAY),
 )
 async def moods(
     context: ContextDep,
@@ -69,4 +69,4 @@ def _moods_json(found: list[Mood], *, truncated: bool) -> str:
 
 def _require_known(board: Board, camera: str | None) -> None:
     if camera is not None and not board.knows(camera):
-        raise HTTPException(404, f"there is no camera {camera!r}: GET /cameras lists those there are")
+        raise ProblemError(UNKNOWN_CAMERA, f"there is no camera {camera!r}: GET /cameras lists those there are")

@@ -7,7 +7,7 @@ from fastapi import APIRouter
 from pydantic import BaseModel
 
 from api import models
-from api.problems import INVALID
+from api.problems import INVALID, responses
 
 router = APIRouter(tags=["moods"])
 
@@ -22,7 +22,7 @@ class SchemaName(StrEnum):
 _MODELS: dict[SchemaName, type[BaseModel]] = {SchemaName.MOOD: models.Mood, SchemaName.CHANGE: models.MoodChange}
 
 
-@router.get("/schemas/{name}", summary="The JSON schema of a mood or of a change", responses=INVALID)
+@router.get("/schemas/{name}", summary="The JSON schema of a mood or of a change", responses=responses(INVALID))
 async def schema(name: SchemaName) -> dict[str, Any]:
     """JSON Schema, draft 2020-12. Fields may be added; those that are there keep their names and meanings."""
     return {

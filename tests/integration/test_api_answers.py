@@ -140,7 +140,13 @@ def test_an_unknown_camera_is_404_and_names_no_other(api: Api) -> None:
     for path in ("/mood", "/moods"):
         response = api.get(path, camera="nroth")
         assert response.status_code == 404
-        assert response.json() == {"detail": "there is no camera 'nroth': GET /cameras lists those there are"}
+        assert response.headers["content-type"] == "application/problem+json"
+        assert response.json() == {
+            "type": "/problems/unknown-camera",
+            "title": "There is no such camera.",
+            "status": 404,
+            "detail": "there is no camera 'nroth': GET /cameras lists those there are",
+        }
 
 
 def test_a_configured_camera_without_a_mood_is_stale_rather_than_unknown(api: Api) -> None:
@@ -207,7 +213,20 @@ def test_history_stops_after_a_bounded_search_and_says_so(api: Api, monkeypatch:
 def test_an_invalid_question_is_422_with_one_clear_text(api: Api, query: dict[str, str], detail: str) -> None:
     response = api.get("/moods", **query)
     assert response.status_code == 422
+    assert models.Problem.model_validate(response.json(), strict=True, extra="forbid").type == (
+        "/problems/invalid-request"
+    )
     assert detail in response.json()["detail"]
+
+
+def test_what_the_framework_refuses_is_a_problem_too(api: Api) -> None:
+    for response, status, title in (
+        (api.get("/nowhere"), 404, "Not Found"),
+        (api.portal.call(lambda: api.client.post("/mood")), 405, "Method Not Allowed"),
+    ):
+        assert response.headers["content-type"] == "application/problem+json"
+        assert response.json() == {"type": "about:blank", "title": title, "status": status}
+    assert response.headers["allow"] == "GET"
 
 
 def test_times_of_another_zone_are_understood(api: Api) -> None:
@@ -260,4 +279,6 @@ def test_a_bug_is_500_without_a_trace(api: Api, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr("api.routes.moods.no_mood_yet", broken)
     response = api.get("/mood")
     assert response.status_code == 500
-    assert response.json() == {"detail": "an internal error: the server's log says more"}
+    assert response.headers["content-type"] == "application/problem+json"
+    assert response.json()["type"] == "/problems/internal-error"
+    assert "inner workings" not in response.text

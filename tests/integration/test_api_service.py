@@ -148,7 +148,9 @@ def test_it_outlives_a_restart_of_its_store_which_comes_back_empty(
         assert api.get("/mood").json()["status"] == "ok"
         history = api.get("/moods")
         assert history.status_code == 503
-        assert history.json() == {"detail": "the state store cannot be reached: try again in a moment"}
+        assert history.headers["retry-after"] == "1"
+        assert history.json()["type"] == "/problems/store-unavailable"
+        assert "127.0.0.1" not in history.text
 
         with ValkeyServer(port=port, data_dir=tmp_path, save=""):
             api.eventually("/readyz", lambda response: response.status_code == 200)

@@ -9,7 +9,7 @@ from fastapi import FastAPI
 from jsonschema import Draft202012Validator
 from pydantic import BaseModel, TypeAdapter
 
-from api import examples, models
+from api import examples, models, problems
 from api.app import create_app
 from api.routes.schemas import SchemaName, schema
 from crowdmood import LABELS, __version__
@@ -107,7 +107,23 @@ def test_the_document_describes_a_mood_by_its_schema_and_the_examples(app: FastA
     assert content["examples"] == examples.MOOD
 
 
-def test_every_error_in_the_document_is_a_detail(app: FastAPI) -> None:
+def test_every_error_in_the_document_is_problem_details(app: FastAPI) -> None:
     document = app.openapi()
     assert "HTTPValidationError" not in json.dumps(document)
-    assert set(document["components"]["schemas"]["Error"]["properties"]) == {"detail"}
+    assert {"type", "title", "status", "detail"} == set(document["components"]["schemas"]["Problem"]["properties"])
+    for methods in document["paths"].values():
+        for operation in methods.values():
+            for status, response in operation["responses"].items():
+                if status[0] in "45" and operation["operationId"] != "readyz":
+                    assert response["content"] == {
+                        "application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}
+                    }
+
+
+def test_kinds_of_problems_are_told_apart_by_their_names() -> None:
+    kinds = [kind for kind in vars(problems).values() if isinstance(kind, problems.Kind)]
+    assert len({kind.type for kind in kinds}) == len(kinds)
+    described = problems.responses(problems.UNKNOWN_CAMERA, problems.UNKNOWN_ZONE)[404]["description"]
+    assert described == (
+        "`/problems/unknown-camera`: There is no such camera. `/problems/unknown-zone`: There is no such zone."
+    )
