@@ -94,7 +94,7 @@ def replay(
             if known is not None:
                 from simulator.comparison import compare
 
-                terminal.show_comparison(console, compare(known, filter(replaying.of_stadium, result.moods)))
+                terminal.show_comparison(console, compare(known, result.moods))
 
         def ready(result: replaying.Replay) -> None:
             show(result)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from crowdmood import LABELS
+from crowdmood import LABELS, STADIUM
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -24,7 +24,7 @@ class Stretch:
         start_s: Its beginning, in seconds of the footage.
         end_s: Its end, exclusive.
         began_with: The event that began it; empty before the first one.
-        true: Mean true share of each label among the visible people.
+        true: Mean true share of each label among the visible people, in the windows that were measured.
         measured: Mean measured share of each label; None when no mood of the stretch has shares.
     """
 
@@ -45,23 +45,32 @@ class Stretch:
 def compare(truth: Truth, moods: Iterable[Mood]) -> list[Stretch]:
     """Sets the stadium's moods beside the truth.
 
-    A mood of a window that ends at a second rests on the last frames before it, so it is compared with the truth of
-    that second.
+    A mood tells of its whole window, so it is compared with the mean truth of the seconds in it. It belongs to the
+    stretch in which its window ends; soon after an event most of its window lies before.
 
     Args:
         truth: What the simulator wrote.
         moods: What a replay of its footage published; other cameras' and zones' moods are left out.
     """
-    measured = {mood.as_of_ms / 1000: mood.shares for mood in moods if mood.camera is None and mood.shares is not None}
+    told = [mood for mood in moods if (mood.zone, mood.camera) == (STADIUM, None) and mood.shares is not None]
     starts = [(0.0, ""), *((event.at_s, event.event) for event in sorted(truth.events, key=lambda event: event.at_s))]
     stretches = []
     for (start_s, name), (end_s, _) in zip(starts, [*starts[1:], (truth.duration_s, "")], strict=True):
-        inside = [moment for moment in truth.seconds if start_s <= moment.at_s < end_s]
-        true = [moment.stadium.shares for moment in inside if moment.stadium.shares is not None]
-        seen = [measured[moment.at_s] for moment in inside if moment.at_s in measured]
+        inside = [mood for mood in told if start_s < mood.as_of_ms / 1000 <= end_s]
+        windows = [_true_in(truth, mood.window_start_ms / 1000, mood.as_of_ms / 1000) for mood in inside]
+        pairs = [(true, mood.shares) for true, mood in zip(windows, inside, strict=True) if true and mood.shares]
+        true = _mean([true for true, _ in pairs]) if pairs else _true_in(truth, start_s, end_s)
         if true:
-            stretches.append(Stretch(start_s, end_s, name, _mean(true), _mean(seen) if seen else None))
+            measured = _mean([shares for _, shares in pairs]) if pairs else None
+            stretches.append(Stretch(start_s, end_s, name, true, measured))
     return stretches
+
+
+def _true_in(truth: Truth, start_s: float, end_s: float) -> dict[str, float] | None:
+    """Mean true shares from `start_s` to `end_s`, exclusive; None when nobody was visible."""
+    inside = [moment.stadium.shares for moment in truth.seconds if start_s <= moment.at_s < end_s]
+    shown = [shares for shares in inside if shares is not None]
+    return _mean(shown) if shown else None
 
 
 def _mean(shares: Sequence[dict[str, float]]) -> dict[str, float]:

@@ -43,6 +43,7 @@ def stretches(assets: Path, tmp_path_factory: pytest.TempPathFactory) -> list[St
         moods,
         match / "stand-1.mp4",
         match / "stand-2.mp4",
+        CROWDMOOD_AGGREGATOR__WINDOW_S="4",
         CROWDMOOD_DETECTOR__KIND="yunet",
         CROWDMOOD_DETECTOR__YUNET_MODEL=str(assets / "models" / "face_detection_yunet_2023mar.onnx"),
     )

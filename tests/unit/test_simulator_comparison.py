@@ -16,8 +16,9 @@ def shares(**some: float) -> dict[str, float]:
     return {label: some.get(label, 0.0) for label in LABELS}
 
 
-def mood(at_s: int, camera: str | None = None, **some: float) -> Mood:
-    return replace(OK, as_of_ms=at_s * 1000, camera=camera, shares=shares(**some))
+def mood(at_s: int, camera: str | None = None, window_s: int = 1, **some: float) -> Mood:
+    start_ms = (at_s - window_s) * 1000
+    return replace(OK, as_of_ms=at_s * 1000, window_start_ms=start_ms, camera=camera, shares=shares(**some))
 
 
 CALM, GLAD = shares(neutral=1.0), shares(happy=0.8, neutral=0.2)
@@ -54,9 +55,17 @@ def test_the_stretches_between_events_are_compared() -> None:
     assert glad.error == pytest.approx(0.4 / 7)
 
 
+def test_a_window_is_compared_with_what_was_true_in_it() -> None:
+    (_, glad) = compare(TRUTH, [mood(5, window_s=4, happy=0.4, neutral=0.6)])
+    # Two of its four seconds were calm.
+    assert glad.true == pytest.approx(shares(happy=0.4, neutral=0.6))
+    assert glad.error == pytest.approx(0)
+
+
 def test_moods_of_one_camera_and_without_shares_do_not_count() -> None:
     withheld = replace(mood(2), shares=None)
-    calm, glad = compare(TRUTH, [mood(1, camera="north", sad=1.0), withheld, mood(1, neutral=1.0)])
+    elsewhere = [mood(1, camera="north", sad=1.0), replace(mood(1, sad=1.0), zone="home")]
+    calm, glad = compare(TRUTH, [*elsewhere, withheld, mood(1, neutral=1.0)])
     assert calm.measured == pytest.approx(CALM)
     assert glad.measured is None
     assert glad.error is None
