@@ -7,14 +7,17 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from fastapi import FastAPI
+from starlette.middleware.cors import CORSMiddleware
+from starlette.types import ASGIApp
 
 from api import examples, models, problems
 from api.answers import Board
 from api.dependencies import Clock, Context
 from api.follower import Follower
 from api.routes import cameras, health, metrics, moods, schemas
+from api.security import GUARDED, Gate, KeyRing, Reader, is_local
 from crowdmood import __version__
-from crowdmood.settings import Settings
+from crowdmood.settings import ApiSettings, Settings
 from crowdmood.streams.moods import MoodReader
 
 _DESCRIPTION = """
@@ -40,8 +43,11 @@ def create_app(settings: Settings, reader: MoodReader, clock: Clock = time.time)
         clock: Wall-clock time in seconds since 1970-01-01 UTC.
     """
     board = Board(configured=[camera.id for camera in settings.cameras])
-    follower = Follower(reader, board)
+    ring = KeyRing(local=is_local(settings.api.host), clock=clock)
+    follower = Follower(reader, board, ring)
     app = _App(
+        settings.api,
+        ring,
         title="CrowdMood",
         version=__version__,
         description=_DESCRIPTION,
@@ -52,13 +58,45 @@ def create_app(settings: Settings, reader: MoodReader, clock: Clock = time.time)
     )
     app.state.context = Context(settings, reader, board, follower, clock)
     problems.install(app)
-    for resource in (moods, cameras, schemas, health, metrics):
+    app.include_router(schemas.router)
+    for resource in (moods, cameras):
+        app.include_router(resource.router, dependencies=[Reader], responses=GUARDED)
+    if not settings.api.ops_port:
+        app.include_router(health.router)
+        app.include_router(metrics.router, dependencies=[Reader], responses=GUARDED)
+    return app
+
+
+def create_ops_app(main: FastAPI) -> FastAPI:
+    """What operators ask of an application on a port of its own, without a key."""
+    app = FastAPI(openapi_url=None)
+    app.state.context = context_of(main)
+    problems.install(app)
+    for resource in (health, metrics):
         app.include_router(resource.router)
     return app
 
 
 class _App(FastAPI):
-    """FastAPI, whose document also holds the problems' shape and the examples."""
+    """FastAPI behind the gate, whose document also holds the problems' shape and the examples."""
+
+    def __init__(self, settings: ApiSettings, ring: KeyRing, **metadata: Any) -> None:
+        self._settings = settings
+        self._ring = ring
+        super().__init__(**metadata)
+
+    def build_middleware_stack(self) -> ASGIApp:
+        # Outside of everything: what a bug is answered with has the headers as well.
+        gate = Gate(super().build_middleware_stack(), self._settings, self._ring)
+        if not self._settings.cors_origins:
+            return gate
+        return CORSMiddleware(
+            gate,
+            allow_origins=self._settings.cors_origins,
+            allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
+            allow_headers=["Authorization", "Content-Type", "If-None-Match", "Last-Event-ID"],
+            expose_headers=["ETag", "Retry-After"],
+        )
 
     def openapi(self) -> dict[str, Any]:
         if self.openapi_schema is None:

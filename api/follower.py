@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 
 from api.answers import Board
+from api.security import KeyRing
 from crowdmood import metrics
 from crowdmood.errors import ServerUnavailableError
 from crowdmood.streams.moods import START, MoodReader
@@ -22,16 +23,19 @@ _LONGEST_PAUSE_S = 2.0
 
 
 class Follower:
-    """Follows the mood stream and polls the table of cameras.
+    """Follows the mood stream and polls the table of cameras and the keys.
 
     Attributes:
         failure: The bug it died of: the process must die of it too, rather than answer what it happens to remember.
     """
 
-    def __init__(self, reader: MoodReader, board: Board, monotonic: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, reader: MoodReader, board: Board, ring: KeyRing, monotonic: Callable[[], float] = time.monotonic
+    ) -> None:
         self.failure: Exception | None = None
         self._reader = reader
         self._board = board
+        self._ring = ring
         self._monotonic = monotonic
         self._connected: bool | None = None
         self._next_refresh = monotonic()
@@ -73,7 +77,8 @@ class Follower:
             self._board.take(position, mood)
 
     async def _refresh(self) -> None:
-        """Read the table of cameras, and start over where the store is not the one that we have been reading."""
+        """Read keys and cameras, and start over where the store is not the one that we have been reading."""
+        self._ring.take(await self._reader.api_keys())
         newest = await self._reader.newest(1)
         rewound = self._board.rewound(newest[0][0] if newest else START)
         if rewound:

@@ -10,11 +10,14 @@ import time
 from collections.abc import Callable, Iterator
 
 import uvicorn
+from starlette.types import ASGIApp, Receive, Scope, Send
 
-from api.app import context_of, create_app
+from api.app import context_of, create_app, create_ops_app
 from api.dependencies import Context
-from crowdmood.errors import SettingsError
-from crowdmood.settings import ApiSettings, Settings
+from api.security import is_local
+from crowdmood.errors import ServerUnavailableError, SettingsError
+from crowdmood.settings import Settings
+from crowdmood.streams.api_keys import ApiKeyStore
 from crowdmood.streams.moods import MoodReader
 
 log = logging.getLogger("crowdmood.api")
@@ -36,13 +39,34 @@ def run(settings: Settings, stop: threading.Event, on_bound: Callable[[str], Non
         The exit code.
 
     Raises:
-        SettingsError: No state store is named, or we cannot listen where the settings say.
+        SettingsError: No state store is named, we cannot listen where the settings say, or others could reach us and
+            nobody has a key.
     """
     if settings.state_url is None:
         raise SettingsError("no state store to answer from: set CROWDMOOD_STATE_URL (`crowdmood run` starts its own)")
-    reader = MoodReader(settings.state_url.get_secret_value(), settings.bus.key_prefix)
-    listener = _listen(settings.api)
-    url = _url(listener)
+    state_url = settings.state_url.get_secret_value()
+    reader = MoodReader(state_url, settings.bus.key_prefix)
+    where = settings.api
+    with contextlib.ExitStack() as sockets:
+        listeners = [sockets.enter_context(_listen(where.host, where.port, "API__"))]
+        if where.ops_port:
+            listeners.append(sockets.enter_context(_listen(where.ops_host, where.ops_port, "API__OPS_")))
+        if not is_local(where.host):
+            try:
+                _require_key(ApiKeyStore(state_url, settings.bus.key_prefix, stop), where.host)
+            except ServerUnavailableError:
+                return 0  # told to stop while we waited for the state store
+        return _serve(settings, reader, listeners, stop, on_bound)
+
+
+def _serve(
+    settings: Settings,
+    reader: MoodReader,
+    listeners: list[socket.socket],
+    stop: threading.Event,
+    on_bound: Callable[[str], None] | None,
+) -> int:
+    url = _url(listeners[0])
     app = create_app(settings, reader, time.time)
     context = context_of(app)
 
@@ -51,17 +75,19 @@ def run(settings: Settings, stop: threading.Event, on_bound: Callable[[str], Non
         if on_bound is not None:
             on_bound(url)
 
+    proxies = list(settings.api.trusted_proxies)
     config = uvicorn.Config(
-        app,
+        _ByPort(app, create_ops_app(app), settings.api.ops_port) if settings.api.ops_port else app,
         log_config=None,
         access_log=False,
         lifespan="on",
         ws="none",
         server_header=False,
+        proxy_headers=bool(proxies),
+        forwarded_allow_ips=proxies,
         timeout_graceful_shutdown=_FINISH_WITHIN_S,
     )
-    with listener:
-        _Server(config, stop, context, on_started).run(sockets=[listener])
+    _Server(config, stop, context, on_started).run(sockets=listeners)
     if context.follower.failure is not None:
         raise context.follower.failure
     log.info("api stops")
@@ -93,18 +119,41 @@ class _Server(uvicorn.Server):
         return await super().on_tick(counter)
 
 
-def _listen(where: ApiSettings) -> socket.socket:
+class _ByPort:
+    """Two applications of one process: which one answers depends on the port that was asked."""
+
+    def __init__(self, main: ASGIApp, ops: ASGIApp, ops_port: int) -> None:
+        self._main, self._ops, self._ops_port = main, ops, ops_port
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        asked_ops = scope["type"] != "lifespan" and scope["server"][1] == self._ops_port
+        await (self._ops if asked_ops else self._main)(scope, receive, send)
+
+
+def _require_key(store: ApiKeyStore, host: str) -> None:
+    """Return when somebody has a key; waits for a state store that is away."""
+    with contextlib.closing(store):
+        now_ms = time.time() * 1000
+        if not any(key.state(now_ms) == "active" for key in store.table(patient=True).values()):
+            raise SettingsError(
+                f"{host} can be reached from other machines, and nobody has an API key yet: make one with "
+                "`crowdmood keys create NAME`, or serve on 127.0.0.1 (CROWDMOOD_API__HOST)"
+            )
+
+
+def _listen(host: str, port: int, variable: str) -> socket.socket:
     try:
-        found = socket.getaddrinfo(where.host, where.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
         # A name with both kinds of address ("localhost") is served on the one that every client tries.
         family, _, _, _, address = min(found, key=lambda candidate: candidate[0] != socket.AF_INET)
         return socket.create_server(address, family=family, backlog=_BACKLOG)
     except OSError as error:
         reason = os.strerror(error.errno) if error.errno and error.errno > 0 else str(error.strerror)
         freeing = "stop what uses it, or " if error.errno == errno.EADDRINUSE else ""
+        free_one = " (0 takes a free port)" if variable == "API__" else ""
         raise SettingsError(
-            f"cannot serve on {where.host}:{where.port}: {reason}; {freeing}set CROWDMOOD_API__HOST and "
-            "CROWDMOOD_API__PORT (0 takes a free port)"
+            f"cannot serve on {host}:{port}: {reason}; {freeing}set CROWDMOOD_{variable}HOST and "
+            f"CROWDMOOD_{variable}PORT{free_one}"
         ) from None
 
 

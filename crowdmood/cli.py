@@ -13,10 +13,11 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from api import cli as api_cli
 from classifier import cli as classifier_cli
 from crowdmood import __version__, logs
 from crowdmood.errors import CrowdMoodError, IncompleteFootageError, SettingsError, StageRefusedError
-from crowdmood.settings import Group, Settings, load
+from crowdmood.settings import CameraSettings, Group, Settings, load
 from crowdmood.worker import default_name, on_hang_up, stop_signals
 from detector import cli as detector_cli
 from simulator import cli as simulator_cli
@@ -229,6 +230,7 @@ app.command()(training_cli.evaluate)
 app.command()(detector_cli.evaluate_detector)
 detector_cli.models.command()(classifier_cli.use)
 app.add_typer(detector_cli.models, name="models")
+app.add_typer(api_cli.keys, name="keys")
 
 
 @app.command()
@@ -289,7 +291,10 @@ def _settings_rows(settings: Settings) -> Iterator[tuple[str, str, str]]:
 
 def _shown(value: Any) -> str:
     if isinstance(value, tuple):
-        return ", ".join(f"{camera.id}={logs.redact(camera.uri.get_secret_value())}" for camera in value)
+        return ", ".join(
+            f"{item.id}={logs.redact(item.uri.get_secret_value())}" if isinstance(item, CameraSettings) else str(item)
+            for item in value
+        )
     return "" if value is None else str(value)
 
 

@@ -53,7 +53,9 @@ def check(settings: Settings, parts: Sequence[str]) -> Iterator[Finding]:
 
 def _look(part: str, settings: Settings, bus_url: str, state_url: str) -> tuple[bool, str]:
     if part == "api":
-        address = f"http://{settings.api.host}:{settings.api.port}/readyz"
+        ops = settings.api.ops_port
+        host, port = (settings.api.ops_host, ops) if ops else (settings.api.host, settings.api.port)
+        address = f"http://{host}:{port}/readyz"
         with urllib.request.urlopen(address, timeout=_TIMEOUT_S):
             return True, "ready"
     if part == "state":

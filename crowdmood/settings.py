@@ -304,8 +304,33 @@ class AggregatorSettings(Group):
 class ApiSettings(Group):
     """Where answers are served."""
 
-    host: str = Field(default="127.0.0.1", description="Address to listen on.")
+    host: str = Field(
+        default="127.0.0.1",
+        description="Address to listen on; one that others can reach needs a key (`crowdmood keys create`).",
+    )
     port: int = Field(default=8000, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
+    ops_host: str = Field(default="127.0.0.1", description="Address of `ops_port`; no key is asked for there.")
+    ops_port: int = Field(
+        default=0,
+        ge=0,
+        le=65535,
+        description="Port for /metrics, /livez and /readyz alone; 0: they are served where everything else is.",
+    )
+    requests_per_s: float = Field(
+        default=100.0,
+        ge=0,
+        le=1_000_000,
+        description="Requests a second that each key, and each address, may make of one API process once there are "
+        "keys; twice as many may come at once; 0: any number.",
+    )
+    cors_origins: tuple[str, ...] = Field(
+        default=(),
+        description='Origins whose web pages may ask, as ["https://boards.example"]; none: browsers keep pages away.',
+    )
+    trusted_proxies: tuple[str, ...] = Field(
+        default=(),
+        description="Addresses or networks of proxies whose X-Forwarded-For and -Proto are believed.",
+    )
 
 
 class MetricsSettings(Group):
@@ -486,8 +511,12 @@ def _put(environment: dict[str, str], variable: str, value: Any) -> None:
     elif isinstance(value, dict):
         environment[variable] = json.dumps(value)
     elif isinstance(value, tuple):
-        environment[variable] = json.dumps(
-            [c.model_dump(mode="json") | {"uri": c.uri.get_secret_value()} for c in value]
-        )
+        environment[variable] = json.dumps([_plain(item) for item in value])
     else:
         environment[variable] = str(value)
+
+
+def _plain(item: Any) -> Any:
+    if isinstance(item, CameraSettings):
+        return item.model_dump(mode="json") | {"uri": item.uri.get_secret_value()}
+    return item

@@ -75,6 +75,11 @@ class StateKeys:
         """Hash, camera to JSON: its state and what became of its frames."""
         return f"{self._root}:cameras"
 
+    @property
+    def api_keys(self) -> str:
+        """Hash, key id to JSON: who may use the API, as salted hashes; revoked keys stay."""
+        return f"{self._root}:api_keys"
+
     def model(self, run_id: str) -> str:
         """String, JSON: the network that this run's classifiers shall use instead of the one in their settings."""
         return f"{self._root}:model:{run_id}"

@@ -12,6 +12,7 @@ import redis.asyncio
 from crowdmood.errors import ServerUnavailableError, SettingsError, UndecodableError
 from crowdmood.logs import redact
 from crowdmood.mood import Mood, MoodChange
+from crowdmood.streams.api_keys import KeyTable, read_table
 from crowdmood.streams.connection import Client, Connection
 from crowdmood.streams.keys import StateKeys
 from crowdmood.streams.lease import Lease
@@ -166,6 +167,10 @@ class MoodReader:
     async def cameras(self) -> CameraTable:
         """What is known of each camera."""
         return _cameras(await self._guard(self._client.hgetall(self._keys.cameras)))
+
+    async def api_keys(self) -> KeyTable:
+        """Every API key, also those that open nothing any more."""
+        return read_table(await self._guard(self._client.hgetall(self._keys.api_keys)))
 
     async def close(self) -> None:
         """Give the sockets back."""

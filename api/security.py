@@ -1,0 +1,253 @@
+"""Who may do what: keys and their scopes, how often, how much at once, and what browsers are told.
+
+`Gate` stands before every route and finds out who asks; a route says what it takes with `dependencies=[Reader]` or
+`[Manager]`. As long as there is no key, an API that only this machine can reach is open to it, and any other is shut.
+"""
+
+import ipaddress
+import math
+import socket
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import urlsplit
+
+from fastapi import Security
+from fastapi.openapi.models import HTTPBearer
+from fastapi.security.base import SecurityBase
+from starlette.requests import HTTPConnection
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from api import problems
+from api.limits import RateLimit
+from api.problems import Kind, ProblemError
+from crowdmood.settings import ApiSettings
+from crowdmood.streams.api_keys import ApiKey, KeyTable, split
+from crowdmood.streams.api_keys import Scope as KeyScope
+
+UNAUTHORIZED = Kind("unauthorized", 401, "A key is needed.")
+FORBIDDEN = Kind("forbidden", 403, "The key does not allow this.")
+FOREIGN_ORIGIN = Kind("foreign-origin", 403, "Web pages of other origins may not ask.")
+TOO_OFTEN = Kind("rate-limited", 429, "Too many requests.")
+LENGTH_MISSING = Kind("length-required", 411, "The body's length is not stated.")
+TOO_LARGE = Kind("too-large", 413, "The body is too large.")
+URL_TOO_LONG = Kind("url-too-long", 414, "The address is too long.")
+NOT_READY = Kind("not-ready", 503, "The keys have not been read yet.")
+
+GUARDED = problems.responses(UNAUTHORIZED, FORBIDDEN, TOO_OFTEN, NOT_READY)
+"""What a route's `responses` says of its guard."""
+
+PHOTO_BYTES: Final = 10 * 1024 * 1024
+"""Largest picture that `POST /predict` takes."""
+_BODY_BYTES: Final = 64 * 1024
+"""Largest body that any other route takes."""
+_URL_BYTES: Final = 8 * 1024
+_CALLER: Final = "crowdmood.caller"
+
+_NOWHERE: Final = b"default-src 'none'; frame-ancestors 'none'"
+_DOCS: Final = (
+    b"default-src 'none'; script-src 'unsafe-inline' https://cdn.jsdelivr.net; style-src 'unsafe-inline' "
+    b"https://cdn.jsdelivr.net; "
+    b"img-src data: https://fastapi.tiangolo.com; connect-src 'self'; frame-ancestors 'none'"
+)
+_HEADERS: Final = (
+    (b"cache-control", b"no-store"),
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+)
+"""Of every answer whose route does not say otherwise."""
+
+
+class KeyRing:
+    """The keys that the API knows, kept fresh by its follower.
+
+    Args:
+        local: Whether only this machine can reach the API.
+        clock: Wall-clock time in seconds since 1970-01-01 UTC.
+    """
+
+    def __init__(self, *, local: bool, clock: Callable[[], float] = time.time) -> None:
+        self.local = local
+        self._clock = clock
+        self._table: KeyTable | None = None
+
+    def take(self, table: KeyTable) -> None:
+        """Know these keys, and no others."""
+        self._table = table
+
+    @property
+    def loaded(self) -> bool:
+        """Whether the keys were ever read."""
+        return self._table is not None
+
+    @property
+    def open(self) -> bool:
+        """Whether everybody may do everything: only this machine can ask, and nobody ever made a key."""
+        return self.local and self._table == {}
+
+    def find(self, text: str) -> ApiKey | None:
+        """The key that this text is, if it opens anything."""
+        key_id, secret = split(text)
+        key = (self._table or {}).get(key_id)
+        return key if key is not None and key.opens(secret, self._clock() * 1000) else None
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who asks.
+
+    Attributes:
+        ring: The keys that there are.
+        key: The caller's; None when it gave none that opens anything.
+        gave: Whether it gave one at all.
+    """
+
+    ring: KeyRing
+    key: ApiKey | None
+    gave: bool
+
+    def require(self, scope: KeyScope) -> None:
+        """Return when the caller may do that.
+
+        Raises:
+            ProblemError: It may not.
+        """
+        if self.ring.open or (self.key is not None and self.key.allows(scope)):
+            return
+        if not self.ring.loaded:
+            if self.ring.local and scope == "read":
+                return  # nothing has been read yet that could be told
+            raise ProblemError(NOT_READY, "the state store has not been read yet: try again", {"Retry-After": "1"})
+        if self.key is not None:
+            raise ProblemError(FORBIDDEN, f"the key {self.key.key_id} allows {self.key.scope!r}, not {scope!r}")
+        wrong = "this key is unknown, expired or revoked" if self.gave else "send 'Authorization: Bearer <key>'"
+        how = {"WWW-Authenticate": "Bearer"}
+        raise ProblemError(UNAUTHORIZED, f"{wrong} (`crowdmood keys create` makes keys)", how)
+
+
+class _Requires(SecurityBase):
+    def __init__(self, scope: KeyScope) -> None:
+        self._scope = scope
+        self.scheme_name = "key"
+        self.model = HTTPBearer(
+            description="A key that `crowdmood keys create` made; `manage` includes `read`. Without any key, an API on "
+            "a loopback address is open."
+        )
+
+    async def __call__(self, connection: HTTPConnection) -> None:
+        caller: Caller = connection.scope[_CALLER]
+        caller.require(self._scope)
+
+
+Reader = Security(_Requires("read"))
+"""For whoever may read: `dependencies=[Reader]`."""
+Manager = Security(_Requires("manage"))
+"""For whoever may change what the API does."""
+
+
+class Gate:
+    """Middleware before everything: who asks, how often, how much; and the headers of every answer.
+
+    Args:
+        app: What is behind it.
+        settings: Of the API.
+        ring: The keys.
+        clock: Monotonic time in seconds.
+    """
+
+    def __init__(
+        self, app: ASGIApp, settings: ApiSettings, ring: KeyRing, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._app = app
+        self._ring = ring
+        self._origins = frozenset(settings.cors_origins)
+        self._limit = RateLimit(settings.requests_per_s) if settings.requests_per_s else None
+        self._clock = clock
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let a request through, or answer what is wrong with it."""
+        if scope["type"] == "lifespan":
+            await self._app(scope, receive, send)
+            return
+
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] in ("http.response.start", "websocket.http.response.start"):
+                _complete(message, scope["path"])
+            await send(message)
+
+        headers = dict(scope["headers"])
+        scheme, _, text = headers.get(b"authorization", b"").decode("latin-1").partition(" ")
+        gave = scheme.lower() == "bearer"
+        caller = Caller(self._ring, self._ring.find(text.strip()) if gave else None, gave)
+        scope[_CALLER] = caller
+        refusal = self._too_often(scope, caller) or self._foreign(headers) or _too_much(scope, headers)
+        await (refusal or self._app)(scope, receive, send_with_headers)
+
+    def _too_often(self, scope: Scope, caller: Caller) -> JSONResponse | None:
+        """Every request counts against its key and its address; on an open API there is nobody to tell apart."""
+        if self._limit is None or self._ring.open:
+            return None
+        names = [_network(scope["client"][0] if scope["client"] else "")]
+        if caller.key is not None:
+            names.append(caller.key.key_id)
+        now_s = self._clock()
+        wait_s = max(self._limit.wait_s(name, now_s) for name in names)
+        if not wait_s:
+            return None
+        after = {"Retry-After": str(math.ceil(wait_s))}
+        return problems.response(TOO_OFTEN, "each key and each address may ask only so often", after)
+
+    def _foreign(self, headers: dict[bytes, bytes]) -> JSONResponse | None:
+        """An open API trusts this machine, not the web pages that its browser happens to show."""
+        origin = headers.get(b"origin", b"").decode("latin-1")
+        if not origin or origin in self._origins or not self._ring.open or _is_ours(origin):
+            return None
+        return problems.response(FOREIGN_ORIGIN, f"{origin} is not among CROWDMOOD_API__CORS_ORIGINS")
+
+
+def is_local(host: str) -> bool:
+    """Whether an address or a name means this machine alone."""
+    try:
+        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        return all(ipaddress.ip_address(address[0]).is_loopback for *_, address in found)
+    except (OSError, ValueError):
+        return False
+
+
+def _is_ours(origin: str) -> bool:
+    host = urlsplit(origin).hostname or ""
+    return host == "localhost" or host.startswith("127.") or host == "::1"
+
+
+def _network(address: str) -> str:
+    """Whoever has an IPv6 address has 2^64 of them: they count as one."""
+    if ":" not in address:
+        return address
+    try:
+        return str(ipaddress.ip_network((address, 64), strict=False))
+    except ValueError:
+        return address
+
+
+def _too_much(scope: Scope, headers: dict[bytes, bytes]) -> JSONResponse | None:
+    if len(scope.get("raw_path") or b"") + len(scope["query_string"]) > _URL_BYTES:
+        return problems.response(URL_TOO_LONG, f"at most {_URL_BYTES} bytes are accepted")
+    if b"transfer-encoding" in headers:
+        return problems.response(LENGTH_MISSING, "send a Content-Length rather than chunks")
+    most = PHOTO_BYTES if scope["path"] == "/predict" else _BODY_BYTES
+    length = headers.get(b"content-length", b"0")
+    if not length.isdigit() or int(length) > most:
+        return problems.response(TOO_LARGE, f"at most {most} bytes are accepted")
+    return None
+
+
+def _complete(message: Message, path: str) -> None:
+    headers = message["headers"] = list(message.get("headers", ()))
+    present = {name for name, _ in headers}
+    headers += [header for header in _HEADERS if header[0] not in present]
+    if b"content-security-policy" not in present:
+        headers.append((b"content-security-policy", _DOCS if path == "/docs" else _NOWHERE))
