@@ -231,6 +231,7 @@ class AggregatorStage(Stage[Emotions | FramesLost | CameraState]):
             },
             cameras=self._ledger.table,
             keep=self._settings.history_entries,
+            keep_s=self._settings.history_hours * 3600,
             lease=self._lease,
         )
         for mood in moods:

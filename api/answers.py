@@ -1,90 +1,145 @@
 """Which answer is true now: pure, data in and data out, the time is given."""
 
+import hashlib
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from crowdmood import STADIUM
 from crowdmood.logs import redact_text
-from crowdmood.mood import Mood, to_rfc3339
-from crowdmood.streams.moods import START, CameraTable, published_at_ms
+from crowdmood.mood import Mood, MoodChange, Status, to_rfc3339
+from crowdmood.streams.moods import CameraTable, published_at_ms
+
+
+class Scope(NamedTuple):
+    """Whose mood is meant.
+
+    Attributes:
+        zone: A named set of cameras.
+        camera: One camera, of the zone `stadium`; None for the whole zone.
+    """
+
+    zone: str = STADIUM
+    camera: str | None = None
+
+    def holds(self, item: Mood | MoodChange) -> bool:
+        """Whether a mood, or a change, is theirs; single cameras have no changes."""
+        return item.zone == self.zone and self.camera == (item.camera if isinstance(item, Mood) else None)
 
 
 @dataclass(frozen=True, slots=True)
+class Answer:
+    """What `GET /mood` answers.
+
+    Attributes:
+        status: The mood's status.
+        body: JSON, as it is sent.
+        etag: Names these bytes: the same at every replica.
+        fresh_until_ms: Wall-clock time in milliseconds until which nobody need ask again.
+    """
+
+    status: Status
+    body: bytes
+    etag: str
+    fresh_until_ms: float = 0.0
+
+    @classmethod
+    def of(cls, status: Status, text: str, fresh_until_ms: float = 0.0) -> "Answer":
+        """An answer with this text."""
+        body = text.encode()
+        return cls(status, body, f'"{hashlib.blake2b(body, digest_size=12).hexdigest()}"', fresh_until_ms)
+
+
+@dataclass(slots=True)
 class Published:
-    """A mood and the wall-clock time of its publication, in milliseconds."""
+    """A mood, the wall-clock time of its publication in milliseconds, and its answers once they were asked for."""
 
     mood: Mood
     at_ms: int
+    answer: Answer | None = None
+    stale_answer: Answer | None = None
 
 
 class Board:
     """The newest mood of each scope and the table of cameras, as far as the state store has been read.
 
     Attributes:
-        loaded: Whether the state store was ever read: before that no camera can be called unknown.
-        position: The newest mood's position in the state store.
+        loaded: Whether the state store was ever read: before that nothing can be called unknown.
         cameras: What is known of each camera.
     """
 
-    def __init__(self, configured: Iterable[str] = ()) -> None:
+    def __init__(self, stale_after_s: float, cameras: Iterable[str] = (), zones: Iterable[str] = ()) -> None:
         """Start empty.
 
         Args:
-            configured: Cameras that exist although the state store may not know them yet.
+            stale_after_s: Age in seconds from which a mood is stale, unless its footage has ended.
+            cameras: Cameras that exist although the state store may not know them yet.
+            zones: Zones that do.
         """
         self.loaded = False
-        self.position = START
         self.cameras: CameraTable = {}
-        self._configured = frozenset(configured)
+        self._stale_after_ms = stale_after_s * 1000
+        self._cameras = frozenset(cameras)
+        self._zones = {STADIUM, *zones}
         self._newest: dict[tuple[str, str | None], Published] = {}
 
-    def take(self, position: bytes, mood: Mood | None) -> None:
-        """Remember a mood; given in the order of publication. None only moves the position on."""
-        self.position = position
-        if mood is not None:
-            self._newest[mood.zone, mood.camera] = Published(mood, published_at_ms(position))
+    def take(self, entry: bytes, mood: Mood) -> None:
+        """Remember the mood of an entry of the state store; given in the order of publication."""
+        self._newest[mood.zone, mood.camera] = Published(mood, published_at_ms(entry))
 
-    def start_over(self, moods: Iterable[tuple[bytes, Mood | None]]) -> None:
-        """Forget every mood and remember these instead, oldest first."""
-        self.position = START
+    def forget(self) -> None:
+        """Forget every mood: the state store has."""
         self._newest = {}
-        for position, mood in moods:
-            self.take(position, mood)
 
-    def rewound(self, newest: bytes) -> bool:
-        """Whether a state store whose newest mood is at this position lost what we have read from it."""
-        return _order(newest) < _order(self.position)
-
-    def knows(self, camera: str) -> bool:
+    def knows_camera(self, camera: str) -> bool:
         """Whether such a camera exists, as far as we can tell."""
-        known = camera in self.cameras or camera in self._configured or (STADIUM, camera) in self._newest
+        known = camera in self.cameras or camera in self._cameras or (STADIUM, camera) in self._newest
         return known or not self.loaded
 
-    def current(self, camera: str | None, now_ms: float, stale_after_s: float) -> Mood | None:
-        """The mood to answer now, or None when there is none yet.
+    def knows_zone(self, zone: str) -> bool:
+        """Whether such a zone exists, as far as we can tell."""
+        return zone in self._zones or (zone, None) in self._newest or not self.loaded
+
+    def answer(self, scope: Scope, now_ms: float) -> Answer:
+        """The answer that is true now.
 
         Args:
-            camera: One camera; None for the whole stadium.
+            scope: Whose mood.
             now_ms: Wall-clock time in milliseconds since 1970-01-01 UTC.
-            stale_after_s: Age in seconds from which a mood is stale, unless its footage has ended.
         """
-        found = self._newest.get((STADIUM, camera))
+        found = self._newest.get(scope)
         if found is None:
-            return None
-        too_old = now_ms - found.at_ms > stale_after_s * 1000
-        return found.mood.as_stale() if too_old and not found.mood.ended() else found.mood
+            return Answer.of("stale", json.dumps(no_mood_yet(scope), separators=(",", ":")))
+        if now_ms - found.at_ms > self._stale_after_ms and not found.mood.ended():
+            if found.stale_answer is None:
+                found.stale_answer = Answer.of("stale", found.mood.as_stale().to_json())
+            return found.stale_answer
+        if found.answer is None:
+            found.answer = Answer.of(found.mood.status, found.mood.to_json(), self._fresh_until_ms(found))
+        return found.answer
+
+    def _fresh_until_ms(self, found: Published) -> float:
+        """Until when a mood may be acted on without asking again: `valid_until`, and never once it is stale.
+
+        The event time of live cameras is the wall clock's. That of recorded footage is the footage's own, so its mood
+        stays valid for as long after its publication as a live one would after its window's end.
+        """
+        mood = found.mood
+        recorded = all(self.cameras.get(camera, {}).get("recorded") for camera in mood.cameras)
+        ahead_ms = found.at_ms - mood.as_of_ms if mood.cameras and recorded else 0
+        return min(mood.valid_until_ms + ahead_ms, found.at_ms + self._stale_after_ms)
 
 
-def no_mood_yet(camera: str | None) -> dict[str, Any]:
+def no_mood_yet(scope: Scope) -> dict[str, Any]:
     """The answer before the first mood: the one shape, nothing known, and a status that nobody acts on."""
     blank = Mood.blank(
         as_of_ms=0,
         window_start_ms=0,
         valid_until_ms=0,
         status="stale",
-        zone=STADIUM,
-        camera=camera,
+        zone=scope.zone,
+        camera=scope.camera,
         method="",
         model=None,
         detector=None,
@@ -122,8 +177,3 @@ def _camera_answer(camera_id: str, known: dict[str, Any]) -> dict[str, Any]:
 
 def _time(ms: int | None) -> str | None:
     return None if ms is None else to_rfc3339(ms)
-
-
-def _order(position: bytes) -> tuple[int, int]:
-    ms, _, sequence = position.partition(b"-")
-    return int(ms), int(sequence or 0)

@@ -13,6 +13,7 @@ from starlette.types import ASGIApp
 from api import examples, models, problems
 from api.answers import Board
 from api.dependencies import Clock, Context
+from api.feed import Feed
 from api.follower import Follower
 from api.routes import cameras, health, metrics, moods, schemas
 from api.security import GUARDED, Gate, KeyRing, Reader, is_local
@@ -42,9 +43,10 @@ def create_app(settings: Settings, reader: MoodReader, clock: Clock = time.time)
         reader: The state store; closed with the application.
         clock: Wall-clock time in seconds since 1970-01-01 UTC.
     """
-    board = Board(configured=[camera.id for camera in settings.cameras])
+    board = Board(settings.aggregator.stale_after_s, [camera.id for camera in settings.cameras], settings.zones)
+    feed = Feed()
     ring = KeyRing(local=is_local(settings.api.host), clock=clock)
-    follower = Follower(reader, board, ring)
+    follower = Follower(reader, board, feed, ring)
     app = _App(
         settings.api,
         ring,
@@ -56,7 +58,7 @@ def create_app(settings: Settings, reader: MoodReader, clock: Clock = time.time)
         lifespan=_lifespan,
         generate_unique_id_function=lambda route: route.name,
     )
-    app.state.context = Context(settings, reader, board, follower, clock)
+    app.state.context = Context(settings, reader, board, feed, follower, clock)
     problems.install(app)
     app.include_router(schemas.router)
     for resource in (moods, cameras):

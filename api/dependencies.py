@@ -4,14 +4,20 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, TypeAlias
 
-from fastapi import Depends, Query, Request
+from fastapi import Depends, Query
+from fastapi.exceptions import RequestValidationError
 from pydantic import BeforeValidator, WithJsonSchema
+from starlette.requests import HTTPConnection
 
-from api.answers import Board
+from api.answers import Board, Scope
+from api.feed import Feed
 from api.follower import Follower
+from api.problems import UNKNOWN_CAMERA, UNKNOWN_ZONE, ProblemError
+from crowdmood import STADIUM
 from crowdmood.mood import to_ms
 from crowdmood.settings import Settings
-from crowdmood.streams.moods import MoodReader
+from crowdmood.streams.moods import START, MoodReader
+from crowdmood.streams.positions import entry_id
 
 Clock: TypeAlias = Callable[[], float]
 """Wall-clock time in seconds since 1970-01-01 UTC."""
@@ -24,13 +30,14 @@ class Context:
     settings: Settings
     reader: MoodReader
     board: Board
+    feed: Feed
     follower: Follower
     clock: Clock
 
 
 # Asynchronous although it waits for nothing: FastAPI would hand a plain function to a thread, for every request.
-async def _context(request: Request) -> Context:
-    context: Context = request.app.state.context
+async def _context(connection: HTTPConnection) -> Context:
+    context: Context = connection.app.state.context
     return context
 
 
@@ -45,14 +52,47 @@ def _time_in_query(text: str) -> int:
         ) from None
 
 
+def _cursor_in_query(text: str) -> bytes:
+    cursor = entry_id(text)
+    if cursor == START:
+        raise ValueError(f"{text!r} is no position that we gave")
+    return cursor
+
+
+def known(context: Context, zone: str, camera: str | None) -> Scope:
+    """Whose mood is asked for.
+
+    Raises:
+        ProblemError: There is no such camera or zone.
+        RequestValidationError: Both are named.
+    """
+    if camera is not None and zone != STADIUM:
+        reason = "a camera's mood is of no zone: leave one of the two out"
+        raise RequestValidationError([{"loc": ("query", "zone"), "msg": reason, "type": "value_error"}])
+    if camera is not None and not context.board.knows_camera(camera):
+        raise ProblemError(UNKNOWN_CAMERA, f"there is no camera {camera!r}: GET /cameras lists those there are")
+    if not context.board.knows_zone(zone):
+        raise ProblemError(UNKNOWN_ZONE, f"there is no zone {zone!r}: the settings name those there are")
+    return Scope(zone, camera)
+
+
 ContextDep = Annotated[Context, Depends(_context)]
 CameraQuery = Annotated[
     str | None,
     Query(
         min_length=1,
         max_length=64,
-        description="One camera, as `GET /cameras` names it; without it, the whole stadium.",
+        description="One camera, as `GET /cameras` names it; without it, the whole zone.",
         examples=["north"],
+    ),
+]
+ZoneQuery = Annotated[
+    str,
+    Query(
+        min_length=1,
+        max_length=64,
+        description="A zone that the settings name; `stadium` holds every camera. Only without `camera`.",
+        examples=["stadium"],
     ),
 ]
 TimeQuery = Annotated[
@@ -61,3 +101,15 @@ TimeQuery = Annotated[
     WithJsonSchema({"type": "string", "format": "date-time", "examples": ["2026-05-01T15:00:00Z"]}),
 ]
 """RFC 3339 text with a time zone, as milliseconds since 1970-01-01 UTC."""
+FromQuery = Annotated[TimeQuery | None, Query(alias="from", description="Earliest `as_of`, inclusive.")]
+ToQuery = Annotated[TimeQuery | None, Query(description="Latest `as_of`, exclusive.")]
+CursorQuery = Annotated[
+    Annotated[
+        bytes,
+        BeforeValidator(_cursor_in_query),
+        WithJsonSchema({"type": "string", "pattern": "^[0-9]{1,20}-[0-9]{1,20}$", "examples": ["1777647600000-3"]}),
+    ]
+    | None,
+    Query(description="`next` of the page before, of any replica; the filters stay as they were."),
+]
+"""An entry of the state store."""

@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from api.answers import camera_answers, no_mood_yet
+from api.answers import Scope, camera_answers, no_mood_yet
 from crowdmood import STADIUM
-from crowdmood.mood import Mood, to_ms
+from crowdmood.mood import Mood, MoodChange, to_ms
 
 _AS_OF_MS = to_ms("2026-05-01T15:00:00Z")
 
@@ -78,11 +78,30 @@ MOOD: dict[str, Any] = {
     "ok": {"summary": "A mood to act on", "value": OK.to_dict()},
     "insufficient": {"summary": "Too few people: show your default", "value": INSUFFICIENT.to_dict()},
     "stale": {"summary": "Nothing new for too long: show your default", "value": OK.as_stale().to_dict()},
-    "none": {"summary": "Before the first mood: show your default", "value": no_mood_yet(None)},
+    "none": {"summary": "Before the first mood: show your default", "value": no_mood_yet(Scope())},
 }
 
 MOODS: dict[str, Any] = {
-    "range": {"summary": "A short range", "value": {"moods": [OK.to_dict()], "truncated": False}},
+    "range": {"summary": "A short range", "value": {"moods": [OK.to_dict()], "next": None}},
+}
+
+_shares, _low, _high = OK.shares, OK.low, OK.high
+assert _shares is not None and _low is not None and _high is not None
+CHANGE = MoodChange(
+    sequence=7,
+    zone=STADIUM,
+    as_of_ms=OK.as_of_ms,
+    valid_until_ms=OK.valid_until_ms,
+    from_label="neutral",
+    to_label="happy",
+    people=412,
+    shares=_shares,
+    low=_low,
+    high=_high,
+)
+
+CHANGES: dict[str, Any] = {
+    "page": {"summary": "There is more", "value": {"changes": [CHANGE.to_dict()], "next": "1777647600000-0"}},
 }
 
 CAMERAS: dict[str, Any] = {
@@ -130,5 +149,5 @@ CAMERAS: dict[str, Any] = {
 }
 
 
-BY_PATH: dict[str, Any] = {"/mood": MOOD, "/moods": MOODS, "/cameras": CAMERAS}
+BY_PATH: dict[str, Any] = {"/mood": MOOD, "/moods": MOODS, "/changes": CHANGES, "/cameras": CAMERAS}
 """Examples of the 200 answers."""

@@ -1,4 +1,4 @@
-"""Keeps the board fresh from the state store, through the store's outages."""
+"""Keeps the board and the feed fresh from the state store, through the store's outages."""
 
 import asyncio
 import logging
@@ -7,10 +7,13 @@ import time
 from collections.abc import Callable
 
 from api.answers import Board
+from api.feed import Feed
 from api.security import KeyRing
 from crowdmood import metrics
 from crowdmood.errors import ServerUnavailableError
+from crowdmood.mood import Mood
 from crowdmood.streams.moods import START, MoodReader
+from crowdmood.streams.positions import Position
 
 log = logging.getLogger("crowdmood.api")
 
@@ -30,11 +33,17 @@ class Follower:
     """
 
     def __init__(
-        self, reader: MoodReader, board: Board, ring: KeyRing, monotonic: Callable[[], float] = time.monotonic
+        self,
+        reader: MoodReader,
+        board: Board,
+        feed: Feed,
+        ring: KeyRing,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self.failure: Exception | None = None
         self._reader = reader
         self._board = board
+        self._feed = feed
         self._ring = ring
         self._monotonic = monotonic
         self._connected: bool | None = None
@@ -73,19 +82,27 @@ class Follower:
             await self._refresh()
             self._next_refresh = self._monotonic() + _REFRESH_EVERY_S
             self._note(connected=True)
-        for position, mood in await self._reader.follow(self._board.position, _BLOCK_MS):
-            self._board.take(position, mood)
+        read = await self._reader.follow(self._feed.head, _BLOCK_MS)
+        for position, item in read:
+            if isinstance(item, Mood):
+                self._board.take(position.moods, item)
+        if read:
+            self._feed.put(read)
 
     async def _refresh(self) -> None:
         """Read keys and cameras, and start over where the store is not the one that we have been reading."""
         self._ring.take(await self._reader.api_keys())
-        newest = await self._reader.newest(1)
-        rewound = self._board.rewound(newest[0][0] if newest else START)
-        if rewound:
+        newest, head = await self._reader.newest_position(), self._feed.head
+        lost = not newest.reaches(head)
+        if lost:
             log.warning("the state store lost moods that were read from it: starting over")
-        if rewound or self._board.position == START:
+        if lost or head == Position():
             moods = await self._reader.newest(_NEWEST_SOUGHT)
-            self._board.start_over(reversed(moods))
+            self._board.forget()
+            for entry, mood in reversed(moods):
+                if mood is not None:
+                    self._board.take(entry, mood)
+            self._feed.start_at(Position(moods[0][0] if moods else START, newest.changes))
         self._board.cameras = await self._reader.cameras()
         self._board.loaded = True
 

@@ -1,68 +1,82 @@
-"""Past moods by event time, searched from the newest publication backwards."""
+"""Past moods and changes by event time, page by page, searched from the newest publication backwards."""
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import Generic, TypeAlias, TypeVar
 
-from crowdmood import STADIUM
-from crowdmood.mood import Mood
-from crowdmood.streams.moods import MoodReader
+from api.answers import Scope
+from crowdmood.mood import Mood, MoodChange
 
 MOST_SCANNED = 10_000
 """Entries one request may look at: it bounds the time for which other requests wait."""
 _PAGE = 500
 
+Item = TypeVar("Item", Mood, MoodChange)
+Newest: TypeAlias = Callable[[int, bytes | None], Awaitable[list[tuple[bytes, Item | None]]]]
+"""Gives at most so many of the newest entries before one, or of all, newest first."""
+
 
 @dataclass(frozen=True, slots=True)
 class Range:
-    """Which moods are wanted.
+    """What is wanted.
 
     Attributes:
         from_ms: Earliest `as_of` (inclusive), event time in milliseconds; None for no bound.
         to_ms: Latest `as_of` (exclusive), event time in milliseconds; None for no bound.
-        camera: One camera; None for the whole stadium.
+        scope: Whose.
         limit: At most this many.
+        before: Only what was published before this entry; None for no bound.
     """
 
     from_ms: int | None
     to_ms: int | None
-    camera: str | None
+    scope: Scope
     limit: int
+    before: bytes | None = None
 
-    def holds(self, mood: Mood) -> bool:
-        """Whether this mood is wanted."""
+    def holds(self, item: Mood | MoodChange) -> bool:
+        """Whether this is wanted, wherever it is."""
         return (
-            mood.zone == STADIUM
-            and mood.camera == self.camera
-            and (self.from_ms is None or self.from_ms <= mood.as_of_ms)
-            and (self.to_ms is None or mood.as_of_ms < self.to_ms)
+            self.scope.holds(item)
+            and (self.from_ms is None or self.from_ms <= item.as_of_ms)
+            and (self.to_ms is None or item.as_of_ms < self.to_ms)
         )
 
 
-async def search(reader: MoodReader, wanted: Range) -> tuple[list[Mood], bool]:
-    """The newest moods of a range.
+@dataclass(frozen=True, slots=True)
+class Page(Generic[Item]):
+    """A part of what is wanted.
 
-    Event time does not order the store (footage is replayed at any time), so nothing can be skipped.
+    Attributes:
+        items: The newest publication first.
+        next: The entry before which the search goes on; None when there is nothing left to search.
+    """
 
-    Returns:
-        The moods, oldest first, and whether there are or may be older ones in the range.
+    items: list[Item]
+    next: bytes | None
+
+
+async def search(newest: Newest[Item], wanted: Range) -> Page[Item]:
+    """The newest publications of a range.
+
+    Event time does not order the store (footage is replayed at any time), so nothing can be skipped; the page may be
+    short, and even empty, when much had to be passed over.
 
     Raises:
         ServerUnavailableError: The state store does not answer.
     """
-    found: list[Mood] = []
-    position: bytes | None = None
+    found: list[Item] = []
+    last: bytes | None = None
+    position = wanted.before
     for _ in range(MOST_SCANNED // _PAGE):
-        page = await reader.newest(_PAGE, before=position)
-        found += [mood for _, mood in page if mood is not None and wanted.holds(mood)]
-        if len(found) > wanted.limit:
-            return _oldest_first(found[: wanted.limit]), True
-        if len(page) < _PAGE:
-            return _oldest_first(found), False
-        position = page[-1][0]
-    return _oldest_first(found), bool(await reader.newest(1, before=position))
-
-
-def _oldest_first(moods: list[Mood]) -> list[Mood]:
-    # Turned round first: of equal times, as after a second replay, the one published first comes first.
-    ordered = moods[::-1]
-    ordered.sort(key=lambda mood: mood.as_of_ms)
-    return ordered
+        entries = await newest(_PAGE, position)
+        for entry, item in entries:
+            if item is not None and wanted.holds(item):
+                if len(found) == wanted.limit:
+                    return Page(found, last)
+                found.append(item)
+                last = entry
+        if len(entries) < _PAGE:
+            return Page(found, None)
+        position = entries[-1][0]
+    return Page(found, position if await newest(1, position) else None)

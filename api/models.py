@@ -80,11 +80,24 @@ class MoodChange(BaseModel):
     high: Shares = Field(description="Upper ends of the shares' 90 % intervals.")
 
 
-class Moods(BaseModel):
-    """Past moods."""
+Next = Annotated[
+    str | None,
+    Field(description="`cursor` of the next page, valid at every replica; null when there is no more."),
+]
 
-    moods: list[Mood] = Field(description="Moods of the range, oldest first.")
-    truncated: bool = Field(description="Whether there are, or may be, older moods in the range than these.")
+
+class Moods(BaseModel):
+    """A page of past moods."""
+
+    moods: list[Mood] = Field(description="Moods of the range, the newest publication first.")
+    next: Next
+
+
+class Changes(BaseModel):
+    """A page of past changes."""
+
+    changes: list[MoodChange] = Field(description="Changes of the range, the newest publication first.")
+    next: Next
 
 
 class Camera(BaseModel):

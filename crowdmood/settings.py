@@ -299,6 +299,9 @@ class AggregatorSettings(Group):
     history_entries: int = Field(
         default=200_000, ge=100, le=100_000_000, description="Newest moods kept in the state store."
     )
+    history_hours: float = Field(
+        default=168.0, gt=0, le=87_600, description="Hours after which moods and changes are forgotten all the same."
+    )
 
 
 class ApiSettings(Group):

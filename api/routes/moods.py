@@ -1,72 +1,110 @@
 """The newest mood, and past ones."""
 
-import json
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Header, Query, Response
 from fastapi.exceptions import RequestValidationError
 
 from api import history, models
-from api.answers import Board, no_mood_yet
-from api.dependencies import CameraQuery, ContextDep, TimeQuery
-from api.problems import INVALID, STORE_AWAY, UNKNOWN_CAMERA, ProblemError, responses
-from crowdmood.mood import Mood
+from api.answers import Scope
+from api.dependencies import CameraQuery, ContextDep, CursorQuery, FromQuery, ToQuery, ZoneQuery, known
+from api.problems import INVALID, STORE_AWAY, UNKNOWN_CAMERA, UNKNOWN_ZONE, responses
+from crowdmood import STADIUM
 
 router = APIRouter(tags=["moods"])
 
 _JSON = "application/json"
+_Limit = Annotated[int, Query(ge=1, le=1000, description="At most this many.")]
 
 
 @router.get(
     "/mood",
     summary="The newest mood",
     response_model=models.Mood,
-    responses=responses(UNKNOWN_CAMERA, INVALID),
+    responses=responses(UNKNOWN_CAMERA, UNKNOWN_ZONE, INVALID)
+    | {304: {"description": "The mood is still the one that `If-None-Match` names."}},
 )
-async def mood(context: ContextDep, camera: CameraQuery = None) -> Response:
-    """The newest mood of the stadium or of one camera, answered from memory: made to be polled.
+async def mood(
+    context: ContextDep,
+    zone: ZoneQuery = STADIUM,
+    camera: CameraQuery = None,
+    if_none_match: Annotated[str | None, Header(description="The `ETag` of an answer that you have.")] = None,
+) -> Response:
+    """The newest mood of a zone or of one camera, answered from memory: made to be polled.
 
     There is always an answer of this one shape: `status` is `stale` when nothing new came for too long, and before
     the first mood. A mood of footage whose every camera has ended does not grow stale.
+
+    `Cache-Control` says for how many seconds an answer may be acted on without asking again: until `valid_until`. The
+    times of recorded footage are its own, so its mood may be kept for as long after its publication as a live one
+    after its `as_of`. Every replica gives the same mood the same `ETag`.
     """
-    _require_known(context.board, camera)
-    stale_after_s = context.settings.aggregator.stale_after_s
-    newest = context.board.current(camera, context.clock() * 1000, stale_after_s)
-    text = newest.to_json() if newest else json.dumps(no_mood_yet(camera), separators=(",", ":"))
-    return Response(text, media_type=_JSON)
+    now_ms = context.clock() * 1000
+    answer = context.board.answer(known(context, zone, camera), now_ms)
+    left_s = int((answer.fresh_until_ms - now_ms) / 1000)
+    # Private: a cache that others share asks nobody for a key.
+    headers = {"ETag": answer.etag, "Cache-Control": f"private, max-age={left_s}" if left_s > 0 else "no-cache"}
+    if if_none_match is not None and _names(if_none_match, answer.etag):
+        return Response(status_code=304, headers=headers)
+    return Response(answer.body, headers=headers, media_type=_JSON)
 
 
 @router.get(
     "/moods",
     summary="Past moods",
     response_model=models.Moods,
-    responses=responses(UNKNOWN_CAMERA, INVALID, STORE_AWAY),
+    responses=responses(UNKNOWN_CAMERA, UNKNOWN_ZONE, INVALID, STORE_AWAY),
 )
 async def moods(
     context: ContextDep,
-    from_: Annotated[TimeQuery | None, Query(alias="from", description="Earliest `as_of`, inclusive.")] = None,
-    to: Annotated[TimeQuery | None, Query(description="Latest `as_of`, exclusive.")] = None,
+    from_: FromQuery = None,
+    to: ToQuery = None,
+    zone: ZoneQuery = STADIUM,
     camera: CameraQuery = None,
-    limit: Annotated[int, Query(ge=1, le=1000, description="At most this many: the newest of the range.")] = 100,
+    limit: _Limit = 100,
+    cursor: CursorQuery = None,
 ) -> Response:
-    """Moods of the stadium or of one camera with `from` <= `as_of` < `to`, oldest first, as they were published.
+    """Moods of a zone or of one camera with `from` <= `as_of` < `to`, as they were published, the newest first.
 
-    Times are event time: for footage that is replayed, the footage's own. Only the newest publications are searched;
-    `truncated` tells when that, or `limit`, may have left out older moods of the range.
+    Times are event time: for footage that is replayed, the footage's own. There is more while `next` is not null, even
+    after an empty page: ask again with `cursor` set to it.
     """
-    if from_ is not None and to is not None and from_ >= to:
+    wanted = _range(from_, to, known(context, zone, camera), limit, cursor)
+    return _page("moods", await history.search(context.reader.newest, wanted))
+
+
+@router.get(
+    "/changes",
+    summary="Past changes of mood",
+    response_model=models.Changes,
+    responses=responses(UNKNOWN_ZONE, INVALID, STORE_AWAY),
+)
+async def changes(
+    context: ContextDep,
+    from_: FromQuery = None,
+    to: ToQuery = None,
+    zone: ZoneQuery = STADIUM,
+    limit: _Limit = 100,
+    cursor: CursorQuery = None,
+) -> Response:
+    """Changes of a zone with `from` <= `as_of` < `to`, the newest first, page by page as `GET /moods`."""
+    wanted = _range(from_, to, known(context, zone, None), limit, cursor)
+    return _page("changes", await history.search(context.reader.newest_changes, wanted))
+
+
+def _range(from_ms: int | None, to_ms: int | None, scope: Scope, limit: int, before: bytes | None) -> history.Range:
+    if from_ms is not None and to_ms is not None and from_ms >= to_ms:
         raise RequestValidationError([{"loc": ("query", "from"), "msg": "must be before 'to'", "type": "value_error"}])
-    found, truncated = await history.search(context.reader, history.Range(from_, to, camera, limit))
-    if not found:
-        _require_known(context.board, camera)
-    return Response(_moods_json(found, truncated=truncated), media_type=_JSON)
+    return history.Range(from_ms, to_ms, scope, limit, before)
 
 
-def _moods_json(found: list[Mood], *, truncated: bool) -> str:
-    listed = ",".join(mood.to_json() for mood in found)
-    return f'{{"moods":[{listed}],"truncated":{json.dumps(truncated)}}}'
+def _page(name: str, page: history.Page[history.Item]) -> Response:
+    listed = ",".join(item.to_json() for item in page.items)
+    following = "null" if page.next is None else f'"{page.next.decode()}"'
+    return Response(f'{{"{name}":[{listed}],"next":{following}}}', media_type=_JSON)
 
 
-def _require_known(board: Board, camera: str | None) -> None:
-    if camera is not None and not board.knows(camera):
-        raise ProblemError(UNKNOWN_CAMERA, f"there is no camera {camera!r}: GET /cameras lists those there are")
+def _names(if_none_match: str, etag: str) -> bool:
+    """Whether the header names this answer (RFC 9110, 13.1.2: a weak comparison)."""
+    given = [name.strip().removeprefix("W/") for name in if_none_match.split(",")]
+    return etag in given or given == ["*"]

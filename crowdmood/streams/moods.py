@@ -3,6 +3,7 @@
 import json
 import logging
 import threading
+import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeAlias, TypeVar
 
@@ -16,6 +17,7 @@ from crowdmood.streams.api_keys import KeyTable, read_table
 from crowdmood.streams.connection import Client, Connection
 from crowdmood.streams.keys import StateKeys
 from crowdmood.streams.lease import Lease
+from crowdmood.streams.positions import Position, merged, order
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -42,6 +44,7 @@ class MoodStore:
         checkpoint: Mapping[str, Any],
         cameras: Mapping[str, Mapping[str, Any]],
         keep: int,
+        keep_s: float | None = None,
         changes: Iterable[MoodChange] = (),
         lease: Lease | None = None,
     ) -> None:
@@ -53,6 +56,7 @@ class MoodStore:
             checkpoint: Where the aggregator of this run would go on.
             cameras: What is known of each camera.
             keep: How many of the newest moods, and of the newest changes, are kept.
+            keep_s: Seconds after which they go all the same; None for no bound.
             changes: New changes, oldest first.
             lease: The right to write, where another writer may claim it too: then it is written exactly once, or not
                 at all.
@@ -62,10 +66,13 @@ class MoodStore:
         """
         entries = [(self._keys.moods, mood.to_json()) for mood in moods]
         entries += [(self._keys.changes, change.to_json()) for change in changes]
+        kept_from_ms = 0 if keep_s is None else max(0, round((time.time() - keep_s) * 1000))
 
         def queue(multi: Client) -> None:
             for key, text in entries:
                 multi.xadd(key, {"run": run_id, "json": text}, maxlen=keep, approximate=True)
+            for key in (self._keys.moods, self._keys.changes):
+                multi.xtrim(key, minid=kept_from_ms, approximate=False)
             multi.set(self._keys.checkpoint(run_id), json.dumps(checkpoint))
             for camera_id, known in cameras.items():
                 multi.hset(self._keys.cameras, camera_id, json.dumps(known))
@@ -153,16 +160,53 @@ class MoodReader:
         """The newest changes, as `newest` gives moods."""
         return await self._newest(self._keys.changes, MoodChange.from_json, count, before)
 
-    async def follow(self, position: bytes, block_ms: int) -> list[tuple[bytes, Mood | None]]:
-        """Moods after a position, oldest first; waits up to `block_ms` milliseconds for a first one.
+    async def newest_position(self) -> Position:
+        """The position of everything that was published."""
+        newest = [await self._newest(key, _id_only, 1, None) for key in (self._keys.moods, self._keys.changes)]
+        return Position(*(entries[0][0] if entries else START for entries in newest))
 
-        None stands for an entry that is no mood that we can read.
+    async def follow(
+        self, position: Position, block_ms: int | None, count: int = 1000
+    ) -> list[tuple[Position, Mood | MoodChange | None]]:
+        """Moods and changes after a position, oldest first, each with the position after it.
+
+        Args:
+            position: Where to go on.
+            block_ms: Longest wait for the first of them in milliseconds; None does not wait.
+            count: Most moods, and most changes, at once.
+
+        Returns:
+            Moods and changes; None stands for an entry that is neither, as far as we can read.
+
+        Raises:
+            ServerUnavailableError: The state store does not answer.
         """
-        return await self._follow(self._keys.moods, Mood.from_json, position, block_ms)
+        keys: Any = {self._keys.moods: position.moods, self._keys.changes: position.changes}
+        reply: Any = await self._guard(self._client.xread(keys, count=count, block=block_ms))
+        pages = dict(reply or ())
+        moods, changes = pages.get(self._keys.moods.encode(), []), pages.get(self._keys.changes.encode(), [])
+        return merged(
+            position,
+            [(entry, _decoded(fields, Mood.from_json)) for entry, fields in moods],
+            [(entry, _decoded(fields, MoodChange.from_json)) for entry, fields in changes],
+            count,
+        )
 
-    async def follow_changes(self, position: bytes, block_ms: int) -> list[tuple[bytes, MoodChange | None]]:
-        """Changes after a position, as `follow` gives moods."""
-        return await self._follow(self._keys.changes, MoodChange.from_json, position, block_ms)
+    async def keeps(self, position: Position) -> bool:
+        """Whether everything that was published after a position is still there.
+
+        Raises:
+            ServerUnavailableError: The state store does not answer.
+        """
+        for key, entry in ((self._keys.moods, position.moods), (self._keys.changes, position.changes)):
+            if not await self._guard(self._client.exists(key)):
+                continue
+            stream: Any = await self._guard(self._client.xinfo_stream(key))
+            trimmed = stream["entries-added"] > stream["length"]
+            oldest = stream["first-entry"][0] if stream["first-entry"] else stream["last-generated-id"]
+            if trimmed and order(oldest) > order(entry):
+                return False
+        return True
 
     async def cameras(self) -> CameraTable:
         """What is known of each camera."""
@@ -183,15 +227,6 @@ class MoodReader:
         entries: Any = await self._guard(self._client.xrevrange(key, end, "-", count))
         return [(position, _decoded(fields, read)) for position, fields in entries]
 
-    async def _follow(
-        self, key: str, read: Callable[[bytes], T], position: bytes, block_ms: int
-    ) -> list[tuple[bytes, T | None]]:
-        reply: Any = await self._guard(self._client.xread({key: position}, count=1000, block=block_ms))
-        entries = next(iter(reply.values()))[0] if isinstance(reply, dict) and reply else []
-        if isinstance(reply, list) and reply:
-            entries = reply[0][1]
-        return [(entry_id, _decoded(fields, read)) for entry_id, fields in entries]
-
     async def _guard(self, command: Any) -> Any:
         try:
             return await command
@@ -210,6 +245,10 @@ def _decoded(fields: Mapping[bytes, bytes], read: Callable[[bytes], T]) -> T | N
     except UndecodableError as error:
         log.warning("passed over an entry of the state store: %s", error)
         return None
+
+
+def _id_only(_text: bytes) -> None:
+    return None
 
 
 def _cameras(raw: Any) -> CameraTable:

@@ -11,6 +11,7 @@ from crowdmood.mood import MoodChange
 from crowdmood.settings import BusSettings
 from crowdmood.streams.keys import StateKeys
 from crowdmood.streams.moods import START, MoodReader, MoodStore
+from crowdmood.streams.positions import Position
 
 SHARES = {"happy": 0.8}
 FIRST = MoodChange(1, "stadium", 1_000, 6_000, "neutral", "happy", 60, SHARES, {"happy": 0.7}, {"happy": 0.9})
@@ -51,16 +52,58 @@ def test_only_the_newest_changes_are_kept(store: MoodStore) -> None:
 def test_a_reader_follows_changes_and_looks_back(store: MoodStore, server_url: str, bus_settings: BusSettings) -> None:
     async def read() -> None:
         reader = MoodReader(server_url, bus_settings.key_prefix)
-        assert await reader.follow_changes(START, 1) == []
+        assert await reader.follow(Position(), 1) == []
         publish(store, FIRST)
-        ((position, first),) = await reader.follow_changes(START, 1_000)
+        (_, mood), (position, first) = await reader.follow(Position(), 1_000)
+        assert mood == examples.OK
+        assert position == await reader.newest_position()
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(anyio.to_thread.run_sync, publish, store, SECOND)
-            ((later, second),) = await reader.follow_changes(position, 5_000)
+            (_, mood), (later, second) = await reader.follow(position, 5_000)
         assert [first, second] == [FIRST, SECOND]
-        assert await reader.newest_changes(10) == [(later, SECOND), (position, FIRST)]
-        assert await reader.newest_changes(10, before=later) == [(position, FIRST)]
+        assert await reader.newest_changes(10) == [(later.changes, SECOND), (position.changes, FIRST)]
+        assert await reader.newest_changes(10, before=later.changes) == [(position.changes, FIRST)]
         await reader.close()
+
+    anyio.run(read)
+
+
+def test_a_reader_knows_whether_everything_since_a_position_is_still_there(
+    store: MoodStore, server_url: str, bus_settings: BusSettings
+) -> None:
+    async def read() -> None:
+        reader = MoodReader(server_url, bus_settings.key_prefix)
+        assert await reader.keeps(Position())
+        publish(store, FIRST)
+        before = await reader.newest_position()
+        assert await reader.keeps(Position())
+        publish(store, SECOND)
+        assert await reader.keeps(before)
+        await anyio.sleep(0.05)
+        store.publish([examples.OK], run_id="run-1", checkpoint={}, cameras={}, keep=100, keep_s=0.04)
+        assert not await reader.keeps(before)
+        newest = await reader.newest_position()
+        assert await reader.keeps(Position(newest.moods, (await reader.newest_position()).moods))
+        await reader.close()
+
+    anyio.run(read)
+
+
+def test_pages_of_both_go_on_without_a_gap(store: MoodStore, server_url: str, bus_settings: BusSettings) -> None:
+    for sequence in range(1, 8):
+        publish(store, replace(FIRST, sequence=sequence))
+        publish(store)
+
+    async def read() -> None:
+        reader = MoodReader(server_url, bus_settings.key_prefix)
+        position, read = Position(), []
+        while page := await reader.follow(position, None, count=3):
+            read += [item for _, item in page]
+            position = page[-1][0]
+        await reader.close()
+        assert [item.sequence for item in read if isinstance(item, MoodChange)] == list(range(1, 8))
+        assert sum(item == examples.OK for item in read) == 14
+        assert position == Position.parse(str(position))
 
     anyio.run(read)
 

@@ -1,11 +1,13 @@
 """Which answer the board gives, with the time given: no I/O."""
 
+import json
+import re
 from dataclasses import replace
 
 import pytest
 
 from api import examples
-from api.answers import Board, camera_answers, no_mood_yet
+from api.answers import Answer, Board, Scope, camera_answers, no_mood_yet
 from crowdmood.mood import Mood
 
 NORTH = replace(examples.OK, camera="north", cameras={"north": "live"})
@@ -16,28 +18,33 @@ def at(ms: int, sequence: int = 0) -> bytes:
     return b"%d-%d" % (ms, sequence)
 
 
-def board_with(*moods: Mood, published_at_ms: int = 1_000) -> Board:
-    board = Board()
+def board_with(*moods: Mood, published_at_ms: int = 1_000, recorded: bool = False) -> Board:
+    board = Board(STALE_AFTER_S)
+    board.cameras = {camera: {"state": "live", "recorded": recorded} for camera in ("north", "south")}
     for sequence, mood in enumerate(moods):
         board.take(at(published_at_ms, sequence), mood)
     board.loaded = True
     return board
 
 
-def test_an_empty_board_has_no_mood() -> None:
-    assert Board().current(None, 0, STALE_AFTER_S) is None
+def told(answer: Answer) -> Mood:
+    return Mood.from_json(answer.body)
 
 
-def test_the_stadium_and_each_camera_have_their_own_newest_mood() -> None:
+def test_an_empty_board_tells_nothing_to_act_on() -> None:
+    answer = Board(STALE_AFTER_S).answer(Scope(camera="north"), 0)
+    assert json.loads(answer.body) == no_mood_yet(Scope(camera="north"))
+    assert (answer.status, answer.fresh_until_ms) == ("stale", 0)
+
+
+def test_each_zone_and_each_camera_has_its_own_newest_mood() -> None:
     newer = replace(NORTH, as_of_ms=NORTH.as_of_ms + 1_000)
-    board = board_with(NORTH, examples.OK, newer)
-    assert board.current(None, 1_000, STALE_AFTER_S) == examples.OK
-    assert board.current("north", 1_000, STALE_AFTER_S) == newer
-    assert board.current("south", 1_000, STALE_AFTER_S) is None
-
-
-def test_a_mood_of_another_zone_is_not_the_stadiums() -> None:
-    assert board_with(replace(examples.OK, zone="family-block")).current(None, 1_000, STALE_AFTER_S) is None
+    family = replace(examples.OK, zone="family-block", people=30)
+    board = board_with(NORTH, examples.OK, family, newer)
+    assert told(board.answer(Scope(), 1_000)) == examples.OK
+    assert told(board.answer(Scope("family-block"), 1_000)) == family
+    assert told(board.answer(Scope(camera="north"), 1_000)) == newer
+    assert board.answer(Scope(camera="south"), 1_000).status == "stale"
 
 
 @pytest.mark.parametrize(
@@ -50,62 +57,83 @@ def test_a_mood_of_another_zone_is_not_the_stadiums() -> None:
     ],
 )
 def test_a_mood_grows_stale_by_the_age_of_its_publication(age_ms: int, status: str) -> None:
-    mood = board_with(examples.OK, published_at_ms=50_000).current(None, 50_000 + age_ms, STALE_AFTER_S)
-    assert mood is not None
-    assert mood.status == status
-    assert (mood.shares is None) is (status == "stale")
+    answer = board_with(examples.OK, published_at_ms=50_000).answer(Scope(), 50_000 + age_ms)
+    assert answer.status == told(answer).status == status
+    assert (told(answer).shares is None) is (status == "stale")
 
 
 def test_footage_that_has_ended_everywhere_does_not_grow_stale() -> None:
     ended = replace(examples.OK, cameras={"north": "ended", "south": "ended"})
-    assert board_with(ended).current(None, 1e12, STALE_AFTER_S) == ended
+    assert told(board_with(ended).answer(Scope(), 1e12)) == ended
 
 
 def test_one_camera_that_goes_on_lets_the_mood_grow_stale() -> None:
-    mood = board_with(replace(examples.OK, cameras={"north": "ended", "south": "live"})).current(
-        None, 1e12, STALE_AFTER_S
+    going_on = replace(examples.OK, cameras={"north": "ended", "south": "live"})
+    assert board_with(going_on).answer(Scope(), 1e12).status == "stale"
+
+
+def test_the_same_mood_has_the_same_tag_at_every_replica_until_it_is_told_as_stale() -> None:
+    published, later = examples.OK.as_of_ms, examples.OK.as_of_ms + 60_000
+    one, other = (board_with(examples.OK, published_at_ms=published) for _ in range(2))
+    assert one.answer(Scope(), published).etag == other.answer(Scope(), published).etag
+    assert one.answer(Scope(), later).etag == other.answer(Scope(), later).etag
+    assert one.answer(Scope(), later).etag != one.answer(Scope(), published).etag
+    assert re.fullmatch(r'"[0-9a-f]{24}"', one.answer(Scope(), published).etag)
+
+
+def test_a_live_mood_may_be_kept_until_it_is_no_longer_valid() -> None:
+    board = board_with(examples.OK, published_at_ms=examples.OK.as_of_ms + 2_500)
+    assert board.answer(Scope(), 0).fresh_until_ms == examples.OK.valid_until_ms
+
+
+def test_a_mood_is_never_kept_beyond_the_time_at_which_it_is_stale() -> None:
+    lasting = replace(examples.OK, valid_until_ms=examples.OK.as_of_ms + 3_600_000)
+    board = board_with(lasting, published_at_ms=lasting.as_of_ms + 2_500)
+    assert board.answer(Scope(), 0).fresh_until_ms == lasting.as_of_ms + 12_500
+
+
+def test_a_mood_of_recorded_footage_may_be_kept_as_long_after_its_publication_as_a_live_one_after_its_window() -> None:
+    match_ms, published_ms = 60_000, examples.OK.as_of_ms
+    replayed = replace(examples.OK, as_of_ms=match_ms, valid_until_ms=match_ms + 5_000)
+    assert board_with(replayed, published_at_ms=published_ms, recorded=True).answer(Scope(), 0).fresh_until_ms == (
+        published_ms + 5_000
     )
-    assert mood is not None
-    assert mood.status == "stale"
+    # Where nothing is known of its cameras it is taken for live, and long over: it is asked for every time.
+    unknown = Board(STALE_AFTER_S)
+    unknown.take(at(published_ms), replayed)
+    assert unknown.answer(Scope(), published_ms).fresh_until_ms < published_ms
 
 
-def test_no_camera_is_unknown_before_the_store_was_read() -> None:
-    assert Board().knows("north")
+def test_nothing_is_unknown_before_the_store_was_read() -> None:
+    assert Board(STALE_AFTER_S).knows_camera("north")
+    assert Board(STALE_AFTER_S).knows_zone("family-block")
 
 
 def test_a_camera_is_known_from_its_table_its_moods_or_the_settings() -> None:
-    board = Board(configured=["configured"])
+    board = Board(STALE_AFTER_S, cameras=["configured"])
     board.loaded = True
     board.cameras = {"tabled": {"state": "live"}}
     board.take(at(1), NORTH)
-    assert [board.knows(name) for name in ("configured", "tabled", "north", "south")] == [True, True, True, False]
+    assert [board.knows_camera(name) for name in ("configured", "tabled", "north", "south")] == [True] * 3 + [False]
 
 
-@pytest.mark.parametrize(
-    ("newest", "rewound"),
-    [
-        (at(0), True),  # the store came back empty
-        (at(999, 9), True),
-        (at(1_000, 1), True),
-        (at(1_000, 2), False),  # nothing happened
-        (at(1_000, 10), False),  # compared as numbers, not as text
-        (at(10_000), False),
-    ],
-)
-def test_a_store_behind_what_we_read_is_noticed(newest: bytes, rewound: bool) -> None:
-    assert board_with(NORTH, NORTH, NORTH).rewound(newest) is rewound
+def test_a_zone_is_known_from_its_moods_or_the_settings() -> None:
+    board = Board(STALE_AFTER_S, zones=["configured"])
+    board.loaded = True
+    board.take(at(1), replace(examples.OK, zone="told"))
+    assert [board.knows_zone(name) for name in ("stadium", "configured", "told", "north")] == [True] * 3 + [False]
 
 
-def test_starting_over_forgets_what_the_store_no_longer_has() -> None:
+def test_what_the_store_lost_is_forgotten() -> None:
     board = board_with(NORTH, examples.OK, published_at_ms=9_000)
-    board.start_over([(at(5), NORTH)])
-    assert board.position == at(5)
-    assert board.current(None, 5, STALE_AFTER_S) is None
-    assert board.current("north", 5, STALE_AFTER_S) == NORTH
+    board.forget()
+    board.take(at(9_500), NORTH)
+    assert board.answer(Scope(), 9_500).status == "stale"
+    assert told(board.answer(Scope(camera="north"), 9_500)) == NORTH
 
 
 def test_before_the_first_mood_the_answer_has_every_field_and_a_safe_status() -> None:
-    answer = no_mood_yet("north")
+    answer = no_mood_yet(Scope(camera="north"))
     assert list(answer) == list(examples.OK.to_dict())
     known = {name: value for name, value in answer.items() if value is not None}
     assert known == {"schema": 1, "status": "stale", "zone": "stadium", "camera": "north", "cameras": {}}

@@ -85,6 +85,8 @@ def test_the_shares_of_the_examples_add_up_to_one() -> None:
 
 
 def test_the_examples_of_moods_and_cameras_are_valid_and_unchanged_by_the_models() -> None:
+    changes = examples.CHANGES["page"]["value"]
+    assert models.Changes.model_validate(changes, **STRICT).model_dump(by_alias=True) == changes
     moods = examples.MOODS["range"]["value"]
     assert models.Moods.model_validate(moods, **STRICT).model_dump(by_alias=True) == moods
     cameras = examples.CAMERAS["cameras"]["value"]
@@ -95,7 +97,16 @@ def test_the_examples_of_moods_and_cameras_are_valid_and_unchanged_by_the_models
 def test_the_document_holds_every_resource_with_a_tag_and_a_description(app: FastAPI) -> None:
     document = app.openapi()
     assert document["info"]["version"] == __version__
-    assert set(document["paths"]) == {"/mood", "/moods", "/cameras", "/schemas/{name}", "/livez", "/readyz", "/metrics"}
+    assert set(document["paths"]) == {
+        "/mood",
+        "/moods",
+        "/changes",
+        "/cameras",
+        "/schemas/{name}",
+        "/livez",
+        "/readyz",
+        "/metrics",
+    }
     for methods in document["paths"].values():
         assert methods["get"]["tags"]
         assert methods["get"]["description"]

@@ -1,0 +1,113 @@
+"""Where a reader is in the state store. Pure.
+
+Positions are entry ids of the store's streams: every replica of the API means the same by them.
+"""
+
+import re
+from typing import NamedTuple, TypeVar
+
+_ENTRY_ID = re.compile(r"([0-9]{1,20})-([0-9]{1,20})")
+_MOST = 2**64 - 1
+T = TypeVar("T")
+U = TypeVar("U")
+
+
+def entry_id(text: str) -> bytes:
+    """An entry id from what a client sends.
+
+    Raises:
+        ValueError: It is none.
+    """
+    match = _ENTRY_ID.fullmatch(text)
+    parts = [int(part) for part in match.groups()] if match else []
+    if not parts or max(parts) > _MOST:
+        raise ValueError(f"{text[:64]!r} is no position that we gave")
+    return b"%d-%d" % (parts[0], parts[1])
+
+
+def order(entry: bytes) -> tuple[int, int]:
+    """What puts entry ids into the order of their stream."""
+    ms, _, sequence = entry.partition(b"-")
+    return int(ms), int(sequence or 0)
+
+
+class Position(NamedTuple):
+    """Everything up to these entries has been read.
+
+    Attributes:
+        moods: Entry of the stream of moods.
+        changes: Entry of the stream of changes.
+    """
+
+    moods: bytes = b"0-0"
+    changes: bytes = b"0-0"
+
+    @classmethod
+    def parse(cls, text: str) -> "Position":
+        """Read what `str` wrote.
+
+        Raises:
+            ValueError: It did not write this.
+        """
+        moods, _, changes = text.partition(".")
+        try:
+            return cls(entry_id(moods), entry_id(changes))
+        except ValueError:
+            raise ValueError(f"{text[:64]!r} is no position that we gave") from None
+
+    def __str__(self) -> str:
+        return f"{self.moods.decode()}.{self.changes.decode()}"
+
+    def reaches(self, other: "Position") -> bool:
+        """Whether everything up to there has been read here as well."""
+        return all(order(ours) >= order(theirs) for ours, theirs in zip(self, other, strict=True))
+
+    def joined(self, other: "Position") -> "Position":
+        """Everything that was read here or there."""
+        return Position(*(max(pair, key=order) for pair in zip(self, other, strict=True)))
+
+    def within(self, other: "Position") -> "Position":
+        """Everything that was read both here and there."""
+        return Position(*(min(pair, key=order) for pair in zip(self, other, strict=True)))
+
+
+def merged(
+    position: Position, moods: list[tuple[bytes, T]], changes: list[tuple[bytes, U]], count: int
+) -> list[tuple[Position, T | U]]:
+    """Two pages of entries, oldest first, as one: by the time they were written, a time's moods before its changes.
+
+    Args:
+        position: Where the pages begin.
+        moods: Entries after it with what they hold.
+        changes: Likewise.
+        count: Most entries of a page: what is later than the end of a full one is left to the next.
+
+    Returns:
+        What the entries hold, each with the position after it.
+    """
+    ends = [order(page[-1][0])[0] for page in (moods, changes) if len(page) >= count]
+    last_ms = min(ends, default=_MOST)
+
+    def goes(entry: bytes, full: bool) -> bool:
+        # A full page may end amid a time: its own entries of that time go, the other's wait.
+        ms, _ = order(entry)
+        return ms < last_ms or (ms == last_ms and (full or not ends))
+
+    ordered: list[tuple[tuple[int, int, int], bytes, T | U]] = []
+    for entry, mood in moods:
+        if goes(entry, len(moods) >= count):
+            ordered.append((_rank(entry, 0), entry, mood))
+    for entry, change in changes:
+        if goes(entry, len(changes) >= count):
+            ordered.append((_rank(entry, 1), entry, change))
+    ordered.sort(key=lambda one: one[0])
+    result: list[tuple[Position, T | U]] = []
+    for (_, kind, _), entry, item in ordered:
+        position = position._replace(moods=entry) if kind == 0 else position._replace(changes=entry)
+        result.append((position, item))
+    return result
+
+
+def _rank(entry: bytes, kind: int) -> tuple[int, int, int]:
+    ms, sequence = order(entry)
+    return ms, kind, sequence
