@@ -1,15 +1,10 @@
 """The API as a process serves it: on a real socket, through outages of its store, until it is told to stop."""
 
 import logging
-import queue
 import signal
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
@@ -20,36 +15,7 @@ from api import examples, service
 from crowdmood.errors import SettingsError
 from crowdmood.settings import BusSettings, Settings, load
 from crowdmood.streams.moods import MoodReader, MoodStore
-
-
-@dataclass
-class Running:
-    """A service in a thread of its own."""
-
-    url: str
-    stop: threading.Event
-    result: Future[int]
-
-    def get(self, path: str) -> httpx.Response:
-        return httpx.get(self.url + path, timeout=5)
-
-    def eventually(self, path: str, holds: Callable[[httpx.Response], bool]) -> httpx.Response:
-        deadline = time.monotonic() + 10
-        while not holds(response := self.get(path)):
-            assert time.monotonic() < deadline, response.text
-            time.sleep(0.02)
-        return response
-
-
-@contextmanager
-def running(settings: Settings) -> Iterator[Running]:
-    stop, bound = threading.Event(), queue.Queue[str]()
-    with ThreadPoolExecutor(1) as pool:
-        result = pool.submit(service.run, settings, stop, bound.put)
-        try:
-            yield Running(bound.get(timeout=10), stop, result)
-        finally:
-            stop.set()
+from tests.serving import running
 
 
 @pytest.fixture
@@ -154,7 +120,7 @@ def test_it_outlives_a_restart_of_its_store_which_comes_back_empty(
 
         with ValkeyServer(port=port, data_dir=tmp_path, save=""):
             api.eventually("/readyz", lambda response: response.status_code == 200)
-            assert api.get("/moods").json() == {"moods": [], "next": None}
+            assert api.get("/moods").json() == {"moods": [], "truncated": False}
             assert api.get("/mood").json()["as_of"] is None
             publish(url, prefix)
             api.eventually("/mood", lambda response: response.json()["status"] == "ok")

@@ -1,0 +1,57 @@
+"""`crowdmood keys`, as an operator uses it before and while CrowdMood runs."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from crowdmood.embedded import embedded_servers
+from crowdmood.settings import BusSettings, EmbeddedSettings, load
+from tests.e2e.conftest import crowdmood
+from tests.serving import running
+
+
+def test_keys_are_made_before_the_first_start_listed_without_what_opens_and_revoked(tmp_path: Path) -> None:
+    home = {"CROWDMOOD_DATA_DIR": str(tmp_path / "data")}
+    made = crowdmood("keys", "create", "north board", **home)
+    assert made.returncode == 0, made.stderr
+    reader = made.stdout.strip()
+    assert re.fullmatch(r"cm_[0-9a-f]{12}_[\w-]{43}", reader)
+    manager = crowdmood("keys", "create", "signage", "--scope", "manage", "--days", "30", **home).stdout.strip()
+
+    listed = crowdmood("keys", "list", COLUMNS="160", **home)
+    assert listed.returncode == 0
+    for name, scope in (("north board", "read"), ("signage", "manage")):
+        assert re.search(rf"{name}.*{scope}.*active", listed.stdout), listed.stdout
+    secrets = [key.split("_", 2)[2] for key in (reader, manager)]
+    assert not any(secret in listed.stdout for secret in secrets)
+    stored = b"".join(path.read_bytes() for path in (tmp_path / "data").rglob("*") if path.is_file())
+    assert not any(secret.encode() in stored for secret in secrets)  # on the disk neither
+
+    # Kept by the store over a restart, and taken by a running API.
+    with embedded_servers(tmp_path / "data", EmbeddedSettings()) as servers:
+        settings = load(state_url=servers.state_url, bus=BusSettings().model_dump(), api={"port": 0, "host": "0.0.0.0"})
+        with running(settings) as api:
+            api.eventually("/mood", lambda answer: answer.status_code == 200, reader)
+            revoked = crowdmood("keys", "revoke", reader.split("_")[1], **home)
+            assert revoked.returncode == 0, revoked.stderr
+            api.eventually("/mood", lambda answer: answer.status_code == 401, reader)
+            assert api.get("/mood", manager).status_code == 200
+    assert re.search(r"north board.*revoked", crowdmood("keys", "list", COLUMNS="160", **home).stdout)
+
+
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        (("keys", "revoke", "nothing"), "there is no key 'nothing': `crowdmood keys list` shows those there are"),
+        (("api",), "nobody has an API key yet: make one with `crowdmood keys create NAME`"),
+    ],
+)
+def test_what_cannot_be_done_is_one_line(tmp_path: Path, words: tuple[str, ...], complaint: str) -> None:
+    with embedded_servers(tmp_path, EmbeddedSettings()) as servers:
+        done = crowdmood(
+            *words, CROWDMOOD_STATE_URL=servers.state_url, CROWDMOOD_API__HOST="0.0.0.0", CROWDMOOD_API__PORT="0"
+        )
+    assert done.returncode == 2
+    assert complaint in done.stderr
+    assert "Traceback" not in done.stderr

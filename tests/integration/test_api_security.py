@@ -1,0 +1,214 @@
+"""Who may do what, on a real socket: keys, limits, headers, and the port that is for operators."""
+
+import contextlib
+import json
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from http.client import HTTPConnection
+
+import httpx
+import pytest
+
+from api import service
+from api.security import PHOTO_BYTES
+from crowdmood.errors import SettingsError
+from crowdmood.settings import BusSettings, Settings, load
+from crowdmood.streams.api_keys import ApiKey, ApiKeyStore, Scope
+from tests.serving import running
+
+HEADERS = {
+    "cache-control",
+    "x-content-type-options",
+    "x-frame-options",
+    "referrer-policy",
+    "cross-origin-resource-policy",
+    "content-security-policy",
+}
+
+
+@pytest.fixture
+def settings(server_url: str, bus_settings: BusSettings) -> Settings:
+    return load(state_url=server_url, bus=bus_settings.model_dump(), api={"port": 0})
+
+
+@pytest.fixture
+def keys(server_url: str, bus_settings: BusSettings) -> Iterator[ApiKeyStore]:
+    store = ApiKeyStore(server_url, bus_settings.key_prefix)
+    yield store
+    store.close()
+
+
+def make(keys: ApiKeyStore, scope: Scope, lives_s: float | None = None) -> str:
+    now_ms = round(time.time() * 1000)
+    text, key = ApiKey.make("test", scope, now_ms, None if lives_s is None else now_ms + round(lives_s * 1000))
+    keys.add(key)
+    return text
+
+
+def with_api(settings: Settings, **changes: object) -> Settings:
+    return settings.model_copy(update={"api": settings.api.model_copy(update=changes)})
+
+
+def test_without_a_key_a_public_address_is_refused(settings: Settings, keys: ApiKeyStore) -> None:
+    public = with_api(settings, host="0.0.0.0")
+    with pytest.raises(SettingsError, match=r"nobody has an API key yet.*`crowdmood keys create NAME`"):
+        service.run(public, threading.Event())
+    make(keys, "read", lives_s=0)  # one that opens nothing is none
+    with pytest.raises(SettingsError, match="nobody has an API key yet"):
+        service.run(public, threading.Event())
+
+
+def test_a_public_address_asks_everybody_for_a_key_but_says_that_it_lives(
+    settings: Settings, keys: ApiKeyStore
+) -> None:
+    key = make(keys, "read")
+    with running(with_api(settings, host="0.0.0.0")) as api:
+        assert api.eventually("/mood", lambda answer: answer.status_code == 200, key).json()["status"] == "stale"
+        for path in ("/mood", "/moods", "/cameras", "/metrics"):
+            answer = api.get(path)
+            assert (answer.status_code, answer.json()["type"]) == (401, "/problems/unauthorized"), path
+            assert answer.headers["www-authenticate"] == "Bearer"
+            assert api.get(path, key).status_code == 200
+            assert api.get(path, key[:-1]).status_code == 401
+        for path in ("/livez", "/readyz", "/openapi.json", "/schemas/mood"):
+            assert api.get(path).status_code == 200, path
+
+
+def test_without_any_key_this_machine_is_trusted_and_web_pages_are_not(settings: Settings) -> None:
+    with running(settings) as api:
+        api.eventually("/readyz", lambda answer: answer.status_code == 200)
+        assert api.get("/mood").status_code == 200
+        page = httpx.get(api.url + "/mood", headers={"Origin": "https://evil.example"})
+        assert (page.status_code, page.json()["type"]) == (403, "/problems/foreign-origin")
+        assert httpx.get(api.url + "/mood", headers={"Origin": api.url}).status_code == 200
+
+
+def test_a_first_key_shuts_a_local_api_and_a_revoked_one_does_not_open_it_again(
+    settings: Settings, keys: ApiKeyStore
+) -> None:
+    with running(settings) as api:
+        api.eventually("/readyz", lambda answer: answer.status_code == 200)
+        assert api.get("/mood").status_code == 200
+        key = make(keys, "read")
+        api.eventually("/mood", lambda answer: answer.status_code == 401)
+        assert api.get("/mood", key).status_code == 200
+        assert keys.revoke(key.split("_")[1], round(time.time() * 1000))
+        refused = api.eventually("/mood", lambda answer: answer.status_code == 401, key)
+        assert "unknown, expired or revoked" in refused.json()["detail"]
+        assert api.get("/mood").status_code == 401
+
+
+def test_a_key_expires_while_the_api_runs(settings: Settings, keys: ApiKeyStore) -> None:
+    make(keys, "read")
+    brief = make(keys, "read", lives_s=3)
+    with running(settings) as api:
+        api.eventually("/mood", lambda answer: answer.status_code == 200, brief)
+        api.eventually("/mood", lambda answer: answer.status_code == 401, brief)
+
+
+def test_who_asks_too_often_is_told_how_long_to_wait(settings: Settings, keys: ApiKeyStore) -> None:
+    key = make(keys, "read")
+    with running(with_api(settings, requests_per_s=5)) as api:
+        api.eventually("/mood", lambda answer: answer.status_code == 200, key)
+        answers = [api.get("/mood", key) for _ in range(20)]
+        refused = answers[-1]
+        assert (refused.status_code, refused.json()["type"]) == (429, "/problems/rate-limited")
+        assert {answer.status_code for answer in answers} <= {200, 429}
+        time.sleep(int(refused.headers["retry-after"]))
+        assert api.get("/mood", key).status_code == 200
+
+
+def test_guessing_keys_is_limited_as_well(settings: Settings, keys: ApiKeyStore) -> None:
+    make(keys, "manage")
+    with running(with_api(settings, requests_per_s=5)) as api:
+        api.eventually("/mood", lambda answer: answer.status_code == 401)
+        assert 429 in {api.get("/mood", f"cm_0123456789ab_{number}").status_code for number in range(15)}
+
+
+def refused_by_length(url: str, path: str, length: int) -> tuple[int, str]:
+    """The answer to a body of which nothing was sent yet."""
+    with contextlib.closing(HTTPConnection(url.removeprefix("http://"), timeout=5)) as connection:
+        connection.putrequest("POST", path)
+        connection.putheader("Content-Length", str(length))
+        connection.endheaders()
+        answer = connection.getresponse()
+        return answer.status, json.loads(answer.read())["type"]
+
+
+def test_what_is_too_large_is_refused_before_it_is_read(settings: Settings) -> None:
+    with running(settings) as api, httpx.Client(base_url=api.url) as client:
+        api.eventually("/readyz", lambda answer: answer.status_code == 200)
+        assert refused_by_length(api.url, "/predict", PHOTO_BYTES + 1) == (413, "/problems/too-large")
+        assert refused_by_length(api.url, "/mood", 65 * 1024) == (413, "/problems/too-large")
+        chunks = client.post("/mood", content=(part for part in (b"a", b"b")))
+        assert (chunks.status_code, chunks.json()["type"]) == (411, "/problems/length-required")
+        long = client.get("/mood?camera=" + "a" * 9_000)
+        assert (long.status_code, long.json()["type"]) == (414, "/problems/url-too-long")
+
+
+def test_every_answer_carries_the_headers_that_keep_browsers_careful(settings: Settings) -> None:
+    with running(settings) as api:
+        api.eventually("/readyz", lambda answer: answer.status_code == 200)
+        for path in ("/mood", "/cameras", "/nowhere", "/moods?limit=0", "/metrics", "/docs"):
+            headers = api.get(path).headers
+            assert set(headers) >= HEADERS, path
+            assert "access-control-allow-origin" not in headers
+            assert "server" not in headers
+        assert "jsdelivr" in api.get("/docs").headers["content-security-policy"]
+        assert api.get("/mood").headers["content-security-policy"] == "default-src 'none'; frame-ancestors 'none'"
+
+
+def test_cross_origin_requests_are_allowed_for_the_origins_that_are_named(
+    settings: Settings, keys: ApiKeyStore
+) -> None:
+    make(keys, "read")
+    asked = {
+        "Origin": "https://boards.example",
+        "Access-Control-Request-Method": "GET",
+        "Access-Control-Request-Headers": "authorization",
+    }
+    with running(with_api(settings, cors_origins=("https://boards.example",))) as api:
+        api.eventually("/readyz", lambda answer: answer.status_code == 200)
+        allowed = httpx.options(api.url + "/mood", headers=asked)
+        assert allowed.headers["access-control-allow-origin"] == "https://boards.example"
+        refused = httpx.options(api.url + "/mood", headers=asked | {"Origin": "https://evil.example"})
+        assert "access-control-allow-origin" not in refused.headers
+        unknown = httpx.get(api.url + "/mood", headers={"Origin": "https://boards.example"})
+        assert unknown.status_code == 401
+        assert unknown.headers["access-control-allow-origin"] == "https://boards.example"
+    with running(settings) as api:
+        api.eventually("/readyz", lambda answer: answer.status_code == 200)
+        assert "access-control-allow-origin" not in httpx.options(api.url + "/mood", headers=asked).headers
+
+
+def test_what_operators_ask_can_be_moved_to_a_port_of_its_own(settings: Settings, keys: ApiKeyStore) -> None:
+    make(keys, "read")
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    with running(with_api(settings, ops_port=port)) as api:
+        ops = f"http://127.0.0.1:{port}"
+        api.eventually("/mood", lambda answer: answer.status_code == 401)
+        for path in ("/livez", "/readyz", "/metrics"):
+            assert httpx.get(ops + path).status_code == 200
+            assert api.get(path).status_code == 404
+        for path in ("/mood", "/cameras", "/openapi.json", "/docs"):
+            assert httpx.get(ops + path).status_code == 404
+
+
+def test_behind_a_trusted_proxy_the_limit_is_of_each_client(settings: Settings, keys: ApiKeyStore) -> None:
+    make(keys, "read")
+
+    def statuses(url: str) -> set[int]:
+        return {
+            httpx.get(url + "/mood", headers={"X-Forwarded-For": f"192.0.2.{number}"}).status_code
+            for number in range(15)
+        }
+
+    with running(with_api(settings, requests_per_s=5, trusted_proxies=("127.0.0.1",))) as api:
+        api.eventually("/readyz", lambda answer: answer.status_code == 200)
+        assert statuses(api.url) == {401}
+    with running(with_api(settings, requests_per_s=5)) as api:  # anybody may claim to be somebody else
+        api.eventually("/readyz", lambda answer: answer.status_code == 200)
+        assert 429 in statuses(api.url)
