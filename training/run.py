@@ -104,15 +104,25 @@ def _prepare_backbone(faces: FaceData, recipe: Recipe, paths: Paths) -> Path:
 
 
 def _teach(faces: FaceData, paths: Paths) -> NDArray[np.float32] | None:
-    """What the teachers say about the training faces and their mirror images, averaged: `(N, 7) float32`."""
+    """What the teachers say about the training faces and their mirror images, averaged: `(N, 7) float32`.
+
+    It is kept beside the checkpoint: a run that goes on need not ask again.
+    """
     if not paths.teachers:
         return None
+    kept = paths.work / "teachers.npy"
+    if not kept.exists():
+        np.save(kept, _ask(paths.teachers, faces.split(TRAINING).images))
+    said: NDArray[np.float32] = np.load(kept)
+    return said
+
+
+def _ask(teachers: tuple[Path, ...], images: NDArray[np.uint8]) -> NDArray[np.float32]:
     import keras
 
-    images = faces.split(TRAINING).images
     mirrored = np.ascontiguousarray(images[:, :, ::-1])
     said = []
-    for folder in paths.teachers:
+    for folder in teachers:
         load_card(folder)
         model = keras.saving.load_model(folder / NETWORK_FILE, compile=False)
         said += [predict(model, images)[0], predict(model, mirrored)[0]]
