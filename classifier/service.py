@@ -76,6 +76,8 @@ class ClassifierStage(Stage[Faces]):
         details = [detail(frame.boxes, frame.crops) for frame in frames]  # meanwhile
         probabilities, is_face = judged.result()
         metrics.BATCH_FACES.observe(len(crops))
+        if len(crops):
+            metrics.BATCH_CONFIDENCE_RATIO.observe(float(probabilities.max(axis=1).mean()))
         published: list[tuple[StreamName, Message]] = []
         done: list[Entry] = []
         dead: list[DeadLetter] = []

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import socket
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -224,6 +225,15 @@ def api() -> None:
         service.run(settings, stop)
 
 
+@app.command()
+def dispatch(name: Name = None) -> None:
+    """Deliver webhooks."""
+    from api.webhooks import service
+
+    with _stoppable(load()) as (settings, stop):
+        service.run(settings, stop, worker_name=name or default_name())
+
+
 app.command()(simulator_cli.simulate)
 app.command()(training_cli.train)
 app.command()(training_cli.evaluate)
@@ -250,13 +260,14 @@ def preview(
 @app.command()
 def check(
     parts: Annotated[list[str] | None, typer.Argument(help="What to look at; default everything.")] = None,
+    here: Annotated[bool, typer.Option("--here", help="Only workers of this host: a container's health.")] = False,
     data_dir: DataDir = None,
 ) -> None:
     """Tell whether a running installation works; exit code 1 when a part does not."""
     from crowdmood import health
 
     overrides: dict[str, Any] = {} if data_dir is None else {"data_dir": data_dir}
-    findings = list(health.check(load(**overrides), parts or health.PARTS))
+    findings = list(health.check(load(**overrides), parts or health.PARTS, socket.gethostname() if here else ""))
     table = Table("part", "works", "detail")
     for finding in findings:
         table.add_row(finding.part, "yes" if finding.healthy else "NO", finding.detail)

