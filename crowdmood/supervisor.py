@@ -167,7 +167,7 @@ class Supervisor:
         )
 
 
-PIPELINE = ("ingest", "detect", "classify", "aggregate", "api")
+PIPELINE = ("ingest", "detect", "classify", "aggregate", "dispatch", "api")
 """The stages' commands in the order of the data, which is the order in which they stop."""
 
 
@@ -192,12 +192,13 @@ def supervised(settings: Settings, *, serve: bool) -> Iterator[Supervisor]:
 
     Args:
         settings: With both server addresses.
-        serve: Whether the API runs too.
+        serve: Whether the API and its webhooks run too.
     """
     supervisor = Supervisor(settings, settings.data_dir / "metrics")
     try:
         if serve:
             supervisor.start("api")
+            supervisor.start("dispatch")
         supervisor.start("aggregate")
         supervisor.start("classify", settings.run.classifiers)
         supervisor.start("detect", settings.run.detectors)

@@ -146,7 +146,7 @@ class Lease:
                     mark, writes = multi.hmget(self._keys.term, "mark", "writes")
                     if mark not in (None, self._mark):
                         raise LeadershipLostError(
-                            f"another aggregator has followed this one, which led in term {self.token}: nothing more "
+                            f"another process has followed this one, which led in term {self.token}: nothing more "
                             "is written or acknowledged; start it again, and it stands by"
                         )
                     if number and int(writes or 0) == number:

@@ -327,7 +327,7 @@ def test_a_leader_that_was_paused_stops_and_spoils_nothing(
     leader.send_signal(signal.SIGCONT)
     _, said = leader.communicate(timeout=10)
     assert leader.returncode == 4
-    assert "another aggregator has followed this one, which led in term 1" in said
+    assert "another process has followed this one, which led in term 1" in said
     match.send(FRAMES)
     eventually(match.done)
     assert (match.moods(), match.changes()) == undisturbed

@@ -1,0 +1,247 @@
+"""Watches the state store and sends what endpoints want: one feeder, and a worker for each endpoint."""
+
+import asyncio
+import contextlib
+import copy
+import functools
+import logging
+import random
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import ParamSpec, TypeVar
+
+from api.webhooks import feeding
+from api.webhooks.deliveries import Attempt, Delivery, Status, plan
+from api.webhooks.endpoints import Health
+from api.webhooks.events import Watch
+from api.webhooks.sending import TOTAL_TIMEOUT_S, Sender
+from api.webhooks.store import Registered, WebhookStore
+from crowdmood import metrics
+from crowdmood.errors import ServerUnavailableError
+from crowdmood.settings import Settings
+from crowdmood.streams.lease import Lease
+from crowdmood.streams.moods import CameraTable, MoodReader
+from crowdmood.streams.positions import Position
+
+log = logging.getLogger("crowdmood.webhooks")
+P = ParamSpec("P")
+T = TypeVar("T")
+
+_BLOCK_MS = 250
+_LOOK_EVERY_S = 0.5
+_PAUSE_S = 0.5
+_LONGEST_SLEEP_S = 3600.0
+
+
+@dataclass(slots=True)
+class _Worker:
+    task: asyncio.Task[None]
+    wake: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+class Dispatcher:
+    """The one process that makes and sends deliveries.
+
+    Args:
+        settings: The settings.
+        store: Endpoints and deliveries.
+        reader: Moods, changes and cameras.
+        lease: The right to write, which we have.
+        sender: Posts.
+        stop: Set when to stop.
+        clock: Wall-clock time in seconds since 1970-01-01 UTC.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        store: WebhookStore,
+        reader: MoodReader,
+        lease: Lease,
+        sender: Sender,
+        stop: threading.Event,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._settings = settings
+        self._store = store
+        self._reader = reader
+        self._lease = lease
+        self._sender = sender
+        self._stop = stop
+        self._clock = clock
+        self._chance = random.Random()
+        # One thread: what one leader writes, it writes one after the other.
+        self._writing = ThreadPoolExecutor(1, "state")
+        self._workers: dict[str, _Worker] = {}
+        self._endpoints: list[Registered] = []
+        self._revision = -1
+        self._sent = 0
+
+    async def run(self) -> None:
+        """Watch and send until told to stop; then what is being sent is finished.
+
+        Raises:
+            LeadershipLostError: Another dispatcher has followed.
+        """
+        feeding_on = asyncio.create_task(self._feed(), name="feeder")
+        try:
+            while not self._stop.is_set():
+                tasks = [feeding_on, *(worker.task for worker in self._workers.values())]
+                done, _ = await asyncio.wait(tasks, timeout=0.1, return_when=asyncio.FIRST_COMPLETED)
+                for task in done:
+                    if not task.cancelled():  # as a removed endpoint's is
+                        task.result()
+                self._workers = {id_: worker for id_, worker in self._workers.items() if worker.task not in done}
+        except ServerUnavailableError:
+            if not self._stop.is_set():
+                raise
+        finally:
+            feeding_on.cancel()
+            await self._finish([worker.task for worker in self._workers.values()])
+            await asyncio.gather(feeding_on, return_exceptions=True)
+            await self._sender.close()
+            await self._reader.close()
+            self._writing.shutdown()
+            log.info("dispatch stops after %d attempts", self._sent)
+
+    async def _finish(self, tasks: list[asyncio.Task[None]]) -> None:
+        for worker in self._workers.values():
+            worker.wake.set()
+        if tasks and self._stop.is_set():
+            await asyncio.wait(tasks, timeout=TOTAL_TIMEOUT_S)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    # Watching.
+
+    async def _feed(self) -> None:
+        watch = await self._begin()
+        table: CameraTable = {}
+        looked_s = -_LOOK_EVERY_S
+        while True:
+            try:
+                await self._in_thread(self._lease.hold)
+                position = Position(watch.moods.encode(), watch.changes.encode())
+                published = await self._reader.follow(position, _BLOCK_MS)
+                if published or time.monotonic() - looked_s >= _LOOK_EVERY_S:
+                    table, looked_s = await self._reader.cameras(), time.monotonic()
+            except ServerUnavailableError:
+                if self._stop.is_set():
+                    raise
+                await asyncio.sleep(_PAUSE_S)
+                continue
+            await self._reload()
+            before = copy.deepcopy(watch)
+            now_ms = self._now_ms()
+            stale_after_s = self._settings.aggregator.stale_after_s
+            events = feeding.events_of(watch, published, table, now_ms, stale_after_s)
+            open_ones = [one.endpoint for one in self._endpoints if one.open]
+            told = feeding.wanted(watch, events, open_ones, now_ms)
+            if told or watch != before:
+                made = feeding.deliveries_of(told, await self._in_thread(self._store.next_sequences, len(told)), now_ms)
+                await self._in_thread(self._write_events, watch, made)
+                for endpoint_id in made:
+                    self._wake(endpoint_id)
+
+    async def _begin(self) -> Watch:
+        watch = await self._in_thread(self._store.watch)
+        while watch is None:
+            try:
+                newest = await self._reader.newest_position()
+                watch = Watch(newest.moods.decode(), newest.changes.decode())
+                await self._in_thread(self._write_events, watch, {})
+            except ServerUnavailableError:
+                await asyncio.sleep(_PAUSE_S)
+        return watch
+
+    def _write_events(self, watch: Watch, made: dict[str, list[Delivery]]) -> None:
+        keep = self._settings.webhooks.deliveries_kept
+        superfluous = {endpoint_id: self._store.superfluous(endpoint_id, keep) for endpoint_id in made}
+        self._lease.write(lambda multi: self._store.queue_events(multi, watch, made, superfluous))
+
+    async def _reload(self) -> None:
+        """See what the API has written, and have a worker for each endpoint."""
+        revision = await self._in_thread(self._store.revision)
+        if revision == self._revision:
+            return
+        self._endpoints = await self._in_thread(self._store.all)
+        self._revision = revision
+        ids = {one.endpoint.id for one in self._endpoints}
+        for endpoint_id in set(self._workers) - ids:
+            worker = self._workers.pop(endpoint_id)
+            worker.task.cancel()
+            await asyncio.gather(worker.task, return_exceptions=True)
+            await self._in_thread(self._lease.write, functools.partial(self._store.queue_forgetting, endpoint_id))
+        for endpoint_id in ids:
+            self._wake(endpoint_id)
+
+    def _wake(self, endpoint_id: str) -> None:
+        if endpoint_id not in self._workers:
+            wake = asyncio.Event()
+            task = asyncio.create_task(self._serve(endpoint_id, wake), name=endpoint_id)
+            self._workers[endpoint_id] = _Worker(task, wake)
+        self._workers[endpoint_id].wake.set()
+
+    # Sending.
+
+    async def _serve(self, endpoint_id: str, wake: asyncio.Event) -> None:
+        while not self._stop.is_set():
+            wake.clear()
+            found, pending = await self._in_thread(self._store.work, endpoint_id)
+            if found is None:
+                return
+            now_ms = self._now_ms()
+            todo = plan(pending, now_ms, found.health.hold_until_ms)
+            if todo.settled:
+                await self._record(endpoint_id, list(todo.settled))
+            elif todo.next is not None and found.open:
+                await self._attempt(found, todo.next)
+            else:
+                # What a disabled endpoint has pending only waits for its end.
+                ends = min((delivery.ends_at_ms for delivery in pending), default=None)
+                await _sleep(wake, todo.wake_at_ms if found.open else ends, now_ms)
+
+    async def _attempt(self, found: Registered, delivery: Delivery) -> None:
+        endpoint, now_ms = found.endpoint, self._now_ms()
+        try:
+            body = endpoint.adapter.render(delivery.event, now_ms)
+        except ValueError as error:
+            await self._record(endpoint.id, [delivery.refused(Attempt(now_ms, 0, None, str(error)))])
+            return
+        attempt = await self._sender.send(endpoint.url, body, endpoint.signing(now_ms), delivery.id)
+        self._sent += 1
+        metrics.WEBHOOK_ATTEMPTS.labels("failed" if attempt.error else "delivered").inc()
+        health = found.health.after(attempt, self._settings.webhooks.disable_after_s)
+        await self._record(endpoint.id, [delivery.after(attempt, self._chance)], health)
+        if health.disabled_at_ms is not None:
+            log.warning("webhook %s is disabled: %s", endpoint.id, health.reason)
+            metrics.WEBHOOKS_DISABLED.inc()
+            self._revision = -1
+        elif (health.failing_since_ms is None) != (found.health.failing_since_ms is None):
+            log.warning("webhook %s %s", endpoint.id, f"fails: {attempt.error}" if attempt.error else "works again")
+
+    async def _record(self, endpoint_id: str, deliveries: list[Delivery], health: Health | None = None) -> None:
+        def write() -> None:
+            self._lease.write(lambda multi: self._store.queue_outcome(multi, endpoint_id, deliveries, health))
+
+        await self._in_thread(write)
+        for delivery in deliveries:
+            if delivery.status is not Status.PENDING:
+                metrics.WEBHOOK_DELIVERIES.labels(delivery.event.type.value, delivery.status.value).inc()
+
+    async def _in_thread(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._writing, lambda: call(*args, **kwargs))
+
+    def _now_ms(self) -> int:
+        return round(self._clock() * 1000)
+
+
+async def _sleep(wake: asyncio.Event, until_ms: int | None, now_ms: int) -> None:
+    wait_s = _LONGEST_SLEEP_S if until_ms is None else min((until_ms - now_ms) / 1000, _LONGEST_SLEEP_S)
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(wait_s):
+            await wake.wait()

@@ -1,0 +1,118 @@
+"""`crowdmood dispatch` as a process, killed again and again: nothing is lost, and nothing comes under a second id."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from api.adapters import Adapter, AdapterName
+from api.webhooks.endpoints import Endpoint, Secret, new_secret
+from api.webhooks.events import EventType
+from api.webhooks.store import WebhookStore
+from crowdmood.settings import BusSettings
+from crowdmood.streams.moods import MoodStore
+from crowdmood.worker import SUPERVISED_VARIABLE
+from tests import timelines
+from tests.receiver import Answer, Taken, receiving
+
+CHANGES = 60
+
+
+def started(environment: dict[str, str]) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "crowdmood", "dispatch", "--name", "dispatch-0"]
+    return subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stderr=subprocess.PIPE)
+
+
+@contextmanager
+def ended(process: subprocess.Popen[bytes]) -> Iterator[None]:
+    try:
+        yield
+    finally:
+        process.kill()
+        process.communicate()
+
+
+@pytest.fixture
+def environment(server_url: str, bus_settings: BusSettings) -> dict[str, str]:
+    return os.environ | {
+        "PYTHONPATH": str(Path(__file__).parents[2]),
+        "CROWDMOOD_STATE_URL": server_url,
+        "CROWDMOOD_BUS__KEY_PREFIX": bus_settings.key_prefix,
+        "CROWDMOOD_WEBHOOKS__ALLOW_NETWORKS": '["127.0.0.0/8"]',
+        SUPERVISED_VARIABLE: "this-test",  # a dispatcher that is started again takes its own lease at once
+    }
+
+
+def test_a_dispatcher_killed_again_and_again_loses_nothing_and_gives_no_event_a_second_id(
+    environment: dict[str, str], server_url: str, bus_settings: BusSettings
+) -> None:
+    webhooks, moods = (kind(server_url, bus_settings.key_prefix) for kind in (WebhookStore, MoodStore))
+    secret = new_secret()
+    adapter = Adapter(AdapterName.STANDARD, "crowd_mood", "unavailable", "", "text/plain; charset=utf-8")
+    events = (EventType.MOOD_CHANGED,)
+
+    def publish(sequence: int) -> None:
+        # It dates from now, and does not perish within this test.
+        change = timelines.change(sequence, int(time.time()))
+        object.__setattr__(change, "valid_until_ms", change.as_of_ms + 600_000)
+        moods.publish([], changes=[change], run_id="test", checkpoint={}, cameras={}, keep=1000)
+
+    def answer(taken: Taken) -> Answer:
+        return Answer(204, after_s=0.05)
+
+    with receiving() as receiver:
+        receiver.answer = answer
+        url = receiver.url()
+        webhooks.add(Endpoint("ep_1", url, events, (), False, 0, 0, adapter, "", True, 1, (Secret(secret),)), 10)
+        process = started(environment)
+        deadline = time.monotonic() + 20
+        while webhooks.watch() is None:
+            assert time.monotonic() < deadline and process.poll() is None
+            time.sleep(0.05)
+        kills = 0
+        for sequence in range(1, CHANGES + 1):
+            publish(sequence)
+            if sequence % 15 == 0:
+                while len({taken.id for taken in receiver.taken}) < sequence - 10:
+                    assert time.monotonic() < deadline + 60, len(receiver.taken)
+                    time.sleep(0.01)
+                process.send_signal(signal.SIGKILL)
+                process.communicate()
+                process = started(environment)
+                kills += 1
+        with ended(process):
+            while len({taken.id for taken in receiver.taken}) < CHANGES:
+                assert time.monotonic() < deadline + 60, len(receiver.taken)
+                time.sleep(0.05)
+            time.sleep(0.5)
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(timeout=20) == 0
+            _, said = process.communicate()
+    ids = {}
+    for taken in receiver.taken:
+        ids.setdefault(taken.json["data"]["sequence"], set()).add(taken.id)
+    assert kills == 4
+    assert {sequence: len(known) for sequence, known in ids.items()} == dict.fromkeys(range(1, CHANGES + 1), 1)
+    first_arrivals = list(dict.fromkeys(taken.json["data"]["sequence"] for taken in receiver.taken))
+    assert first_arrivals == sorted(first_arrivals)
+    # What was in hand when it died may come twice, under the same id: at most one a death.
+    assert CHANGES <= len(receiver.taken) <= CHANGES + kills
+    assert secret.encode() not in said
+    moods.close()
+    webhooks.close()
+
+
+def test_without_a_state_store_it_says_what_to_set() -> None:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("CROWDMOOD_")}
+    environment["PYTHONPATH"] = str(Path(__file__).parents[2])
+    done = subprocess.run(
+        [sys.executable, "-m", "crowdmood", "dispatch"], env=environment, capture_output=True, timeout=60, check=False
+    )
+    assert done.returncode == 2
+    assert b"CROWDMOOD_STATE_URL is not set" in done.stderr

@@ -1,0 +1,95 @@
+"""A real HTTP server that takes webhooks, and answers as a test tells it to."""
+
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Taken:
+    """One request that arrived."""
+
+    path: str
+    headers: dict[str, str]
+    body: bytes
+    at_s: float = field(default_factory=time.monotonic)
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+    @property
+    def id(self) -> str:
+        return self.headers["webhook-id"]
+
+
+@dataclass
+class Answer:
+    """What to answer, and how long to wait before."""
+
+    status: int = 204
+    headers: dict[str, str] = field(default_factory=dict)
+    after_s: float = 0.0
+
+
+@dataclass
+class Receiver:
+    """What arrived, and where."""
+
+    port: int
+    taken: list[Taken] = field(default_factory=list)
+    answer: Callable[[Taken], Answer] = lambda _: Answer()
+
+    def url(self, path: str = "/hook") -> str:
+        return f"http://127.0.0.1:{self.port}{path}"
+
+    def at(self, path: str = "/hook") -> list[Taken]:
+        return [one for one in self.taken if one.path == path]
+
+    def wait(self, count: int, path: str = "/hook", within_s: float = 15.0) -> list[Taken]:
+        """The requests to a path, once there are so many."""
+        deadline = time.monotonic() + within_s
+        while len(self.at(path)) < count:
+            assert time.monotonic() < deadline, f"{len(self.at(path))} of {count} came: {self.taken}"
+            time.sleep(0.01)
+        return self.at(path)
+
+
+@contextmanager
+def receiving() -> Iterator[Receiver]:
+    """A receiver on a free port of this machine."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["content-length"]))
+            taken = Taken(self.path, {name.lower(): value for name, value in self.headers.items()}, body)
+            receiver.taken.append(taken)
+            answer = receiver.answer(taken)
+            time.sleep(answer.after_s)
+            try:
+                self.send_response(answer.status)
+                for name, value in answer.headers.items():
+                    self.send_header(name, value)
+                self.end_headers()
+            except OSError:
+                pass  # it waited no longer
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    receiver = Receiver(server.server_address[1])
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+    thread.start()
+    try:
+        yield receiver
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
