@@ -15,11 +15,13 @@ from api.answers import Board
 from api.dependencies import Clock, Context
 from api.feed import Feed
 from api.follower import Follower
-from api.routes import cameras, health, metrics, moods, schemas
+from api.photos import PhotoDesk
+from api.routes import cameras, health, metrics, moods, predict, schemas
 from api.security import GUARDED, Gate, KeyRing, Reader, is_local
 from crowdmood import __version__
 from crowdmood.settings import ApiSettings, Settings
 from crowdmood.streams.moods import MoodReader
+from crowdmood.streams.photos import PhotoBus
 
 _DESCRIPTION = """
 Which share of a stadium's visible faces shows each of seven expressions: one answer, one enum, a safe default.
@@ -31,6 +33,7 @@ event time: when the cameras saw it.
 _TAGS = [
     {"name": "moods", "description": "The crowd's mood, now and before."},
     {"name": "cameras", "description": "The cameras and the state they are in."},
+    {"name": "photos", "description": "Single pictures."},
     {"name": "health", "description": "For whoever runs this."},
 ]
 
@@ -58,10 +61,10 @@ def create_app(settings: Settings, reader: MoodReader, clock: Clock = time.time)
         lifespan=_lifespan,
         generate_unique_id_function=lambda route: route.name,
     )
-    app.state.context = Context(settings, reader, board, feed, follower, clock)
+    app.state.context = Context(settings, reader, board, feed, follower, _photo_desk(settings), clock)
     problems.install(app)
     app.include_router(schemas.router)
-    for resource in (moods, cameras):
+    for resource in (moods, cameras, predict):
         app.include_router(resource.router, dependencies=[Reader], responses=GUARDED)
     if not settings.api.ops_port:
         app.include_router(health.router)
@@ -128,4 +131,11 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         following.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await following
+        await context.photos.close()
         await context.reader.close()
+
+
+def _photo_desk(settings: Settings) -> PhotoDesk:
+    url = settings.bus_url
+    bus = PhotoBus(url.get_secret_value(), settings.bus) if url else None
+    return PhotoDesk(bus, settings.ingest.max_frame_megapixels)

@@ -12,6 +12,7 @@ from starlette.requests import HTTPConnection
 from api.answers import Board, Scope
 from api.feed import Feed
 from api.follower import Follower
+from api.photos import PhotoDesk
 from api.problems import UNKNOWN_CAMERA, UNKNOWN_ZONE, ProblemError
 from crowdmood import STADIUM
 from crowdmood.mood import to_ms
@@ -32,6 +33,7 @@ class Context:
     board: Board
     feed: Feed
     follower: Follower
+    photos: PhotoDesk
     clock: Clock
 
 

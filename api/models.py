@@ -123,6 +123,29 @@ class Camera(BaseModel):
     duplicates: int = Field(description="Frames that were delivered again, and not counted again.", ge=0)
 
 
+class Probabilities(Shares):
+    """How likely a face shows each expression; the seven add up to 1."""
+
+
+class PhotoFace(BaseModel):
+    """A face of a picture."""
+
+    box: tuple[int, int, int, int] = Field(description="Left, top, right and bottom in pixels.")
+    label: Label = Field(description="Its likeliest expression.")
+    probabilities: Probabilities
+    quality: float = Field(description="How far it may be trusted, by its size, sharpness and looks.", ge=0, le=1)
+
+
+class Prediction(BaseModel):
+    """What the faces of one picture show."""
+
+    width: int = Field(description="Width of the upright picture in pixels.", ge=1)
+    height: int = Field(description="Its height in pixels.", ge=1)
+    faces: list[PhotoFace] = Field(description="Its faces; none when none was found.")
+    model: str = Field(description="Which network judged, and what ran it.")
+    detector: str = Field(description="Which detector looked.")
+
+
 class Live(BaseModel):
     """The process lives."""
 

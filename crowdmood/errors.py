@@ -53,6 +53,10 @@ class ServerUnavailableError(CrowdMoodError):
     """The bus or the state store could not be reached before we were told to stop."""
 
 
+class UnansweredError(CrowdMoodError):
+    """No worker answered a question in time: the text says why, as far as can be told."""
+
+
 class LeadershipLostError(CrowdMoodError):
     """Another process has taken the lead over from this one, which must touch nothing any more.
 

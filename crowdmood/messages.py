@@ -19,6 +19,10 @@ SCHEMA_VERSION = 2
 CROP_SIZE = 48
 """Side of a face crop in pixels: FER2013's."""
 
+PHOTO_CAMERA = "@photo"
+"""Stands for the camera of a single picture that somebody asks about: no camera can be called so, and no mood counts
+it. Its run is the question."""
+
 Fields: TypeAlias = dict[bytes, bytes]
 CameraStateName: TypeAlias = Literal["opening", "live", "frozen", "down", "ended"]
 

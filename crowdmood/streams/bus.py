@@ -16,13 +16,15 @@ import redis
 
 from crowdmood import metrics
 from crowdmood.errors import UndecodableError
-from crowdmood.messages import Fields, FramesLost, Message, decode, frame_identity
+from crowdmood.messages import PHOTO_CAMERA, Fields, FramesLost, Message, decode, frame_identity
 from crowdmood.settings import BusSettings
 from crowdmood.streams.connection import Client, Connection
 from crowdmood.streams.keys import BusKeys, StreamName
 
 T = TypeVar("T")
 _SCAN_START = b"0-0"
+_REPLY_TTL_MS = 10_000
+"""An answer that nobody waits for any more is forgotten."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,20 +98,22 @@ class Bus:
         Raises:
             ServerUnavailableError: The bus is away and waiting was not wanted or was cut short.
         """
-        additions = [(self.keys.stream(name), message.to_fields()) for name, message in messages]
+        additions = [self._addressed(name, message.to_fields()) for name, message in messages]
         finished = list(done)
         for letter in dead:
             finished.append(letter.entry)
             additions.append((self.keys.stream("dead"), _obituary(letter, group)))
             lost = _loss(letter)
             if lost is not None:
-                additions.append((self.keys.stream("control"), lost.to_fields()))
+                additions.append(self._addressed("control", lost.to_fields()))
 
         def transaction(client: Client) -> None:
             with client.pipeline(transaction=True) as multi:
                 for key, fields in additions:
                     bounded = self._dead_letters_kept if key == self.keys.stream("dead") else None
                     multi.xadd(key, fields, maxlen=bounded, approximate=False)
+                    if key.startswith(self.keys.reply("")):
+                        multi.pexpire(key, _REPLY_TTL_MS)
                 for entry in finished:
                     key = self.keys.stream(entry.stream)
                     multi.xack(key, group, entry.entry_id)
@@ -158,6 +162,12 @@ class Bus:
     def close(self) -> None:
         """Give the sockets back."""
         self.connection.close()
+
+    def _addressed(self, name: StreamName, fields: Fields) -> tuple[str, Fields]:
+        """Where a message goes: what the aggregator would hear about a photo goes to whoever asked about it."""
+        if name in ("emotions", "control") and fields[b"camera_id"] == PHOTO_CAMERA.encode():
+            return self.keys.reply(fields[b"run_id"].decode()), fields
+        return self.keys.stream(name), fields
 
 
 class Inbox:

@@ -102,14 +102,16 @@ def test_the_document_holds_every_resource_with_a_tag_and_a_description(app: Fas
         "/moods",
         "/changes",
         "/cameras",
+        "/predict",
         "/schemas/{name}",
         "/livez",
         "/readyz",
         "/metrics",
     }
     for methods in document["paths"].values():
-        assert methods["get"]["tags"]
-        assert methods["get"]["description"]
+        for operation in methods.values():
+            assert operation["tags"]
+            assert operation["description"]
 
 
 def test_the_document_describes_a_mood_by_its_schema_and_the_examples(app: FastAPI) -> None:

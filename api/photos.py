@@ -1,0 +1,99 @@
+"""Answers for single pictures: a bounded number at once, by the workers of the cameras, and nothing is kept."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Final
+
+import numpy as np
+
+from api.pictures import to_picture
+from api.problems import Kind, ProblemError
+from crowdmood import LABELS
+from crowdmood.errors import UnansweredError
+from crowdmood.messages import Emotions
+from crowdmood.streams.photos import PhotoBus
+
+NO_ANSWER = Kind("no-worker", 503, "No worker answered.")
+TOO_SLOW = Kind("too-slow", 408, "The body took too long to arrive.")
+
+ANSWER_WITHIN_S: Final = 5.0
+_BODY_WITHIN_S: Final = 30.0
+_AT_ONCE: Final = 8
+"""Pictures in hand: bounds the memory that they take."""
+
+
+class PhotoDesk:
+    """Takes pictures in and gives answers out.
+
+    Args:
+        bus: Reaches the workers; None when this process was told of none.
+        max_megapixels: Larger pictures are refused.
+    """
+
+    def __init__(self, bus: PhotoBus | None, max_megapixels: float) -> None:
+        self._bus = bus
+        self._max_megapixels = max_megapixels
+        self._in_hand = 0
+        # One: decoding a picture takes far more memory than its file.
+        self._decoder = ThreadPoolExecutor(1, "decoder")
+
+    async def judge(self, read: Callable[[], Awaitable[bytes]]) -> dict[str, Any]:
+        """The answer to one picture.
+
+        Args:
+            read: Reads the file, which is bounded in size.
+
+        Raises:
+            ProblemError: It cannot be used, or no worker answered.
+        """
+        if self._bus is None:
+            raise _unanswered("this API knows no bus: set CROWDMOOD_BUS_URL")
+        if self._in_hand >= _AT_ONCE:
+            raise _unanswered("too many pictures are in hand")
+        self._in_hand += 1
+        try:
+            try:
+                body = await asyncio.wait_for(read(), _BODY_WITHIN_S)
+            except TimeoutError:
+                raise ProblemError(TOO_SLOW, f"send it within {_BODY_WITHIN_S:g} s") from None
+            loop = asyncio.get_running_loop()
+            picture = await loop.run_in_executor(self._decoder, to_picture, body, self._max_megapixels)
+            found = await self._bus.judge(picture.jpeg, picture.width, picture.height, ANSWER_WITHIN_S)
+        except UnansweredError as error:
+            raise _unanswered(str(error)) from None
+        finally:
+            self._in_hand -= 1
+        return answer(found)
+
+    async def close(self) -> None:
+        """Give sockets and threads back."""
+        self._decoder.shutdown(wait=False)
+        if self._bus is not None:
+            await self._bus.close()
+
+
+def answer(found: Emotions) -> dict[str, Any]:
+    """What `POST /predict` tells of a picture: its faces in the order in which they were found."""
+    faces = []
+    for box, row, quality in zip(found.boxes, found.probabilities.astype(np.float64), found.quality, strict=True):
+        probabilities = {label: round(float(share), 4) for label, share in zip(LABELS, row, strict=True)}
+        faces.append(
+            {
+                "box": [int(side) for side in box],
+                "label": LABELS[int(row.argmax())],
+                "probabilities": probabilities,
+                "quality": round(float(quality), 4),
+            }
+        )
+    return {
+        "width": found.ref.width,
+        "height": found.ref.height,
+        "faces": faces,
+        "model": found.model_id,
+        "detector": found.detector,
+    }
+
+
+def _unanswered(why: str) -> ProblemError:
+    return ProblemError(NO_ANSWER, why, {"Retry-After": "1"})

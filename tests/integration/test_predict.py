@@ -1,0 +1,267 @@
+"""Single pictures, judged over a real bus by the stages that judge the cameras' frames; nothing of them is kept."""
+
+import io
+import threading
+import time
+import uuid
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+import cv2
+import httpx
+import numpy as np
+import pytest
+from PIL import Image
+
+from api import models
+from api.pictures import to_picture
+from classifier import DEFAULT_MODEL
+from classifier.engines import load_engine
+from classifier.service import ClassifierStage
+from classifier.swapping import ModelSwap
+from crowdmood import LABELS
+from crowdmood.messages import PHOTO_CAMERA, Faces, Frame, FrameRef
+from crowdmood.settings import BusSettings, CameraSettings, Settings, load
+from crowdmood.streams.bus import Bus, DeadLetter, Inbox
+from crowdmood.streams.models import ModelChoices
+from crowdmood.worker import Stage, Worker
+from detector.loading import load_finder
+from detector.regions import Region
+from detector.service import DetectorStage
+from ingest.cameras import CameraRun, Tally
+from ingest.outlet import LiveOutlet
+from tests.serving import Running, running
+
+STREAMS = ("frames", "faces", "emotions", "control", "dead")
+
+
+@pytest.fixture(scope="module")
+def settings(server_url: str) -> Settings:
+    bus = BusSettings(key_prefix=f"photo-{uuid.uuid4().hex[:12]}")
+    return load(bus_url=server_url, state_url=server_url, bus=bus.model_dump(), api={"port": 0})
+
+
+@contextmanager
+def working(settings: Settings, *stages: Stage[object]) -> Iterator[None]:
+    """Workers in threads, ready when this begins."""
+    stop = threading.Event()
+    assert settings.bus_url is not None
+    watching = Bus(settings.bus_url.get_secret_value(), settings.bus)
+    with ThreadPoolExecutor(len(stages)) as pool:
+        for stage in stages:
+            bus = Bus(settings.bus_url.get_secret_value(), settings.bus, stop)
+            pool.submit(Worker(stage, bus, settings.bus, "one", stop).run)
+        try:
+            deadline = time.monotonic() + 60
+            while not all(watching.healthy_workers(stage.name) for stage in stages):
+                assert time.monotonic() < deadline
+                time.sleep(0.02)
+            yield
+        finally:
+            stop.set()
+    watching.close()
+
+
+def detector(settings: Settings) -> DetectorStage:
+    return DetectorStage(load_finder(settings), {})
+
+
+def classifier(settings: Settings) -> ClassifierStage:
+    assert settings.state_url is not None
+    choices = ModelChoices(settings.state_url.get_secret_value(), settings.bus.key_prefix, settings.run_id)
+    return ClassifierStage(ModelSwap(settings.classifier, choices, lambda: settings.classifier))
+
+
+@pytest.fixture(scope="module")
+def api(settings: Settings) -> Iterator[Running]:
+    """The API and one worker of each stage, all of them real."""
+    with working(settings, detector(settings), classifier(settings)), running(settings) as api:
+        yield api
+
+
+@pytest.fixture(scope="module")
+def terrace(assets: Path) -> Image.Image:
+    footage = cv2.VideoCapture(str(assets / "footage" / "terrace-north.mp4"))
+    read, frame = footage.read()
+    footage.release()
+    assert read
+    return Image.fromarray(cv2.cvtColor(frame, cv2.COLOR_BGR2RGB))
+
+
+@pytest.fixture
+def bus(settings: Settings) -> Iterator[Bus]:
+    assert settings.bus_url is not None
+    bus = Bus(settings.bus_url.get_secret_value(), settings.bus)
+    yield bus
+    bus.close()
+
+
+def file(image: Image.Image, kind: str) -> bytes:
+    out = io.BytesIO()
+    image.save(out, kind, **({"lossless": True} if kind == "WEBP" else {"quality": 95}))
+    return out.getvalue()
+
+
+def post(api: Running, body: bytes) -> httpx.Response:
+    return httpx.post(api.url + "/predict", content=body, timeout=20)
+
+
+def keys(bus: Bus) -> list[str]:
+    return sorted(key.decode() for key in bus.connection.client.scan_iter(match=f"{bus.keys.prefix}:*"))
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
+def test_the_faces_of_a_picture_are_those_that_a_camera_would_show(
+    api: Running, settings: Settings, terrace: Image.Image, kind: str
+) -> None:
+    body = file(terrace, kind)
+    response = post(api, body)
+    assert response.status_code == 200, response.text
+    answer = models.Prediction.model_validate_json(response.content, strict=True, extra="forbid")
+    picture = to_picture(body, 50)
+    found = load_finder(settings).find(picture.jpeg, Region())
+    probabilities, _ = load_engine(DEFAULT_MODEL, settings.classifier).predict(found.crops)
+    assert len(answer.faces) == len(found.boxes) >= 10
+    assert [face.box for face in answer.faces] == [tuple(box) for box in found.boxes.tolist()]
+    assert (answer.width, answer.height) == terrace.size
+    told = np.array([[getattr(face.probabilities, label) for label in LABELS] for face in answer.faces])
+    np.testing.assert_allclose(told, probabilities, atol=0.02)  # rounded, and in another batch
+    assert [face.label for face in answer.faces] == [LABELS[row.argmax()] for row in told]
+
+
+def test_a_picture_without_faces_is_an_answer(api: Running) -> None:
+    answer = post(api, file(Image.new("RGB", (64, 48)), "PNG"))
+    assert (answer.status_code, answer.json()["faces"]) == (200, [])
+    assert post(api, file(Image.new("RGB", (1, 1)), "PNG")).json()["faces"] == []
+
+
+def test_what_is_no_picture_is_415_and_never_reaches_the_bus(api: Running, bus: Bus) -> None:
+    answer = post(api, b"GIF89a")
+    assert (answer.status_code, answer.json()["type"]) == (415, "/problems/no-picture")
+    assert bus.backlog("dead") == 0
+
+
+def test_nothing_of_a_picture_is_kept_and_the_aggregator_never_hears_of_it(
+    api: Running, bus: Bus, terrace: Image.Image
+) -> None:
+    for _ in range(3):
+        assert post(api, file(terrace, "JPEG")).status_code == 200
+    client = bus.connection.client
+    for stream in ("frames", "faces"):
+        assert bus.backlog(stream) == 0  # type: ignore[arg-type]
+    for stream in ("emotions", "control", "dead"):
+        assert not client.exists(bus.keys.stream(stream))  # type: ignore[arg-type]  # not one entry, ever
+    assert not [key for key in keys(bus) if "reply" in key]
+    assert all(PHOTO_CAMERA not in str(client.dump(key)) for key in keys(bus))
+
+
+def test_pictures_beside_each_other_get_their_own_answers(api: Running, terrace: Image.Image) -> None:
+    left = terrace.crop((0, 0, terrace.width // 2, terrace.height))
+    bodies = [file(left, "JPEG"), file(Image.new("RGB", (50, 40)), "JPEG"), file(terrace, "JPEG")]
+    with ThreadPoolExecutor(3) as pool:
+        answers = [answer.json() for answer in pool.map(lambda body: post(api, body), bodies)]
+    assert [answer["width"] for answer in answers] == [left.width, 50, terrace.width]
+    assert [bool(answer["faces"]) for answer in answers] == [True, False, True]
+
+
+@pytest.fixture
+def alone(settings: Settings, bus_settings: BusSettings) -> Settings:
+    """The same, where nobody works yet."""
+    return settings.model_copy(update={"bus": bus_settings})
+
+
+@pytest.fixture
+def lonely_bus(alone: Settings) -> Iterator[Bus]:
+    assert alone.bus_url is not None
+    bus = Bus(alone.bus_url.get_secret_value(), alone.bus)
+    yield bus
+    bus.close()
+
+
+def refused(api: Running) -> tuple[str, float]:
+    started = time.monotonic()
+    answer = post(api, file(Image.new("RGB", (64, 48)), "PNG"))
+    assert (answer.status_code, answer.json()["type"]) == (503, "/problems/no-worker"), answer.text
+    assert int(answer.headers["retry-after"]) >= 1
+    return answer.json()["detail"], time.monotonic() - started
+
+
+def test_without_workers_it_is_503_at_once_and_says_who_is_missing(alone: Settings, lonely_bus: Bus) -> None:
+    with running(alone) as api:
+        assert refused(api)[0] == "no detector is ready"
+        lonely_bus.beat("detector", "one", 60)
+        why, took_s = refused(api)
+        assert why == "no classifier is ready"
+        assert took_s < 2
+    assert not lonely_bus.connection.client.exists(lonely_bus.keys.stream("frames"))
+
+
+def test_workers_that_do_not_answer_within_five_seconds_are_503_and_nothing_stays_on_the_bus(
+    alone: Settings, lonely_bus: Bus
+) -> None:
+    for stage in ("detector", "classifier"):
+        lonely_bus.beat(stage, "one", 60)
+    with running(alone) as api:
+        why, took_s = refused(api)
+        assert why == "no detector had time for it within 5 s"
+        assert 5 <= took_s < 7
+        assert lonely_bus.backlog("frames") == 0
+        with working(alone, detector(alone)):
+            assert refused(api)[0] == "no classifier had time for it within 5 s"
+    assert lonely_bus.backlog("faces") == 0
+    assert not [key for key in keys(lonely_bus) if "reply" in key]
+
+
+def test_a_picture_that_workers_give_up_is_503_with_their_reason_and_nobody_else_hears_of_it(
+    alone: Settings, lonely_bus: Bus
+) -> None:
+    for stage in ("detector", "classifier"):
+        lonely_bus.beat(stage, "one", 60)
+    inbox = Inbox(lonely_bus, ["frames"], "detector", "one", alone.bus)
+    with running(alone) as api, ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(refused, api)
+        (entry,) = inbox.read(1, 4_000)
+        lonely_bus.publish(dead=[DeadLetter(entry, "max_deliveries", "nobody finished it")], group="detector")
+        assert asked.result()[0] == "the workers gave it up: max_deliveries"
+    assert lonely_bus.backlog("control") == 0
+    ((_, letter),) = lonely_bus.connection.client.xrange(lonely_bus.keys.stream("dead"))
+    assert b"jpeg" not in letter
+
+
+def test_a_live_camera_that_needs_the_room_takes_a_picture_s_place_and_says_so(
+    alone: Settings, lonely_bus: Bus
+) -> None:
+    for stage in ("detector", "classifier"):
+        lonely_bus.beat(stage, "one", 60)
+    camera = CameraSettings(id="north", uri="rtsp://camera.example")  # type: ignore[arg-type]
+    crowded = alone.bus.model_copy(update={"max_backlog": 1})
+    outlet = LiveOutlet(CameraRun(camera, "run-1"), lonely_bus, crowded, Tally())
+    with running(alone) as api, ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(refused, api)
+        while not lonely_bus.backlog("frames"):
+            time.sleep(0.01)
+        outlet.put(Frame(FrameRef("north", "run-1", 0, 0, 64, 48, recorded=False), b"jpeg"))
+        assert asked.result()[0] == "the workers gave it up: overload"
+    assert lonely_bus.backlog("control") == 0
+
+
+def test_an_answer_that_comes_too_late_is_forgotten_by_itself(lonely_bus: Bus) -> None:
+    ref = FrameRef(PHOTO_CAMERA, "late", 0, 0, 64, 48, recorded=False)
+    nobody = np.empty((0, 4), np.int32)
+    faces = Faces(ref, nobody, np.empty(0, np.float32), np.empty((0, 48, 48), np.uint8), "haar")
+    lonely_bus.publish([("faces", faces)])
+    (entry,) = Inbox(lonely_bus, ["faces"], "classifier", "one", BusSettings()).read(1, 100)
+    lonely_bus.publish(dead=[DeadLetter(entry, "not_finite", "no numbers")], group="classifier")
+    assert 0 < lonely_bus.connection.client.pttl(lonely_bus.keys.reply("late")) <= 10_000
+
+
+def test_an_api_that_was_told_of_no_bus_says_so(alone: Settings) -> None:
+    with running(alone.model_copy(update={"bus_url": None})) as api:
+        assert refused(api)[0] == "this API knows no bus: set CROWDMOOD_BUS_URL"
+
+
+def test_no_camera_can_be_called_as_pictures_are() -> None:
+    with pytest.raises(ValueError, match="pattern"):
+        CameraSettings(id=PHOTO_CAMERA, uri="x.mp4")  # type: ignore[arg-type]

@@ -1,0 +1,168 @@
+"""What people upload: three formats, turned upright, stripped of all else, and bombs that do not go off."""
+
+import io
+import struct
+import subprocess
+import sys
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from api.pictures import Picture, to_picture
+from api.problems import ProblemError
+
+RED, BLUE = (255, 0, 0), (0, 0, 255)
+
+
+def half_red(width: int = 64, height: int = 32) -> Image.Image:
+    """Red on the left, blue on the right."""
+    image = Image.new("RGB", (width, height), BLUE)
+    image.paste(RED, (0, 0, width // 2, height))
+    return image
+
+
+def file(image: Image.Image, kind: str, **options: object) -> bytes:
+    out = io.BytesIO()
+    image.save(out, kind, **options)
+    return out.getvalue()
+
+
+def pixels(picture: Picture) -> np.ndarray:
+    with Image.open(io.BytesIO(picture.jpeg), formats=["JPEG"]) as image:
+        assert image.size == (picture.width, picture.height)
+        return np.asarray(image.convert("RGB"), int)
+
+
+def refused(body: bytes, max_megapixels: float = 50) -> tuple[str, str]:
+    with pytest.raises(ProblemError) as caught:
+        to_picture(body, max_megapixels)
+    return caught.value.kind.name, caught.value.detail
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
+def test_each_format_becomes_the_same_picture(kind: str) -> None:
+    seen = pixels(to_picture(file(half_red(), kind), 50))
+    assert seen.shape == (32, 64, 3)
+    assert np.abs(seen[:, :24] - RED).max() < 40
+    assert np.abs(seen[:, 40:] - BLUE).max() < 40
+
+
+@pytest.mark.parametrize("mode", ["L", "LA", "P", "RGBA", "1", "CMYK", "I;16"])
+def test_every_way_to_write_colours_is_understood(mode: str) -> None:
+    image = Image.new(mode, (8, 8))
+    picture = to_picture(file(image, "JPEG" if mode == "CMYK" else "PNG"), 50)
+    assert (picture.width, picture.height) == (8, 8)
+
+
+def test_a_picture_is_turned_as_its_camera_was_held() -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6  # the camera was turned: the picture's top is at its right
+    picture = to_picture(file(half_red(), "JPEG", exif=exif), 50)
+    assert (picture.width, picture.height) == (32, 64)
+    assert np.abs(pixels(picture)[:24] - RED).max() < 40
+
+
+def test_who_took_it_when_and_where_goes_no_further() -> None:
+    exif = Image.Exif()
+    exif[0x010E] = "taken by somebody"
+    body = file(half_red(), "JPEG", exif=exif, comment=b"a comment")
+    assert b"somebody" in body and b"a comment" in body
+    assert b"somebody" not in to_picture(body, 50).jpeg
+    assert b"a comment" not in to_picture(body, 50).jpeg
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"GIF89a", b"<svg/>", b"--boundary\r\nContent-Disposition: form-data", b"\xff\xd8"]
+)
+def test_what_is_no_picture_is_refused_with_how_to_send_one(body: bytes) -> None:
+    assert refused(body) == (
+        "no-picture",
+        "send the file itself as the body, as in `curl --data-binary @face.jpg`; it may be damaged",
+    )
+
+
+def test_other_formats_are_refused_although_they_could_be_read() -> None:
+    for kind in ("GIF", "BMP", "TIFF"):
+        assert refused(file(half_red(), kind))[0] == "no-picture"
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
+def test_a_file_that_was_cut_short_is_refused(kind: str) -> None:
+    body = file(Image.effect_noise((200, 200), 80).convert("RGB"), kind)
+    assert refused(body[: len(body) // 2])[0] == "no-picture"
+
+
+@given(st.binary(max_size=200), st.sampled_from(["JPEG", "PNG", "WEBP"]), st.integers(0, 200))
+def test_whatever_comes_is_a_picture_or_refused(noise: bytes, kind: str, place: int) -> None:
+    body = bytearray(file(half_red(), kind))
+    body[place : place + len(noise)] = noise
+    try:
+        assert to_picture(bytes(body), 50).width > 0
+    except ProblemError as problem:
+        assert problem.kind.status in (413, 415)
+
+
+def png_of(width: int, height: int) -> bytes:
+    """A small file that claims, and holds, that many white pixels."""
+
+    def chunk(name: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+
+    squeezer = zlib.compressobj(9)
+    row = bytes(1 + (width + 7) // 8)
+    rows = b"".join(squeezer.compress(row) for _ in range(height)) + squeezer.flush()
+    header = struct.pack(">IIBBBBB", width, height, 1, 0, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
+
+
+def webp_of(width: int, height: int) -> bytes:
+    """An animation whose canvas is that large, of one small picture."""
+    body = bytearray(file(half_red(2, 2), "WEBP", save_all=True, append_images=[Image.new("RGB", (2, 2))]))
+    assert body[12:16] == b"VP8X"
+    body[24:30] = (width - 1).to_bytes(3, "little") + (height - 1).to_bytes(3, "little")
+    return bytes(body)
+
+
+@pytest.mark.parametrize("side", [8_000, 12_000, 16_000, 40_000])
+def test_a_png_bomb_is_refused_by_its_header(side: int) -> None:
+    body = png_of(side, side)
+    assert len(body) < 500_000
+    assert refused(body)[0] == "too-many-pixels"
+
+
+def test_a_picture_no_jpeg_can_hold_is_refused() -> None:
+    assert refused(png_of(70_000, 8))[0] == "too-many-pixels"
+
+
+def test_a_jpeg_of_endless_scans_is_refused_before_it_is_decoded() -> None:
+    body = file(half_red(), "JPEG", progressive=True)
+    scans = body.index(b"\xff\xda")
+    assert to_picture(body, 50).width == 64
+    assert refused(body[:-2] + body[scans:-2] * 200 + body[-2:])[1] == "a JPEG of more than 100 scans is not accepted"
+
+
+def test_bombs_take_no_memory(tmp_path: Path) -> None:
+    code = """
+import pathlib, resource, sys
+from api.pictures import to_picture
+from api.problems import ProblemError
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+for name in sys.argv[1:]:
+    try:
+        to_picture(pathlib.Path(name).read_bytes(), 50)
+    except ProblemError as problem:
+        print(problem.kind.name)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+"""
+    for name, body in (("bomb.png", png_of(16_000, 16_000)), ("bomb.webp", webp_of(16_383, 16_383))):
+        (tmp_path / name).write_bytes(body)
+    words = [sys.executable, "-c", code, "bomb.png", "bomb.webp"]
+    done = subprocess.run(words, capture_output=True, text=True, check=True, cwd=tmp_path)
+    *kinds, grown_kib = done.stdout.split()
+    assert kinds == ["too-many-pixels"] * 2
+    assert int(grown_kib) < 100_000  # either would take ten times as much
