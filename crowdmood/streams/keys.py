@@ -96,6 +96,47 @@ class StateKeys:
         """Who may write what the aggregator of a partition makes."""
         return LeaseKeys(f"{self._root}:leader:p{partition}", f"{self._root}:term:p{partition}")
 
+    def dispatcher(self) -> LeaseKeys:
+        """Who may make and send webhook deliveries."""
+        return LeaseKeys(f"{self._root}:webhooks:leader", f"{self._root}:webhooks:term")
+
+    @property
+    def webhooks(self) -> str:
+        """Hash, endpoint to JSON: what its owner set, and the secrets as signing needs them; the API writes it."""
+        return f"{self._root}:webhooks"
+
+    @property
+    def webhooks_health(self) -> str:
+        """Hash, endpoint to JSON: what became of it; the dispatcher writes it."""
+        return f"{self._root}:webhooks:health"
+
+    @property
+    def webhooks_revision(self) -> str:
+        """Counter of the API's writes, by which the dispatcher sees that there is something new."""
+        return f"{self._root}:webhooks:revision"
+
+    @property
+    def webhooks_sequence(self) -> str:
+        """Counter that gives deliveries their order."""
+        return f"{self._root}:webhooks:sequence"
+
+    @property
+    def webhooks_watch(self) -> str:
+        """String, JSON: how far the dispatcher has watched moods, changes and cameras."""
+        return f"{self._root}:webhooks:watch"
+
+    def deliveries(self, endpoint_id: str) -> str:
+        """Hash, delivery to JSON: the newest deliveries of an endpoint, and those that are pending."""
+        return f"{self._root}:webhooks:{endpoint_id}:deliveries"
+
+    def delivery_order(self, endpoint_id: str) -> str:
+        """Sorted set of those deliveries by their sequence."""
+        return f"{self._root}:webhooks:{endpoint_id}:order"
+
+    def pending_deliveries(self, endpoint_id: str) -> str:
+        """Sorted set of those that are pending, by their sequence."""
+        return f"{self._root}:webhooks:{endpoint_id}:pending"
+
     @property
     def _root(self) -> str:
         return f"{self.prefix}:{{state}}"
