@@ -90,7 +90,8 @@ def estimate(posteriors: Matrix, method: Method, confusions: Confusions | None) 
     """
     if method == "raw" or confusions is None:
         return _plain(posteriors, count(posteriors), "raw")
-    posteriors = (posteriors + _LEAST_POSTERIOR) / (posteriors + _LEAST_POSTERIOR).sum(axis=1, keepdims=True)
+    posteriors = (posteriors + _LEAST_POSTERIOR) * np.exp(confusions.biases)
+    posteriors /= posteriors.sum(axis=1, keepdims=True)
     if method == "pcc":
         return _plain(posteriors, probabilistic_count(posteriors), "pcc")
     if adjustment_of(confusions).condition <= _ILL_CONDITIONED:
@@ -114,7 +115,7 @@ def _grouped(confusions: Confusions) -> Confusions:
     away = rows[:, None, :] - means[None, :, :]
     within = np.einsum("lg,lij->gij", weights, _MEMBERSHIP.T @ confusions.covariances @ _MEMBERSHIP)
     between = np.einsum("lg,lgi,lgj->gij", weights, away, away)
-    return Confusions(confusions.faces, confusions.priors @ _MEMBERSHIP, means, within + between)
+    return Confusions(confusions.faces, np.zeros(len(GROUPS)), confusions.priors @ _MEMBERSHIP, means, within + between)
 
 
 def combined(estimates: list[Estimate]) -> Estimate:

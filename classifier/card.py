@@ -86,6 +86,11 @@ class Prevalence(_Section):
 
     fitted_on: str
     faces: int = Field(gt=0)
+    biases: tuple[float, ...] | None = Field(
+        default=None,
+        description="Added to the logarithms of calibrated probabilities before crowds are counted, one for each label: "
+        "what follows is of probabilities so corrected (bias-corrected calibration, Alexandari et al. 2020).",
+    )
     priors: tuple[float, ...] = Field(description="Share of each label among those faces.")
     soft_confusion: tuple[tuple[float, ...], ...] = Field(
         description="Row: true label; column: mean calibrated probability of that label (PACC, Bella et al. 2010)."

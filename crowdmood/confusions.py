@@ -18,7 +18,7 @@ from crowdmood import LABELS
 from crowdmood.errors import UndecodableError
 
 _CLASSES = len(LABELS)
-_SHAPES = ((), (_CLASSES,), (_CLASSES, _CLASSES), (_CLASSES, _CLASSES, _CLASSES))
+_SHAPES = ((), (_CLASSES,), (_CLASSES,), (_CLASSES, _CLASSES), (_CLASSES, _CLASSES, _CLASSES))
 _LENGTHS = tuple(int(np.prod(shape)) for shape in _SHAPES)
 _LEAST_PRIOR = 1e-6
 
@@ -29,12 +29,14 @@ class Confusions:
 
     Attributes:
         faces: How many held-out faces there were.
-        priors: float64 (7,), share of each label among them; none zero.
-        means: float64 (7, 7); row: true label; column: mean calibrated probability.
-        covariances: float64 (7, 7, 7), by true label: covariance of the calibrated probabilities of its faces.
+        biases: float64 (7,), added to the logarithms of probabilities before a crowd is counted.
+        priors: float64 (7,), share of each label among the held-out faces; none zero.
+        means: float64 (7, 7); row: true label; column: mean corrected probability.
+        covariances: float64 (7, 7, 7), by true label: covariance of the corrected probabilities of its faces.
     """
 
     faces: int
+    biases: npt.NDArray[np.float64]
     priors: npt.NDArray[np.float64]
     means: npt.NDArray[np.float64]
     covariances: npt.NDArray[np.float64]
@@ -46,11 +48,12 @@ class Confusions:
             return None
         names = ("priors", "soft_confusion", "soft_covariance")
         priors, means, covariances = (np.array(prevalence[name], np.float64) for name in names)
-        return cls(int(prevalence["faces"]), np.maximum(priors, _LEAST_PRIOR), means, covariances)
+        biases = np.array(prevalence.get("biases") or np.zeros(_CLASSES), np.float64)
+        return cls(int(prevalence["faces"]), biases, np.maximum(priors, _LEAST_PRIOR), means, covariances)
 
     def to_bytes(self) -> bytes:
         """Encode: little-endian float32, one array after the other."""
-        parts = (np.array(self.faces), self.priors, self.means, self.covariances)
+        parts = (np.array(self.faces), self.biases, self.priors, self.means, self.covariances)
         return np.concatenate([part.ravel() for part in parts]).astype("<f4").tobytes()
 
     @classmethod
@@ -70,5 +73,5 @@ def _decoded(raw: bytes) -> Confusions | None:
     if len(raw) != 4 * sum(_LENGTHS):
         raise UndecodableError(f"confusions of {len(raw)} bytes, {4 * sum(_LENGTHS)} were expected")
     values = np.split(np.frombuffer(raw, "<f4").astype(np.float64), np.cumsum(_LENGTHS)[:-1])
-    faces, priors, means, covariances = (v.reshape(shape) for v, shape in zip(values, _SHAPES, strict=True))
-    return Confusions(int(faces), np.maximum(priors, _LEAST_PRIOR), means, covariances)
+    faces, biases, priors, means, covariances = (v.reshape(shape) for v, shape in zip(values, _SHAPES, strict=True))
+    return Confusions(int(faces), biases, np.maximum(priors, _LEAST_PRIOR), means, covariances)

@@ -35,8 +35,7 @@ def serving_network(trained: Any, calibration: Calibration | None = None) -> Any
     scaled = keras.layers.Dense(_EXPRESSIONS, dtype="float32", name="expression_logits")
     emotions = keras.layers.Softmax(dtype="float32", name="emotions")(scaled(last.input))
     temperature = calibration.temperature if calibration else 1.0
-    added = np.asarray(calibration.biases) if calibration and calibration.biases else 0.0
-    scaled.set_weights([kernel[:, :_EXPRESSIONS] / temperature, bias[:_EXPRESSIONS] / temperature + added])
+    scaled.set_weights([kernel[:, :_EXPRESSIONS] / temperature, bias[:_EXPRESSIONS] / temperature])
     if kernel.shape[1] == _EXPRESSIONS:
         return keras.Model(trained.input, emotions, name=trained.name)
     joint = keras.layers.Softmax(dtype="float32")(trained.output)

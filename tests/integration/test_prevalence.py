@@ -28,7 +28,8 @@ def test_every_estimator_agrees_with_quapy(judged: tuple[Matrix, np.ndarray]) ->
     compared = 0
     for sample in samples(*judged, splits=1, crowds=3):
         known = sample.confusions
-        given = sample.posteriors
+        given = sample.posteriors * np.exp(known.biases)
+        given /= given.sum(axis=1, keepdims=True)
         reference = ACC.solve_adjustment(known.means.T, given.mean(axis=0), method="inversion", solver="minimize")
         ours = adjustment_of(known).shares(given.mean(axis=0)[None])[0]
         assert np.abs(ours - normalize_prevalence(reference, method="clip")).max() < 1e-3

@@ -94,7 +94,7 @@ def test_faces_too_small_or_too_poor_are_seen_and_do_not_count(more: dict[str, f
 
 def test_the_networks_confusions_are_undone() -> None:
     means = np.full((7, 7), 0.05) + 0.65 * np.eye(7)
-    known = Confusions(3000, np.full(7, 1 / 7), means, np.stack([0.01 * np.eye(7)] * 7)).to_bytes()
+    known = Confusions(3000, np.zeros(7), np.full(7, 1 / 7), means, np.stack([0.01 * np.eye(7)] * 7)).to_bytes()
     (stadium, _) = moods(window(a=frames("a", ["happy"] * 40 + ["sad"] * 10, confusions=known)))
     assert stadium.method == "sld"
     (counted, _) = Moods(SETTINGS.model_copy(update={"method": "raw"})).of(window(a=frames("a", ["happy"] * 40)))

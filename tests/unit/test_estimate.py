@@ -1,5 +1,7 @@
 """Shares come with an uncertainty that holds what it promises, and with a name that says how they were made."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -26,7 +28,7 @@ def confusions(rng: np.random.Generator, faces: int = 3000, apart: float = 2.2) 
     parts = [posteriors[labels == label] for label in range(7)]
     counts = np.array([len(part) for part in parts])
     means = np.stack([part.mean(axis=0) for part in parts])
-    return Confusions(faces, counts / faces, means, np.stack([np.cov(part.T) for part in parts]))
+    return Confusions(faces, np.zeros(7), counts / faces, means, np.stack([np.cov(part.T) for part in parts]))
 
 
 @pytest.mark.parametrize("method", ["sld", "pacc"])
@@ -48,6 +50,18 @@ def test_nine_of_ten_true_shares_lie_in_their_intervals(method: str, people: int
         assert found.method == method
     assert 0.85 <= np.mean(inside) <= 0.97
     assert np.mean(errors) < 0.8 * np.mean(raw_errors)
+
+
+def test_a_network_that_gives_a_label_too_rarely_is_put_right() -> None:
+    rng = np.random.default_rng(8)
+    known = confusions(rng)
+    shy = np.array([0, 0, 0, 0, -1.5, 0, 0])
+    labels = rng.choice(7, 2000, p=PRIORS)
+    posteriors = network(rng, labels) * np.exp(shy)
+    posteriors /= posteriors.sum(axis=1, keepdims=True)
+    sad = float((labels == 4).mean())
+    assert estimate(posteriors, "sld", known).shares[4] < sad - 0.05
+    assert estimate(posteriors, "sld", replace(known, biases=-shy)).shares[4] == pytest.approx(sad, abs=0.03)
 
 
 def test_more_people_are_known_better() -> None:
