@@ -16,7 +16,7 @@ from api.dependencies import Clock, Context
 from api.feed import Feed
 from api.follower import Follower
 from api.photos import PhotoDesk
-from api.routes import cameras, health, metrics, moods, predict, schemas
+from api.routes import cameras, health, metrics, moods, predict, schemas, stream
 from api.security import GUARDED, Gate, KeyRing, Reader, is_local
 from crowdmood import __version__
 from crowdmood.settings import ApiSettings, Settings
@@ -64,7 +64,7 @@ def create_app(settings: Settings, reader: MoodReader, clock: Clock = time.time)
     app.state.context = Context(settings, reader, board, feed, follower, _photo_desk(settings), clock)
     problems.install(app)
     app.include_router(schemas.router)
-    for resource in (moods, cameras, predict):
+    for resource in (moods, stream, cameras, predict):
         app.include_router(resource.router, dependencies=[Reader], responses=GUARDED)
     if not settings.api.ops_port:
         app.include_router(health.router)

@@ -10,7 +10,7 @@ from http import HTTPStatus
 from typing import Any
 
 from fastapi import FastAPI, Request
-from fastapi.exceptions import RequestValidationError
+from fastapi.exceptions import RequestValidationError, ValidationException, WebSocketRequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
@@ -80,6 +80,7 @@ def install(app: FastAPI) -> None:
     """Make an app answer its errors this way."""
     app.add_exception_handler(ProblemError, _problem)
     app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(WebSocketRequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(ServerUnavailableError, _store_away)
     app.add_exception_handler(Exception, _bug)
@@ -101,7 +102,7 @@ async def _problem(_request: Request, error: Exception) -> JSONResponse:
 
 
 async def _invalid(_request: Request, error: Exception) -> JSONResponse:
-    assert isinstance(error, RequestValidationError)
+    assert isinstance(error, ValidationException)
     return response(INVALID, "; ".join(f"{_place(problem)}: {_reason(problem)}" for problem in error.errors()))
 
 

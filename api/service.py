@@ -25,6 +25,10 @@ log = logging.getLogger("crowdmood.api")
 _BACKLOG = 2048
 _FINISH_WITHIN_S = 5
 """Longest wait for requests in hand when told to stop."""
+_MOST_SAID_BYTES = 4096
+"""Largest message of a client over a WebSocket: there is nothing that it could say."""
+_UNREAD_MS = 60_000
+"""Time after which the system drops a connection whose client takes nothing at all, where it can (Linux)."""
 
 
 def run(settings: Settings, stop: threading.Event, on_bound: Callable[[str], None] | None = None) -> int:
@@ -81,7 +85,7 @@ def _serve(
         log_config=None,
         access_log=False,
         lifespan="on",
-        ws="none",
+        ws_max_size=_MOST_SAID_BYTES,
         server_header=False,
         proxy_headers=bool(proxies),
         forwarded_allow_ips=proxies,
@@ -115,7 +119,9 @@ class _Server(uvicorn.Server):
 
     async def on_tick(self, counter: int) -> bool:
         if self._stop.is_set() or self._context.follower.failure is not None:
-            self.should_exit = True
+            # A tick earlier than connections are closed: streams tell their readers why they end.
+            self.should_exit = self._context.feed.over
+            self._context.feed.end()
         return await super().on_tick(counter)
 
 
@@ -146,7 +152,10 @@ def _listen(host: str, port: int, variable: str) -> socket.socket:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
         # A name with both kinds of address ("localhost") is served on the one that every client tries.
         family, _, _, _, address = min(found, key=lambda candidate: candidate[0] != socket.AF_INET)
-        return socket.create_server(address, family=family, backlog=_BACKLOG)
+        listener = socket.create_server(address, family=family, backlog=_BACKLOG)
+        if hasattr(socket, "TCP_USER_TIMEOUT"):
+            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _UNREAD_MS)  # connections inherit it
+        return listener
     except OSError as error:
         reason = os.strerror(error.errno) if error.errno and error.errno > 0 else str(error.strerror)
         freeing = "stop what uses it, or " if error.errno == errno.EADDRINUSE else ""

@@ -88,18 +88,11 @@ def merged(
     ends = [order(page[-1][0])[0] for page in (moods, changes) if len(page) >= count]
     last_ms = min(ends, default=_MOST)
 
-    def goes(entry: bytes, full: bool) -> bool:
-        # A full page may end amid a time: its own entries of that time go, the other's wait.
-        ms, _ = order(entry)
-        return ms < last_ms or (ms == last_ms and (full or not ends))
-
+    # A full page may end amid a time: the changes of that time wait until its moods are complete.
+    cut = len(moods) >= count and order(moods[-1][0])[0] == last_ms
     ordered: list[tuple[tuple[int, int, int], bytes, T | U]] = []
-    for entry, mood in moods:
-        if goes(entry, len(moods) >= count):
-            ordered.append((_rank(entry, 0), entry, mood))
-    for entry, change in changes:
-        if goes(entry, len(changes) >= count):
-            ordered.append((_rank(entry, 1), entry, change))
+    ordered += [(_rank(entry, 0), entry, mood) for entry, mood in moods if order(entry)[0] <= last_ms]
+    ordered += [(_rank(entry, 1), entry, change) for entry, change in changes if order(entry)[0] <= last_ms - cut]
     ordered.sort(key=lambda one: one[0])
     result: list[tuple[Position, T | U]] = []
     for (_, kind, _), entry, item in ordered:

@@ -99,6 +99,7 @@ def test_the_document_holds_every_resource_with_a_tag_and_a_description(app: Fas
     assert document["info"]["version"] == __version__
     assert set(document["paths"]) == {
         "/mood",
+        "/mood/stream",
         "/moods",
         "/changes",
         "/cameras",

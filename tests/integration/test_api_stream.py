@@ -1,0 +1,352 @@
+"""Server-sent events and the WebSocket as clients get them: on real sockets, from a real state store."""
+
+import contextlib
+import json
+import socket
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import httpx
+import pytest
+import websockets.exceptions
+from websockets.sync.client import connect
+
+from api import examples, feed, models
+from crowdmood.mood import Mood, MoodChange, to_rfc3339
+from crowdmood.settings import BusSettings, Settings, load
+from crowdmood.streams.moods import MoodStore
+from crowdmood.streams.positions import Position
+from tests.serving import Running, running
+
+MINUTE_MS = 60_000
+
+
+@dataclass(frozen=True)
+class Told:
+    """A message, however it came."""
+
+    event: str
+    id: str
+    data: Any
+
+
+class Events:
+    """A client of server-sent events, by the HTML standard's rules."""
+
+    def __init__(self, response: httpx.Response) -> None:
+        self.last_id = ""
+        self._lines = response.iter_lines()
+
+    def __iter__(self) -> Iterator[Told]:
+        return self
+
+    def __next__(self) -> Told:
+        event, data = "", ""
+        for line in self._lines:
+            name, _, value = line.partition(": ")
+            if name == "id":
+                self.last_id = value
+            elif name == "event":
+                event = value
+            elif name == "data":
+                data = value
+            elif not line and data:
+                return Told(event, self.last_id, json.loads(data))
+            elif line == ": heartbeat":
+                event = "heartbeat"
+            elif not line and event == "heartbeat":
+                return Told(event, self.last_id, None)
+        raise StopIteration
+
+    def take(self, count: int) -> list[Told]:
+        return [next(self) for _ in range(count)]
+
+
+class Socket:
+    """The same over a WebSocket."""
+
+    def __init__(self, received: Callable[[], str | bytes]) -> None:
+        self._received = received
+
+    def __iter__(self) -> Iterator[Told]:
+        return self
+
+    def __next__(self) -> Told:
+        return Told(**json.loads(self._received()))
+
+    def take(self, count: int) -> list[Told]:
+        return [next(self) for _ in range(count)]
+
+
+@contextlib.contextmanager
+def events_of(api: Running, after: str | None = None, **query: str) -> Iterator[Events]:
+    headers = {} if after is None else {"Last-Event-ID": after}
+    with httpx.stream("GET", f"{api.url}/mood/stream", params=query, headers=headers, timeout=10) as response:
+        assert response.status_code == 200, response.read()
+        assert response.headers["content-type"].startswith("text/event-stream")
+        yield Events(response)
+
+
+@contextlib.contextmanager
+def socket_of(api: Running, after: str | None = None, **query: str) -> Iterator[Socket]:
+    address = httpx.URL(api.url.replace("http", "ws", 1) + "/mood/stream", params=query | _given(after))
+    with connect(str(address), close_timeout=1) as connection:
+        yield Socket(lambda: connection.recv(timeout=10))
+
+
+def _given(after: str | None) -> dict[str, str]:
+    return {} if after is None else {"last_event_id": after}
+
+
+EITHER = pytest.mark.parametrize("open_stream", [events_of, socket_of])
+
+
+@pytest.fixture
+def settings(server_url: str, bus_settings: BusSettings) -> Settings:
+    return load(
+        state_url=server_url,
+        bus=bus_settings.model_dump(),
+        api={"port": 0, "stream_heartbeat_s": 0.2, "stream_slow_after_s": 1.0},
+    )
+
+
+@pytest.fixture
+def store(settings: Settings) -> Iterator[MoodStore]:
+    assert settings.state_url is not None
+    store = MoodStore(settings.state_url.get_secret_value(), settings.bus.key_prefix)
+    yield store
+    store.close()
+
+
+@pytest.fixture
+def api(settings: Settings) -> Iterator[Running]:
+    with running(settings) as api:
+        api.eventually("/readyz", lambda response: response.status_code == 200)
+        yield api
+
+
+def mood_at(minute: int, **other: Any) -> Mood:
+    return replace(examples.OK, as_of_ms=examples.OK.as_of_ms + minute * MINUTE_MS, **other)
+
+
+def change_at(minute: int) -> MoodChange:
+    return replace(examples.CHANGE, sequence=minute, as_of_ms=examples.OK.as_of_ms + minute * MINUTE_MS)
+
+
+def publish(store: MoodStore, *moods: Mood, changes: tuple[MoodChange, ...] = (), keep_s: float | None = None) -> None:
+    store.publish(moods, changes=changes, run_id="test", checkpoint={}, cameras={}, keep=100_000, keep_s=keep_s)
+
+
+def minutes(told: list[Told]) -> list[tuple[str, int]]:
+    known = {to_rfc3339(mood_at(minute).as_of_ms): minute for minute in range(5_000)}
+    return [(message.event, known[message.data["as_of"]]) for message in told if message.event != "heartbeat"]
+
+
+@EITHER
+def test_the_newest_mood_comes_at_once_and_then_each_mood_and_change_as_it_is_published(
+    open_stream: Any, api: Running, store: MoodStore
+) -> None:
+    publish(store, mood_at(0))
+    api.eventually("/mood", lambda response: response.json()["status"] == "ok")
+    with open_stream(api) as stream:
+        first = next(stream)
+        assert (first.event, first.data) == ("mood", api.get("/mood").json())
+        publish(
+            store, mood_at(1), replace(mood_at(1), zone="home"), mood_at(2, camera="north"), changes=(change_at(1),)
+        )
+        told = stream.take(2)
+    assert minutes(told) == [("mood", 1), ("change", 1)]
+    models.Mood.model_validate(told[0].data, strict=True, extra="forbid")
+    models.MoodChange.model_validate(told[1].data, strict=True, extra="forbid")
+
+
+@EITHER
+def test_a_stream_is_of_the_zone_or_camera_that_is_asked_for(open_stream: Any, api: Running, store: MoodStore) -> None:
+    publish(store, mood_at(0, camera="north"), replace(mood_at(0), zone="home"))
+    api.eventually("/mood?zone=home", lambda response: response.json().get("status") == "ok")
+    with open_stream(api, camera="north") as north, open_stream(api, zone="home") as home:
+        assert (next(north).data["camera"], next(home).data["zone"]) == ("north", "home")
+        publish(store, mood_at(1), changes=(change_at(1), replace(change_at(2), zone="home")))
+        publish(store, mood_at(3, camera="north"))
+        assert minutes([next(message for message in north if message.event != "heartbeat")]) == [("mood", 3)]
+        assert minutes([next(message for message in home if message.event != "heartbeat")]) == [("change", 2)]
+
+
+@EITHER
+def test_silence_is_filled_with_heartbeats_whose_position_moves_on(
+    open_stream: Any, api: Running, store: MoodStore
+) -> None:
+    publish(store, mood_at(0))
+    api.eventually("/mood", lambda response: response.json()["status"] == "ok")
+    with open_stream(api) as stream:
+        first, heartbeat = stream.take(2)
+        assert (heartbeat.event, heartbeat.id) == ("heartbeat", first.id)
+        publish(store, mood_at(1, camera="north"))  # is not told here
+        later = next(message for message in stream if message.id != first.id)
+        assert later.event == "heartbeat"
+
+
+@EITHER
+def test_a_stream_goes_on_at_another_replica_without_a_gap_or_a_repetition(
+    open_stream: Any, api: Running, settings: Settings, store: MoodStore
+) -> None:
+    publish(store, mood_at(0), changes=(change_at(0),))
+    api.eventually("/mood", lambda response: response.json()["status"] == "ok")
+    with open_stream(api) as stream:
+        publish(store, *(mood_at(minute) for minute in range(1, 6)), changes=(change_at(3),))
+        told = [message for message in stream.take(4) if message.event != "heartbeat"]
+    publish(store, *(mood_at(minute) for minute in range(6, 2_000)), changes=(change_at(6), change_at(7)))
+    with running(settings) as other:  # starts now: it has never seen what it has to tell
+        other.eventually("/readyz", lambda response: response.status_code == 200)
+        with open_stream(other, told[-1].id) as stream:
+            publish(store, mood_at(2_000), changes=(change_at(8),))
+            told += stream.take(2_000 - 3 + 1 + 4)
+        moods = [minute for event, minute in minutes(told) if event == "mood"]
+        assert moods == list(range(2_001))
+        assert [minute for event, minute in minutes(told) if event == "change"] == [3, 6, 7, 8]
+        # And the other way round: both mean the same by an id.
+        with open_stream(api, told[1_500].id) as stream:
+            again = stream.take(100)
+        assert again == told[1_501:1_601]
+
+
+def test_a_reader_that_fell_out_of_the_memory_of_its_replica_reads_on_from_the_store(
+    settings: Settings, store: MoodStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(feed, "_CAPACITY", 3)
+    monkeypatch.setattr(feed.Feed.__init__, "__defaults__", (3,))
+    publish(store, mood_at(0))
+    with running(settings) as api:
+        api.eventually("/mood", lambda response: response.json()["status"] == "ok")
+        with events_of(api) as stream:
+            publish(store, *(mood_at(minute) for minute in range(1, 50)))
+            assert minutes([message for message in stream.take(50) if message.event != "heartbeat"]) == [
+                ("mood", minute) for minute in range(50)
+            ]
+
+
+@EITHER
+def test_what_the_history_no_longer_holds_is_told_as_a_gap(
+    open_stream: Any, api: Running, settings: Settings, store: MoodStore
+) -> None:
+    publish(store, mood_at(0))
+    api.eventually("/mood", lambda response: response.json()["status"] == "ok")
+    with open_stream(api) as stream:
+        first = next(stream)
+    publish(store, mood_at(1))
+    time.sleep(0.2)
+    publish(store, mood_at(2), keep_s=0.1)
+    with open_stream(api, first.id) as stream:  # which still remembers it
+        assert minutes([next(stream)]) == [("mood", 1)]
+    with running(settings) as other:
+        other.eventually("/readyz", lambda response: response.status_code == 200)
+        with open_stream(other, first.id) as stream:
+            gap, mood = stream.take(2)
+    assert (gap.event, gap.data["type"]) == ("gap", "/problems/events-lost")
+    models.Problem.model_validate(gap.data, strict=True, extra="forbid")
+    assert minutes([mood]) == [("mood", 2)]
+
+
+def test_an_id_from_a_future_that_never_was_starts_now(api: Running, store: MoodStore) -> None:
+    most = f"{2**64 - 1}-{2**64 - 1}"
+    publish(store, mood_at(0))
+    api.eventually("/mood", lambda response: response.json()["status"] == "ok")
+    with events_of(api, f"{most}.{most}") as stream:
+        assert next(stream).event == "heartbeat"
+        publish(store, mood_at(1))
+        assert minutes([next(message for message in stream if message.event != "heartbeat")]) == [("mood", 1)]
+
+
+def test_a_mood_that_grows_stale_is_told_as_stale_once(settings: Settings, store: MoodStore) -> None:
+    aggregator = settings.aggregator.model_copy(update={"stale_after_s": 0.5})
+    publish(store, mood_at(0))
+    with running(settings.model_copy(update={"aggregator": aggregator})) as api:
+        api.eventually("/readyz", lambda response: response.status_code == 200)
+        with events_of(api) as stream:
+            told = stream.take(12)
+    states = [message.data["status"] for message in told if message.event == "mood"]
+    assert states in (["ok", "stale"], ["stale"])
+    assert told[-1].id == told[0].id
+
+
+@pytest.mark.parametrize("given", ["1-1", "x", "1-1.1-18446744073709551616", "1-1.1-1.1-1"])
+def test_an_id_that_is_none_is_refused_before_anything_is_told(api: Running, given: str) -> None:
+    response = httpx.get(f"{api.url}/mood/stream", headers={"Last-Event-ID": given})
+    assert (response.status_code, response.json()["type"]) == (422, "/problems/invalid-request")
+    with pytest.raises(websockets.exceptions.InvalidStatus) as refusal, socket_of(api, given):
+        pass
+    assert refusal.value.response.status_code == 422
+    assert json.loads(refusal.value.response.body)["type"] == "/problems/invalid-request"
+
+
+def test_an_unknown_camera_is_refused_before_anything_is_told(api: Running) -> None:
+    response = httpx.get(f"{api.url}/mood/stream", params={"camera": "nroth"})
+    assert (response.status_code, response.json()["type"]) == (404, "/problems/unknown-camera")
+    with pytest.raises(websockets.exceptions.InvalidStatus) as refusal, socket_of(api, camera="nroth"):
+        pass
+    assert refusal.value.response.status_code == 404
+
+
+def test_a_slow_reader_is_cut_off_with_the_reason_and_where_to_go_on(api: Running, store: MoodStore) -> None:
+    publish(store, mood_at(0))
+    api.eventually("/mood", lambda response: response.json()["status"] == "ok")
+    host, port = api.url.removeprefix("http://").split(":")
+    with socket.socket() as connection:
+        connection.settimeout(20)
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        connection.connect((host, int(port)))
+        connection.sendall(b"GET /mood/stream HTTP/1.1\r\nHost: api\r\n\r\n")
+        for thousand in range(6):  # more than the buffers between us hold
+            publish(store, *(mood_at(minute) for minute in range(1_000 * thousand, 1_000 * (thousand + 1))))
+        time.sleep(2)
+        received = bytearray()
+        while not received.endswith(b"0\r\n\r\n") and (some := connection.recv(1 << 20)):
+            received += some
+    end = received[received.rindex(b"event: end") :].decode()
+    assert json.loads(end.partition("data: ")[2].partition("\n")[0])["type"] == "/problems/too-slow"
+    told = received.count(b"event: mood")
+    assert 10 < told < 6_000
+    position = end.partition("id: ")[2].partition("\n")[0]
+    with events_of(api, position) as stream:
+        rest = [message for message in stream.take(6_001 - told) if message.event != "heartbeat"]
+    assert len(rest) == 6_001 - told
+    assert 'crowdmood_streams_ended_total{reason="too-slow"}' in api.get("/metrics").text
+
+
+@EITHER
+def test_a_server_that_stops_says_so_to_every_stream(open_stream: Any, api: Running, store: MoodStore) -> None:
+    with open_stream(api) as stream:
+        next(stream)
+        started_s = time.monotonic()
+        api.stop.set()
+        end = next(message for message in stream if message.event == "end")
+        assert end.data["type"] == "/problems/stopping"
+        assert str(Position.parse(end.id)) == end.id
+        assert api.result.result(timeout=10) == 0
+    assert time.monotonic() - started_s < 4
+
+
+def test_a_websocket_is_closed_with_the_reason(api: Running) -> None:
+    with connect(api.url.replace("http", "ws", 1) + "/mood/stream") as connection:
+        connection.recv(timeout=10)
+        connection.send("hello")  # passed over
+        api.stop.set()
+        with pytest.raises(websockets.exceptions.ConnectionClosed) as closed:
+            while True:
+                connection.recv(timeout=10)
+    assert closed.value.rcvd is not None
+    assert (closed.value.rcvd.code, closed.value.rcvd.reason) == (1012, "/problems/stopping")
+
+
+def test_readers_that_leave_are_forgotten(api: Running) -> None:
+    def open_streams(response: httpx.Response) -> set[str]:
+        return {line for line in response.text.splitlines() if line.startswith("crowdmood_streams{")}
+
+    with events_of(api) as events, socket_of(api) as connection:
+        next(events), next(connection)
+        one_each = {'crowdmood_streams{protocol="sse"} 1.0', 'crowdmood_streams{protocol="websocket"} 1.0'}
+        assert open_streams(api.get("/metrics")) == one_each
+    none = {line.replace("1.0", "0.0") for line in one_each}
+    api.eventually("/metrics", lambda response: open_streams(response) == none)
