@@ -17,11 +17,14 @@ from api.feed import Feed
 from api.follower import Follower
 from api.photos import PhotoDesk
 from api.routes import cameras, health, metrics, moods, predict, schemas, stream
-from api.security import GUARDED, Gate, KeyRing, Reader, is_local
+from api.routes import webhooks as webhook_routes
+from api.security import GUARDED, Gate, KeyRing, Manager, Reader, is_local
+from api.webhooks.store import WebhookStore
 from crowdmood import __version__
 from crowdmood.settings import ApiSettings, Settings
 from crowdmood.streams.moods import MoodReader
 from crowdmood.streams.photos import PhotoBus
+from crowdmood.worker import required_url
 
 _DESCRIPTION = """
 Which share of a stadium's visible faces shows each of seven expressions: one answer, one enum, a safe default.
@@ -34,6 +37,7 @@ _TAGS = [
     {"name": "moods", "description": "The crowd's mood, now and before."},
     {"name": "cameras", "description": "The cameras and the state they are in."},
     {"name": "photos", "description": "Single pictures."},
+    {"name": "webhooks", "description": "Who is told of what happens, and what became of it."},
     {"name": "health", "description": "For whoever runs this."},
 ]
 
@@ -50,6 +54,7 @@ def create_app(settings: Settings, reader: MoodReader, clock: Clock = time.time)
     feed = Feed()
     ring = KeyRing(local=is_local(settings.api.host), clock=clock)
     follower = Follower(reader, board, feed, ring)
+    webhooks = WebhookStore(required_url(settings.state_url, "state"), settings.bus.key_prefix)
     app = _App(
         settings.api,
         ring,
@@ -61,11 +66,12 @@ def create_app(settings: Settings, reader: MoodReader, clock: Clock = time.time)
         lifespan=_lifespan,
         generate_unique_id_function=lambda route: route.name,
     )
-    app.state.context = Context(settings, reader, board, feed, follower, _photo_desk(settings), clock)
+    app.state.context = Context(settings, reader, board, feed, follower, _photo_desk(settings), webhooks, clock)
     problems.install(app)
     app.include_router(schemas.router)
     for resource in (moods, stream, cameras, predict):
         app.include_router(resource.router, dependencies=[Reader], responses=GUARDED)
+    app.include_router(webhook_routes.router, dependencies=[Manager], responses=GUARDED)
     if not settings.api.ops_port:
         app.include_router(health.router)
         app.include_router(metrics.router, dependencies=[Reader], responses=GUARDED)
@@ -133,6 +139,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
             await following
         await context.photos.close()
         await context.reader.close()
+        context.webhooks.close()
 
 
 def _photo_desk(settings: Settings) -> PhotoDesk:

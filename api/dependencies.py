@@ -14,6 +14,7 @@ from api.feed import Feed
 from api.follower import Follower
 from api.photos import PhotoDesk
 from api.problems import UNKNOWN_CAMERA, UNKNOWN_ZONE, ProblemError
+from api.webhooks.store import WebhookStore
 from crowdmood import STADIUM
 from crowdmood.mood import to_ms
 from crowdmood.settings import Settings
@@ -34,6 +35,7 @@ class Context:
     feed: Feed
     follower: Follower
     photos: PhotoDesk
+    webhooks: WebhookStore
     clock: Clock
 
 

@@ -13,8 +13,10 @@ Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 _PORTS = {"http": 80, "https": 443}
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
-_METADATA = frozenset({ipaddress.ip_address("168.63.129.16")})
-"""Clouds' own servers at addresses that look public: Azure's. The others' are link-local or private."""
+_UNICAST = ipaddress.IPv6Network("2000::/3")
+"""All of IPv6 that is assigned for the internet."""
+_SPECIAL = (ipaddress.IPv4Network("192.0.0.0/24"), ipaddress.IPv4Network("168.63.129.16/32"))
+"""Where clouds keep servers of their own that Python may call global: Oracle's, Azure's. Others' are link-local."""
 
 
 class RefusedAddressError(Exception):
@@ -48,7 +50,11 @@ def is_public(address: Address) -> bool:
     inner = _embedded(address)
     if inner is not None:
         return is_public(inner)
-    return address.is_global and not address.is_multicast and not address.is_reserved and address not in _METADATA
+    if not address.is_global or address.is_multicast or address.is_reserved:
+        return False
+    if isinstance(address, ipaddress.IPv6Address):
+        return address in _UNICAST
+    return not any(address in network for network in _SPECIAL)
 
 
 def permitted(addresses: Iterable[Address], scheme: str, allowed: Sequence[Network]) -> Address:

@@ -73,7 +73,11 @@ def store(server_url: str, bus_settings: BusSettings) -> Iterator[MoodStore]:
 @pytest.fixture
 def api(server_url: str, bus_settings: BusSettings, store: MoodStore) -> Iterator[Api]:
     wall = Wall()
-    settings = Settings(cameras=(CameraSettings(id="configured", uri="rtsp://user:secret@camera.example/"),))
+    settings = Settings(
+        state_url=server_url,
+        bus=bus_settings,
+        cameras=(CameraSettings(id="configured", uri="rtsp://user:secret@camera.example/"),),
+    )
     app = create_app(settings, MoodReader(server_url, bus_settings.key_prefix), wall)
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
     client = httpx.AsyncClient(transport=transport, base_url="http://api.example")

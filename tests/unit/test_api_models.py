@@ -23,7 +23,7 @@ STRICT: dict[str, Any] = {"strict": True, "extra": "forbid"}
 @pytest.fixture
 def app() -> FastAPI:
     # Nothing is read before the application's lifespan starts: no server is needed.
-    return create_app(Settings(), MoodReader("redis://127.0.0.1:1", "test"))
+    return create_app(Settings(state_url="redis://127.0.0.1:1"), MoodReader("redis://127.0.0.1:1", "test"))
 
 
 def names(model: type[BaseModel]) -> list[str]:

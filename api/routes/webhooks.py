@@ -1,0 +1,221 @@
+"""Webhook endpoints and their deliveries. Plain functions: FastAPI runs them in threads, and the store may wait."""
+
+import ipaddress
+import secrets
+from collections.abc import Callable
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Query
+from fastapi.exceptions import RequestValidationError
+from pydantic import ValidationError
+
+from api.dependencies import Context, ContextDep
+from api.problems import INVALID, STORE_AWAY, Kind, ProblemError, responses
+from api.webhooks import models
+from api.webhooks.addresses import RefusedAddressError, parse, resolve_now
+from api.webhooks.deliveries import Delivery, Status
+from api.webhooks.endpoints import Endpoint, Secret, new_secret
+from api.webhooks.samples import sample
+from api.webhooks.store import Registered
+from crowdmood import STADIUM
+
+router = APIRouter(prefix="/webhooks", tags=["webhooks"])
+
+UNKNOWN_WEBHOOK = Kind("unknown-webhook", 404, "There is no such webhook.")
+UNKNOWN_DELIVERY = Kind("unknown-delivery", 404, "There is no such delivery.")
+DISABLED = Kind("webhook-disabled", 409, "Nothing is sent to this webhook.")
+TOO_MANY = Kind("too-many-webhooks", 409, "There are as many webhooks as there may be.")
+
+EndpointId = Annotated[str, Path(max_length=64, description="The webhook's id.", examples=["ep_1a2b3c4d5e6f"])]
+
+
+@router.post("", status_code=201, summary="Register a webhook", responses=responses(INVALID, STORE_AWAY, TOO_MANY))
+def register(context: ContextDep, given: models.EndpointSettings) -> models.EndpointWithSecret:
+    """Send events to an address from now on. The answer shows the signing secret, this once."""
+    _check(context, given)
+    id_, created_at_ms = f"ep_{secrets.token_hex(6)}", _now_ms(context)
+    endpoint = given.endpoint(id_, created_at_ms, (Secret(new_secret()),))
+    if not context.webhooks.add(endpoint, context.settings.webhooks.max_endpoints):
+        raise ProblemError(TOO_MANY, "delete one, or raise CROWDMOOD_WEBHOOKS__MAX_ENDPOINTS")
+    return models.EndpointWithSecret.of(_found(context, id_))
+
+
+@router.get("", summary="Every webhook", responses=responses(STORE_AWAY))
+def webhooks(context: ContextDep) -> list[models.EndpointAnswer]:
+    """Every webhook, oldest first, with what became of it."""
+    return [models.EndpointAnswer.of(found) for found in context.webhooks.all()]
+
+
+@router.get("/{endpoint_id}", summary="One webhook", responses=responses(UNKNOWN_WEBHOOK, INVALID, STORE_AWAY))
+def webhook(context: ContextDep, endpoint_id: EndpointId) -> models.EndpointAnswer:
+    """One webhook, with what became of it: `disabled_reason` tells why nothing is sent any more."""
+    return models.EndpointAnswer.of(_found(context, endpoint_id))
+
+
+@router.patch("/{endpoint_id}", summary="Change a webhook", responses=responses(UNKNOWN_WEBHOOK, INVALID, STORE_AWAY))
+def change_webhook(context: ContextDep, endpoint_id: EndpointId, given: models.EndpointPatch) -> models.EndpointAnswer:
+    """Change what is given and leave the rest. `enabled: true` also sends again to one that was disabled."""
+    before = models.settings_of(_found(context, endpoint_id).endpoint)
+    try:
+        settings = models.EndpointSettings.model_validate(before | given.model_dump(mode="json", exclude_unset=True))
+    except ValidationError as error:
+        raise RequestValidationError(
+            [problem | {"loc": ("body", *problem["loc"])} for problem in error.errors()]
+        ) from None
+    _check(context, settings)
+    _change(context, endpoint_id, settings.applied, forgive=given.enabled is True)
+    return models.EndpointAnswer.of(_found(context, endpoint_id))
+
+
+@router.delete(
+    "/{endpoint_id}",
+    status_code=204,
+    summary="Delete a webhook",
+    responses=responses(UNKNOWN_WEBHOOK, INVALID, STORE_AWAY),
+)
+def delete_webhook(context: ContextDep, endpoint_id: EndpointId) -> None:
+    """Send nothing more, and forget its deliveries."""
+    if not context.webhooks.remove(endpoint_id):
+        raise _unknown(endpoint_id)
+
+
+@router.post(
+    "/{endpoint_id}/rotate",
+    summary="Replace a webhook's secret",
+    responses=responses(UNKNOWN_WEBHOOK, INVALID, STORE_AWAY),
+)
+def rotate_secret(context: ContextDep, endpoint_id: EndpointId) -> models.EndpointWithSecret:
+    """Make a new secret and show it, this once. The old one signs beside it until `old_secret_until`."""
+    now_ms, grace_s = _now_ms(context), context.settings.webhooks.rotation_grace_s
+    _change(context, endpoint_id, lambda endpoint: endpoint.rotated(now_ms, grace_s))
+    return models.EndpointWithSecret.of(_found(context, endpoint_id))
+
+
+@router.post(
+    "/{endpoint_id}/test",
+    status_code=202,
+    summary="Try a webhook out",
+    responses=responses(UNKNOWN_WEBHOOK, DISABLED, INVALID, STORE_AWAY),
+)
+def test_webhook(
+    context: ContextDep, endpoint_id: EndpointId, given: models.TrialRequest | None = None
+) -> models.DeliveryAnswer:
+    """Send an event that did not happen, marked by `test: true`. Its delivery tells what came of it."""
+    endpoint = _open(context, endpoint_id).endpoint
+    type_ = (given.type if given else None) or endpoint.events[0]
+    now_ms = _now_ms(context)
+    event = sample(type_, secrets.token_hex(6), now_ms)
+    (sequence,) = context.webhooks.next_sequences(1)
+    delivery = Delivery.of(event, endpoint_id, sequence, now_ms)
+    context.webhooks.send_again(endpoint_id, [delivery])
+    return models.DeliveryAnswer.of(delivery)
+
+
+@router.get(
+    "/{endpoint_id}/deliveries",
+    summary="A webhook's deliveries",
+    responses=responses(UNKNOWN_WEBHOOK, INVALID, STORE_AWAY),
+)
+def deliveries(
+    context: ContextDep,
+    endpoint_id: EndpointId,
+    status: Annotated[Status | None, Query(description="Only those with this status.")] = None,
+    limit: Annotated[int, Query(ge=1, le=200, description="At most this many.")] = 50,
+    cursor: Annotated[
+        str | None, Query(pattern=r"^[0-9]{1,15}$", description="`next` of the page before.", examples=["41"])
+    ] = None,
+) -> models.Deliveries:
+    """What became of the newest deliveries, the newest first. There is more while `next` is not null."""
+    _found(context, endpoint_id)
+    before = None if cursor is None else int(cursor)
+    found = context.webhooks.deliveries(endpoint_id, lambda one: status in (None, one.status), limit + 1, before)
+    page, more = found[:limit], len(found) > limit
+    return models.Deliveries(
+        deliveries=[models.DeliveryAnswer.of(delivery) for delivery in page],
+        next=str(page[-1].sequence) if more else None,
+    )
+
+
+@router.post(
+    "/{endpoint_id}/deliveries/{delivery_id}/redeliver",
+    status_code=202,
+    summary="Send a delivery again",
+    responses=responses(UNKNOWN_WEBHOOK, UNKNOWN_DELIVERY, DISABLED, INVALID, STORE_AWAY),
+)
+def redeliver(
+    context: ContextDep,
+    endpoint_id: EndpointId,
+    delivery_id: Annotated[str, Path(max_length=200, description="The delivery's id.")],
+) -> models.DeliveryAnswer:
+    """Send a delivery again, perished or not, with the same `webhook-id`: its owner asks for it."""
+    _open(context, endpoint_id)
+    found = context.webhooks.delivery(endpoint_id, delivery_id)
+    if found is None:
+        raise ProblemError(UNKNOWN_DELIVERY, f"{endpoint_id} has no delivery {delivery_id!r} any more")
+    again = found.again(_now_ms(context))
+    context.webhooks.send_again(endpoint_id, [again])
+    return models.DeliveryAnswer.of(again)
+
+
+@router.post(
+    "/{endpoint_id}/redeliver",
+    status_code=202,
+    summary="Send a range of deliveries again",
+    responses=responses(UNKNOWN_WEBHOOK, DISABLED, INVALID, STORE_AWAY),
+)
+def redeliver_range(context: ContextDep, endpoint_id: EndpointId, given: models.RedeliverRequest) -> models.Redelivered:
+    """Send the deliveries that were made in a range of time again, in their order; what is pending stays as it is."""
+    _open(context, endpoint_id)
+    from_ms, to_ms = given.bounds()
+
+    def wanted(one: Delivery) -> bool:
+        ended = one.status is not Status.PENDING and one.status in given.statuses
+        return ended and from_ms <= one.created_at_ms < to_ms
+
+    now_ms = _now_ms(context)
+    found = context.webhooks.deliveries(endpoint_id, wanted, context.settings.webhooks.deliveries_kept)
+    context.webhooks.send_again(endpoint_id, [delivery.again(now_ms) for delivery in found])
+    return models.Redelivered(deliveries=len(found))
+
+
+def _check(context: Context, given: models.EndpointSettings) -> None:
+    """Refuse what no delivery could ever do, rather than let its owner wait for it."""
+    zones = {STADIUM, *context.settings.zones}
+    unknown = sorted(set(given.zones) - zones)
+    if unknown:
+        raise ProblemError(INVALID, f"zones: there is no zone {unknown[0]!r}: there are {', '.join(sorted(zones))}")
+    allowed = [ipaddress.ip_network(network) for network in context.settings.webhooks.allow_networks]
+    try:
+        resolve_now(parse(given.url), allowed)
+    except RefusedAddressError as error:
+        raise ProblemError(INVALID, f"url: {error}") from None
+
+
+def _found(context: Context, endpoint_id: str) -> Registered:
+    found = context.webhooks.find(endpoint_id)
+    if found is None:
+        raise _unknown(endpoint_id)
+    return found
+
+
+def _open(context: Context, endpoint_id: str) -> Registered:
+    found = _found(context, endpoint_id)
+    if not found.open:
+        reason = found.health.reason or "its owner disabled it"
+        raise ProblemError(DISABLED, f"{reason}; PATCH it with enabled: true first")
+    return found
+
+
+def _change(
+    context: Context, endpoint_id: str, change: Callable[[Endpoint], Endpoint], *, forgive: bool = False
+) -> None:
+    if not context.webhooks.change(endpoint_id, change, forgive=forgive):
+        raise _unknown(endpoint_id)
+
+
+def _unknown(endpoint_id: str) -> ProblemError:
+    return ProblemError(UNKNOWN_WEBHOOK, f"there is no webhook {endpoint_id!r}: GET /webhooks lists those there are")
+
+
+def _now_ms(context: Context) -> int:
+    return round(context.clock() * 1000)

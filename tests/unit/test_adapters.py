@@ -1,0 +1,135 @@
+"""Bodies, as their documentation shows them."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from api.adapters import Adapter, AdapterName, template
+from api.adapters.body import Reading
+from api.webhooks.events import Event, EventType
+from api.webhooks.samples import sample
+from crowdmood import LABELS
+
+NOW_MS = 1_780_000_000_000
+
+
+def adapter(name: AdapterName, source: str = "") -> Adapter:
+    return Adapter(name, "crowd_mood", "unavailable", source, "application/xml")
+
+
+def event(type_: EventType = EventType.MOOD_CHANGED) -> Event:
+    return sample(type_, "1", NOW_MS)
+
+
+def text(name: AdapterName, happened: Event, source: str = "", now_ms: int = NOW_MS) -> str:
+    return adapter(name, source).render(happened, now_ms).content.decode()
+
+
+def test_standard_tells_everything() -> None:
+    told = json.loads(text(AdapterName.STANDARD, event(EventType.CAMERA_DOWN)))
+    assert told["type"] == "camera.down"
+    assert told["timestamp"] == told["data"]["since"] == "2026-05-28T20:26:40.000Z"
+    assert (told["data"]["camera"], told["data"]["state"]) == ("north", "down")
+
+
+def test_xibo_gets_one_criterion() -> None:
+    assert text(AdapterName.XIBO, event()) == '[{"metric":"crowd_mood","value":"happy","ttl":5}]'
+    assert adapter(AdapterName.XIBO).render(event(), NOW_MS).content_type == "application/json"
+
+
+def test_broadsign_gets_one_condition_on_and_all_others_off_before() -> None:
+    told = json.loads(text(AdapterName.BROADSIGN, event()))
+    assert told["ttl"] == 5
+    assert told["conditions"][-1] == {"name": "crowd_mood_happy", "enabled": 1}
+    off = {"name": "crowd_mood_angry", "enabled": 0}
+    assert off in told["conditions"]
+    names = [condition["name"] for condition in told["conditions"]]
+    assert sorted(names) == sorted(f"crowd_mood_{value}" for value in (*LABELS, "mixed", "unavailable"))
+    assert sum(condition["enabled"] for condition in told["conditions"]) == 1
+
+
+def test_text_is_a_word_and_a_time_to_live() -> None:
+    assert text(AdapterName.TEXT, event()) == "happy 5\n"
+
+
+@pytest.mark.parametrize("name", [AdapterName.XIBO, AdapterName.BROADSIGN, AdapterName.TEXT])
+def test_players_hear_the_fallback_when_there_is_no_mood(name: AdapterName) -> None:
+    told = text(name, event(EventType.MOOD_UNAVAILABLE))
+    assert "unavailable" in told and "60" in told
+    assert Reading.of(event(EventType.CAMERA_DOWN), NOW_MS, "none").value == "none"
+
+
+@pytest.mark.parametrize(("later_ms", "ttl_s"), [(0, 5), (1, 5), (1000, 4), (4001, 1), (5000, 1), (90_000, 1)])
+def test_the_time_to_live_is_what_is_left_when_it_is_sent(later_ms: int, ttl_s: int) -> None:
+    assert Reading.of(event(EventType.MOOD_UPDATED), NOW_MS + later_ms, "none") == Reading("happy", ttl_s)
+
+
+def test_a_template_puts_values_in() -> None:
+    source = '<mood ttl="{{ ttl }}">{{ value }}</mood>'
+    body = adapter(AdapterName.TEMPLATE, source).render(event(), NOW_MS)
+    assert body.content == b'<mood ttl="5">happy</mood>'
+    assert body.content_type == "application/xml"
+    choosing = "{% if value == 'happy' and data.people > 20 %}{{ data.shares.happy|round(1) }}{% else %}-{% endif %}\n"
+    template.check(choosing)
+    assert text(AdapterName.TEMPLATE, event(), choosing) == "0.6\n"
+    assert json.loads(text(AdapterName.TEMPLATE, event(), "{{ data|tojson }}")) == event().data
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "{% for a in data %}x{% endfor %}",
+        "{% set a = 1 %}",
+        "{% macro a() %}{% endmacro %}",
+        "{% include 'a' %}",
+        "{% import 'a' as b %}",
+        "{% extends 'a' %}",
+        "{% filter upper %}a{% endfilter %}",
+        "{{ 'a' * 999999999 }}",
+        "{{ 9 ** 9 ** 9 }}",
+        "{{ '%999999999d' % 1 }}",
+        "{{ 'a'.ljust(999999999) }}",
+        "{{ data.items() }}",
+        "{{ range(9) }}",
+        "{{ value|center(999999999) }}",
+        "{{ data|tojson(indent=999999999) }}",
+        "{{ 1.5|round(999999999, 'ceil') }}",
+        "{{ config }}",
+        "{{ self }}",
+        "{{ [1, 2] }}",
+        "{{ value ",
+        "(" * 5000,
+        "{{ " + "(" * 1500 + "1" + ")" * 1500 + " }}",
+    ],
+)
+def test_a_template_that_could_do_more_is_refused_when_it_is_registered(source: str) -> None:
+    with pytest.raises(ValueError, match=r"line \d|no template|at most"):
+        template.check(source)
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "{{ data.__class__ }}",
+        "{{ value.__init__ }}",
+        "{{ data['__class__']['__mro__'] }}",
+        "{{ data.to.upper.__globals__ }}",
+        "{{ data.nothing }}",
+    ],
+)
+def test_a_template_that_reaches_for_what_is_not_there_fails_alone(source: str) -> None:
+    template.check(source)
+    with pytest.raises(ValueError, match="the template fails"):
+        text(AdapterName.TEMPLATE, event(), source)
+
+
+@given(st.text(alphabet="{}%|()[]'+-*. abdtvalue~0123456789\n", max_size=60))
+def test_whatever_is_written_is_refused_or_rendered_small(source: str) -> None:
+    try:
+        template.check(source)
+        made = text(AdapterName.TEMPLATE, event(), source)
+    except ValueError:
+        return
+    assert len(made) < 60 * len(json.dumps(event().payload()))

@@ -1,0 +1,168 @@
+"""What happened, from what the state store tells: the same event has the same id, and nothing is told twice."""
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from api.adapters import Adapter, AdapterName
+from api.webhooks.endpoints import Endpoint
+from api.webhooks.events import Event, EventType, Watch
+from api.webhooks.feeding import events_of, wanted
+from api.webhooks.samples import sample
+from crowdmood.mood import Mood, MoodChange
+from crowdmood.streams.moods import CameraTable
+from crowdmood.streams.positions import Position
+from tests import timelines
+
+LIVE = {"north": {"state": "live", "since_ms": 1, "recorded": False}}
+NOW_S = 1_780_000_000
+
+
+def at(second: int) -> bytes:
+    """The position of what is published at this second."""
+    return b"%d-0" % ((NOW_S + second) * 1000)
+
+
+def mood(second: int) -> Mood:
+    return timelines.mood(NOW_S + second)
+
+
+def watching() -> Watch:
+    return Watch("0-0", "0-0")
+
+
+def seen(
+    watch: Watch, *items: tuple[int, Mood | MoodChange | None], table: CameraTable = LIVE, now: int = 0
+) -> list[Event]:
+    published = []
+    position = Position(watch.moods.encode(), watch.changes.encode())
+    for second, item in items:
+        field = "changes" if isinstance(item, MoodChange) else "moods"
+        position = position._replace(**{field: at(second)})
+        published.append((position, item))
+    return events_of(watch, published, table, (NOW_S + now) * 1000, 10.0)
+
+
+def types(events: list[Event]) -> list[str]:
+    return [event.type.value for event in events]
+
+
+def test_moods_and_changes_become_events_named_by_their_positions() -> None:
+    watch = watching()
+    events = seen(watch, (0, mood(0)), (1, timelines.change(1, NOW_S + 1)))
+    assert [(event.type.value, event.id) for event in events] == [
+        ("mood.updated", f"updated-{at(0).decode()}"),
+        ("mood.changed", f"changed-{at(1).decode()}"),
+    ]
+    assert (watch.moods, watch.changes) == (at(0).decode(), at(1).decode())
+    assert [event.confidence for event in events] == [0.5, 0.5]  # the lower end of the share of the happy
+
+
+def test_a_mixed_mood_is_of_no_confidence() -> None:
+    (event,) = seen(watching(), (0, replace(mood(0), dominant="mixed")))
+    assert event.confidence == 0.0
+
+
+def test_unavailable_is_told_once_after_ok_and_never_before() -> None:
+    watch, thin = watching(), timelines.too_few
+    assert seen(watch, (0, thin(NOW_S))) == []
+    told = seen(watch, (1, mood(1)), (2, thin(NOW_S + 2)), (3, thin(NOW_S + 3)), now=3)
+    assert types(told) == ["mood.updated", "mood.unavailable"]
+    assert told[1].data["status"] == "insufficient"
+    assert types(seen(watch, (4, mood(4)), now=4)) == ["mood.updated"]
+
+
+def test_a_mood_that_nothing_follows_grows_stale_once() -> None:
+    watch = watching()
+    seen(watch, (0, mood(0)))
+    assert seen(watch, now=10) == []
+    (event,) = seen(watch, now=11)
+    assert (event.type, event.data["status"], event.data["shares"]) == (EventType.MOOD_UNAVAILABLE, "stale", None)
+    assert seen(watch, now=12) == []
+
+
+def test_the_mood_of_ended_footage_does_not_grow_stale() -> None:
+    watch = watching()
+    seen(watch, (0, replace(mood(0), cameras={"north": "ended"})))
+    assert seen(watch, now=1000) == []
+
+
+def test_footage_is_valid_from_its_publication_and_a_live_mood_by_the_clock() -> None:
+    recorded = {"north": {**LIVE["north"], "recorded": True}}
+    footage = timelines.mood(30)  # thirty seconds after 1970
+    (event,) = seen(watching(), (0, footage), table=recorded)
+    assert event.expires_at_ms == (NOW_S + 5) * 1000
+    (event,) = seen(watching(), (2, mood(0)))
+    assert event.expires_at_ms == (NOW_S + 5) * 1000
+
+
+def test_what_cannot_be_read_is_passed_over() -> None:
+    watch = watching()
+    assert seen(watch, (7, None)) == []
+    assert watch.moods == at(7).decode()
+
+
+def test_cameras_go_down_and_come_back_once_each() -> None:
+    watch = watching()
+
+    def states(*given: str) -> list[tuple[str, str]]:
+        events = []
+        for number, state in enumerate(given):
+            row = {"state": state, "since_ms": 1000 + number, "detail": "rtsp://user:secret@camera/ is away"}
+            events += seen(watch, table={"north": row})
+        return [(event.type.value, event.data["state"]) for event in events]
+
+    assert states("opening", "live", "live") == []
+    assert states("down", "opening", "down", "live") == [("camera.down", "down"), ("camera.up", "live")]
+    assert states("frozen", "ended") == [("camera.down", "frozen"), ("camera.up", "ended")]
+
+
+def test_a_camera_that_was_never_up_is_told_of_without_its_credentials() -> None:
+    (event,) = seen(watching(), table={"north": {"state": "down", "detail": "rtsp://user:secret@camera/ is away"}})
+    assert event.type is EventType.CAMERA_DOWN
+    assert "secret" not in json.dumps(event.data)
+
+
+def test_whoever_goes_on_after_a_death_finds_the_same_events_under_the_same_ids() -> None:
+    watch = watching()
+    seen(watch, (0, mood(0)))
+    copies = [Watch.from_dict(json.loads(json.dumps(watch.to_dict()))) for _ in range(2)]
+    found = [
+        seen(copy, (1, timelines.too_few(NOW_S + 1)), table={"north": {"state": "down", "since_ms": 5}})
+        for copy in copies
+    ]
+    assert found[0] == found[1]
+    assert types(found[0]) == ["mood.unavailable", "camera.down"]
+
+
+def test_an_event_is_kept_and_read_as_it_was() -> None:
+    for type_ in EventType:
+        event = sample(type_, "1", NOW_S * 1000)
+        assert Event.from_dict(json.loads(json.dumps(event.to_dict()))) == event
+
+
+@pytest.mark.parametrize(
+    ("changes", "event", "told"),
+    [
+        ({}, {}, True),
+        ({"events": (EventType.MOOD_CHANGED,)}, {}, False),
+        ({"zones": ("home",)}, {}, False),
+        ({"zones": ("home",)}, {"zone": "home"}, True),
+        ({}, {"camera": "north"}, False),
+        ({"cameras": True}, {"camera": "north"}, True),
+        ({"min_confidence": 0.5}, {"confidence": 0.5}, True),
+        ({"min_confidence": 0.5}, {"confidence": 0.49}, False),
+        ({"min_confidence": 0.5}, {"confidence": None}, True),  # unavailable: whoever shows a mood must hear of it
+        ({"zones": ("home",), "min_confidence": 1.0}, {"type": EventType.CAMERA_DOWN, "zone": None}, True),
+        ({}, {"expires_at_ms": NOW_S * 1000 - 1}, False),  # too old to act on
+    ],
+)
+def test_endpoints_are_told_what_they_asked_for(
+    changes: dict[str, object], event: dict[str, object], told: bool
+) -> None:
+    adapter = Adapter(AdapterName.STANDARD, "m", "f", "", "text/plain")
+    plain = Endpoint("ep_1", "https://a.example", tuple(EventType), (), False, 0.0, 1.0, adapter, "", True, 1, ())
+    happened = Event("updated-1-0", EventType.MOOD_UPDATED, NOW_S * 1000, {}, "stadium", None, (NOW_S + 5) * 1000, 0.7)
+    found = wanted(watching(), [replace(happened, **event)], [replace(plain, **changes)], NOW_S * 1000)
+    assert bool(found) is told
