@@ -107,7 +107,9 @@ def _decode(packet: "av.Packet[VideoStream]", *, begun: bool) -> list[av.VideoFr
 def _claimed_length_s(container: InputContainer, stream: VideoStream) -> Fraction | None:
     """How long the pictures last by the file's own word, in seconds; None when it does not say."""
     if stream.duration is not None and stream.time_base is not None:
-        return stream.duration * stream.time_base
+        # Some headers count frames that are not there any more, where the length is that of what is left.
+        counted = stream.frames / Fraction(stream.average_rate) if stream.average_rate else Fraction(0)
+        return max(stream.duration * stream.time_base, counted)
     # The whole file's length says nothing of the pictures when there is sound, which may last longer.
     if container.duration is not None and len(container.streams) == 1:
         return Fraction(container.duration, av.time_base)
