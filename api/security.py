@@ -129,6 +129,12 @@ class Caller:
         raise ProblemError(UNAUTHORIZED, f"{wrong} (`crowdmood keys create` makes keys)", how)
 
 
+def caller_of(scope: Scope) -> Caller:
+    """Who asks, as `Gate` found out."""
+    caller: Caller = scope[_CALLER]
+    return caller
+
+
 class _Requires(SecurityBase):
     def __init__(self, scope: KeyScope) -> None:
         self._scope = scope
@@ -139,8 +145,7 @@ class _Requires(SecurityBase):
         )
 
     async def __call__(self, connection: HTTPConnection) -> None:
-        caller: Caller = connection.scope[_CALLER]
-        caller.require(self._scope)
+        caller_of(connection.scope).require(self._scope)
 
 
 Reader = Security(_Requires("read"))

@@ -8,6 +8,7 @@ from fastapi.exceptions import RequestValidationError
 from api import history, models
 from api.answers import Scope
 from api.dependencies import CameraQuery, ContextDep, CursorQuery, FromQuery, ToQuery, ZoneQuery, known
+from api.poll import reply
 from api.problems import INVALID, STORE_AWAY, UNKNOWN_CAMERA, UNKNOWN_ZONE, responses
 from crowdmood import STADIUM
 
@@ -40,13 +41,7 @@ async def mood(
     after its `as_of`. Every replica gives the same mood the same `ETag`.
     """
     now_ms = context.clock() * 1000
-    answer = context.board.answer(known(context, zone, camera), now_ms)
-    left_s = int((answer.fresh_until_ms - now_ms) / 1000)
-    # Private: a cache that others share asks nobody for a key.
-    headers = {"ETag": answer.etag, "Cache-Control": f"private, max-age={left_s}" if left_s > 0 else "no-cache"}
-    if if_none_match is not None and _names(if_none_match, answer.etag):
-        return Response(status_code=304, headers=headers)
-    return Response(answer.body, headers=headers, media_type=_JSON)
+    return reply(context.board.answer(known(context, zone, camera), now_ms), now_ms, if_none_match)
 
 
 @router.get(
@@ -102,9 +97,3 @@ def _page(name: str, page: history.Page[history.Item]) -> Response:
     listed = ",".join(item.to_json() for item in page.items)
     following = "null" if page.next is None else f'"{page.next.decode()}"'
     return Response(f'{{"{name}":[{listed}],"next":{following}}}', media_type=_JSON)
-
-
-def _names(if_none_match: str, etag: str) -> bool:
-    """Whether the header names this answer (RFC 9110, 13.1.2: a weak comparison)."""
-    given = [name.strip().removeprefix("W/") for name in if_none_match.split(",")]
-    return etag in given or given == ["*"]
