@@ -5,12 +5,13 @@ BIN := $(VENV)/bin
 FOOTAGE ?=
 MATCH := build/demo-match
 SPEED ?= 1
+ROLES := ingest detector classifier aggregator api dispatch build
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo check test soak bench format lock clean
+.PHONY: help setup demo check test soak bench format lock lock-roles clean
 
 help: ## Show what there is to make
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /make \1\t/' | expand -t 16
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /make \1\t/' | expand -t 16
 
 setup: $(VENV)/installed ## Set up the virtual environment
 
@@ -58,6 +59,12 @@ format: setup ## Put the code into its format
 lock: setup ## Pin every dependency anew (needs uv)
 	uv pip compile pyproject.toml --universal --python-version 3.11 --extra dev --generate-hashes \
 	  --no-emit-index-url --no-annotate --custom-compile-command "make lock" --quiet --upgrade --output-file requirements.txt
+	$(MAKE) --no-print-directory lock-roles
+
+lock-roles: ## Take from requirements.txt what each role's image installs (needs uv)
+	for role in $(ROLES); do uv pip compile --group pyproject.toml:$$role --constraint requirements.txt --universal \
+	  --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --custom-compile-command "make lock-roles" \
+	  --quiet --upgrade --output-file deploy/requirements/$$role.txt || exit 1; done
 
 clean: ## Remove everything that was made here
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

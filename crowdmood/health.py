@@ -9,9 +9,10 @@ from crowdmood.embedded import Servers, running_servers
 from crowdmood.errors import CrowdMoodError, SettingsError
 from crowdmood.settings import Settings
 from crowdmood.streams.bus import Bus
+from crowdmood.streams.keys import StateKeys
 from crowdmood.streams.moods import MoodStore
 
-PARTS = ("bus", "state", "ingest", "detector", "classifier", "aggregator", "api")
+PARTS = ("bus", "state", "ingest", "detector", "classifier", "aggregator", "dispatch", "api")
 _TIMEOUT_S = 5.0
 
 
@@ -59,11 +60,18 @@ def _look(part: str, settings: Settings, bus_url: str, state_url: str, of_host: 
         address = f"http://{host}:{port}/readyz"
         with urllib.request.urlopen(address, timeout=_TIMEOUT_S):
             return True, "ready"
-    if part == "state":
+    if part in ("state", "dispatch"):
         store = MoodStore(state_url, settings.bus.key_prefix)
-        store.connection.call(lambda client: client.ping(), patient=False)
-        store.close()
-        return True, "answers"
+        try:
+            store.connection.call(lambda client: client.ping(), patient=False)
+            if part == "state":
+                return True, "answers"
+            # A dispatcher that works renews its lease: nothing else is told of it.
+            lease = StateKeys(settings.bus.key_prefix).dispatcher().lease
+            leads = bool(store.connection.call(lambda client: client.exists(lease), patient=False))
+            return leads, "delivers" if leads else "none delivers"
+        finally:
+            store.close()
     bus = Bus(bus_url, settings.bus)
     try:
         if part == "bus":

