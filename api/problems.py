@@ -115,12 +115,24 @@ def _reason(problem: dict[str, Any]) -> str:
     return str(problem["msg"]).removeprefix("Value error, ")
 
 
-async def _http(_request: Request, error: Exception) -> JSONResponse:
+async def _http(request: Request, error: Exception) -> JSONResponse:
     """What the framework refuses by itself, such as an unknown path: it means what its status means."""
     assert isinstance(error, HTTPException)
+    if error.status_code == HTTPStatus.BAD_REQUEST:
+        return response(INVALID, "the body is not the JSON that it says it is")
     title = HTTPStatus(error.status_code).phrase
     detail = None if error.detail == title else error.detail
-    return _response("about:blank", title, error.status_code, detail, error.headers)
+    headers = dict(error.headers or {})
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        headers["Allow"] = _methods(request) or headers["Allow"]
+    return _response("about:blank", title, error.status_code, detail, headers)
+
+
+def _methods(request: Request) -> str:
+    """What may be done at a path: the framework names only what its first route there does."""
+    route = request.scope.get("route")
+    documented: dict[str, Any] = request.app.openapi()["paths"].get(getattr(route, "path_format", ""), {})
+    return ", ".join(method.upper() for method in documented)
 
 
 async def _store_away(_request: Request, _error: Exception) -> JSONResponse:

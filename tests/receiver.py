@@ -1,6 +1,8 @@
 """A real HTTP server that takes webhooks, and answers as a test tells it to."""
 
+import contextlib
 import json
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -35,6 +37,7 @@ class Answer:
     status: int = 204
     headers: dict[str, str] = field(default_factory=dict)
     after_s: float = 0.0
+    body: bytes = b""
 
 
 @dataclass
@@ -61,8 +64,8 @@ class Receiver:
 
 
 @contextmanager
-def receiving() -> Iterator[Receiver]:
-    """A receiver on a free port of this machine."""
+def receiving(tls: ssl.SSLContext | None = None) -> Iterator[Receiver]:
+    """A receiver on a free port of this machine, over TLS where it is given how."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
@@ -76,14 +79,21 @@ def receiving() -> Iterator[Receiver]:
                 for name, value in answer.headers.items():
                     self.send_header(name, value)
                 self.end_headers()
+                self.wfile.write(answer.body)
             except OSError:
                 pass  # it waited no longer
+
+        def handle(self) -> None:
+            with contextlib.suppress(OSError):  # a client that did not like our certificate
+                super().handle()
 
         def log_message(self, *_: object) -> None:
             pass
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
+    if tls is not None:
+        server.socket = tls.wrap_socket(server.socket, server_side=True)
     receiver = Receiver(server.server_address[1])
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()

@@ -83,7 +83,7 @@ class Sender:
             error = str(refusal)
         except (TimeoutError, httpx.TimeoutException) as late:
             connecting = isinstance(late, httpx.ConnectTimeout)
-            error = f"no {'connection' if connecting else 'answer'} within {_limit_s(connecting):.0f} s"
+            error = f"no {'connection' if connecting else 'answer'} within {_limit_s(connecting):g} s"
         except (httpx.HTTPError, httpx.InvalidURL, OSError) as failure:
             error = f"{type(failure).__name__}: {failure}"[:200]
         took_ms = round((time.monotonic() - started) * 1000)

@@ -261,3 +261,18 @@ def test_pages_of_deliveries_hold_each_once_the_newest_first(
             break
         query["cursor"] = page["next"]
     assert found == [str(number) for number, state in enumerate(states) if status in (None, state)][::-1]
+
+
+def test_a_path_tells_everything_that_may_be_done_there(api: httpx.Client) -> None:
+    allowed = {path: api.put(path).headers["allow"].split(", ") for path in ("/webhooks", "/webhooks/ep_1", "/mood")}
+    assert {path: sorted(methods) for path, methods in allowed.items()} == {
+        "/webhooks": ["GET", "POST"],
+        "/webhooks/ep_1": ["DELETE", "GET", "PATCH"],
+        "/mood": ["GET"],
+    }
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"\xff", b"[]", b'{"from": {}}', b'{"to": "yesterday"}'])
+def test_a_body_that_is_not_what_it_should_be_is_a_problem_like_any_other(api: httpx.Client, body: bytes) -> None:
+    answer = api.post("/webhooks/ep_1/redeliver", content=body, headers={"content-type": "application/json"})
+    problem(answer, 422, "invalid-request")
