@@ -7,6 +7,10 @@ from pathlib import Path
 
 COMMAND = [sys.executable, "-m", "crowdmood"]
 
+# Handed down to every process that is started from here: others of the same name may run on this machine.
+os.environ["TESTED_BY"] = str(os.getpid())
+_MARK = f"TESTED_BY={os.getpid()}".encode()
+
 
 def crowdmood(*words: str | Path, timeout: float = 280, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run a command to its end."""
@@ -22,14 +26,15 @@ def crowdmood(*words: str | Path, timeout: float = 280, **environment: str) -> s
 
 
 def running(*words: str) -> list[int]:
-    """Ids of the processes whose command line ends in these words."""
+    """Ids of the processes that these tests started whose command line ends in these words."""
     found = []
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             try:
                 command = (entry / "cmdline").read_bytes().decode(errors="replace").split("\0")[:-1]
+                ours = _MARK in (entry / "environ").read_bytes().split(b"\0")
             except OSError:
                 continue
-            if tuple(command[-len(words) :]) == words:
+            if ours and tuple(command[-len(words) :]) == words:
                 found.append(int(entry.name))
     return found

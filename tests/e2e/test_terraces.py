@@ -30,11 +30,11 @@ def footage(assets: Path) -> list[Path]:
 
 @pytest.fixture(scope="module")
 def settings(assets: Path) -> dict[str, str]:
-    """The clips' faces are 80 pixels wide: looking for smaller ones would only cost time."""
+    """The clips' faces are 80 pixels wide: looking for much smaller ones would only cost time."""
     return {
         "CROWDMOOD_DETECTOR__KIND": "yunet",
         "CROWDMOOD_DETECTOR__YUNET_MODEL": str(assets / "models" / "face_detection_yunet_2023mar.onnx"),
-        "CROWDMOOD_DETECTOR__MIN_FACE_PX": "40",
+        "CROWDMOOD_DETECTOR__MIN_FACE_PX": "28",
         "CROWDMOOD_ZONES": json.dumps({zone: [camera] for zone, camera in ZONES.items()}),
     }
 
@@ -95,7 +95,8 @@ def test_people_are_the_seats_and_not_the_faces(at_full_speed: tuple[str, dict[s
         told = moods_of(at_full_speed[1], zone)
         for phase in PHASES:
             people = [mood["people"] for mood in within(phase, told)]
-            assert all(0.9 * SEATS <= seen <= 1.1 * SEATS for seen in people), people
+            # YuNet never finds some of the pictures, up to one in eight of a phase: those are in no frame.
+            assert all(0.85 * SEATS <= seen <= 1.02 * SEATS for seen in people), people
         # Where the clips change phase, every seat shows another person's picture, some of them framed quite otherwise.
         assert all(0.8 * SEATS <= mood["people"] <= 1.2 * SEATS for mood in told)
 
