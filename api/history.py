@@ -6,6 +6,7 @@ from typing import Generic, TypeAlias, TypeVar
 
 from api.answers import Scope
 from crowdmood.mood import Mood, MoodChange
+from crowdmood.streams.positions import order
 
 MOST_SCANNED = 10_000
 """Entries one request may look at: it bounds the time for which other requests wait."""
@@ -33,6 +34,11 @@ class Range:
     scope: Scope
     limit: int
     before: bytes | None = None
+
+    def empty(self) -> bool:
+        """Whether nothing can be in it."""
+        nothing_before = self.before is not None and order(self.before) == (0, 0)
+        return nothing_before or (self.from_ms is not None and self.to_ms is not None and self.from_ms >= self.to_ms)
 
     def holds(self, item: Mood | MoodChange) -> bool:
         """Whether this is wanted, wherever it is."""
@@ -66,6 +72,8 @@ async def search(newest: Newest[Item], wanted: Range) -> Page[Item]:
         ServerUnavailableError: The state store does not answer.
     """
     found: list[Item] = []
+    if wanted.empty():
+        return Page(found, None)
     last: bytes | None = None
     position = wanted.before
     for _ in range(MOST_SCANNED // _PAGE):

@@ -55,7 +55,8 @@ class Shortcut:
                 now_ms = self._context.clock() * 1000
                 given = next((value for name, value in scope["headers"] if name == b"if-none-match"), None)
                 answer = self._context.board.answer(asked, now_ms)
-                await reply(answer, now_ms, given and given.decode("latin-1"))(scope, receive, send)
+                tag = None if given is None else given.decode("latin-1")
+                await reply(answer, now_ms, tag)(scope, receive, send)
                 return
         await self._app(scope, receive, send)
 

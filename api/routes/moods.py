@@ -3,10 +3,8 @@
 from typing import Annotated
 
 from fastapi import APIRouter, Header, Query, Response
-from fastapi.exceptions import RequestValidationError
 
 from api import history, models
-from api.answers import Scope
 from api.dependencies import CameraQuery, ContextDep, CursorQuery, FromQuery, ToQuery, ZoneQuery, known
 from api.poll import reply
 from api.problems import INVALID, STORE_AWAY, UNKNOWN_CAMERA, UNKNOWN_ZONE, responses
@@ -64,7 +62,7 @@ async def moods(
     Times are event time: for footage that is replayed, the footage's own. There is more while `next` is not null, even
     after an empty page: ask again with `cursor` set to it.
     """
-    wanted = _range(from_, to, known(context, zone, camera), limit, cursor)
+    wanted = history.Range(from_, to, known(context, zone, camera), limit, cursor)
     return _page("moods", await history.search(context.reader.newest, wanted))
 
 
@@ -83,14 +81,8 @@ async def changes(
     cursor: CursorQuery = None,
 ) -> Response:
     """Changes of a zone with `from` <= `as_of` < `to`, the newest first, page by page as `GET /moods`."""
-    wanted = _range(from_, to, known(context, zone, None), limit, cursor)
+    wanted = history.Range(from_, to, known(context, zone, None), limit, cursor)
     return _page("changes", await history.search(context.reader.newest_changes, wanted))
-
-
-def _range(from_ms: int | None, to_ms: int | None, scope: Scope, limit: int, before: bytes | None) -> history.Range:
-    if from_ms is not None and to_ms is not None and from_ms >= to_ms:
-        raise RequestValidationError([{"loc": ("query", "from"), "msg": "must be before 'to'", "type": "value_error"}])
-    return history.Range(from_ms, to_ms, scope, limit, before)
 
 
 def _page(name: str, page: history.Page[history.Item]) -> Response:

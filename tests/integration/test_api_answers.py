@@ -175,6 +175,12 @@ def test_an_unknown_zone_is_404(api: Api) -> None:
         assert (response.status_code, response.json()["type"]) == (404, "/problems/unknown-zone")
 
 
+def test_no_zone_but_the_stadium_has_moods_of_single_cameras(api: Api) -> None:
+    for path in ("/mood", "/moods"):
+        response = api.get(path, zone="home", camera="configured")
+        assert (response.status_code, response.json()["type"]) == (404, "/problems/unknown-camera")
+
+
 def test_a_configured_camera_without_a_mood_is_stale_rather_than_unknown(api: Api) -> None:
     response = api.get("/mood", camera="configured")
     assert response.status_code == 200
@@ -194,6 +200,13 @@ def test_history_is_of_the_stadium_unless_a_zone_or_a_camera_is_asked_for(api: A
     assert [mood["camera"] for mood in api.get("/moods").json()["moods"]] == [None, None]
     assert [mood["camera"] for mood in api.get("/moods", camera="north").json()["moods"]] == ["north", "north"]
     assert [mood["zone"] for mood in api.get("/moods", zone="home").json()["moods"]] == ["home"]
+
+
+def test_nothing_is_before_the_beginning_or_between_a_time_and_an_earlier_one(api: Api) -> None:
+    api.publish(*(mood_at(minute) for minute in range(3)))
+    times = {"from": to_rfc3339(mood_at(1).as_of_ms), "to": to_rfc3339(mood_at(1).as_of_ms)}
+    assert api.get("/moods", cursor="0-0").json() == {"moods": [], "next": None}
+    assert api.get("/moods", **times).json() == {"moods": [], "next": None}
 
 
 def test_pages_of_history_hold_everything_once_although_moods_are_published_meanwhile(api: Api) -> None:
@@ -251,6 +264,7 @@ def test_a_mood_is_sent_again_only_when_it_is_another_one(api: Api) -> None:
     api.publish(mood_at(0))
     api.eventually("/mood", lambda mood: mood["status"] == "ok")
     etag = api.get("/mood").headers["etag"]
+    assert api.get("/mood", headers={"If-None-Match": ""}).status_code == 200
     for header in (etag, f'"another", W/{etag}', "*"):
         unchanged = api.get("/mood", headers={"If-None-Match": header})
         assert (unchanged.status_code, unchanged.content, unchanged.headers["etag"]) == (304, b"", etag)
@@ -294,14 +308,11 @@ def test_moods_and_changes_are_forgotten_when_they_are_too_old(api: Api) -> None
         ({"from": "2026-05-01T15:00:00 02:00"}, "(write '+' as %2B in an address)"),
         ({"to": "2026-05-01T15:00:00"}, "to: '2026-05-01T15:00:00' has no time zone"),
         ({"to": "2026-05-01"}, "to: '2026-05-01' has no time zone"),
-        ({"from": "2026-05-01T15:00:00Z", "to": "2026-05-01T15:00:00Z"}, "from: must be before 'to'"),
         ({"limit": "0"}, "limit: Input should be greater than or equal to 1"),
         ({"limit": "1001"}, "limit: Input should be less than or equal to 1000"),
         ({"cursor": "yesterday"}, "cursor: 'yesterday' is no position that we gave"),
-        ({"cursor": "0-0"}, "cursor: '0-0' is no position that we gave"),
         ({"cursor": "18446744073709551616-0"}, "is no position that we gave"),
         ({"cursor": "\u0661-1"}, "is no position that we gave"),
-        ({"zone": "home", "camera": "configured"}, "zone: a camera's mood is of no zone"),
         ({"zone": ""}, "zone: String should have at least 1 character"),
         ({"camera": ""}, "camera: String should have at least 1 character"),
         ({"limit": "many", "from": "x"}, "; limit: "),  # every problem is told at once
