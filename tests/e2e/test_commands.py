@@ -13,10 +13,12 @@ from pathlib import Path
 
 import av
 import cv2
+import httpx
 import numpy as np
 import pytest
 
 from classifier import DEFAULT_MODEL
+from tests.receiver import receiving
 
 from .conftest import COMMAND, crowdmood, running
 
@@ -184,6 +186,7 @@ def test_a_run_serves_restarts_what_dies_is_checked_and_stops_with_ctrl_c(tmp_pa
         "CROWDMOOD_API__PORT": str(port),
         "CROWDMOOD_RUN__DETECTORS": "1",
         "CROWDMOOD_LOG__FORMAT": "json",
+        "CROWDMOOD_WEBHOOKS__ALLOW_NETWORKS": '["127.0.0.0/8"]',
     }
     data_dir = tmp_path / "data"
     run = subprocess.Popen(
@@ -213,6 +216,15 @@ def test_a_run_serves_restarts_what_dies_is_checked_and_stops_with_ctrl_c(tmp_pa
             metrics = answer.read().decode()
         assert 'crowdmood_messages_total{stage="classifier"}' in metrics
         assert 'crowdmood_frames_ingested_total{camera="stand"}' in metrics
+        (dispatcher,) = running("dispatch", "--name", "dispatch-0")
+        with receiving() as receiver:
+            webhooks = f"http://127.0.0.1:{port}/webhooks"
+            endpoint = httpx.post(webhooks, json={"url": receiver.url()}).json()["id"]
+            httpx.post(f"{webhooks}/{endpoint}/test")
+            receiver.wait(1)
+            os.kill(dispatcher, signal.SIGKILL)
+            httpx.post(f"{webhooks}/{endpoint}/test")
+            receiver.wait(2)
         before = get(f"http://127.0.0.1:{port}/mood")["as_of"]  # type: ignore[index]
         wait_for(lambda: get(f"http://127.0.0.1:{port}/mood")["as_of"] > before, "a newer mood")  # type: ignore[index]
     finally:
