@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import copy
 import functools
 import logging
 import random
@@ -135,28 +134,35 @@ class Dispatcher:
                 await asyncio.sleep(_PAUSE_S)
                 continue
             await self._reload()
-            before = copy.deepcopy(watch)
+            before = watch.to_dict()
             now_ms = self._now_ms()
             stale_after_s = self._settings.aggregator.stale_after_s
             events = feeding.events_of(watch, published, table, now_ms, stale_after_s)
             open_ones = [one.endpoint for one in self._endpoints if one.open]
             told = feeding.wanted(watch, events, open_ones, now_ms)
-            if told or watch != before:
+            if told or watch.to_dict() != before:
                 made = feeding.deliveries_of(told, await self._in_thread(self._store.next_sequences, len(told)), now_ms)
                 await self._in_thread(self._write_events, watch, made)
                 for endpoint_id in made:
                     self._wake(endpoint_id)
 
     async def _begin(self) -> Watch:
-        watch = await self._in_thread(self._store.watch)
-        while watch is None:
+        """Go on where the last dispatcher stopped; the first one begins with what is new."""
+        while True:
             try:
-                newest = await self._reader.newest_position()
-                watch = Watch(newest.moods.decode(), newest.changes.decode())
-                await self._in_thread(self._write_events, watch, {})
+                watch = await self._in_thread(self._store.watch)
+                if watch is None:
+                    newest = await self._reader.newest_position()
+                    watch = Watch(newest.moods.decode(), newest.changes.decode())
+                    await self._in_thread(self._write_events, watch, {})
+                for key, crowd in watch.crowds.items():
+                    if (mood := await self._reader.mood_at(crowd.position.encode())) is not None:
+                        watch.newest[key] = mood
+                return watch
             except ServerUnavailableError:
+                if self._stop.is_set():
+                    raise
                 await asyncio.sleep(_PAUSE_S)
-        return watch
 
     def _write_events(self, watch: Watch, made: dict[str, list[Delivery]]) -> None:
         keep = self._settings.webhooks.deliveries_kept

@@ -77,19 +77,17 @@ class Crowd:
     """What was last seen of one crowd.
 
     Attributes:
-        mood: Its newest mood, as JSON.
-        position: Where that is in the state store.
+        position: Where its newest mood is in the state store.
         available: Whether the newest thing that endpoints were told was a mood to act on.
     """
 
-    mood: str
     position: str
     available: bool
 
 
 @dataclass(slots=True)
 class Watch:
-    """How far the state store was watched, and what was seen: all that is needed to go on after a death.
+    """How far the state store was watched, and what was seen: what is needed to go on after a death.
 
     Attributes:
         moods: Position of the newest mood seen.
@@ -98,6 +96,8 @@ class Watch:
         cameras: Whether each camera was up when last seen.
         told: When each endpoint was last sent a mood.updated of each crowd, by `endpoint/zone/camera`, in
             milliseconds since 1970-01-01 UTC.
+        newest: The moods that crowds' positions mean. They are not written with the rest, every second: whoever goes on
+            reads them again.
     """
 
     moods: str
@@ -105,10 +105,17 @@ class Watch:
     crowds: dict[str, Crowd] = field(default_factory=dict)
     cameras: dict[str, bool] = field(default_factory=dict)
     told: dict[str, int] = field(default_factory=dict)
+    newest: dict[str, Mood] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """As the state store keeps it."""
-        return asdict(self)
+        return {
+            "moods": self.moods,
+            "changes": self.changes,
+            "crowds": {key: asdict(crowd) for key, crowd in self.crowds.items()},
+            "cameras": dict(self.cameras),
+            "told": dict(self.told),
+        }
 
     @classmethod
     def from_dict(cls, fields: Mapping[str, Any]) -> Self:
@@ -146,7 +153,7 @@ class Watch:
         key = f"{mood.zone}/{mood.camera or ''}"
         before = self.crowds.get(key)
         available = mood.status == "ok"
-        self.crowds[key] = Crowd(mood.to_json(), position.decode(), available)
+        self.crowds[key], self.newest[key] = Crowd(position.decode(), available), mood
         if not available:
             return _unavailable(position, published_at_ms(position), mood) if before and before.available else None
         at_ms = published_at_ms(position)
@@ -169,12 +176,10 @@ class Watch:
             now_ms: Wall-clock time in milliseconds since 1970-01-01 UTC.
             stale_after_s: Age in seconds from which a mood is stale, unless its footage has ended.
         """
-        for crowd in self.crowds.values():
-            position = crowd.position.encode()
-            if not crowd.available or now_ms - published_at_ms(position) <= stale_after_s * 1000:
-                continue
-            mood = Mood.from_json(crowd.mood)
-            if not mood.ended():
+        for key, crowd in self.crowds.items():
+            position, mood = crowd.position.encode(), self.newest.get(key)
+            too_old = now_ms - published_at_ms(position) > stale_after_s * 1000
+            if crowd.available and too_old and mood is not None and not mood.ended():
                 crowd.available = False
                 yield _unavailable(position, now_ms, mood.as_stale())
 

@@ -32,8 +32,8 @@ def events_of(
             event = watch.updated(position.moods, item, recorded=_recorded(item.cameras, table))
             events += [event] if event else []
         elif isinstance(item, MoodChange):
-            crowd = watch.crowds.get(f"{item.zone}/")
-            cameras = Mood.from_json(crowd.mood).cameras if crowd else table
+            crowd = watch.newest.get(f"{item.zone}/")
+            cameras = crowd.cameras if crowd else table
             events.append(watch.changed(position.changes, item, recorded=_recorded(cameras, table)))
         watch.moods, watch.changes = position.moods.decode(), position.changes.decode()
     events += watch.grown_stale(now_ms, stale_after_s)

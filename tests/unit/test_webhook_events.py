@@ -128,6 +128,7 @@ def test_whoever_goes_on_after_a_death_finds_the_same_events_under_the_same_ids(
     watch = watching()
     seen(watch, (0, mood(0)))
     copies = [Watch.from_dict(json.loads(json.dumps(watch.to_dict()))) for _ in range(2)]
+    assert copies[0].crowds == watch.crowds
     found = [
         seen(copy, (1, timelines.too_few(NOW_S + 1)), table={"north": {"state": "down", "since_ms": 5}})
         for copy in copies
