@@ -95,6 +95,11 @@ class KeyRing:
         key = (self._table or {}).get(key_id)
         return key if key is not None and key.opens(secret, self._clock() * 1000) else None
 
+    def opens_still(self, key: ApiKey) -> bool:
+        """Whether a key that was found is there yet, and neither revoked nor expired since."""
+        now = (self._table or {}).get(key.key_id)
+        return now is not None and now.state(self._clock() * 1000) == "active"
+
 
 @dataclass(frozen=True, slots=True)
 class Caller:
@@ -127,6 +132,19 @@ class Caller:
         wrong = "this key is unknown, expired or revoked" if self.gave else "send 'Authorization: Bearer <key>'"
         how = {"WWW-Authenticate": "Bearer"}
         raise ProblemError(UNAUTHORIZED, f"{wrong} (`crowdmood keys create` makes keys)", how)
+
+    def may(self, scope: KeyScope) -> bool:
+        """Whether the caller may do that."""
+        try:
+            self.require(scope)
+        except ProblemError:
+            return False
+        return True
+
+    def now(self) -> "Caller":
+        """The same caller by what is known of its key now: for what goes on for long."""
+        lasts = self.key is not None and self.ring.opens_still(self.key)
+        return Caller(self.ring, self.key if lasts else None, self.gave)
 
 
 def caller_of(scope: Scope) -> Caller:

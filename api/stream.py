@@ -15,6 +15,7 @@ from api.answers import Scope
 from api.dependencies import Context
 from api.feed import Event
 from api.problems import STORE_AWAY, Kind
+from api.security import UNAUTHORIZED, Caller
 from crowdmood.errors import ServerUnavailableError
 from crowdmood.mood import Mood
 from crowdmood.streams.positions import Position
@@ -84,24 +85,25 @@ class Pace:
         return in_time
 
 
-async def messages(context: Context, scope: Scope, after: Position | None) -> AsyncIterator[Message]:
+async def messages(context: Context, caller: Caller, scope: Scope, after: Position | None) -> AsyncIterator[Message]:
     """Everything that a stream says, until its reader leaves.
 
     Args:
         context: The running API.
+        caller: Who reads: a stream ends with the key that opened it.
         scope: Whose moods and changes.
         after: Where the reader was; None starts with the newest mood.
     """
     position = after or context.feed.head
     try:
-        async for message in _messages(context, scope, after):
+        async for message in _messages(context, caller, scope, after):
             position = message.position
             yield message
     except ServerUnavailableError:
         yield _end(STORE_AWAY, position, _AGAIN)
 
 
-async def _messages(context: Context, scope: Scope, after: Position | None) -> AsyncIterator[Message]:
+async def _messages(context: Context, caller: Caller, scope: Scope, after: Position | None) -> AsyncIterator[Message]:
     feed, settings = context.feed, context.settings.api
     told_status = None
     if after is None:
@@ -119,6 +121,9 @@ async def _messages(context: Context, scope: Scope, after: Position | None) -> A
             yield Message("gap", position, _problem(EVENTS_LOST, detail))
     pace, idle, told_s = Pace(feed.head, settings.stream_slow_after_s), after is None, time.monotonic()
     while not feed.over:
+        if not caller.now().may("read"):
+            yield _end(UNAUTHORIZED, position, "the key no longer opens anything, or one is needed now")
+            return
         head = feed.head
         events = feed.after(position)
         if events is None:

@@ -7,22 +7,25 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Header, Query, Response, WebSocket, WebSocketDisconnect
 from fastapi.responses import StreamingResponse
+from starlette.requests import HTTPConnection
 
 from api.dependencies import CameraQuery, ContextDep, ZoneQuery, known
 from api.problems import INVALID, STORE_AWAY, UNKNOWN_CAMERA, UNKNOWN_ZONE, ProblemError, responses
+from api.security import UNAUTHORIZED, caller_of
 from api.stream import STOPPING, TOO_SLOW, Message, messages
 from crowdmood import STADIUM, metrics
 from crowdmood.streams.positions import Position
 
 router = APIRouter(tags=["moods"])
 
-_CLOSE_CODES = {TOO_SLOW: 1008, STOPPING: 1012, STORE_AWAY: 1013}
+_CLOSE_CODES = {TOO_SLOW: 1008, UNAUTHORIZED: 1008, STOPPING: 1012, STORE_AWAY: 1013}
 """RFC 6455's and IANA's codes: policy violation, service restart, try again later."""
 _POSITION = "^[0-9]{1,19}-[0-9]{1,19}[.][0-9]{1,19}-[0-9]{1,19}$"
 
 
 # A dependency of its own, so that what is wrong is answered before the stream, or the WebSocket, is opened.
 async def _told(
+    connection: HTTPConnection,
     context: ContextDep,
     zone: ZoneQuery = STADIUM,
     camera: CameraQuery = None,
@@ -42,7 +45,7 @@ async def _told(
     if not context.board.loaded:
         raise ProblemError(STORE_AWAY, "nothing has been read yet: try again in a moment", {"Retry-After": "1"})
     given = header or last_event_id
-    return messages(context, scope, None if given is None else Position.parse(given))
+    return messages(context, caller_of(connection.scope), scope, None if given is None else Position.parse(given))
 
 
 _Told = Annotated[AsyncIterator[Message], Depends(_told)]
@@ -62,7 +65,8 @@ async def mood_stream(told: _Told) -> StreamingResponse:
       data are those of `GET /mood`.
     - `change`: the crowd's mood has changed; the data are those of `GET /changes`. Single cameras have none.
     - `gap`: the history no longer reaches back to `Last-Event-ID`; the data are problem details.
-    - `end`: nothing more will come, as the reader is too slow or the server stops; the data are problem details.
+    - `end`: nothing more will come: the reader is too slow, its key is no longer good, or the server stops. The data
+      are problem details.
 
     Every message has an id. Whoever sends the last one as `Last-Event-ID`, as browsers do by themselves, gets what
     came since then, without a gap, from every replica. A comment comes as a heartbeat when there is nothing to tell.

@@ -16,6 +16,7 @@ from websockets.sync.client import connect
 from api import examples, feed, models
 from crowdmood.mood import Mood, MoodChange, to_rfc3339
 from crowdmood.settings import BusSettings, Settings, load
+from crowdmood.streams.api_keys import ApiKey, ApiKeyStore
 from crowdmood.streams.moods import MoodStore
 from crowdmood.streams.positions import Position
 from tests.serving import Running, running
@@ -326,6 +327,27 @@ def test_a_server_that_stops_says_so_to_every_stream(open_stream: Any, api: Runn
         assert str(Position.parse(end.id)) == end.id
         assert api.result.result(timeout=10) == 0
     assert time.monotonic() - started_s < 4
+
+
+def test_a_stream_ends_with_the_key_that_opened_it(settings: Settings) -> None:
+    assert settings.state_url is not None
+    text, key = ApiKey.make("board", "read", round(time.time() * 1000), None)
+    with contextlib.closing(ApiKeyStore(settings.state_url.get_secret_value(), settings.bus.key_prefix)) as keys:
+        keys.add(key)
+        with running(settings) as api:
+            api.eventually("/readyz", lambda response: response.status_code == 200)
+            address, given = f"{api.url}/mood/stream", {"Authorization": f"Bearer {text}"}
+            assert httpx.get(address).status_code == 401
+            with (
+                httpx.stream("GET", address, headers=given, timeout=10) as response,
+                connect(address.replace("http", "ws", 1), additional_headers=given) as connection,
+            ):
+                events, messages = Events(response), Socket(lambda: connection.recv(timeout=10))
+                assert (next(events).event, next(messages).event) == ("mood", "mood")
+                keys.revoke(key.key_id, round(time.time() * 1000))
+                for stream in (events, messages):
+                    end = next(message for message in stream if message.event == "end")
+                    assert end.data["type"] == "/problems/unauthorized"
 
 
 def test_a_websocket_is_closed_with_the_reason(api: Running) -> None:
