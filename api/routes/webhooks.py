@@ -55,15 +55,10 @@ def webhook(context: ContextDep, endpoint_id: EndpointId) -> models.EndpointAnsw
 @router.patch("/{endpoint_id}", summary="Change a webhook", responses=responses(UNKNOWN_WEBHOOK, INVALID, STORE_AWAY))
 def change_webhook(context: ContextDep, endpoint_id: EndpointId, given: models.EndpointPatch) -> models.EndpointAnswer:
     """Change what is given and leave the rest. `enabled: true` also sends again to one that was disabled."""
-    before = models.settings_of(_found(context, endpoint_id).endpoint)
-    try:
-        settings = models.EndpointSettings.model_validate(before | given.model_dump(mode="json", exclude_unset=True))
-    except ValidationError as error:
-        raise RequestValidationError(
-            [problem | {"loc": ("body", *problem["loc"])} for problem in error.errors()]
-        ) from None
-    _check(context, settings)
-    _change(context, endpoint_id, settings.applied, forgive=given.enabled is True)
+    _check(context, _merged(_found(context, endpoint_id).endpoint, given))
+    forgive = given.enabled and "enabled" in given.model_fields_set
+    # Merged again with what there is when it is written: another change may have come between.
+    _change(context, endpoint_id, lambda now: _merged(now, given).applied(now), forgive=forgive)
     return models.EndpointAnswer.of(_found(context, endpoint_id))
 
 
@@ -176,6 +171,16 @@ def redeliver_range(context: ContextDep, endpoint_id: EndpointId, given: models.
     found = context.webhooks.deliveries(endpoint_id, wanted, context.settings.webhooks.deliveries_kept)
     context.webhooks.send_again(endpoint_id, [delivery.again(now_ms) for delivery in found])
     return models.Redelivered(deliveries=len(found))
+
+
+def _merged(endpoint: Endpoint, given: models.EndpointPatch) -> models.EndpointSettings:
+    """An endpoint's settings with what is given in their place."""
+    fields = models.settings_of(endpoint) | given.model_dump(mode="json", exclude_unset=True)
+    try:
+        return models.EndpointSettings.model_validate(fields)
+    except ValidationError as error:
+        problems = [problem | {"loc": ("body", *problem["loc"])} for problem in error.errors()]
+        raise RequestValidationError(problems) from None
 
 
 def _check(context: Context, given: models.EndpointSettings) -> None:

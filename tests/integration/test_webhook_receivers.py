@@ -7,8 +7,12 @@ import ssl
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from unittest.mock import patch
 
+import httpx
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from standardwebhooks import Webhook
 
 from api.adapters import Adapter, AdapterName
@@ -156,3 +160,17 @@ def test_a_receiver_that_speaks_no_http_fails_with_a_reason() -> None:
     attempt = post(f"http://127.0.0.1:{port}/")
     assert attempt.status_code is None
     assert "ConnectError" in str(attempt.error)
+
+
+@given(st.from_regex(r"https?://[ -~]{1,40}", fullmatch=True) | st.text(max_size=40).map("http://127.0.0.1:1".__add__))
+@settings(max_examples=100, deadline=None)
+def test_whatever_address_was_registered_an_attempt_ends_with_a_reason(url: str) -> None:
+    async def public(*_: object) -> ipaddress.IPv4Address:
+        return ipaddress.IPv4Address("93.184.215.14")
+
+    async def nobody(*_: object, **__: object) -> httpx.Response:
+        raise httpx.ConnectError("nobody is there")
+
+    # Whatever it names, nothing is connected to: what becomes of an odd address before that is what matters.
+    with patch.object(sending, "resolve", public), patch.object(httpx.AsyncClient, "send", nobody):
+        assert post(url).error
