@@ -19,7 +19,7 @@ from api.photos import PhotoDesk
 from api.poll import Shortcut
 from api.routes import cameras, health, metrics, moods, predict, schemas, stream
 from api.routes import webhooks as webhook_routes
-from api.security import GUARDED, Gate, KeyRing, Manager, Reader, is_local
+from api.security import GUARDED, Gate, KeyRing, Manager, Reader, only_here
 from api.webhooks.store import WebhookStore
 from crowdmood import __version__
 from crowdmood.settings import ApiSettings, Settings
@@ -53,7 +53,7 @@ def create_app(settings: Settings, reader: MoodReader, clock: Clock = time.time)
     """
     board = Board(settings.aggregator.stale_after_s, [camera.id for camera in settings.cameras], settings.zones)
     feed = Feed()
-    ring = KeyRing(local=is_local(settings.api.host), clock=clock)
+    ring = KeyRing(local=only_here(settings.api), clock=clock)
     follower = Follower(reader, board, feed, ring)
     webhooks = WebhookStore(required_url(settings.state_url, "state"), settings.bus.key_prefix)
     app = _App(

@@ -232,6 +232,11 @@ class Gate:
         return problems.response(FOREIGN_ORIGIN, f"{origin} is not among CROWDMOOD_API__CORS_ORIGINS")
 
 
+def only_here(settings: ApiSettings) -> bool:
+    """Whether nobody but this machine can reach the API: a proxy passes others on."""
+    return is_local(settings.host) and not settings.trusted_proxies
+
+
 def is_local(host: str) -> bool:
     """Whether an address or a name means this machine alone."""
     try:

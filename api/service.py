@@ -14,7 +14,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api.app import context_of, create_app, create_ops_app
 from api.dependencies import Context
-from api.security import is_local
+from api.security import only_here
 from crowdmood.errors import ServerUnavailableError, SettingsError
 from crowdmood.settings import Settings
 from crowdmood.streams.api_keys import ApiKeyStore
@@ -55,7 +55,7 @@ def run(settings: Settings, stop: threading.Event, on_bound: Callable[[str], Non
         listeners = [sockets.enter_context(_listen(where.host, where.port, "API__"))]
         if where.ops_port:
             listeners.append(sockets.enter_context(_listen(where.ops_host, where.ops_port, "API__OPS_")))
-        if not is_local(where.host):
+        if not only_here(where):
             try:
                 _require_key(ApiKeyStore(state_url, settings.bus.key_prefix, stop), where.host)
             except ServerUnavailableError:
@@ -142,8 +142,8 @@ def _require_key(store: ApiKeyStore, host: str) -> None:
         now_ms = time.time() * 1000
         if not any(key.state(now_ms) == "active" for key in store.table(patient=True).values()):
             raise SettingsError(
-                f"{host} can be reached from other machines, and nobody has an API key yet: make one with "
-                "`crowdmood keys create NAME`, or serve on 127.0.0.1 (CROWDMOOD_API__HOST)"
+                f"others can reach the API on {host}, and nobody has an API key yet: make one with "
+                "`crowdmood keys create NAME`, or serve on 127.0.0.1 (CROWDMOOD_API__HOST) without a proxy"
             )
 
 

@@ -34,6 +34,23 @@ def example(name: str, *words: str) -> Iterator[subprocess.Popen[str]]:
             process.terminate()
 
 
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        return int(free.getsockname()[1])
+
+
+def up(port: int) -> None:
+    """Return when somebody listens there."""
+    deadline = time.monotonic() + 20
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port)).close()
+            return
+        except ConnectionError:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+
+
 def shown(process: subprocess.Popen[str], wanted: str) -> None:
     """Return when the board shows it."""
     assert process.stdout is not None
@@ -59,6 +76,27 @@ def test_the_ad_board_follows_the_mood_and_falls_back_to_its_default(tmp_path: P
         store.close()
 
 
+def test_the_receiver_takes_what_crowdmood_really_sends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CROWDMOOD_WEBHOOKS__ALLOW_NETWORKS", '["127.0.0.0/8"]')
+    with ValkeyServer(port=0, data_dir=tmp_path, unix_socket_path=tmp_path / "s.sock", save="") as server:
+        monkeypatch.setenv("CROWDMOOD_STATE_URL", f"unix://{server.unix_socket_path}")
+        dispatch = [sys.executable, "-m", "crowdmood", "dispatch"]
+        with running(load(api={"port": 0})) as api, subprocess.Popen(dispatch) as dispatcher:
+            try:
+                api.eventually("/readyz", lambda answer: answer.status_code == 200)
+                port = free_port()
+                wanted = {"url": f"http://127.0.0.1:{port}/", "events": ["mood.changed"]}
+                made = httpx.post(f"{api.url}/webhooks", json=wanted).raise_for_status().json()
+                with example("webhook_receiver.py", str(port), made["secret"]) as receiver:
+                    up(port)
+                    asked = httpx.post(f"{api.url}/webhooks/{made['id']}/test")
+                    asked.raise_for_status()
+                    assert receiver.stdout is not None
+                    assert receiver.stdout.readline().startswith("mood.changed {")
+            finally:
+                dispatcher.terminate()
+
+
 def test_the_ad_board_is_about_ten_lines() -> None:
     text = (ROOT / "examples" / "ad_board.py").read_text()
     assert len([line for line in text.splitlines() if line.strip()]) <= 10
@@ -73,17 +111,9 @@ def signed(body: str, webhook_id: str, secret: str = SECRET) -> dict[str, str]:
 
 @pytest.fixture
 def receiver() -> Iterator[tuple[str, subprocess.Popen[str]]]:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     with example("webhook_receiver.py", str(port), SECRET) as process:
-        deadline = time.monotonic() + 20
-        while True:
-            try:
-                httpx.get(f"http://127.0.0.1:{port}/")
-                break
-            except httpx.TransportError:
-                assert time.monotonic() < deadline
-                time.sleep(0.05)
+        up(port)
         yield f"http://127.0.0.1:{port}/", process
 
 

@@ -120,7 +120,7 @@ def test_it_outlives_a_restart_of_its_store_which_comes_back_empty(
 
         with ValkeyServer(port=port, data_dir=tmp_path, save=""):
             api.eventually("/readyz", lambda response: response.status_code == 200)
-            assert api.get("/moods").json() == {"moods": [], "truncated": False}
+            assert api.get("/moods").json() == {"moods": [], "next": None}
             assert api.get("/mood").json()["as_of"] is None
             publish(url, prefix)
             api.eventually("/mood", lambda response: response.json()["status"] == "ok")
