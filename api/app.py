@@ -15,11 +15,12 @@ from api.answers import Board
 from api.dependencies import Clock, Context
 from api.feed import Feed
 from api.follower import Follower
+from api.keys import KeyRing
 from api.photos import PhotoDesk
 from api.poll import Shortcut
 from api.routes import cameras, health, metrics, moods, predict, schemas, stream
 from api.routes import webhooks as webhook_routes
-from api.security import GUARDED, Gate, KeyRing, Manager, Reader, only_here
+from api.security import GUARDED, Gate, Manager, Reader, only_here
 from api.webhooks.store import WebhookStore
 from crowdmood import __version__
 from crowdmood.settings import ApiSettings, Settings

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from api.answers import Board
 from api.feed import Feed
-from api.security import KeyRing
+from api.keys import KeyRing
 from crowdmood import metrics
 from crowdmood.errors import ServerUnavailableError
 from crowdmood.mood import Mood

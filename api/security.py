@@ -9,7 +9,6 @@ import math
 import socket
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -21,20 +20,17 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api import problems
+from api.keys import FORBIDDEN, NOT_READY, UNAUTHORIZED, Caller, KeyRing
 from api.limits import RateLimit
-from api.problems import Kind, ProblemError
+from api.problems import Kind
 from crowdmood.settings import ApiSettings
-from crowdmood.streams.api_keys import ApiKey, KeyTable, split
 from crowdmood.streams.api_keys import Scope as KeyScope
 
-UNAUTHORIZED = Kind("unauthorized", 401, "A key is needed.")
-FORBIDDEN = Kind("forbidden", 403, "The key does not allow this.")
 FOREIGN_ORIGIN = Kind("foreign-origin", 403, "Web pages of other origins may not ask.")
 TOO_OFTEN = Kind("rate-limited", 429, "Too many requests.")
 LENGTH_MISSING = Kind("length-required", 411, "The body's length is not stated.")
 TOO_LARGE = Kind("too-large", 413, "The body is too large.")
 URL_TOO_LONG = Kind("url-too-long", 414, "The address is too long.")
-NOT_READY = Kind("not-ready", 503, "The keys have not been read yet.")
 
 GUARDED = problems.responses(UNAUTHORIZED, FORBIDDEN, TOO_OFTEN, NOT_READY)
 """What a route's `responses` says of its guard."""
@@ -60,91 +56,6 @@ _HEADERS: Final = (
     (b"cross-origin-resource-policy", b"same-origin"),
 )
 """Of every answer whose route does not say otherwise."""
-
-
-class KeyRing:
-    """The keys that the API knows, kept fresh by its follower.
-
-    Args:
-        local: Whether only this machine can reach the API.
-        clock: Wall-clock time in seconds since 1970-01-01 UTC.
-    """
-
-    def __init__(self, *, local: bool, clock: Callable[[], float] = time.time) -> None:
-        self.local = local
-        self._clock = clock
-        self._table: KeyTable | None = None
-
-    def take(self, table: KeyTable) -> None:
-        """Know these keys, and no others."""
-        self._table = table
-
-    @property
-    def loaded(self) -> bool:
-        """Whether the keys were ever read."""
-        return self._table is not None
-
-    @property
-    def open(self) -> bool:
-        """Whether everybody may do everything: only this machine can ask, and nobody ever made a key."""
-        return self.local and self._table == {}
-
-    def find(self, text: str) -> ApiKey | None:
-        """The key that this text is, if it opens anything."""
-        key_id, secret = split(text)
-        key = (self._table or {}).get(key_id)
-        return key if key is not None and key.opens(secret, self._clock() * 1000) else None
-
-    def opens_still(self, key: ApiKey) -> bool:
-        """Whether a key that was found is there yet, and neither revoked nor expired since."""
-        now = (self._table or {}).get(key.key_id)
-        return now is not None and now.state(self._clock() * 1000) == "active"
-
-
-@dataclass(frozen=True, slots=True)
-class Caller:
-    """Who asks.
-
-    Attributes:
-        ring: The keys that there are.
-        key: The caller's; None when it gave none that opens anything.
-        gave: Whether it gave one at all.
-    """
-
-    ring: KeyRing
-    key: ApiKey | None
-    gave: bool
-
-    def require(self, scope: KeyScope) -> None:
-        """Return when the caller may do that.
-
-        Raises:
-            ProblemError: It may not.
-        """
-        if self.ring.open or (self.key is not None and self.key.allows(scope)):
-            return
-        if not self.ring.loaded:
-            if self.ring.local and scope == "read":
-                return  # nothing has been read yet that could be told
-            raise ProblemError(NOT_READY, "the state store has not been read yet: try again", {"Retry-After": "1"})
-        if self.key is not None:
-            raise ProblemError(FORBIDDEN, f"the key {self.key.key_id} allows {self.key.scope!r}, not {scope!r}")
-        wrong = "this key is unknown, expired or revoked" if self.gave else "send 'Authorization: Bearer <key>'"
-        how = {"WWW-Authenticate": "Bearer"}
-        raise ProblemError(UNAUTHORIZED, f"{wrong} (`crowdmood keys create` makes keys)", how)
-
-    def may(self, scope: KeyScope) -> bool:
-        """Whether the caller may do that."""
-        try:
-            self.require(scope)
-        except ProblemError:
-            return False
-        return True
-
-    def now(self) -> "Caller":
-        """The same caller by what is known of its key now: for what goes on for long."""
-        lasts = self.key is not None and self.ring.opens_still(self.key)
-        return Caller(self.ring, self.key if lasts else None, self.gave)
 
 
 def caller_of(scope: Scope) -> Caller:

@@ -14,8 +14,8 @@ from api import problems
 from api.answers import Scope
 from api.dependencies import Context
 from api.feed import Event
+from api.keys import UNAUTHORIZED, Caller
 from api.problems import STORE_AWAY, Kind
-from api.security import UNAUTHORIZED, Caller
 from crowdmood.errors import ServerUnavailableError
 from crowdmood.mood import Mood
 from crowdmood.streams.positions import Position

@@ -10,8 +10,9 @@ from fastapi.responses import StreamingResponse
 from starlette.requests import HTTPConnection
 
 from api.dependencies import CameraQuery, ContextDep, ZoneQuery, known
+from api.keys import UNAUTHORIZED
 from api.problems import INVALID, STORE_AWAY, UNKNOWN_CAMERA, UNKNOWN_ZONE, ProblemError, responses
-from api.security import UNAUTHORIZED, caller_of
+from api.security import caller_of
 from api.stream import STOPPING, TOO_SLOW, Message, messages
 from crowdmood import STADIUM, metrics
 from crowdmood.streams.positions import Position

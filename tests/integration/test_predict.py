@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from aggregator import service as aggregator
 from api import models
 from api.pictures import to_picture
 from classifier import DEFAULT_MODEL
@@ -22,10 +23,11 @@ from classifier.engines import load_engine
 from classifier.service import ClassifierStage
 from classifier.swapping import ModelSwap
 from crowdmood import LABELS
-from crowdmood.messages import PHOTO_CAMERA, Faces, Frame, FrameRef
+from crowdmood.messages import PHOTO_CAMERA, CameraState, Faces, Frame, FrameRef
 from crowdmood.settings import BusSettings, CameraSettings, Settings, load
 from crowdmood.streams.bus import Bus, DeadLetter, Inbox
 from crowdmood.streams.models import ModelChoices
+from crowdmood.streams.moods import MoodStore
 from crowdmood.worker import Stage, Worker
 from detector.loading import load_finder
 from detector.regions import Region
@@ -265,3 +267,42 @@ def test_an_api_that_was_told_of_no_bus_says_so(alone: Settings) -> None:
 def test_no_camera_can_be_called_as_pictures_are() -> None:
     with pytest.raises(ValueError, match="pattern"):
         CameraSettings(id=PHOTO_CAMERA, uri="x.mp4")  # type: ignore[arg-type]
+
+
+def moods_of(settings: Settings, bus: Bus, terrace: Image.Image, *, photos: bool) -> list[str]:
+    """What the real stages make of four frames of a camera, with photos between them or without."""
+    jpeg = file(terrace, "JPEG")
+    size = terrace.size
+    bus.publish([("control", CameraState("north", "run-1", "opening", True, "north.mp4", "", 4, 0))])
+    for frame_id in range(4):
+        bus.publish([("frames", Frame(FrameRef("north", "run-1", frame_id, frame_id * 1_000, *size, True), jpeg))])
+        if photos:
+            ref = FrameRef(PHOTO_CAMERA, uuid.uuid4().hex, 0, round(time.time() * 1000), *size, recorded=False)
+            bus.publish([("frames", Frame(ref, jpeg))])
+    bus.publish([("control", CameraState("north", "run-1", "ended", True, "north.mp4", "", 4, 0))])
+    for stage in (detector(settings), classifier(settings)):
+        Worker(stage, bus, settings.bus, "one", threading.Event()).run(drain=True)
+    aggregator.run(settings, threading.Event(), "one", drain=True)
+    assert settings.state_url is not None
+    store = MoodStore(settings.state_url.get_secret_value(), settings.bus.key_prefix)
+    try:
+        assert list(store.cameras()) == ["north"]
+        return [mood.to_json() for _, mood in store.since(b"0-0")[1]]
+    finally:
+        store.close()
+
+
+def test_moods_are_the_same_bytes_with_pictures_between_the_frames_and_without(
+    settings: Settings, terrace: Image.Image
+) -> None:
+    made = []
+    for photos in (False, True):
+        alone = settings.model_copy(update={"bus": BusSettings(key_prefix=f"test-{uuid.uuid4().hex[:12]}")})
+        assert alone.bus_url is not None
+        bus = Bus(alone.bus_url.get_secret_value(), alone.bus)
+        made.append(moods_of(alone, bus, terrace, photos=photos))
+        replies = list(bus.connection.client.scan_iter(match=bus.keys.reply("*")))
+        assert len(replies) == (4 if photos else 0)  # they were judged, and told to nobody else
+        bus.close()
+    assert made[0] == made[1]
+    assert any('"status":"ok"' in mood for mood in made[0])
