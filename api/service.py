@@ -86,6 +86,7 @@ def _serve(
         access_log=False,
         lifespan="on",
         ws_max_size=_MOST_SAID_BYTES,
+        ws_per_message_deflate=False,  # it would compress each message anew for every reader
         server_header=False,
         proxy_headers=bool(proxies),
         forwarded_allow_ips=proxies,

@@ -166,9 +166,9 @@ class MoodReader:
         return _decoded(entries[0][1], Mood.from_json) if entries else None
 
     async def newest_position(self) -> Position:
-        """The position of everything that was published."""
-        newest = [await self._newest(key, _id_only, 1, None) for key in (self._keys.moods, self._keys.changes)]
-        return Position(*(entries[0][0] if entries else START for entries in newest))
+        """The position of everything that was published, whether or not it is still there."""
+        streams = [await self._stream(key) for key in (self._keys.moods, self._keys.changes)]
+        return Position(*(stream["last-generated-id"] if stream else START for stream in streams))
 
     async def follow(
         self, position: Position, block_ms: int | None, count: int = 1000
@@ -204,9 +204,9 @@ class MoodReader:
             ServerUnavailableError: The state store does not answer.
         """
         for key, entry in ((self._keys.moods, position.moods), (self._keys.changes, position.changes)):
-            if not await self._guard(self._client.exists(key)):
+            stream = await self._stream(key)
+            if stream is None:
                 continue
-            stream: Any = await self._guard(self._client.xinfo_stream(key))
             trimmed = stream["entries-added"] > stream["length"]
             oldest = stream["first-entry"][0] if stream["first-entry"] else stream["last-generated-id"]
             if trimmed and order(oldest) > order(entry):
@@ -232,6 +232,12 @@ class MoodReader:
         entries: Any = await self._guard(self._client.xrevrange(key, end, "-", count))
         return [(position, _decoded(fields, read)) for position, fields in entries]
 
+    async def _stream(self, key: str) -> dict[str, Any] | None:
+        """What the server knows of a stream; None when nothing was ever written to it."""
+        if not await self._guard(self._client.exists(key)):
+            return None
+        return dict(await self._guard(self._client.xinfo_stream(key)))
+
     async def _guard(self, command: Any) -> Any:
         try:
             return await command
@@ -250,10 +256,6 @@ def _decoded(fields: Mapping[bytes, bytes], read: Callable[[bytes], T]) -> T | N
     except UndecodableError as error:
         log.warning("passed over an entry of the state store: %s", error)
         return None
-
-
-def _id_only(_text: bytes) -> None:
-    return None
 
 
 def _cameras(raw: Any) -> CameraTable:

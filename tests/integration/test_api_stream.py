@@ -316,6 +316,22 @@ def test_a_slow_reader_is_cut_off_with_the_reason_and_where_to_go_on(api: Runnin
     assert 'crowdmood_streams_ended_total{reason="too-slow"}' in api.get("/metrics").text
 
 
+def test_a_slow_websocket_is_closed_with_the_reason(api: Running, store: MoodStore) -> None:
+    publish(store, mood_at(0))
+    api.eventually("/mood", lambda response: response.json()["status"] == "ok")
+    with connect(api.url.replace("http", "ws", 1) + "/mood/stream", max_queue=1) as connection:
+        for thousand in range(8):
+            publish(store, *(mood_at(minute) for minute in range(1_000 * thousand, 1_000 * (thousand + 1))))
+        time.sleep(2)
+        received = []
+        with pytest.raises(websockets.exceptions.ConnectionClosedError) as closed:
+            for text in connection:
+                received.append(json.loads(text))
+    assert (received[-1]["event"], received[-1]["data"]["type"]) == ("end", "/problems/too-slow")
+    assert closed.value.rcvd is not None
+    assert (closed.value.rcvd.code, closed.value.rcvd.reason) == (1008, "/problems/too-slow")
+
+
 @EITHER
 def test_a_server_that_stops_says_so_to_every_stream(open_stream: Any, api: Running, store: MoodStore) -> None:
     with open_stream(api) as stream:
