@@ -16,7 +16,13 @@ def assets() -> Path:
     return ASSETS
 
 
-PROGRAMS = {"promtool": "prometheus", "prometheus": "prometheus", "docker-compose": "docker-compose"}
+PROGRAMS = {
+    "docker-compose": "docker-compose",
+    "openssl": "openssl",
+    "prometheus": "prometheus",
+    "promtool": "prometheus",
+    "redis-server": "redis-server",
+}
 """Programs that tests of the deployment run, and the Debian package that each comes with."""
 
 

@@ -1,0 +1,173 @@
+"""Redis itself, with TLS and a user for each stage: the whole pipeline works, and nobody may do more than it needs."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+
+from .test_prometheus import free_port
+
+DEPLOY = Path(__file__).parents[2] / "deploy"
+COMMANDS = {
+    "api": "api",
+    "dispatch": "dispatch",
+    "aggregator": "aggregate",
+    "classifier": "classify",
+    "detector": "detect",
+    "ingest": "ingest",
+}
+
+
+@dataclass
+class Servers:
+    """A bus and a state store that take nothing but TLS and known users."""
+
+    ports: dict[str, int]
+    authority: Path
+
+    def url(self, server: str, user: str) -> str:
+        where = f"127.0.0.1:{self.ports[server]}/0?ssl_ca_certs={self.authority}"
+        return f"rediss://{user}:{user.upper()}_PASSWORD@{where}"
+
+    def environment(self, user: str) -> dict[str, str]:
+        urls = {"CROWDMOOD_BUS_URL": self.url("bus", user), "CROWDMOOD_STATE_URL": self.url("state", user)}
+        return {name: value for name, value in os.environ.items() if not name.startswith("CROWDMOOD_")} | urls
+
+    def denied(self) -> list[dict[str, Any]]:
+        """What was refused on either server."""
+        return [entry for name in self.ports for entry in redis.Redis.from_url(self.url(name, "watcher")).acl_log()]
+
+
+def certificate(programs: dict[str, str], folder: Path) -> tuple[Path, Path]:
+    key, certificate = folder / "key.pem", folder / "certificate.pem"
+    words = ["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj", "/CN=127.0.0.1"]
+    names = ["-addext", "subjectAltName=IP:127.0.0.1", "-keyout", key, "-out", certificate]
+    subprocess.run([programs["openssl"], *words, *names], check=True, capture_output=True)
+    return key, certificate
+
+
+@pytest.fixture(scope="module")
+def servers(programs: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
+    folder = tmp_path_factory.mktemp("redis")
+    key, authority = certificate(programs, folder)
+    found = Servers({"bus": free_port(), "state": free_port()}, authority)
+    with ExitStack() as stack:
+        for name, port in found.ports.items():
+            users = folder / f"{name}.acl"
+            watcher = "user watcher on >WATCHER_PASSWORD +@all ~*\n"
+            users.write_text((DEPLOY / f"redis/{name}.acl").read_text() + watcher)
+            words = ["--port", "0", "--tls-port", str(port), "--tls-cert-file", authority, "--tls-key-file", key]
+            words += ["--tls-ca-cert-file", authority, "--tls-auth-clients", "no", "--aclfile", users]
+            words += ["--save", "", "--dir", folder, "--bind", "127.0.0.1"]
+            log = stack.enter_context((folder / f"{name}.log").open("w"))
+            server = subprocess.Popen([programs["redis-server"], *map(str, words)], stdout=log, stderr=log)
+            stack.callback(server.wait, 20)
+            stack.callback(server.terminate)
+            wait_for(lambda name=name: redis.Redis.from_url(found.url(name, "watcher")).ping(), redis.ConnectionError)
+        yield found
+
+
+def wait_for(holds: Callable[[], object], meanwhile: type[Exception] | tuple[type[Exception], ...]) -> None:
+    deadline = time.monotonic() + 90
+    while True:
+        try:
+            if holds():
+                return
+        except meanwhile:
+            pass
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+
+
+def ask(method: str, url: str, body: bytes | None = None, kind: str = "application/json") -> Any:
+    request = urllib.request.Request(url, body, {"Content-Type": kind}, method=method)
+    with urllib.request.urlopen(request, timeout=20) as answer:
+        return json.load(answer)
+
+
+def test_everything_works_with_users_that_may_do_no_more_than_they_need(
+    servers: Servers, assets: Path, tmp_path: Path
+) -> None:
+    port = free_port()
+    own = {
+        "CROWDMOOD_CAMERAS": json.dumps([{"id": "fans", "uri": str(assets / "footage/fans.mp4")}]),
+        "CROWDMOOD_API__PORT": str(port),
+        "CROWDMOOD_DETECTOR__MIN_FACE_PX": "60",
+        "CROWDMOOD_INGEST__SAMPLE_FPS": "1",
+        "CROWDMOOD_WEBHOOKS__ALLOW_NETWORKS": '["127.0.0.0/8"]',
+    }
+    processes: dict[str, subprocess.Popen[bytes]] = {}
+    try:
+        for stage, command in COMMANDS.items():
+            with (tmp_path / f"{stage}.log").open("w") as log:
+                words = [sys.executable, "-m", "crowdmood", command]
+                environment = servers.environment(stage) | own
+                processes[stage] = subprocess.Popen(words, env=environment, cwd=tmp_path, stdout=log, stderr=log)
+        address = f"http://127.0.0.1:{port}"
+        wait_for(lambda: ask("GET", f"{address}/mood")["as_of"], (urllib.error.URLError, OSError, KeyError))
+        for stage in COMMANDS:
+            check = [sys.executable, "-m", "crowdmood", "check", stage]
+            done = subprocess.run(check, env=servers.environment(stage) | own, capture_output=True, check=False)
+            assert done.returncode == 0, done.stdout.decode()
+        photo = min((assets / "crowds/images").iterdir(), key=lambda file: file.stat().st_size)
+        assert "faces" in ask("POST", f"{address}/predict", photo.read_bytes(), "image/jpeg")
+        webhook = ask("POST", f"{address}/webhooks", b'{"url": "http://127.0.0.1:9/"}')
+        ask("POST", f"{address}/webhooks/{webhook['id']}/test", b"{}")
+        deliveries = f"{address}/webhooks/{webhook['id']}/deliveries"
+        wait_for(lambda: ask("GET", deliveries)["deliveries"][0]["attempts"], OSError)
+        keys = [sys.executable, "-m", "crowdmood", "keys", "create", "board"]
+        subprocess.run(keys, env=servers.environment("operator"), capture_output=True, check=True)
+    finally:
+        for process in processes.values():
+            process.send_signal(signal.SIGTERM)
+        codes = {stage: process.wait(30) for stage, process in processes.items()}
+    assert set(codes.values()) == {0}, {stage: (tmp_path / f"{stage}.log").read_text() for stage in codes}
+    assert servers.denied() == []
+
+
+@pytest.mark.parametrize(
+    ("server", "user", "command"),
+    [
+        ("bus", "api", ["XRANGE", "crowdmood:{p0}:frames", "-", "+"]),  # pixels
+        ("bus", "aggregator", ["XRANGE", "crowdmood:{p0}:frames", "-", "+"]),
+        ("bus", "aggregator", ["XREADGROUP", "GROUP", "a", "b", "STREAMS", "crowdmood:{p0}:faces", ">"]),
+        ("bus", "detector", ["XADD", "crowdmood:{p0}:emotions", "*", "a", "b"]),
+        ("bus", "classifier", ["SET", "crowdmood:{p0}:health:detector:false", ""]),
+        ("bus", "ingest", ["CONFIG", "SET", "save", "60 1"]),
+        ("state", "api", ["HSET", "crowdmood:{state}:api_keys", "id", "{}"]),
+        ("state", "api", ["XADD", "crowdmood:{state}:moods", "*", "a", "b"]),
+        ("state", "dispatch", ["XADD", "crowdmood:{state}:changes", "*", "a", "b"]),
+        ("state", "aggregator", ["HGETALL", "crowdmood:{state}:webhooks"]),  # their secrets
+        ("state", "classifier", ["FLUSHALL"]),
+    ],
+)
+def test_a_user_may_not(servers: Servers, server: str, user: str, command: list[str]) -> None:
+    client = redis.Redis.from_url(servers.url(server, user))
+    assert client.ping()
+    with pytest.raises(redis.exceptions.NoPermissionError):
+        client.execute_command(*command)
+
+
+@pytest.mark.parametrize("user", ["ingest", "detector"])
+def test_who_has_no_business_in_the_state_store_does_not_get_in(servers: Servers, user: str) -> None:
+    with pytest.raises(redis.AuthenticationError):
+        redis.Redis.from_url(servers.url("state", user)).ping()
+
+
+def test_nothing_is_said_without_tls_or_to_a_server_of_another_authority(servers: Servers, tmp_path: Path) -> None:
+    with pytest.raises(redis.ConnectionError):
+        redis.Redis(port=servers.ports["bus"], socket_timeout=5).ping()
+    with pytest.raises(redis.ConnectionError, match="CERTIFICATE_VERIFY_FAILED"):
+        redis.Redis.from_url(servers.url("bus", "ingest").partition("?")[0]).ping()
