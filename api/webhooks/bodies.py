@@ -26,36 +26,36 @@ class _Body(BaseModel):
 class MoodChangedBody(_Body):
     """A crowd shows something else than before."""
 
-    type: Literal["mood.changed"]
-    data: MoodChange
+    type: Literal["mood.changed"] = Field(description="What happened.")
+    data: MoodChange = Field(description="The change.")
 
 
 class MoodUpdatedBody(_Body):
     """A crowd's newest mood."""
 
-    type: Literal["mood.updated"]
-    data: Mood
+    type: Literal["mood.updated"] = Field(description="What happened.")
+    data: Mood = Field(description="The mood.")
 
 
 class MoodUnavailableBody(_Body):
     """A crowd's mood is no longer known: `data.status` says why. Show your default."""
 
-    type: Literal["mood.unavailable"]
-    data: Mood
+    type: Literal["mood.unavailable"] = Field(description="What happened.")
+    data: Mood = Field(description="The mood.")
 
 
 class CameraDownBody(_Body):
     """A camera cannot be reached, or its picture stands still."""
 
-    type: Literal["camera.down"]
-    data: CameraReport
+    type: Literal["camera.down"] = Field(description="What happened.")
+    data: CameraReport = Field(description="The camera.")
 
 
 class CameraUpBody(_Body):
     """A camera is back."""
 
-    type: Literal["camera.up"]
-    data: CameraReport
+    type: Literal["camera.up"] = Field(description="What happened.")
+    data: CameraReport = Field(description="The camera.")
 
 
 BODIES: dict[EventType, type[BaseModel]] = {
