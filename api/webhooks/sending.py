@@ -19,7 +19,7 @@ from crowdmood import __version__
 
 CONNECT_TIMEOUT_S = 5.0
 TOTAL_TIMEOUT_S = 15.0
-_LOOKUPS_AT_ONCE = 64
+_LOOKUPS_AT_ONCE = 256
 
 
 def signed_headers(secrets: Sequence[str], webhook_id: str, now_s: int, content: bytes) -> dict[str, str]:
