@@ -88,7 +88,7 @@ class Prevalence(_Section):
     faces: int = Field(gt=0)
     biases: tuple[float, ...] | None = Field(
         default=None,
-        description="Added to the logarithms of calibrated probabilities before crowds are counted, one for each label: "
+        description="Added to the logarithms of calibrated probabilities before crowds are counted, one a label; "
         "what follows is of probabilities so corrected (bias-corrected calibration, Alexandari et al. 2020).",
     )
     priors: tuple[float, ...] = Field(description="Share of each label among those faces.")
