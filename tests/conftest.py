@@ -18,6 +18,7 @@ def assets() -> Path:
 
 PROGRAMS = {
     "docker-compose": "docker-compose",
+    "kubectl": "kubernetes-client",
     "openssl": "openssl",
     "prometheus": "prometheus",
     "promtool": "prometheus",
