@@ -230,3 +230,37 @@ def test_a_backup_that_was_made_while_the_state_store_was_written_is_restored(
     finally:
         server.terminate()
         server.wait(20)
+
+
+def test_prometheus_takes_the_options_and_the_check_that_it_is_given(
+    services: dict[str, Any], programs: dict[str, str]
+) -> None:
+    options = subprocess.run([programs["prometheus"], "--help"], capture_output=True, text=True, check=True).stdout
+    for option in services["prometheus"]["command"]:
+        assert option.partition("=")[0] + "=" in options + "="
+    _, program, *check = services["prometheus"]["healthcheck"]["test"]
+    assert "http://127.0.0.1:9090" in check  # where it listens unless it is told otherwise
+    asked = [programs[program], *(word.replace(":9090", ":9") for word in check)]
+    done = subprocess.run(asked, capture_output=True, text=True, check=False)
+    assert "connection refused" in done.stderr + done.stdout  # understood, and nobody there
+
+
+def test_grafana_finds_its_source_and_its_dashboards(services: dict[str, Any]) -> None:
+    mounted = {
+        volume.split(":")[1]: ROOT / "deploy/grafana" / volume.split(":")[0].rsplit("/", 1)[-1]
+        for volume in services["grafana"]["volumes"]
+        if volume.endswith(":ro")
+    }
+    provisioning = mounted["/etc/grafana/provisioning"]
+    (provider,) = yaml.safe_load((provisioning / "dashboards/crowdmood.yml").read_text())["providers"]
+    dashboards = mounted[provider["options"]["path"]]
+    home = Path(services["grafana"]["environment"]["GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH"])
+    assert (mounted[str(home.parent)] / home.name).is_file()
+    (source,) = yaml.safe_load((provisioning / "datasources/prometheus.yml").read_text())["datasources"]
+    assert source["url"] == "http://prometheus:9090"
+    made = [json.loads(file.read_text()) for file in dashboards.iterdir()]
+    assert len(made) == 2
+    panels = [panel for dashboard in made for panel in dashboard["panels"] if panel["type"] != "row"]
+    assert {(panel["datasource"]["type"], panel["datasource"]["uid"]) for panel in panels} == {
+        (source["type"], source["uid"])
+    }
