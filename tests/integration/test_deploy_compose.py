@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -264,3 +265,19 @@ def test_grafana_finds_its_source_and_its_dashboards(services: dict[str, Any]) -
     assert {(panel["datasource"]["type"], panel["datasource"]["uid"]) for panel in panels} == {
         (source["type"], source["uid"])
     }
+
+
+@pytest.mark.parametrize("page", sorted((ROOT / "docs").glob("*.md")), ids=lambda page: page.name)
+def test_a_page_names_only_settings_and_commands_that_exist(page: Path) -> None:
+    text = page.read_text()
+    shown = subprocess.run(
+        [sys.executable, "-m", "crowdmood", "config", "--json"], capture_output=True, text=True, check=True
+    )
+    known = set(json.loads(shown.stdout)) | set(re.findall(r"[A-Z_]{4,}", EXAMPLE))
+    assert set(re.findall(r"\bCROWDMOOD_[A-Z_]+\b", text)) <= known
+    commands = get_command(cli.app).commands
+    named = re.findall(r"`crowdmood ([a-z-]+)(?: ([a-z]+))?", text)
+    assert named
+    for command, inner in named:
+        assert command in commands
+        assert not inner or not hasattr(commands[command], "commands") or inner in commands[command].commands
