@@ -19,8 +19,8 @@ OF_OPERATORS = {"ScaledObject", "TriggerAuthentication", "ServiceMonitor"}
 
 
 @pytest.fixture(scope="module")
-def rendered(programs: dict[str, str]) -> list[dict[str, Any]]:
-    done = subprocess.run([programs["kubectl"], "kustomize", FOLDER], capture_output=True, text=True, check=True)
+def rendered(kubectl: str) -> list[dict[str, Any]]:
+    done = subprocess.run([kubectl, "kustomize", FOLDER], capture_output=True, text=True, check=True)
     assert done.stderr == ""
     return list(yaml.safe_load_all(done.stdout))
 
