@@ -32,6 +32,9 @@ _ILL_CONDITIONED: Final = 30.0
 _PSEUDO_PEOPLE: Final = 0.25
 """People of each label that are assumed when a share's variance is estimated: none seen does not mean none there."""
 
+_ASSUMED_PEOPLE: Final = 3.0
+"""People whom `sld` assumes beside those seen: few, and enough that nobody is taken for disgusted who may be angry."""
+
 _HELD_OUT_WEIGHT: Final = 2.0
 """The labels' means are uncertain twice: they were measured on few faces, and this crowd's differ from those by as
 much again."""
@@ -52,7 +55,8 @@ class Estimate:
 
     Attributes:
         people: How many people it rests on.
-        shares: float64 (7,), in the order of `LABELS`, adds up to one.
+        raw: float64 (7,), in the order of `LABELS`, shares of the likeliest labels; adds up to one.
+        shares: float64 (7,), adds up to one.
         low: float64 (7,), lower ends of the 90 % intervals.
         high: float64 (7,), upper ends.
         covariance: float64 (7, 7) of the shares' errors.
@@ -60,6 +64,7 @@ class Estimate:
     """
 
     people: int
+    raw: Vector
     shares: Vector
     low: Vector
     high: Vector
@@ -88,10 +93,12 @@ def estimate(posteriors: Matrix, method: Method, confusions: Confusions | None) 
         method: `sld`, `pacc`, `pcc` or `raw`.
         confusions: What is known about the network; None when it does not say: shares are then raw counts.
     """
-    if method == "raw" or confusions is None:
+    if confusions is None:
         return _plain(posteriors, count(posteriors), "raw")
     posteriors = (posteriors + _LEAST_POSTERIOR) * np.exp(confusions.biases)
     posteriors /= posteriors.sum(axis=1, keepdims=True)
+    if method == "raw":
+        return _plain(posteriors, count(posteriors), "raw")
     if method == "pcc":
         return _plain(posteriors, probabilistic_count(posteriors), "pcc")
     if adjustment_of(confusions).condition <= _ILL_CONDITIONED:
@@ -128,13 +135,14 @@ def combined(estimates: list[Estimate]) -> Estimate:
         return estimates[0]
     people = sum(each.people for each in estimates)
     weights = [each.people / people for each in estimates]
+    raw = sum((w * each.raw for w, each in zip(weights, estimates, strict=True)), np.zeros(len(LABELS)))
     shares = sum((w * each.shares for w, each in zip(weights, estimates, strict=True)), np.zeros(len(LABELS)))
     covariance = sum(
         (w * w * each.covariance for w, each in zip(weights, estimates, strict=True)), np.zeros((len(LABELS),) * 2)
     )
     method = "+".join(sorted({each.method for each in estimates}))
     low, high = _interval(shares, covariance)
-    return Estimate(people, shares, low, high, covariance, method)
+    return Estimate(people, raw, shares, low, high, covariance, method)
 
 
 def _adjusted(posteriors: Matrix, method: Method, confusions: Confusions) -> tuple[Vector, Matrix]:
@@ -145,8 +153,10 @@ def _adjusted(posteriors: Matrix, method: Method, confusions: Confusions) -> tup
         shares = adjustment_of(confusions).shares(posteriors.mean(axis=0)[None])[0]
         padded = _padded(shares, people)
         means, spreads = confusions.means, confusions.covariances
+        trust = 1.0
     else:
-        shares = expectation_maximisation(posteriors, confusions.priors)
+        shares = expectation_maximisation(posteriors, confusions.priors, _ASSUMED_PEOPLE)
+        trust = people / (people + _ASSUMED_PEOPLE)
         padded = _padded(shares, people)
         # The feature is the posterior corrected for this crowd. Its mean over people who are probably of a label, and
         # its spread about that mean, are read off the crowd itself.
@@ -158,7 +168,8 @@ def _adjusted(posteriors: Matrix, method: Method, confusions: Confusions) -> tup
         spreads = (corrected.T @ products / weights[:, None]).reshape((classes,) * 3)
         spreads = spreads - means[:, :, None] * means[:, None, :]
     noise = padded / people + _HELD_OUT_WEIGHT * padded**2 / held_out
-    inverse = np.linalg.pinv(means.T, rcond=_LEAST_SINGULAR)
+    # How a deviation of the mean feature moves the shares: the derivative of what they are the fixed point of.
+    inverse = trust * np.linalg.pinv((1 - trust) * np.eye(classes) + trust * means.T, rcond=_LEAST_SINGULAR)
     return shares, inverse @ np.einsum("k,kij->ij", noise, spreads) @ inverse.T
 
 
@@ -178,6 +189,7 @@ def _by_groups(posteriors: Matrix, method: Method, confusions: Confusions) -> Es
     alone = _MEMBERSHIP.sum(axis=0) == 1
     return Estimate(
         len(posteriors),
+        count(posteriors),
         within @ found,
         _MEMBERSHIP @ np.where(alone, low, 0.0),
         _MEMBERSHIP @ high,
@@ -192,7 +204,7 @@ def _plain(posteriors: Matrix, shares: Vector, method: str) -> Estimate:
 
 
 def _finished(posteriors: Matrix, shares: Vector, covariance: Matrix, method: str) -> Estimate:
-    return Estimate(len(posteriors), shares, *_interval(shares, covariance), covariance, method)
+    return Estimate(len(posteriors), count(posteriors), shares, *_interval(shares, covariance), covariance, method)
 
 
 def _interval(shares: Vector, covariance: Matrix) -> tuple[Vector, Vector]:

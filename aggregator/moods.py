@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from aggregator.estimate import Estimate, combined, estimate
 from aggregator.people import Links, people
-from aggregator.prevalence import Matrix, count
+from aggregator.prevalence import Matrix
 from aggregator.shares import told
 from aggregator.windows import ClosedWindow
 from crowdmood import STADIUM
@@ -124,10 +124,8 @@ class Moods:
         )
         if crowds is None:
             return blank
-        shown = [crowds[camera_id] for camera_id in cameras if camera_id in crowds]
-        found = self._estimate(shown)
-        raw = count(np.concatenate([crowd.posteriors for crowd in shown]))
-        return replace(blank, status="ok", people=found.people, method=found.method, **told(found, raw))
+        found = self._estimate([crowds[camera_id] for camera_id in cameras if camera_id in crowds])
+        return replace(blank, status="ok", people=found.people, method=found.method, **told(found))
 
     def _estimate(self, crowds: Sequence[Crowd]) -> Estimate:
         by_network: dict[bytes, list[Matrix]] = {}

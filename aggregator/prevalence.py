@@ -101,12 +101,14 @@ class Adjustment:
         return shares
 
 
-def expectation_maximisation(posteriors: Matrix, priors: Vector) -> Vector:
+def expectation_maximisation(posteriors: Matrix, priors: Vector, assumed_people: float = 0.0) -> Vector:
     """Shares under which the posteriors, corrected for them, are most likely (SLD, Saerens et al. 2002; EMQ).
 
     Args:
         posteriors: float64 (N, K), calibrated, rows sum to one; N of at least 1.
         priors: float64 (K,), shares among the faces that the posteriors were calibrated on; none zero.
+        assumed_people: As many people of these shares are taken to be there besides: what the posteriors leave open,
+            as between two labels that look alike, is then decided by how rare they are (a Dirichlet prior).
 
     Returns:
         float64 (K,), adds up to one.
@@ -115,8 +117,8 @@ def expectation_maximisation(posteriors: Matrix, priors: Vector) -> Vector:
     shares = priors
     for _ in range(_SLD_STEPS):
         # The mean of posteriors corrected for the shares: each row's correction is divided by its sum.
-        corrected = shares * ((1 / (ratios @ shares)) @ ratios) / len(ratios)
-        before, shares = shares, corrected
+        corrected = shares * ((1 / (ratios @ shares)) @ ratios)
+        before, shares = shares, (corrected + assumed_people * priors) / (len(ratios) + assumed_people)
         if np.abs(shares - before).mean() < _SLD_TOLERANCE:
             break
     normalised: Vector = shares / shares.sum()

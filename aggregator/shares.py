@@ -21,7 +21,7 @@ _Z90_ONE_SIDED: Final = 1.2816
 _MOST_DIGITS: Final = 4
 
 
-def told(estimate: Estimate, raw: Vector) -> dict[str, Any]:
+def told(estimate: Estimate) -> dict[str, Any]:
     """The figures of a mood, by field.
 
     All are rounded to a power of ten of which the widest interval holds at least four: more digits would tell of single
@@ -29,7 +29,6 @@ def told(estimate: Estimate, raw: Vector) -> dict[str, Any]:
 
     Args:
         estimate: The shares.
-        raw: float64 (7,), shares of likeliest labels.
     """
     digits = resolution(float((estimate.high - estimate.low).max()))
     low, high = estimate.interval(_VALENCE)
@@ -38,7 +37,7 @@ def told(estimate: Estimate, raw: Vector) -> dict[str, Any]:
         "shares": _named(rounded(estimate.shares, digits)),
         "low": _named([_down(value, unit, digits) for value in estimate.low]),
         "high": _named([min(_up(value, unit, digits), 1.0) for value in estimate.high]),
-        "raw": _named(rounded(raw, digits)),
+        "raw": _named(rounded(estimate.raw, digits)),
         "dominant": dominant(estimate),
         "valence": round(float(_VALENCE @ estimate.shares), digits) + 0.0,
         "valence_low": max(_down(low, unit, digits), -1.0),

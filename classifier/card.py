@@ -73,7 +73,6 @@ class Calibration(_Section):
 
     method: str
     temperature: float = Field(gt=0, description="The logits were divided by this.")
-    biases: tuple[float, ...] | None = Field(default=None, description="And these were added, one for each label.")
     fitted_on: str
     log_loss_before: float
     log_loss_after: float

@@ -51,17 +51,6 @@ def public_test(assets: Path) -> tuple[np.ndarray, np.ndarray]:
 
 
 @pytest.fixture(scope="module")
-def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The shipped network with its graph exported by the code that is here."""
-    folder: Path = tmp_path_factory.mktemp("exported")
-    shutil.copy(DEFAULT_MODEL / NETWORK_FILE, folder)
-    save_graph(keras.saving.load_model(folder / NETWORK_FILE, compile=False), folder / GRAPH_FILE)
-    files = tuple(file_entry(path) for path in sorted(folder.iterdir()))
-    save_card(folder, load_card(DEFAULT_MODEL).model_copy(update={"files": files}))
-    return folder
-
-
-@pytest.fixture(scope="module")
 def reference(public_test: tuple[np.ndarray, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     return load_engine(DEFAULT_MODEL, ClassifierSettings(engine="tensorflow")).predict(public_test[0])
 
@@ -92,15 +81,13 @@ def test_openvino_sees_what_tensorflow_sees(
     precision: str,
     least: float,
     apart: float,
-    exported: Path,
     reference: tuple[np.ndarray, np.ndarray],
     public_test: tuple[np.ndarray, np.ndarray],
 ) -> None:
     images, labels = public_test
     expected, is_face = reference
-    found, fast_is_face = load_engine(exported, ClassifierSettings(engine="openvino", precision=precision)).predict(
-        images
-    )
+    engine = load_engine(DEFAULT_MODEL, ClassifierSettings(engine="openvino", precision=precision))
+    found, fast_is_face = engine.predict(images)
     assert (found.argmax(axis=1) == expected.argmax(axis=1)).mean() >= least
     accuracies = [(probabilities.argmax(axis=1) == labels).mean() for probabilities in (found, expected)]
     assert accuracies[0] == pytest.approx(accuracies[1], abs=0.002)

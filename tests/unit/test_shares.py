@@ -37,7 +37,7 @@ def test_the_largest_share_leads_unless_its_lead_may_be_chance(labels: list[str]
 )
 def test_valence_balances_positive_and_negative(labels: list[str], balance: float) -> None:
     crowd = counted(*labels * 40)
-    figures = told(crowd, crowd.shares)
+    figures = told(crowd)
     assert figures["valence"] == balance
     assert -1 <= figures["valence_low"] <= balance <= figures["valence_high"] <= 1
 
@@ -60,7 +60,7 @@ def test_rounded_shares_add_up() -> None:
 
 def test_what_is_told_holds_what_is_known_and_no_more() -> None:
     crowd = counted(*["happy"] * 37, *["sad"] * 26, *["neutral"] * 14)
-    figures = told(crowd, crowd.shares)
+    figures = told(crowd)
     for number, label in enumerate(LABELS):
         assert figures["low"][label] <= crowd.low[number] + 1e-9
         assert figures["high"][label] >= crowd.high[number] - 1e-9
