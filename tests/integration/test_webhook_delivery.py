@@ -127,9 +127,13 @@ def test_what_happens_arrives_signed_in_order_and_once(
     there = endpoint(receiver.url())
     webhooks.add(there, 10)
     with dispatching(settings):
+        # One after the other: what one look at the store finds in its streams has no order between them.
         publish(moods, new=mood(), north="live")
+        receiver.wait(1)
         publish(moods, changed=change(1))
+        receiver.wait(2)
         publish(moods, new=mood().as_stale())
+        receiver.wait(3)
         publish(moods, north="down")
         taken = receiver.wait(4)
         time.sleep(0.6)
