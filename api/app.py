@@ -22,7 +22,7 @@ from api.routes import cameras, health, metrics, moods, predict, schemas, stream
 from api.routes import webhooks as webhook_routes
 from api.security import GUARDED, Gate, Manager, Reader, only_here
 from api.webhooks.store import WebhookStore
-from crowdmood import __version__
+from crowdmood import __version__, tasks
 from crowdmood.settings import ApiSettings, Settings
 from crowdmood.streams.moods import MoodReader
 from crowdmood.streams.photos import PhotoBus
@@ -136,9 +136,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     try:
         yield
     finally:
-        following.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await following
+        await tasks.end(following)
         await context.photos.close()
         await context.reader.close()
         context.webhooks.close()

@@ -90,7 +90,8 @@ class Feed:
     async def wait(self, timeout_s: float) -> None:
         """Return when there is news, or after `timeout_s` seconds."""
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._news.wait(), timeout_s)
+            async with asyncio.timeout(timeout_s):
+                await self._news.wait()
 
     def _wake(self) -> None:
         # Whoever waits now is woken; who comes later waits for the next news.

@@ -18,7 +18,7 @@ from api.webhooks.endpoints import Health
 from api.webhooks.events import Watch
 from api.webhooks.sending import TOTAL_TIMEOUT_S, Sender
 from api.webhooks.store import Registered, WebhookStore
-from crowdmood import metrics
+from crowdmood import metrics, tasks
 from crowdmood.errors import ServerUnavailableError
 from crowdmood.settings import Settings
 from crowdmood.streams.lease import Lease
@@ -88,8 +88,8 @@ class Dispatcher:
         feeding_on = asyncio.create_task(self._feed(), name="feeder")
         try:
             while not self._stop.is_set():
-                tasks = [feeding_on, *(worker.task for worker in self._workers.values())]
-                done, _ = await asyncio.wait(tasks, timeout=0.1, return_when=asyncio.FIRST_COMPLETED)
+                running = [feeding_on, *(worker.task for worker in self._workers.values())]
+                done, _ = await asyncio.wait(running, timeout=0.1, return_when=asyncio.FIRST_COMPLETED)
                 for task in done:
                     if not task.cancelled():  # as a removed endpoint's is
                         task.result()
@@ -98,22 +98,19 @@ class Dispatcher:
             if not self._stop.is_set():
                 raise
         finally:
-            feeding_on.cancel()
+            await tasks.end(feeding_on)
             await self._finish([worker.task for worker in self._workers.values()])
-            await asyncio.gather(feeding_on, return_exceptions=True)
             await self._sender.close()
             await self._reader.close()
             self._writing.shutdown()
             log.info("dispatch stops after %d attempts", self._sent)
 
-    async def _finish(self, tasks: list[asyncio.Task[None]]) -> None:
+    async def _finish(self, sending: list[asyncio.Task[None]]) -> None:
         for worker in self._workers.values():
             worker.wake.set()
-        if tasks and self._stop.is_set():
-            await asyncio.wait(tasks, timeout=TOTAL_TIMEOUT_S)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        if sending and self._stop.is_set():
+            await asyncio.wait(sending, timeout=TOTAL_TIMEOUT_S)
+        await tasks.end(*sending)
 
     # Watching.
 
@@ -179,8 +176,7 @@ class Dispatcher:
         ids = {one.endpoint.id for one in self._endpoints}
         for endpoint_id in set(self._workers) - ids:
             worker = self._workers.pop(endpoint_id)
-            worker.task.cancel()
-            await asyncio.gather(worker.task, return_exceptions=True)
+            await tasks.end(worker.task)
             await self._in_thread(self._lease.write, functools.partial(self._store.queue_forgetting, endpoint_id))
         for endpoint_id in ids:
             self._wake(endpoint_id)
