@@ -1,0 +1,30 @@
+"""One frozen tree of settings, read from the environment (`CROWDMOOD_…`, nested by `__`) and a TOML file.
+
+Built once by the command line and handed down; no module reads the environment for itself. A setting stands in the file
+of what it sets: `sources`, `stages`, `serving`, `running`; `tree` puts them together.
+"""
+
+from crowdmood.settings.base import Group
+from crowdmood.settings.environment import to_environment
+from crowdmood.settings.running import BusSettings, EmbeddedSettings, LogSettings
+from crowdmood.settings.serving import ApiSettings
+from crowdmood.settings.sources import CameraSettings, IngestSettings
+from crowdmood.settings.stages import AggregatorSettings, ClassifierSettings, DetectorSettings, NetworkPrecision
+from crowdmood.settings.tree import Settings, load
+
+__all__ = [
+    "AggregatorSettings",
+    "ApiSettings",
+    "BusSettings",
+    "CameraSettings",
+    "ClassifierSettings",
+    "DetectorSettings",
+    "EmbeddedSettings",
+    "Group",
+    "IngestSettings",
+    "LogSettings",
+    "NetworkPrecision",
+    "Settings",
+    "load",
+    "to_environment",
+]

@@ -1,0 +1,91 @@
+"""Servers, processes and what they tell of themselves."""
+
+import os
+from typing import Literal
+
+from pydantic import Field
+
+from crowdmood.settings.base import Group
+
+
+class LogSettings(Group):
+    """What is logged and how."""
+
+    level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(default="INFO", description="Lowest level shown.")
+    format: Literal["auto", "human", "json"] = Field(
+        default="auto", description="`auto` is `human` on a terminal and `json` elsewhere."
+    )
+
+
+class BusSettings(Group):
+    """How stages use the streams between them."""
+
+    key_prefix: str = Field(
+        default="crowdmood",
+        pattern=r"^[A-Za-z0-9_.-]{1,64}$",
+        description="First part of every key, on bus and state store: lets installations share a server.",
+    )
+    partition: int = Field(default=0, ge=0, le=1023, description="The partition whose streams this process uses.")
+    max_backlog: int = Field(
+        default=32, ge=1, le=100_000, description="Entries a stage's output may hold before the stage waits."
+    )
+    claim_idle_s: float = Field(
+        default=15.0,
+        ge=0.05,
+        le=3600,
+        description="Seconds after which an entry that a worker took and did not finish is given to another.",
+    )
+    max_deliveries: int = Field(
+        default=3, ge=1, le=100, description="Times an entry is tried before it becomes a dead letter."
+    )
+    dead_letters_kept: int = Field(
+        default=10_000, ge=1, le=10_000_000, description="Newest dead letters kept (they hold no pixels)."
+    )
+
+
+class EmbeddedSettings(Group):
+    """The servers that are started when no address is set."""
+
+    bus_memory_mb: int = Field(default=1024, ge=16, le=1_000_000, description="Memory of the bus, in megabytes.")
+    state_memory_mb: int = Field(
+        default=512, ge=16, le=1_000_000, description="Memory of the state store, in megabytes."
+    )
+
+
+class MetricsSettings(Group):
+    """Prometheus metrics of a worker process."""
+
+    port: int = Field(
+        default=0,
+        ge=0,
+        le=65535,
+        description="Port of a worker's own /metrics; 0 serves none (the API always does).",
+    )
+    host: str = Field(default="127.0.0.1", description="Address of a worker's own /metrics.")
+
+
+class RunSettings(Group):
+    """What `crowdmood run` and `crowdmood replay` start on this machine."""
+
+    detectors: int = Field(
+        default_factory=lambda: os.cpu_count() or 1,
+        ge=1,
+        le=256,
+        description="Detector workers; default one per core.",
+    )
+    classifiers: int = Field(default=1, ge=1, le=64, description="Classifier workers.")
+    max_restarts: int = Field(
+        default=5,
+        ge=0,
+        le=1000,
+        description="Restarts of one stage within the restart window before we give up.",
+    )
+    restart_window_s: float = Field(
+        default=60.0, gt=0, le=86_400, description="Length of the restart window, in seconds."
+    )
+    stop_timeout_s: float = Field(
+        default=20.0,
+        gt=0,
+        le=600,
+        description="Seconds a stage gets to finish what it has in hand when stopped.",
+    )
