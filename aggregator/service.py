@@ -20,7 +20,8 @@ from crowdmood import metrics
 from crowdmood.messages import CameraState, Emotions, FramesLost
 from crowdmood.mood import Mood
 from crowdmood.settings import AggregatorSettings, Settings
-from crowdmood.streams.bus import Bus, Entry, Inbox
+from crowdmood.streams.bus import Bus, Entry
+from crowdmood.streams.inbox import Inbox
 from crowdmood.streams.keys import StateKeys, StreamName
 from crowdmood.streams.lease import Lease
 from crowdmood.streams.moods import MoodStore

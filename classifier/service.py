@@ -14,7 +14,8 @@ from classifier.swapping import ModelSwap
 from crowdmood import metrics
 from crowdmood.messages import Emotions, Faces, Message
 from crowdmood.settings import Settings, load
-from crowdmood.streams.bus import Bus, DeadLetter, Entry, Inbox
+from crowdmood.streams.bus import Bus, DeadLetter, Entry
+from crowdmood.streams.inbox import Inbox
 from crowdmood.streams.keys import StreamName
 from crowdmood.streams.models import ModelChoices
 from crowdmood.worker import Outcome, Stage, Worker, on_hang_up, required_url

@@ -25,7 +25,8 @@ from crowdmood import metrics
 from crowdmood.errors import ServerUnavailableError, SettingsError, UndecodableError
 from crowdmood.messages import Message
 from crowdmood.settings import BusSettings
-from crowdmood.streams.bus import Bus, DeadLetter, Entry, Inbox
+from crowdmood.streams.bus import Bus, DeadLetter, Entry
+from crowdmood.streams.inbox import Inbox
 from crowdmood.streams.keys import StreamName
 
 log = logging.getLogger(__name__)

@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from crowdmood.errors import ServerUnavailableError, UndecodableError
 from crowdmood.messages import CameraStateName, Frame, FrameRef, FramesLost, Message
 from crowdmood.settings import BusSettings
-from crowdmood.streams.bus import Bus, DeadLetter, Entry, Inbox
+from crowdmood.streams.bus import Bus, DeadLetter, Entry
+from crowdmood.streams.inbox import Inbox
 from crowdmood.streams.keys import StreamName
 from ingest.cameras import CameraRun, Tally
 from ingest.outbox import Outbox

