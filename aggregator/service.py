@@ -19,13 +19,14 @@ from aggregator.windows import ClosedWindow, EventTimeWindows, WindowPolicy
 from crowdmood import metrics
 from crowdmood.messages import CameraState, Emotions, FramesLost
 from crowdmood.mood import Mood
-from crowdmood.settings import AggregatorSettings, Settings
+from crowdmood.process import identity
+from crowdmood.settings import AggregatorSettings, Settings, required_url
 from crowdmood.streams.bus import Bus, Entry
 from crowdmood.streams.inbox import Inbox
 from crowdmood.streams.keys import StateKeys, StreamName
 from crowdmood.streams.lease import Lease
 from crowdmood.streams.moods import MoodStore
-from crowdmood.worker import Heartbeat, Outcome, Stage, Worker, identity, required_url
+from crowdmood.worker import Heartbeat, Outcome, Stage, Worker
 
 log = logging.getLogger(__name__)
 
@@ -219,6 +220,7 @@ class AggregatorStage(Stage[Emotions | FramesLost | CameraState]):
         return self._table_changed and self._clock() >= self._table_written + _TABLE_EVERY_S
 
     def _publish(self, moods: list[Mood]) -> None:
+        self._ledger.settle(self._windows.accounts())
         held = [(item.emotions, self._unfit(item.emotions)) for item in self._windows.held()]
         changes = self._changes.take(moods)
         self._store.publish(

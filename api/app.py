@@ -23,10 +23,9 @@ from api.routes import webhooks as webhook_routes
 from api.security import GUARDED, Gate, Manager, Reader, only_here
 from api.webhooks.store import WebhookStore
 from crowdmood import __version__, tasks
-from crowdmood.settings import ApiSettings, Settings
+from crowdmood.settings import ApiSettings, Settings, required_url
 from crowdmood.streams.moods import MoodReader
 from crowdmood.streams.photos import PhotoBus
-from crowdmood.worker import required_url
 
 _DESCRIPTION = """
 Which share of a stadium's visible faces shows each of seven expressions: one answer, one enum, a safe default.

@@ -36,7 +36,7 @@ def run(settings: Settings, stop: threading.Event, on_bound: Callable[[str], Non
 
     Args:
         settings: The settings; `api.port` 0 takes a free port.
-        stop: Set when to stop: signals are the caller's (`crowdmood.worker.stop_signals`).
+        stop: Set when to stop: signals are the caller's (`crowdmood.process.stop_signals`).
         on_bound: Called with the URL served, once requests are answered there.
 
     Returns:

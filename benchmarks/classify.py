@@ -26,11 +26,11 @@ from classifier.engines.openvino import precisions
 from classifier.service import ClassifierStage
 from classifier.swapping import ModelSwap
 from crowdmood.messages import Faces, FrameRef
-from crowdmood.settings import ClassifierSettings, Settings
+from crowdmood.settings import ClassifierSettings, Settings, required_url
 from crowdmood.streams.bus import Bus
 from crowdmood.streams.models import ModelChoices
 from crowdmood.supervisor import servers_for
-from crowdmood.worker import Worker, required_url
+from crowdmood.worker import Worker
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -7,10 +7,9 @@ from pathlib import Path
 from classifier import DEFAULT_MODEL
 from classifier.engines import load_engine
 from crowdmood.errors import ModelError
-from crowdmood.settings import Settings
+from crowdmood.settings import Settings, required_url
 from crowdmood.streams.bus import Bus
 from crowdmood.streams.models import ModelChoice, ModelChoices
-from crowdmood.worker import required_url
 
 _POLL_S = 0.2
 

@@ -13,12 +13,13 @@ from classifier.quality import detail, quality
 from classifier.swapping import ModelSwap
 from crowdmood import metrics
 from crowdmood.messages import Emotions, Faces, Message
-from crowdmood.settings import Settings, load
+from crowdmood.process import on_hang_up
+from crowdmood.settings import Settings, load, required_url
 from crowdmood.streams.bus import Bus, DeadLetter, Entry
 from crowdmood.streams.inbox import Inbox
 from crowdmood.streams.keys import StreamName
 from crowdmood.streams.models import ModelChoices
-from crowdmood.worker import Outcome, Stage, Worker, on_hang_up, required_url
+from crowdmood.worker import Outcome, Stage, Worker
 
 log = logging.getLogger("crowdmood.classifier")
 

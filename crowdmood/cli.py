@@ -18,8 +18,8 @@ from api import cli as api_cli
 from classifier import cli as classifier_cli
 from crowdmood import __version__, logs
 from crowdmood.errors import CrowdMoodError, IncompleteFootageError, SettingsError, StageRefusedError
+from crowdmood.process import default_name, on_hang_up, stop_signals
 from crowdmood.settings import CameraSettings, Group, Settings, load
-from crowdmood.worker import default_name, on_hang_up, stop_signals
 from detector import cli as detector_cli
 from simulator import cli as simulator_cli
 from training import cli as training_cli

@@ -13,10 +13,9 @@ from typing import TextIO, TypeVar
 from crowdmood import LABELS, STADIUM
 from crowdmood.errors import CrowdMoodError, SettingsError
 from crowdmood.mood import Mood, MoodChange
-from crowdmood.settings import Settings
+from crowdmood.settings import Settings, required_url
 from crowdmood.streams.moods import CameraTable, MoodStore
 from crowdmood.supervisor import PIPELINE, servers_for, supervised
-from crowdmood.worker import required_url
 
 T = TypeVar("T")
 

@@ -19,8 +19,8 @@ from pydantic import SecretStr
 from crowdmood.embedded import embedded_servers
 from crowdmood.errors import CrowdMoodError, IncompleteFootageError, StageFailedError, StageRefusedError
 from crowdmood.metrics import MULTIPROCESS_VARIABLE
+from crowdmood.process import SUPERVISED_VARIABLE
 from crowdmood.settings import Settings, to_environment
-from crowdmood.worker import SUPERVISED_VARIABLE
 
 log = logging.getLogger(__name__)
 

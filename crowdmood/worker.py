@@ -1,4 +1,4 @@
-"""The loop that every reading stage runs, and what all processes share: signals, parent watch, heartbeat.
+"""The loop that every reading stage runs.
 
 Three nested levels, each testable alone: `Worker.run` owns start and close, `Worker.loop` repeats, `Worker.poll`
 is one turn.
@@ -6,23 +6,15 @@ is one turn.
 
 import contextlib
 import logging
-import os
-import signal
-import socket
-import sys
 import threading
 import time
-import uuid
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from types import FrameType
 from typing import Any, ClassVar, Generic, TypeVar
 
-from pydantic import SecretStr
-
 from crowdmood import metrics
-from crowdmood.errors import ServerUnavailableError, SettingsError, UndecodableError
+from crowdmood.errors import ServerUnavailableError, UndecodableError
 from crowdmood.messages import Message
 from crowdmood.settings import BusSettings
 from crowdmood.streams.bus import Bus, DeadLetter, Entry
@@ -32,10 +24,6 @@ from crowdmood.streams.keys import StreamName
 log = logging.getLogger(__name__)
 M = TypeVar("M")
 """The messages that a stage accepts."""
-
-SUPERVISED_VARIABLE = "CROWDMOOD_SUPERVISED"
-"""Set for a process whose standard input is held open by its parent: when it closes, the parent is gone. It names the
-parent, like no other one."""
 
 _BEAT_EVERY_S = 2.0
 _BEAT_TTL_S = 15.0
@@ -253,69 +241,3 @@ class Heartbeat:
         """Tell that the worker has stopped; a bus that is away learns it when the key runs out."""
         with contextlib.suppress(ServerUnavailableError):
             self._bus.silence(self._stage, self._worker)
-
-
-def required_url(url: SecretStr | None, role: str) -> str:
-    """The address of a server that a stage cannot do without.
-
-    Raises:
-        SettingsError: It is not set.
-    """
-    if url is None:
-        raise SettingsError(
-            f"CROWDMOOD_{role.upper()}_URL is not set: one stage alone needs the address of its {role} server "
-            "(`crowdmood run` and `crowdmood replay` start their own)"
-        )
-    return url.get_secret_value()
-
-
-def identity(name: str) -> str:
-    """Who this process is, whatever other processes are called.
-
-    Under a supervisor it is the same again after a restart: its predecessor is dead for sure by then. Else it is like
-    no other's.
-    """
-    return f"{os.environ.get(SUPERVISED_VARIABLE) or uuid.uuid4().hex}/{name}"
-
-
-def default_name() -> str:
-    """A worker's name that no other process has now."""
-    return f"{socket.gethostname()}-{os.getpid()}"
-
-
-@contextlib.contextmanager
-def stop_signals(stop: threading.Event) -> Iterator[None]:
-    """SIGTERM and SIGINT set `stop`; a second one exits at once. What was there before is restored.
-
-    A supervised process also stops when its parent dies.
-    """
-
-    def on_signal(number: int, _frame: FrameType | None) -> None:
-        if stop.is_set():
-            os._exit(128 + number)
-        stop.set()
-
-    previous = {number: signal.signal(number, on_signal) for number in (signal.SIGTERM, signal.SIGINT)}
-    if os.environ.get(SUPERVISED_VARIABLE):
-        threading.Thread(target=_stop_with_parent, args=(stop,), daemon=True).start()
-    try:
-        yield
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
-
-
-@contextlib.contextmanager
-def on_hang_up(act: Callable[[], None]) -> Iterator[None]:
-    """SIGHUP calls `act`, which must only note it. What was there before is restored."""
-    previous = signal.signal(signal.SIGHUP, lambda *_: act())
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGHUP, previous)
-
-
-def _stop_with_parent(stop: threading.Event) -> None:
-    # The parent never writes: this returns when its end of the pipe is closed, however it died.
-    os.read(sys.stdin.fileno(), 1)
-    stop.set()

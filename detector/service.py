@@ -9,10 +9,10 @@ from prometheus_client import Counter
 from crowdmood import metrics
 from crowdmood.errors import UndecodableError
 from crowdmood.messages import Faces, Frame, Message
-from crowdmood.settings import Settings
+from crowdmood.settings import Settings, required_url
 from crowdmood.streams.bus import Bus, DeadLetter, Entry
 from crowdmood.streams.keys import StreamName
-from crowdmood.worker import Outcome, Stage, Worker, required_url
+from crowdmood.worker import Outcome, Stage, Worker
 from detector.finder import FaceFinder
 from detector.loading import load_finder
 from detector.regions import Region

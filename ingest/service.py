@@ -7,9 +7,10 @@ import time
 from collections.abc import Sequence
 
 from crowdmood.errors import IncompleteFootageError, ServerUnavailableError, SettingsError, SourceError
+from crowdmood.process import default_name
 from crowdmood.settings import CameraSettings, Settings
 from crowdmood.streams.bus import Bus
-from crowdmood.worker import Heartbeat, default_name
+from crowdmood.worker import Heartbeat
 from ingest.cameras import CameraRun, Tally, wall_ms
 from ingest.live import LiveCamera
 from ingest.outlet import LiveOutlet

@@ -8,10 +8,10 @@ import threading
 from api.webhooks.dispatcher import Dispatcher
 from api.webhooks.sending import Sender
 from api.webhooks.store import WebhookStore
-from crowdmood.settings import Settings
+from crowdmood.process import identity
+from crowdmood.settings import Settings, required_url
 from crowdmood.streams.lease import Lease
 from crowdmood.streams.moods import MoodReader
-from crowdmood.worker import identity, required_url
 
 log = logging.getLogger("crowdmood.webhooks")
 
@@ -24,7 +24,7 @@ def run(settings: Settings, stop: threading.Event, worker_name: str) -> None:
 
     Args:
         settings: The settings.
-        stop: Set when to stop: signals are the caller's (`crowdmood.worker.stop_signals`).
+        stop: Set when to stop: signals are the caller's (`crowdmood.process.stop_signals`).
         worker_name: The same after a restart: then the lease of our former self is ours.
 
     Raises:

@@ -10,7 +10,7 @@ from crowdmood.settings.running import BusSettings, EmbeddedSettings, LogSetting
 from crowdmood.settings.serving import ApiSettings
 from crowdmood.settings.sources import CameraSettings, IngestSettings
 from crowdmood.settings.stages import AggregatorSettings, ClassifierSettings, DetectorSettings, NetworkPrecision
-from crowdmood.settings.tree import Settings, load
+from crowdmood.settings.tree import Settings, load, required_url
 
 __all__ = [
     "AggregatorSettings",
@@ -26,5 +26,6 @@ __all__ = [
     "NetworkPrecision",
     "Settings",
     "load",
+    "required_url",
     "to_environment",
 ]

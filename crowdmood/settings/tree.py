@@ -130,6 +130,20 @@ def load(**overrides: Any) -> Settings:
     return settings.model_copy(update={"detector": settings.detector.model_copy(update={"yunet_model": pulled})})
 
 
+def required_url(url: SecretStr | None, role: str) -> str:
+    """The address of a server that a stage cannot do without.
+
+    Raises:
+        SettingsError: It is not set.
+    """
+    if url is None:
+        raise SettingsError(
+            f"CROWDMOOD_{role.upper()}_URL is not set: one stage alone needs the address of its {role} server "
+            "(`crowdmood run` and `crowdmood replay` start their own)"
+        )
+    return url.get_secret_value()
+
+
 def _variable(location: tuple[int | str, ...]) -> str:
     # A union's branch name ("float", "literal['max']") ends the location: it means nothing to a reader.
     parts = [str(p) for p in location if not re.search(r"[\[(]|^(float|int|str)$", str(p))]

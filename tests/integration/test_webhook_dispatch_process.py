@@ -15,9 +15,9 @@ from api.adapters import Adapter, AdapterName
 from api.webhooks.endpoints import Endpoint, Secret, new_secret
 from api.webhooks.events import EventType
 from api.webhooks.store import WebhookStore
+from crowdmood.process import SUPERVISED_VARIABLE
 from crowdmood.settings import BusSettings
 from crowdmood.streams.moods import MoodStore
-from crowdmood.worker import SUPERVISED_VARIABLE
 from tests import timelines
 from tests.receiver import Answer, Taken, receiving
 

@@ -13,12 +13,11 @@ import pytest
 from pydantic import SecretStr
 
 from crowdmood import health
-from crowdmood.errors import SettingsError
 from crowdmood.messages import Faces, Frame, FrameRef, FramesLost, decode
 from crowdmood.settings import BusSettings, Settings
 from crowdmood.streams.bus import Bus, Entry
 from crowdmood.streams.keys import StreamName
-from crowdmood.worker import Outcome, Stage, Worker, required_url
+from crowdmood.worker import Outcome, Stage, Worker
 
 
 def frame(frame_id: int) -> Frame:
@@ -132,11 +131,6 @@ def test_a_worker_waits_until_there_is_room_behind_it(bus: Bus, bus_settings: Bu
     copying.stop.set()
     running.join(5)
     assert not running.is_alive()
-
-
-def test_without_an_address_a_stage_says_what_to_set() -> None:
-    with pytest.raises(SettingsError, match="CROWDMOOD_BUS_URL is not set"):
-        required_url(None, "bus")
 
 
 def start_detector(server_url: str, settings: BusSettings, name: str = "one", **more: str) -> subprocess.Popen[str]:

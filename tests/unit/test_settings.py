@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from crowdmood.errors import SettingsError
-from crowdmood.settings import CameraSettings, Group, Settings, load, to_environment
+from crowdmood.settings import CameraSettings, Group, Settings, load, required_url, to_environment
 
 
 def every_field() -> list[tuple[str, object]]:
@@ -93,3 +93,8 @@ def test_a_child_process_loads_the_same_settings(monkeypatch: pytest.MonkeyPatch
 )
 def test_footage_is_told_from_a_live_camera_by_its_address(uri: str, recorded: bool) -> None:
     assert CameraSettings.model_validate({"id": "a", "uri": uri}).recorded is recorded
+
+
+def test_without_an_address_a_stage_says_what_to_set() -> None:
+    with pytest.raises(SettingsError, match="CROWDMOOD_BUS_URL is not set"):
+        required_url(None, "bus")
