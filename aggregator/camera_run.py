@@ -18,6 +18,8 @@ class CameraRun(Generic[T]):
         total: How many frames the run has in all, once that is known.
         superseded: Whether a newer run of the camera has begun.
         returning: Frames that a predecessor had seen and that are delivered again.
+        known: How many frames there are, as far as anything said: one more than the largest id.
+        missing: How many of them were given up without a word of what became of them.
     """
 
     def __init__(self, camera_id: str, run_id: str, recorded: bool) -> None:
@@ -29,6 +31,8 @@ class CameraRun(Generic[T]):
         self.total: int | None = None
         self.superseded = False
         self.returning: set[int] = set()
+        self.known = 0
+        self.missing = 0
         self._next_id = 0
         # Accounted for beyond the first gap: capture time, or None for a lost frame.
         self._beyond: dict[int, int | None] = {}
@@ -40,6 +44,16 @@ class CameraRun(Generic[T]):
         """Whether nothing more will come that anybody should wait for."""
         return self.superseded or (self.total is not None and self._next_id >= self.total)
 
+    @property
+    def awaited(self) -> int:
+        """How many of the frames that there are may still come."""
+        return self.known - self._next_id - len(self._beyond)
+
+    def end(self, total: int) -> None:
+        """Take in that there are `total` frames and no more."""
+        self.total = total
+        self.known = max(self.known, total)
+
     def accounted_for(self, frame_id: int) -> bool:
         """Whether a frame was seen or lost before."""
         return frame_id < self._next_id or frame_id in self._beyond
@@ -49,12 +63,16 @@ class CameraRun(Generic[T]):
         self.returning.discard(frame_id)
         self.frames[frame_id] = (captured_at_ms, observation)
         self.newest_ms = captured_at_ms if self.newest_ms is None else max(self.newest_ms, captured_at_ms)
+        self.known = max(self.known, frame_id + 1)
         self._beyond[frame_id] = captured_at_ms
         self._advance()
 
     def lose(self, frame_ids: Iterable[int]) -> int:
         """Account for frames that will not come; returns how many were not accounted for before."""
         new = [frame_id for frame_id in frame_ids if not self.accounted_for(frame_id)]
+        self.known = max(self.known, max(new, default=-1) + 1)
+        # A frame that a predecessor had seen may be gone as well: with the bus that was to deliver it again.
+        self.returning.difference_update(new)
         self._beyond.update(dict.fromkeys(new))
         self._advance()
         return len(new)
@@ -63,7 +81,11 @@ class CameraRun(Generic[T]):
         """Stop waiting for the frames missing before those captured at or before `limit_ms`."""
         old = [frame_id for frame_id, at in self._beyond.items() if at is not None and at <= limit_ms]
         if old:
-            self.lose(range(self._next_id, max(old)))
+            self.missing += self.lose(range(self._next_id, max(old)))
+
+    def give_up(self) -> None:
+        """Stop waiting for any frame."""
+        self.missing += self.lose(range(self._next_id, self.known))
 
     def watermark_ms(self) -> float:
         """Capture time up to which every frame is accounted for; infinite when the run is done."""
@@ -86,6 +108,7 @@ class CameraRun(Generic[T]):
     def snapshot(self) -> dict[str, Any]:
         """What a successor must know when it will see the held frames again, as JSON values."""
         lost_beyond = {frame_id for frame_id, at in self._beyond.items() if at is None}
+        seen = [(frame_id, at) for frame_id, at in self._beyond.items() if at is not None]
         return {
             "camera_id": self.camera_id,
             "run_id": self.run_id,
@@ -93,9 +116,12 @@ class CameraRun(Generic[T]):
             "newest_ms": self.newest_ms,
             "total": self.total,
             "superseded": self.superseded,
+            "known": self.known,
+            "missing": self.missing,
             "next_id": self._floor(),
             "held": sorted(self.returning.union(self.frames)),
             "lost": sorted(self._lost_before_next | lost_beyond),
+            "released": sorted((frame_id, at) for frame_id, at in seen if frame_id not in self.frames),
         }
 
     @classmethod
@@ -106,7 +132,10 @@ class CameraRun(Generic[T]):
         run.total = snapshot["total"]
         run.superseded = snapshot["superseded"]
         run.returning = set(snapshot["held"])
+        run.known = snapshot["known"]
+        run.missing = snapshot["missing"]
         run._next_id = snapshot["next_id"]
+        run._beyond.update((frame_id, at) for frame_id, at in snapshot["released"])
         run.lose(snapshot["lost"])
         return run
 

@@ -1,12 +1,14 @@
-"""What became of every camera's frames: the table behind `GET /cameras`. Pure."""
+"""What became of every camera's frames: the table behind `GET /cameras` and `crowdmood ledger`."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from aggregator.windows import Account
+from crowdmood import metrics
 from crowdmood.messages import CameraState, Emotions, FrameRef
 from crowdmood.streams.moods import CameraTable
 
-_COUNTERS = ("frames", "faces", "late", "duplicates")
+_COUNTERS = ("accepted", "frames", "faces", "late", "duplicates", "awaited", "run_accepted")
 
 
 class Ledger:
@@ -28,7 +30,6 @@ class Ledger:
         """
         row = self._row(emotions.ref.camera_id)
         _add(row, emotions, unfit, 1)
-        row["run_id"] = emotions.ref.run_id
         row["model"], row["detector"] = emotions.model_id, emotions.detector
         row["last_frame_at_ms"] = max(row["last_frame_at_ms"] or 0, emotions.ref.captured_at_ms)
 
@@ -44,6 +45,16 @@ class Ledger:
         """Frames will not come."""
         lost = self._row(camera_id)["lost"]
         lost[reason] = lost.get(reason, 0) + frames
+
+    def settle(self, accounts: Mapping[str, Account]) -> None:
+        """Say how many frames there were in all, how many never came, and how many may still come."""
+        for camera_id, account in accounts.items():
+            row = self._row(camera_id)
+            row["accepted"], row["awaited"] = account.accepted, account.awaited
+            row["run_id"], row["run_accepted"] = account.run_id, account.run_accepted
+            if new := account.missing - row["lost"].get("missing", 0):
+                row["lost"]["missing"] = account.missing
+                metrics.FRAMES_LOST.labels("aggregator", "missing").inc(new)
 
     def state(self, message: CameraState) -> None:
         """A camera reports its state."""

@@ -9,9 +9,8 @@ depend on the order of arrival.
 """
 
 import math
-from collections import deque
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Generic, Literal, TypeAlias, TypeVar
 
 from aggregator.camera_run import CameraRun
@@ -38,6 +37,25 @@ class WindowPolicy:
     hop_ms: int
     allowed_lateness_ms: int
     idle_timeout_ms: int
+
+
+@dataclass(slots=True)
+class Account:
+    """A camera's frames, over all its runs; who counts them tells those that were counted, late or lost for a reason.
+
+    Attributes:
+        accepted: Frames that there were, as far as anything said.
+        missing: Those that were given up without a word of what became of them.
+        awaited: Those that may still come.
+        run_id: The camera's newest run.
+        run_accepted: Frames of that run, as far as anything said.
+    """
+
+    accepted: int = 0
+    missing: int = 0
+    awaited: int = 0
+    run_id: str | None = None
+    run_accepted: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +89,9 @@ class EventTimeWindows(Generic[T]):
         self._policy = policy
         self._unheard = dict(expected or {})
         self._runs: dict[tuple[str, str], CameraRun[T]] = {}
-        self._retired: deque[tuple[str, str]] = deque(maxlen=_RETIRED_RUNS_REMEMBERED)
+        # Of runs that are over: how many frames each had, and what they came to by camera.
+        self._retired: dict[tuple[str, str], int] = {}
+        self._closed: dict[str, Account] = {}
         self._last_end_ms: int | None = None
         self._first_ms: int | None = None
 
@@ -84,7 +104,7 @@ class EventTimeWindows(Generic[T]):
         """
         run = self._run(ref.camera_id, ref.run_id, recorded=ref.recorded)
         if run is None:
-            return "late"
+            return self._straggle(ref.camera_id, ref.run_id, ref.frame_id)
         self._first_ms = ref.captured_at_ms if self._first_ms is None else min(self._first_ms, ref.captured_at_ms)
         if run.accounted_for(ref.frame_id):
             return "duplicate"
@@ -103,7 +123,9 @@ class EventTimeWindows(Generic[T]):
             How many of them were not accounted for before.
         """
         run = self._run(camera_id, run_id, recorded=self._unheard.get(camera_id, False))
-        return 0 if run is None else run.lose(frame_ids)
+        if run is None:
+            return sum(self._straggle(camera_id, run_id, frame_id) == "late" for frame_id in frame_ids)
+        return run.lose(frame_ids)
 
     def expect(self, camera_id: str, run_id: str, *, recorded: bool) -> None:
         """Take in that a camera has begun a run: it is waited for."""
@@ -112,7 +134,7 @@ class EventTimeWindows(Generic[T]):
     def end(self, camera_id: str, run_id: str, frame_count: int, *, recorded: bool) -> None:
         """Take in that a camera's run has `frame_count` frames and no more."""
         if run := self._run(camera_id, run_id, recorded=recorded):
-            run.total = frame_count
+            run.end(frame_count)
 
     def close_ready(self) -> list[ClosedWindow[T]]:
         """Close every window that may close, oldest first. Windows without any frame are passed over."""
@@ -129,9 +151,20 @@ class EventTimeWindows(Generic[T]):
         limit = math.inf if self._over() else self._last_end_ms + self._policy.hop_ms - self._policy.window_ms
         released = [item for run in self._runs.values() for item in run.release_before(limit)]
         for key in [key for key, run in self._runs.items() if run.superseded and not run.frames]:
-            del self._runs[key]
-            self._retired.append(key)
+            self._retire(key, self._runs.pop(key))
         return released
+
+    def accounts(self) -> dict[str, Account]:
+        """What became of every camera's frames."""
+        accounts = {camera_id: replace(account) for camera_id, account in self._closed.items()}
+        for run in self._runs.values():
+            account = accounts.setdefault(run.camera_id, Account())
+            account.accepted += run.known
+            account.missing += run.missing
+            account.awaited += run.awaited
+            if not run.superseded:
+                account.run_id, account.run_accepted = run.run_id, run.known
+        return accounts
 
     def watermark_ms(self) -> float:
         """Event time up to which every camera that counts has told everything; infinite when all have ended."""
@@ -158,7 +191,8 @@ class EventTimeWindows(Generic[T]):
             "last_end_ms": self._last_end_ms,
             "first_ms": self._first_ms,
             "unheard": self._unheard,
-            "retired": list(self._retired),
+            "retired": [[*key, known] for key, known in self._retired.items()],
+            "closed": {camera_id: [account.accepted, account.missing] for camera_id, account in self._closed.items()},
             "runs": [run.snapshot() for run in self._runs.values()],
         }
 
@@ -167,7 +201,8 @@ class EventTimeWindows(Generic[T]):
         self._last_end_ms = snapshot["last_end_ms"]
         self._first_ms = snapshot["first_ms"]
         self._unheard = dict(snapshot["unheard"])
-        self._retired.extend((camera_id, run_id) for camera_id, run_id in snapshot["retired"])
+        self._retired = {(camera_id, run_id): known for camera_id, run_id, known in snapshot["retired"]}
+        self._closed = {camera_id: Account(*counts) for camera_id, counts in snapshot["closed"].items()}
         runs = [CameraRun[T].restored(stored) for stored in snapshot["runs"]]
         self._runs = {(run.camera_id, run.run_id): run for run in runs}
 
@@ -184,6 +219,26 @@ class EventTimeWindows(Generic[T]):
                 older.superseded = older.superseded or older.camera_id == camera_id
             self._runs[camera_id, run_id] = CameraRun(camera_id, run_id, recorded)
         return self._runs[camera_id, run_id]
+
+    def _retire(self, key: tuple[str, str], run: CameraRun[T]) -> None:
+        """Forget a run, but for how many frames it had: what has come of it and what has not is told apart no more."""
+        run.give_up()
+        self._retired[key] = run.known
+        if len(self._retired) > _RETIRED_RUNS_REMEMBERED:
+            del self._retired[next(iter(self._retired))]
+        account = self._closed.setdefault(run.camera_id, Account())
+        account.accepted += run.known
+        account.missing += run.missing
+
+    def _straggle(self, camera_id: str, run_id: str, frame_id: int) -> Verdict:
+        """Account for a frame of a run that is over."""
+        known = self._retired[camera_id, run_id]
+        if frame_id < known:
+            return "duplicate"
+        self._retired[camera_id, run_id] = frame_id + 1
+        self._closed[camera_id].accepted += frame_id + 1 - known
+        self._closed[camera_id].missing += frame_id - known
+        return "late"
 
     def _idle(self, run: CameraRun[T], newest_ms: int) -> bool:
         if run.recorded:

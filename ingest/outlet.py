@@ -37,9 +37,11 @@ class LiveOutlet:
         consumer = f"ingest-{run.camera.id}"
         self._inbox = Inbox(bus, ["frames"], _READERS_GROUP, consumer, settings, claims=False)
         self._taken: list[Entry] = []
+        self._last_frame_id = -1
 
     def put(self, frame: Frame) -> None:
         """Publish a frame and all that is yet to be said, or count the frame as lost."""
+        self._last_frame_id = frame.ref.frame_id
         reason = "bus_unavailable"
         try:
             if self._make_room():
@@ -54,6 +56,7 @@ class LiveOutlet:
 
     def lose(self, frame_id: int, reason: str) -> None:
         """Count a frame as lost; it is said with the next frame, or by `flush`."""
+        self._last_frame_id = frame_id
         self._tally.lose(reason)
         self._outbox.lose(self._run.lost(frame_id, reason))
 
@@ -102,6 +105,8 @@ class LiveOutlet:
             done=done,
             dead=dead,
             group=_READERS_GROUP,
+            # How many frames there were is told with them: `crowdmood ledger` asks for it.
+            cursors={self._run.camera.id: (self._run.run_id, self._last_frame_id)},
             patient=False,
         )
         self._taken.clear()

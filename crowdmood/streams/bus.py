@@ -84,7 +84,7 @@ class Bus:
             done: Entries that need no more work.
             group: The group that `done` and `dead` were delivered to.
             dead: Entries to give up: a dead letter without pixels is kept, and who waits for the frame is told.
-            cursors: Camera to (run, frame): how far recorded footage is published with this.
+            cursors: Camera to (run, frame): up to which frame ingest has told what became of it, with this.
             patient: Whether to wait while the bus is away.
 
         Raises:
@@ -127,6 +127,12 @@ class Bus:
         value = self.connection.call(lambda client: client.hget(self.keys.cursors, camera_id))
         stored_run, _, frame_id = (value or b"").decode().partition(" ")
         return int(frame_id) if stored_run == run_id else -1
+
+    def cursors(self) -> dict[str, tuple[str, int]]:
+        """Camera to (run, frames): how many frames of its newest run ingest has told of."""
+        found = self.connection.call(lambda client: client.hgetall(self.keys.cursors), patient=False)
+        told = {key.decode(): value.decode().rpartition(" ") for key, value in found.items() if b"/" not in key}
+        return {camera_id: (run_id, int(frame_id) + 1) for camera_id, (run_id, _, frame_id) in told.items()}
 
     def beat(self, stage: str, worker: str, ttl_s: float, using: str = "") -> None:
         """Say that a worker is ready and works, and with what; said again before `ttl_s` seconds are over."""

@@ -30,7 +30,7 @@ class BusKeys:
 
     @property
     def cursors(self) -> str:
-        """Hash, camera to `run_id frame_id`: how far recorded footage was published, to resume it.
+        """Hash, camera to `run_id frame_id`: how far ingest came. Recorded footage is resumed there.
 
         Beside it, `camera/run_id` marks that publishing began: when that is gone, the bus was emptied.
         """

@@ -92,9 +92,13 @@ class MoodStore:
         value: Any = self.connection.call(lambda client: client.get(self._keys.checkpoint(run_id)))
         return None if value is None else dict(json.loads(value))
 
-    def cameras(self) -> CameraTable:
-        """What is known of each camera."""
-        return _cameras(self.connection.call(lambda client: client.hgetall(self._keys.cameras)))
+    def cameras(self, *, patient: bool = True) -> CameraTable:
+        """What is known of each camera.
+
+        Args:
+            patient: Whether to wait while the store is away.
+        """
+        return _cameras(self.connection.call(lambda client: client.hgetall(self._keys.cameras), patient=patient))
 
     def newest_position(self) -> bytes:
         """The position of the newest mood; moods after it are new."""
