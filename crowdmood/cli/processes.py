@@ -1,0 +1,29 @@
+"""What commands have in common that run until they are told to stop."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, TypeAlias
+
+import typer
+
+from crowdmood import logs
+from crowdmood.process import stop_signals
+from crowdmood.settings import Settings
+
+DataDir: TypeAlias = Annotated[
+    Path | None, typer.Option("--data-dir", help="Directory of the embedded servers.", file_okay=False)
+]
+
+
+@contextmanager
+def stoppable(settings: Settings) -> Iterator[tuple[Settings, threading.Event]]:
+    """Logging is set up, and SIGTERM and SIGINT set the event."""
+    from crowdmood import metrics
+
+    logs.configure(settings.log)
+    metrics.serve(settings.metrics.host, settings.metrics.port)
+    stop = threading.Event()
+    with stop_signals(stop):
+        yield settings, stop
