@@ -111,7 +111,7 @@ class Supervisor:
             if child.process is None or (code := child.process.poll()) is None:
                 continue
             mark_process_dead(child.process.pid, str(self._metrics_dir))  # type: ignore[no-untyped-call]
-            child.process = None
+            self._forget(child)
             child.incomplete = code == IncompleteFootageError.exit_code
             if child.may_finish and (code == 0 or child.incomplete):
                 continue
@@ -155,6 +155,12 @@ class Supervisor:
             log.warning("%s does not stop: killed", child.name)
             child.process.kill()
             child.process.wait()
+        self._forget(child)
+
+    def _forget(self, child: Child) -> None:
+        """Let go of a process that has ended, and of the pipe that we held open for it."""
+        assert child.process is not None and child.process.stdin is not None
+        child.process.stdin.close()
         child.process = None
 
     def _spawn(self, child: Child) -> None:

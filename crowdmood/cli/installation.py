@@ -5,6 +5,7 @@ import logging
 import socket
 import threading
 from collections.abc import Iterator
+from dataclasses import asdict
 from typing import Annotated, Any
 
 import typer
@@ -73,6 +74,30 @@ def check(
         table.add_row(finding.part, "yes" if finding.healthy else "NO", finding.detail)
     Console().print(table)
     if not all(finding.healthy for finding in findings):
+        raise typer.Exit(1)
+
+
+def ledger(
+    as_json: Annotated[bool, typer.Option("--json", help="Print as one JSON list.")] = False,
+    data_dir: DataDir = None,
+) -> None:
+    """Account for every frame that cameras gave; exit code 1 when the sum does not balance."""
+    from crowdmood import ledger as reading
+
+    overrides: dict[str, Any] = {} if data_dir is None else {"data_dir": data_dir}
+    accounts = reading.read(load(**overrides))
+    if as_json:
+        print(json.dumps([asdict(account) | {"balance": account.balance} for account in accounts]))
+    else:
+        table = Table("camera", "accepted", "counted", "late", "lost", "under way", "balance")
+        for account in accounts:
+            lost = ", ".join(f"{count} {reason}" for reason, count in sorted(account.lost.items())) or "0"
+            table.add_row(
+                account.camera,
+                *map(str, (account.accepted, account.counted, account.late, lost, account.under_way, account.balance)),
+            )
+        Console().print(table)
+    if any(account.balance for account in accounts):
         raise typer.Exit(1)
 
 

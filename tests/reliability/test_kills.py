@@ -1,0 +1,74 @@
+"""Processes are killed at random moments, and nothing shows it: the moods are the same bytes."""
+
+import os
+import random
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from .rig import Installation, eventually, installation
+
+PROCESSES = ("ingest-0", "detect-0", "detect-1", "classify-0", "aggregate-0", "dispatch-0", "api-0")
+KILLS = int(os.environ.get("RELIABILITY_KILLS", "200"))
+SETTINGS: dict[str, Any] = {
+    # Entries that were in the hands of several workers that were killed have killed none of them.
+    "bus": {"max_deliveries": 100, "claim_idle_s": 2.0},
+    "log": {"level": "ERROR"},
+}
+
+
+def told(rig: Installation) -> list[str]:
+    return [mood.to_json() for mood in rig.moods()]
+
+
+def replay(
+    folder: Path, cameras: Sequence[dict[str, str]], yunet: dict[str, Any], speed: float | str, kills: int, seed: int
+) -> tuple[list[str], dict[str, dict[str, Any]], dict[str, int]]:
+    """Moods, ledger and who was killed how often."""
+    chance = random.Random(seed)
+    with installation(folder, cameras, serve=True, detector=yunet, ingest={"speed": speed}, **SETTINGS) as rig:
+        done = 0
+        while done < kills and not rig.complete():
+            time.sleep(chance.uniform(0.2, 1.4))
+            done += rig.kill(chance.choice(PROCESSES))
+        eventually(rig.complete, 240, 0.5)
+        return told(rig), rig.settled(), rig.deaths
+
+
+def check_kills(
+    folder: Path, cameras: Sequence[dict[str, str]], yunet: dict[str, Any], speed: float, kills: int, tell: Any
+) -> None:
+    expected, ledger, _ = replay(folder / "undisturbed", cameras, yunet, "max", 0, 0)
+    frames = sum(row["accepted"] for row in ledger.values())
+    assert {row["counted"] for row in ledger.values()} == {frames // 2}
+    deaths: dict[str, int] = {}
+    rounds = 0
+    while (left := kills - sum(deaths.values())) > 0:
+        moods, ledger, killed = replay(folder / f"round-{rounds}", cameras, yunet, speed, left, rounds)
+        assert moods == expected
+        assert all(row["counted"] == row["accepted"] == frames // 2 for row in ledger.values()), ledger
+        for name, times in killed.items():
+            deaths[name] = deaths.get(name, 0) + times
+        rounds += 1
+    shown = ", ".join(f"{name} {times}" for name, times in sorted(deaths.items()))
+    tell(
+        f"{sum(deaths.values())} kills ({shown}) in {rounds} replays of {frames} frames: "
+        f"{len(expected)} moods, every byte as undisturbed; the ledger balances, {frames} counted"
+    )
+
+
+def test_a_few_kills_of_short_footage_change_no_byte(
+    short_terraces: list[dict[str, str]], yunet: dict[str, Any], tmp_path: Path, figures: Callable[..., None]
+) -> None:
+    check_kills(tmp_path, short_terraces, yunet, 0.7, 6, figures)
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(3600)
+def test_two_hundred_kills_of_both_terraces_change_no_byte(
+    terraces: list[dict[str, str]], yunet: dict[str, Any], tmp_path: Path, figures: Callable[..., None]
+) -> None:
+    check_kills(tmp_path, terraces, yunet, 0.5, KILLS, figures)
