@@ -75,6 +75,17 @@ def emotions(bus: Bus) -> list[Emotions]:
     return [message for message in found if isinstance(message, Emotions)]
 
 
+def test_every_second_frame_is_seen_in_the_mirror(
+    server_url: str, bus_settings: BusSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    frames = [faces(number, [3]) for number in range(4)]
+    for frame in frames:
+        frame.crops[:, :, 24:] = 5
+    bus, _ = classify(server_url, bus_settings, frames, monkeypatch)
+    seen = {message.ref.frame_id: int(message.probabilities.argmax()) for message in emotions(bus)}
+    assert seen == {0: 3, 1: 5, 2: 3, 3: 5}
+
+
 def test_faces_of_many_frames_and_cameras_share_a_batch_and_come_out_by_frame(
     server_url: str, bus_settings: BusSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
