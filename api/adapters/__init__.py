@@ -1,7 +1,7 @@
 """Bodies for what receives events: each adapter a small pure function from an event to what is posted.
 
 `standard` is the body of the Standard Webhooks specification. The others are for signage players, which know one enum
-and a time to live: they tell of moods only.
+and a time to live: they tell of moods only. An adapter must not decide whether, when or where something is sent.
 """
 
 from dataclasses import dataclass

@@ -1,4 +1,7 @@
-"""What runs a network. Each engine imports its framework only when it is made."""
+"""What runs a network: from faces to probabilities, whatever the framework, which is imported only when it is used.
+
+Engines answer for numbers alone; they must not know where faces come from, nor what becomes of the answer.
+"""
 
 from importlib.util import find_spec
 from pathlib import Path

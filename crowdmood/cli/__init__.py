@@ -1,7 +1,7 @@
 """The command line: every command, in the order in which help shows them.
 
-Commands read settings and print answers; what they do is done elsewhere, and each imports that only when it is called,
-so that help comes at once.
+Commands read settings and print answers. They must not do the work themselves: what does it is imported only when a
+command is called, so that help comes at once.
 """
 
 import sys

@@ -1,7 +1,8 @@
 """One frozen tree of settings, read from the environment (`CROWDMOOD_…`, nested by `__`) and a TOML file.
 
-Built once by the command line and handed down; no module reads the environment for itself. A setting stands in the file
-of what it sets: `sources`, `stages`, `serving`, `running`; `tree` puts them together.
+Built once by the command line and handed down; no module reads the environment for itself. It says what may be set and
+refuses what cannot be, and must not act on any of it. A setting stands in the file of what it sets: `sources`,
+`stages`, `serving`, `running`; `tree` puts them together.
 """
 
 from crowdmood.settings.base import Group

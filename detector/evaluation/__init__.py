@@ -1,1 +1,4 @@
-"""Judges detectors on labelled pictures: recall, precision, the curve between them, and what they cost."""
+"""Judges detectors on labelled pictures: recall, precision, the curve between them, and what they cost.
+
+It looks at detectors from outside: nothing that finds faces in service may need it.
+"""

@@ -1,4 +1,7 @@
-"""Sources of pictures, by the scheme of their address."""
+"""Sources of pictures, by the scheme of their address: each opens, decodes and tells the time of its frames.
+
+A source must not know the bus, nor decide when and whether a frame is taken.
+"""
 
 from pathlib import Path
 from urllib.parse import urlsplit

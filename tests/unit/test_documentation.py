@@ -1,0 +1,136 @@
+"""What exists is used and written down: settings, metrics, commands, messages, folders; and files stay short."""
+
+import ast
+import inspect
+import re
+import tomllib
+from collections.abc import Iterator
+from dataclasses import fields
+from functools import cache
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pytest
+from prometheus_client import Counter
+from prometheus_client.metrics import MetricWrapperBase
+from typer.main import get_command
+
+from crowdmood import metrics
+from crowdmood.cli import app
+from crowdmood.messages import CameraState, Emotions, Faces, Frame, FrameRef, FramesLost
+from crowdmood.settings import CameraSettings, Group, Settings
+
+T = TypeVar("T")
+ROOT = Path(__file__).parents[2]
+SETUPTOOLS = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
+INSTALLED = [name.replace(".", "/") for name in SETUPTOOLS["packages"]]
+METRICS = {name: found for name, found in vars(metrics).items() if isinstance(found, MetricWrapperBase)}
+MESSAGES = (Frame, Faces, Emotions, FramesLost, CameraState, FrameRef)
+
+UNREAD = {
+    "Faces.scores",  # of the design: for stages of other people's making
+}
+LONG = {
+    "tests/integration/test_api_answers.py",
+    "tests/integration/test_api_stream.py",
+    "tests/integration/test_lease.py",
+    "tests/integration/test_predict.py",
+    "tests/integration/test_webhook_delivery.py",
+    "tests/unit/test_windows.py",
+}
+"""Files of more than 300 lines, with the reason beside each."""
+
+
+@cache
+def code() -> dict[str, ast.Module]:
+    """What is installed, by file."""
+    files = {path for folder in INSTALLED for path in (ROOT / folder).glob("*.py")}
+    return {str(path.relative_to(ROOT)): ast.parse(path.read_text()) for path in sorted(files)}
+
+
+def nodes(file: str, kind: type[T]) -> Iterator[T]:
+    return (node for node in ast.walk(code()[file]) if isinstance(node, kind))
+
+
+@cache
+def read_in(file: str) -> set[str]:
+    """The attributes that a file reads of anything."""
+    return {node.attr for node in nodes(file, ast.Attribute) if isinstance(node.ctx, ast.Load)}
+
+
+def settings() -> Iterator[str]:
+    for name, field in Settings.model_fields.items():
+        group = field.annotation
+        of_group = isinstance(group, type) and issubclass(group, Group)
+        yield from (f"{name}.{inner}" for inner in group.model_fields) if of_group else [name]
+    yield from (f"cameras.{name}" for name in CameraSettings.model_fields)
+
+
+def test_every_setting_is_read_by_somebody() -> None:
+    read = set().union(*(read_in(file) for file in code()))
+    assert [name for name in settings() if name.rpartition(".")[2] not in read] == []
+
+
+def test_every_metric_is_set_by_somebody() -> None:
+    set_ = set().union(*(read_in(file) for file in code() if file != "crowdmood/metrics.py"))
+    assert [name for name in METRICS if name not in set_] == []
+
+
+def test_operations_list_every_metric() -> None:
+    rows = ["| metric | labels | what it tells |", "|---|---|---|"]
+    for found in METRICS.values():
+        (told,) = found.describe()
+        name = told.name + ("_total" if isinstance(found, Counter) else "")
+        labels = ", ".join(f"`{label}`" for label in found._labelnames)
+        rows.append(f"| `{name}` | {labels} | {told.documentation} |")
+    written = (ROOT / "docs/operations.md").read_text().partition("## Metrics")[2].partition("\n## ")[0]
+    assert [line for line in written.splitlines() if line.startswith("|")] == rows
+
+
+def commands(group: Any, words: str = "crowdmood") -> Iterator[str]:
+    for name, command in group.commands.items():
+        yield from commands(command, f"{words} {name}") if hasattr(command, "commands") else [f"{words} {name}"]
+
+
+def test_the_readme_lists_every_command() -> None:
+    table = (ROOT / "README.md").read_text().partition("| command |")[2].partition("\n\n")[0]
+    rows = [line.split(" | ")[0] for line in table.splitlines()]
+    for command in commands(get_command(app)):
+        # A row names a command in full, and others of its family by their last word.
+        family, _, name = command.rpartition(" ")
+        assert any(re.search(rf"`({family} )?{name}\b(?!-)", row) and f"`{family} " in row for row in rows), command
+
+
+def readers(message: type[Any]) -> Iterator[str]:
+    """Files that know a kind of message and do not make it."""
+    name = "Emotions" if message is FrameRef else message.__name__  # which bear it to the end
+    for file in code():
+        imports = (node for node in nodes(file, ast.ImportFrom) if node.module == "crowdmood.messages")
+        made = {node.func.id for node in nodes(file, ast.Call) if isinstance(node.func, ast.Name)}
+        if name in {alias.name for node in imports for alias in node.names} - made:
+            yield file
+
+
+@pytest.mark.parametrize("message", MESSAGES, ids=lambda message: message.__name__)
+def test_every_field_of_a_message_is_described_and_read_by_who_gets_it(message: type[Any]) -> None:
+    names = {field.name for field in fields(message)}
+    assert names <= set(re.findall(r"^ {4}(\w+): ", inspect.getdoc(message) or "", re.MULTILINE))
+    read = set().union(*(read_in(file) for file in readers(message)))
+    assert {f"{message.__name__}.{name}" for name in names - read} <= UNREAD
+
+
+@pytest.mark.parametrize("folder", [*INSTALLED, "benchmarks", "tests"])
+def test_every_folder_says_what_it_owns_and_what_it_must_not_do(folder: str) -> None:
+    told = ast.get_docstring(ast.parse((ROOT / folder / "__init__.py").read_text())) or ""
+    assert len(re.findall(r"[.:](?=\s|$)", told)) >= 2
+    assert re.search(r"\b(not|never|no|nothing|nor)\b", told)
+
+
+def test_a_file_has_300_lines_at_most_or_a_reason() -> None:
+    folders = {folder.partition("/")[0] for folder in INSTALLED} | {"benchmarks", "deploy", "examples", "tests"}
+    lengths = {
+        str(path.relative_to(ROOT)): len(path.read_text().splitlines())
+        for folder in folders
+        for path in (ROOT / folder).rglob("*.py")
+    }
+    assert {file for file, count in lengths.items() if count > 300} == LONG
