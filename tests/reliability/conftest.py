@@ -7,6 +7,8 @@ from typing import Any
 import av
 import pytest
 
+from .rig import eventually, installation
+
 TERRACES = ("terrace-north", "terrace-south")
 
 
@@ -43,6 +45,17 @@ def short_terraces(assets: Path, tmp_path_factory: pytest.TempPathFactory) -> li
         _cut(assets / "footage" / f"{name}.mp4", folder / f"{name}.mp4", seconds=6)
         cameras.append({"id": name, "uri": str(folder / f"{name}.mp4")})
     return cameras
+
+
+@pytest.fixture(scope="session")
+def undisturbed(
+    short_terraces: list[dict[str, str]], yunet: dict[str, Any], tmp_path_factory: pytest.TempPathFactory
+) -> list[str]:
+    """The moods of the short clips when nothing happens, as JSON."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    with installation(folder, short_terraces, detector=yunet, ingest={"speed": "max"}) as rig:
+        eventually(rig.complete, 120)
+        return [mood.to_json() for mood in rig.moods()]
 
 
 def _cut(source: Path, target: Path, seconds: float) -> None:

@@ -39,17 +39,21 @@ def replay(
 
 
 def check_kills(
-    folder: Path, cameras: Sequence[dict[str, str]], yunet: dict[str, Any], speed: float, kills: int, tell: Any
+    folder: Path,
+    cameras: Sequence[dict[str, str]],
+    yunet: dict[str, Any],
+    expected: Sequence[str],
+    speed: float,
+    kills: int,
+    tell: Callable[..., None],
 ) -> None:
-    expected, ledger, _ = replay(folder / "undisturbed", cameras, yunet, "max", 0, 0)
-    frames = sum(row["accepted"] for row in ledger.values())
-    assert {row["counted"] for row in ledger.values()} == {frames // 2}
     deaths: dict[str, int] = {}
-    rounds = 0
+    rounds = frames = 0
     while (left := kills - sum(deaths.values())) > 0:
         moods, ledger, killed = replay(folder / f"round-{rounds}", cameras, yunet, speed, left, rounds)
-        assert moods == expected
-        assert all(row["counted"] == row["accepted"] == frames // 2 for row in ledger.values()), ledger
+        assert moods == list(expected)
+        assert all(row["accepted"] == row["counted"] > 0 for row in ledger.values()), ledger
+        frames = sum(row["counted"] for row in ledger.values())
         for name, times in killed.items():
             deaths[name] = deaths.get(name, 0) + times
         rounds += 1
@@ -61,9 +65,13 @@ def check_kills(
 
 
 def test_a_few_kills_of_short_footage_change_no_byte(
-    short_terraces: list[dict[str, str]], yunet: dict[str, Any], tmp_path: Path, figures: Callable[..., None]
+    short_terraces: list[dict[str, str]],
+    undisturbed: list[str],
+    yunet: dict[str, Any],
+    tmp_path: Path,
+    figures: Callable[..., None],
 ) -> None:
-    check_kills(tmp_path, short_terraces, yunet, 0.7, 6, figures)
+    check_kills(tmp_path, short_terraces, yunet, undisturbed, 0.7, 6, figures)
 
 
 @pytest.mark.soak
@@ -71,4 +79,5 @@ def test_a_few_kills_of_short_footage_change_no_byte(
 def test_two_hundred_kills_of_both_terraces_change_no_byte(
     terraces: list[dict[str, str]], yunet: dict[str, Any], tmp_path: Path, figures: Callable[..., None]
 ) -> None:
-    check_kills(tmp_path, terraces, yunet, 0.5, KILLS, figures)
+    expected, _, _ = replay(tmp_path / "undisturbed", terraces, yunet, "max", 0, 0)
+    check_kills(tmp_path, terraces, yunet, expected, 0.5, KILLS, figures)
