@@ -17,6 +17,7 @@ from crowdmood.cli.processes import DataDir, stoppable
 from crowdmood.errors import CrowdMoodError, SettingsError
 from crowdmood.process import on_hang_up
 from crowdmood.settings import CameraSettings, Group, Settings, load
+from crowdmood.settings.table import page as settings_page
 
 log = logging.getLogger(__name__)
 
@@ -101,8 +102,14 @@ def ledger(
         raise typer.Exit(1)
 
 
-def config(as_json: Annotated[bool, typer.Option("--json", help="Print as one JSON object.")] = False) -> None:
+def config(
+    as_json: Annotated[bool, typer.Option("--json", help="Print as one JSON object.")] = False,
+    page: Annotated[bool, typer.Option(help="Print the page that lists every setting with its default.")] = False,
+) -> None:
     """Show every setting as it is in force, secrets masked."""
+    if page:
+        print(settings_page(), end="")
+        return
     rows = list(_settings_rows(load()))
     if as_json:
         print(json.dumps({variable: value for variable, value, _ in rows}, indent=2))
