@@ -18,12 +18,13 @@ from api.follower import Follower
 from api.keys import KeyRing
 from api.photos import PhotoDesk
 from api.poll import Shortcut
-from api.routes import cameras, health, metrics, moods, predict, schemas, stream
+from api.routes import cameras, display, health, keys, metrics, moods, page, predict, schemas, stream
 from api.routes import webhooks as webhook_routes
 from api.security import GUARDED, Gate, Manager, Reader, only_here
 from api.webhooks.store import WebhookStore
 from crowdmood import __version__, tasks
 from crowdmood.settings import ApiSettings, Settings, required_url
+from crowdmood.streams.api_keys import ApiKeyStore
 from crowdmood.streams.moods import MoodReader
 from crowdmood.streams.photos import PhotoBus
 
@@ -39,6 +40,7 @@ _TAGS = [
     {"name": "cameras", "description": "The cameras and the state they are in."},
     {"name": "photos", "description": "Single pictures."},
     {"name": "webhooks", "description": "Who is told of what happens, and what became of it."},
+    {"name": "keys", "description": "Who may ask."},
     {"name": "health", "description": "For whoever runs this."},
 ]
 
@@ -55,7 +57,7 @@ def create_app(settings: Settings, reader: MoodReader, clock: Clock = time.time)
     feed = Feed()
     ring = KeyRing(local=only_here(settings.api), clock=clock)
     follower = Follower(reader, board, feed, ring)
-    webhooks = WebhookStore(required_url(settings.state_url, "state"), settings.bus.key_prefix)
+    state = required_url(settings.state_url, "state"), settings.bus.key_prefix
     app = _App(
         settings.api,
         ring,
@@ -67,12 +69,16 @@ def create_app(settings: Settings, reader: MoodReader, clock: Clock = time.time)
         lifespan=_lifespan,
         generate_unique_id_function=lambda route: route.name,
     )
-    app.state.context = Context(settings, reader, board, feed, follower, _photo_desk(settings), webhooks, clock)
+    app.state.context = Context(
+        settings, reader, board, feed, follower, _photo_desk(settings), WebhookStore(*state), ApiKeyStore(*state), clock
+    )
     problems.install(app)
-    app.include_router(schemas.router)
-    for resource in (moods, stream, cameras, predict):
+    for resource in (page, schemas):
+        app.include_router(resource.router)
+    for resource in (moods, display, stream, cameras, predict):
         app.include_router(resource.router, dependencies=[Reader], responses=GUARDED)
-    app.include_router(webhook_routes.router, dependencies=[Manager], responses=GUARDED)
+    for resource in (webhook_routes, keys):
+        app.include_router(resource.router, dependencies=[Manager], responses=GUARDED)
     if not settings.api.ops_port:
         app.include_router(health.router)
         app.include_router(metrics.router, dependencies=[Reader], responses=GUARDED)
@@ -139,6 +145,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         await context.photos.close()
         await context.reader.close()
         context.webhooks.close()
+        context.keys.close()
 
 
 def _photo_desk(settings: Settings) -> PhotoDesk:

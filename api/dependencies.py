@@ -17,6 +17,7 @@ from api.webhooks.store import WebhookStore
 from crowdmood import STADIUM
 from crowdmood.mood import to_ms
 from crowdmood.settings import Settings
+from crowdmood.streams.api_keys import ApiKeyStore
 from crowdmood.streams.moods import MoodReader
 from crowdmood.streams.positions import entry_id
 
@@ -35,6 +36,7 @@ class Context:
     follower: Follower
     photos: PhotoDesk
     webhooks: WebhookStore
+    keys: ApiKeyStore
     clock: Clock
 
 

@@ -2,10 +2,11 @@
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, Field, WithJsonSchema
+from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 
 from crowdmood.messages import CameraStateName
-from crowdmood.mood import Status, WindowCameraState
+from crowdmood.mood import Status, WindowCameraState, to_rfc3339
+from crowdmood.streams.api_keys import ApiKey
 
 Time = Annotated[
     str,
@@ -144,6 +145,60 @@ class Prediction(BaseModel):
     faces: list[PhotoFace] = Field(description="Its faces; none when none was found.")
     model: str = Field(description="Which network judged, and what ran it.")
     detector: str = Field(description="Which detector looked.")
+
+
+class Display(BaseModel):
+    """What whoever shows moods to people needs to know of this installation."""
+
+    zones: dict[str, tuple[str, ...]] = Field(description="Each zone and its cameras; `stadium` holds every one.")
+    creatives: dict[Dominant, str] = Field(description="What a board shows for each leading expression.")
+    default_creative: str = Field(description="What it shows for any other, and while `status` is not `ok`.")
+    colours: dict[str, str] = Field(description="Each label's colour, `#RRGGBB`, told apart by everybody.")
+    stacked: tuple[Label, ...] = Field(description="Labels from the bottom of a stack to its top.")
+    stale_after_s: float = Field(description="Age in seconds from which a mood is `stale`.")
+    preview: Literal["off", "pixelated", "clear"] = Field(description="Whether cameras have previews, and of what.")
+
+
+class Key(BaseModel):
+    """An API key, without what opens."""
+
+    id: str = Field(description="Names the key; no secret.")
+    name: str = Field(description="Who has it.")
+    scope: Literal["read", "manage"] = Field(description="`manage` includes `read`.")
+    state: Literal["active", "revoked", "expired"]
+    created_at: Time
+    expires_at: Time | None = Field(description="From then on it opens nothing; null: never.")
+
+    @classmethod
+    def of(cls, key: ApiKey, now_ms: float) -> "Key":
+        """What is told of a key."""
+        expires = key.expires_at_ms
+        return cls(
+            id=key.key_id,
+            name=key.name,
+            scope=key.scope,
+            state=key.state(now_ms),
+            created_at=to_rfc3339(key.created_at_ms),
+            expires_at=None if expires is None else to_rfc3339(expires),
+        )
+
+
+class KeyRequest(BaseModel):
+    """The key to make."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: str = Field(min_length=1, max_length=100, description="Who gets it, for people.")
+    scope: Literal["read", "manage"] = Field(default="read", description="What it may be used for.")
+    days: Annotated[float, Field(gt=0, le=36_500)] | None = Field(
+        default=None, description="Days until it expires; null: never."
+    )
+
+
+class NewKey(Key):
+    """A key that was just made."""
+
+    key: str = Field(description="`cm_…`: sent as `Authorization: Bearer …`. It is shown this once: keep it.")
 
 
 class Live(BaseModel):

@@ -17,13 +17,14 @@ def assets() -> Path:
 
 
 PROGRAMS = {
+    "chromium": "chromium",
     "docker-compose": "docker-compose",
     "openssl": "openssl",
     "prometheus": "prometheus",
     "promtool": "prometheus",
     "redis-server": "redis-server",
 }
-"""Programs that tests of the deployment run, and the Debian package that each comes with."""
+"""Programs that tests of the deployment and of the page run, and the Debian package that each comes with."""
 
 
 @pytest.fixture(scope="session")

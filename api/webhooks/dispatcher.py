@@ -20,6 +20,7 @@ from api.webhooks.sending import TOTAL_TIMEOUT_S, Sender
 from api.webhooks.store import Registered, WebhookStore
 from crowdmood import metrics, tasks
 from crowdmood.errors import ServerUnavailableError
+from crowdmood.ops import READINESS
 from crowdmood.settings import Settings
 from crowdmood.streams.lease import Lease
 from crowdmood.streams.moods import CameraTable, MoodReader
@@ -121,6 +122,7 @@ class Dispatcher:
         while True:
             try:
                 await self._in_thread(self._lease.hold)
+                READINESS.renew()
                 position = Position(watch.moods.encode(), watch.changes.encode())
                 published = await self._reader.follow(position, _BLOCK_MS)
                 if published or time.monotonic() - looked_s >= _LOOK_EVERY_S:

@@ -8,6 +8,7 @@ import threading
 from api.webhooks.dispatcher import Dispatcher
 from api.webhooks.sending import Sender
 from api.webhooks.store import WebhookStore
+from crowdmood.ops import READINESS
 from crowdmood.process import identity
 from crowdmood.settings import Settings, required_url
 from crowdmood.streams.lease import Lease
@@ -35,7 +36,7 @@ def run(settings: Settings, stop: threading.Event, worker_name: str) -> None:
     store = WebhookStore(url, settings.bus.key_prefix, stop)
     lease = Lease(store.connection, store.keys.dispatcher(), identity(worker_name), _LEASE_S)
     try:
-        if lease.wait(stop, lambda: None):
+        if lease.wait(stop, READINESS.renew):
             asyncio.run(_dispatch(settings, url, store, lease, stop))
             lease.release()
     finally:

@@ -1,10 +1,14 @@
 """Answers and webhooks."""
 
 from ipaddress import ip_network
+from typing import Annotated, Literal, TypeAlias
 
 from pydantic import Field, field_validator
 
 from crowdmood.settings.base import Group
+
+Leading: TypeAlias = Literal["angry", "disgust", "fear", "happy", "sad", "surprise", "neutral", "mixed"]
+Creative: TypeAlias = Annotated[str, Field(min_length=1, max_length=200)]
 
 
 class ApiSettings(Group):
@@ -45,6 +49,19 @@ class ApiSettings(Group):
     trusted_proxies: tuple[str, ...] = Field(
         default=(),
         description="Addresses or networks of proxies whose X-Forwarded-For and -Proto are believed.",
+    )
+    creatives: dict[Leading, Creative] = Field(
+        default={"happy": "celebration", "surprise": "replay", "sad": "encouragement", "angry": "calm"},
+        description='What a board shows for each leading expression, or `mixed`: {"happy": "celebration"}, say.',
+    )
+    default_creative: Creative = Field(
+        default="house", description="What a board shows for any other, and while there is no mood to act on."
+    )
+    preview: bool = Field(
+        default=False, description="Whether a key that may manage can look at cameras' newest frames, boxes drawn."
+    )
+    preview_faces: Literal["pixelated", "clear"] = Field(
+        default="pixelated", description="Previews' faces; `clear` only for footage that one has the rights to."
     )
 
 

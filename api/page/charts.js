@@ -1,0 +1,114 @@
+// Charts by Plotly, which comes with a Python package and is loaded when the first chart is drawn. It writes its styles
+// into the sheet with the id `plotly.js-style-global`; those of maps, which it brings as well, the page's policy refuses.
+
+import { isRecorded, shareOf } from "./dom.js";
+
+let loading = null;
+
+function plotly() {
+  loading ??= new Promise((resolve, reject) => {
+    const script = document.createElement("script");
+    script.src = "page/plotly.min.js";
+    script.addEventListener("load", () => resolve(globalThis.Plotly));
+    script.addEventListener("error", () => {
+      loading = null;
+      reject(new Error("The charts could not be loaded."));
+    });
+    document.head.append(script);
+  });
+  return loading;
+}
+
+/** What Plotly resolves no CSS for: the page's colours as they are now. */
+function look() {
+  const probe = document.body.appendChild(document.createElement("i"));
+  const of = (name) => {
+    probe.style.color = `var(${name})`;
+    return getComputedStyle(probe).color;
+  };
+  const found = { ink: of("--ink"), faint: of("--faint"), line: of("--line"), paper: of("--paper") };
+  probe.remove();
+  return found;
+}
+
+/** Event time as Plotly takes it: match time of recorded footage is seconds as a date of 1970. */
+const times = (moods) => moods.map((mood) => new Date(mood.as_of).toISOString());
+
+function layout(moods, more = {}) {
+  const { ink, faint, line, paper } = look();
+  const recorded = moods.length && isRecorded(Date.parse(moods[0].as_of));
+  return {
+    margin: { l: 44, r: 8, t: 8, b: 32 },
+    paper_bgcolor: paper,
+    plot_bgcolor: paper,
+    font: { color: ink, family: "system-ui, sans-serif", size: 12 },
+    showlegend: false,
+    hovermode: "x unified",
+    hoverlabel: { bgcolor: paper, bordercolor: line, font: { color: ink } },
+    xaxis: { type: "date", tickformat: recorded ? "%M:%S" : "%H:%M:%S", gridcolor: line, linecolor: faint, fixedrange: true },
+    yaxis: { range: [0, 1], tickformat: ".0%", gridcolor: line, zeroline: false, fixedrange: true },
+    ...more,
+  };
+}
+
+const OPTIONS = { displayModeBar: false, responsive: true };
+
+/**
+ * Shares of people over time as stacked areas; what is told of no mood is a hole.
+ *
+ * @param {Element} place Where.
+ * @param {object[]} moods Oldest first.
+ * @param {object} display Colours and order of the labels.
+ * @param {{changes?: object[], at?: string}} marks Changes as lines, and the moment that is looked at.
+ */
+export async function stacked(place, moods, display, { changes = [], at = null } = {}) {
+  const Plotly = await plotly();
+  const x = times(moods);
+  const traces = display.stacked.map((label) => ({
+    x,
+    y: moods.map((mood) => mood.shares?.[label] ?? null),
+    name: label,
+    stackgroup: "shares",
+    stackgaps: "infer zero",
+    mode: "lines",
+    line: { width: 0, color: display.colours[label] },
+    fillcolor: display.colours[label],
+    text: moods.map((mood) => (mood.shares ? shareOf(mood, label) : "nothing told")),
+    hovertemplate: "%{text}",
+  }));
+  const { ink } = look();
+  const line = (when, dash) => ({ type: "line", x0: when, x1: when, y0: 0, y1: 1, line: { color: ink, width: 1.5, dash } });
+  const shapes = changes.filter((change) => x.length && change.as_of >= x[0] && change.as_of <= x.at(-1)).map((change) => line(change.as_of, "dash"));
+  if (at) shapes.push(line(at, "solid"));
+  await Plotly.react(place, traces, layout(moods, { shapes }), OPTIONS);
+}
+
+/** Each label's share as a line within its 90 % interval, one panel a label. */
+export async function intervals(place, moods, display) {
+  const Plotly = await plotly();
+  const told = moods.filter((mood) => mood.shares);
+  const x = times(told);
+  const shown = [...display.stacked].reverse();
+  const panels = layout(told, { grid: { ...(place.clientWidth < 700 ? { rows: 4, columns: 2 } : { rows: 2, columns: 4 }), pattern: "independent", ygap: 0.35 }, hovermode: "closest", annotations: [] });
+  const traces = [];
+  const top = Math.min(1, Math.ceil(Math.max(0.1, ...told.flatMap((mood) => Object.values(mood.high))) * 10) / 10);
+  shown.forEach((label, panel) => {
+    const axis = panel ? String(panel + 1) : "";
+    const bounds = { x: [...x, ...x.toReversed()], y: [...told.map((mood) => mood.high[label]), ...told.map((mood) => mood.low[label]).reverse()] };
+    const on = { xaxis: `x${axis}`, yaxis: `y${axis}`, mode: "lines" };
+    traces.push({ ...bounds, ...on, fill: "toself", fillcolor: `${display.colours[label]}55`, line: { width: 0 }, hoverinfo: "skip" });
+    traces.push({ x, y: told.map((mood) => mood.shares[label]), ...on, line: { color: display.colours[label], width: 2 }, name: label, hovertemplate: "%{y:.0%}" });
+    panels[`xaxis${axis}`] = { ...panels.xaxis, nticks: 3 };
+    panels[`yaxis${axis}`] = { ...panels.yaxis, range: [0, top], nticks: 4 };
+    panels.annotations.push({ text: label, xref: `x${axis} domain`, yref: `y${axis} domain`, x: 0, y: 1.18, showarrow: false, xanchor: "left" });
+  });
+  panels.margin = { ...panels.margin, t: 24 };
+  await Plotly.react(place, traces, panels, OPTIONS);
+}
+
+/** A chart as a PNG file. */
+export async function png(place, width = 1600, height = 600) {
+  const Plotly = await plotly();
+  const address = await Plotly.toImage(place, { format: "png", width, height });
+  return new Blob([Uint8Array.from(atob(address.split(",")[1]), (letter) => letter.charCodeAt(0))], { type: "image/png" });
+}

@@ -1,0 +1,212 @@
+// The live view: the stadium's mood, what a board shows for it, its past minutes, every zone and camera, the changes.
+
+import { get } from "./api.js";
+import { intervals, stacked } from "./charts.js";
+import { byId, clock, el, labelled, percent, row, say, shareOf, span } from "./dom.js";
+
+const KEPT = 600;
+const CHANGES_SHOWN = 50;
+const SCOPES_EVERY_MS = 2000;
+
+const state = { display: null, moods: [], changes: [], mood: null, publishedAt: 0, connected: false, why: "" };
+let visible = false;
+let drawing = false;
+let scopesTimer = 0;
+
+/** Learn what was before the page was opened; what cannot be read now comes with the stream. */
+export async function begin(display) {
+  state.display = display;
+  for (const label of [...display.stacked].reverse()) byId("bars").append(bar(label, display));
+  byId("each").addEventListener("toggle", redraw);
+  setInterval(showMood, 500);
+  try {
+    const [past, changes] = await Promise.all([get(`moods?limit=${KEPT / 2}`), get(`changes?limit=${CHANGES_SHOWN}`)]);
+    state.moods = inOrder(past.moods);
+    state.changes = changes.changes;
+  } catch {
+    // The stream says what is wrong.
+  }
+  showChanges();
+  redraw();
+}
+
+/** Of recorded footage that began anew, only the newest pass. */
+function inOrder(newestFirst) {
+  const kept = [];
+  for (const mood of newestFirst) {
+    if (kept.length && mood.as_of >= kept.at(-1).as_of) break;
+    kept.push(mood);
+  }
+  return kept.reverse();
+}
+
+/** A message of the stream. */
+export function take(event, data, publishedAt) {
+  if (event === "mood") {
+    state.mood = data;
+    state.publishedAt = publishedAt;
+    if (data.as_of && data.status !== "stale" && data.as_of !== state.moods.at(-1)?.as_of) {
+      if (data.as_of < state.moods.at(-1)?.as_of) state.moods = [];
+      state.moods = [...state.moods.slice(1 - KEPT), data];
+    }
+    showMood();
+    redraw();
+  } else if (event === "change") {
+    state.changes = [data, ...state.changes].slice(0, CHANGES_SHOWN);
+    showChanges();
+  }
+}
+
+export function connection(connected, why) {
+  state.connected = connected;
+  state.why = why;
+  showMood();
+}
+
+export const disconnected = (why) => connection(false, why);
+
+export function show() {
+  visible = true;
+  redraw();
+  clearInterval(scopesTimer);
+  scopesTimer = setInterval(showScopes, SCOPES_EVERY_MS);
+  showScopes();
+}
+
+export function hide() {
+  visible = false;
+  clearInterval(scopesTimer);
+}
+
+/** What is true of the newest mood now, also when nothing comes any more. */
+function judged() {
+  const { mood, display, publishedAt } = state;
+  if (!mood?.as_of) return { status: "none", fresh: false, ageS: 0 };
+  const ageS = (Date.now() - publishedAt) / 1000;
+  const ended = Object.values(mood.cameras).length > 0 && Object.values(mood.cameras).every((camera) => camera === "ended");
+  const status = mood.status === "ok" && ageS > display.stale_after_s && !ended ? "stale" : mood.status;
+  const validS = (Date.parse(mood.valid_until) - Date.parse(mood.as_of)) / 1000;
+  return { status, ended, ageS, fresh: status === "ok" && ageS <= Math.min(validS + 1, display.stale_after_s) };
+}
+
+const SAID = {
+  none: "There is no mood yet: no camera has been seen for long enough.",
+  insufficient: "Too few people are seen to tell a mood. Boards show the default.",
+  stale: "Stale: nothing new comes. Boards show the default.",
+};
+
+function showMood() {
+  if (!state.display) {
+    banner(state.why);
+    return;
+  }
+  const { mood, display } = state;
+  const { status, ended, ageS, fresh } = judged();
+  byId("connection").textContent = state.connected ? "Connected" : "Not connected";
+  const lost = state.connected || !state.why ? "" : `${state.why} Trying again.`;
+  const said = status === "stale" && mood?.as_of ? `Stale: no new mood for ${span(ageS)}. Boards show the default.` : SAID[status];
+  banner([lost, said].filter(Boolean).join(" "));
+  const told = status === "ok" && mood.dominant;
+  const label = byId("mood-label");
+  set(label, told ? mood.dominant : status === "none" ? "no mood yet" : status);
+  label.style.borderBottom = told ? `.12em solid ${display.colours[mood.dominant] ?? "currentColor"}` : "";
+  const named = told && mood.shares[mood.dominant] !== undefined;
+  set(byId("mood-interval"), named ? `${percent(mood.shares[mood.dominant])} of people (${percent(mood.low[mood.dominant])} to ${percent(mood.high[mood.dominant])})` : "");
+  set(byId("mood-status"), `status: ${status}${ended ? ", the footage has ended" : ""}`);
+  set(byId("mood-people"), told ? String(mood.people) : "–");
+  set(byId("mood-valence"), told ? `${mood.valence.toFixed(2)} (${mood.valence_low.toFixed(2)} to ${mood.valence_high.toFixed(2)})` : "–");
+  set(byId("mood-time"), mood?.as_of ? clock(mood.as_of) : "–");
+  for (const item of byId("bars").children) fill(item, told ? mood : null);
+  const creative = fresh && mood.dominant in display.creatives ? display.creatives[mood.dominant] : null;
+  set(byId("creative"), creative ?? display.default_creative);
+  set(byId("creative-why"), creative !== null ? `for ${mood.dominant}` : fresh ? `the default: nothing is set for ${mood.dominant}` : `the default: ${status === "ok" ? "the mood is no longer valid" : `the mood is ${status === "none" ? "not known" : status}`}`);
+}
+
+/** Write only what is new: screen readers would read it out again. */
+function set(place, text) {
+  if (place.textContent !== text) place.textContent = text;
+}
+
+function banner(text) {
+  const place = byId("banner");
+  set(place, text);
+  place.hidden = !text;
+}
+
+/** A label's share with its interval, as one item of a list. */
+export function bar(label, display) {
+  const share = el("span.share");
+  share.style.background = display.colours[label];
+  return el("li", { "data-label": label }, labelled(label, display.colours[label]), el("span.track", {}, share, el("span.interval")), el("span.figure", {}, "–"));
+}
+
+/** Show a mood in such an item; null: nothing is told. */
+export function fill(item, mood) {
+  const label = item.dataset.label;
+  const [share, interval] = item.querySelector(".track").children;
+  share.style.width = mood ? `${mood.shares[label] * 100}%` : "0";
+  interval.hidden = !mood;
+  if (mood) {
+    interval.style.left = `${mood.low[label] * 100}%`;
+    interval.style.width = `${(mood.high[label] - mood.low[label]) * 100}%`;
+  }
+  set(item.querySelector(".figure"), mood ? shareOf(mood, label) : "–");
+}
+
+/** Draw the charts; while one drawing goes on, the newest data wait for its end. */
+export async function redraw() {
+  if (!visible || drawing || !state.moods.length) return;
+  drawing = true;
+  try {
+    const moods = state.moods;
+    await stacked(byId("stack"), moods, state.display, { changes: state.changes });
+    if (byId("each").open) await intervals(byId("panels"), moods, state.display);
+    say(byId("chart-said"), "");
+    if (moods !== state.moods) setTimeout(redraw);
+  } catch (error) {
+    say(byId("chart-said"), error.message, true);
+  } finally {
+    drawing = false;
+  }
+}
+
+async function showScopes() {
+  const { display } = state;
+  try {
+    const known = await get("cameras");
+    const scopes = [
+      ...Object.keys(display.zones).map((zone) => ({ name: zone, query: `zone=${encodeURIComponent(zone)}` })),
+      ...known.map((camera) => ({ name: `camera ${camera.id}`, query: `camera=${encodeURIComponent(camera.id)}` })),
+    ];
+    const moods = await Promise.all(scopes.map(({ query }) => get(`mood?${query}`).catch(() => null)));
+    byId("scopes").replaceChildren(...scopes.map(({ name }, place) => tile(name, moods[place])));
+  } catch {
+    // The stream's banner says what is wrong; what was true stays until then.
+  }
+}
+
+function tile(name, mood) {
+  const { display } = state;
+  const told = mood?.status === "ok";
+  const strip = el("div.strip", { "aria-hidden": "true" });
+  for (const label of told ? display.stacked : []) {
+    const part = el("i");
+    part.style.width = `${mood.shares[label] * 100}%`;
+    part.style.background = display.colours[label];
+    strip.append(part);
+  }
+  const leads = told ? labelled(mood.dominant, display.colours[mood.dominant]) : (mood?.status ?? "unknown");
+  return el("article.scope", {}, el("h3", {}, name), leads, strip, el("span.faint", {}, told ? `${mood.people} people` : "nothing is told"));
+}
+
+function showChanges() {
+  const { display, changes } = state;
+  byId("no-changes").hidden = changes.length > 0;
+  byId("changes").replaceChildren(
+    ...changes.map((change) => {
+      const to = change.to;
+      const share = to in change.shares ? shareOf(change, to) : "–";
+      return row(change.sequence, clock(change.as_of), change.from ? labelled(change.from, display.colours[change.from]) : "–", labelled(to, display.colours[to]), share, change.people);
+    }),
+  );
+}

@@ -1,0 +1,116 @@
+// Single pictures: a file, or this device's camera frame by frame, judged by /predict and drawn here.
+
+import { get } from "./api.js";
+import { byId, count, el, labelled, percent, row, say } from "./dom.js";
+
+const LONGEST_SIDE_PX = 1280;
+const PAUSE_MS = 250;
+
+let display = null;
+let stream = null;
+let ready = false;
+
+export function show(given) {
+  display = given;
+  if (ready) return;
+  ready = true;
+  byId("face-heads").append(...["Face", "Shows", ...display.stacked.toReversed(), "Quality"].map((name) => el("th", { scope: "col" }, name)));
+  byId("file").addEventListener("change", () => judgeFile(byId("file").files[0]));
+  byId("webcam").addEventListener("click", () => (stream ? stop() : watch()));
+  const drop = byId("drop");
+  for (const [type, over] of [["dragover", true], ["dragleave", false], ["drop", false]]) {
+    drop.addEventListener(type, (event) => {
+      event.preventDefault();
+      drop.classList.toggle("over", over);
+    });
+  }
+  drop.addEventListener("drop", (event) => judgeFile(event.dataTransfer.files[0]));
+}
+
+export function hide() {
+  stop();
+}
+
+async function judgeFile(file) {
+  if (!file) return;
+  stop();
+  say(byId("photo-said"), "Looking…");
+  try {
+    const found = await get("predict", { method: "POST", body: file });
+    // As the boxes are: of the upright picture.
+    draw(await createImageBitmap(file, { imageOrientation: "from-image" }), found);
+  } catch (error) {
+    byId("photo-stage").hidden = true;
+    byId("faces").replaceChildren();
+    say(byId("photo-said"), error instanceof DOMException ? "This browser cannot show such a picture." : error.message, true);
+  }
+}
+
+async function watch() {
+  if (!navigator.mediaDevices) {
+    say(byId("photo-said"), "Browsers give their camera only to pages of this machine or over https.", true);
+    return;
+  }
+  try {
+    stream = await navigator.mediaDevices.getUserMedia({ video: { width: { ideal: LONGEST_SIDE_PX } } });
+  } catch {
+    say(byId("photo-said"), "The browser did not give its camera.", true);
+    return;
+  }
+  const mine = stream;
+  const video = byId("webcam-video");
+  byId("webcam").textContent = "Stop the camera";
+  video.srcObject = stream;
+  await video.play();
+  const frame = document.createElement("canvas");
+  while (stream === mine) {
+    const scale = Math.min(1, LONGEST_SIDE_PX / Math.max(video.videoWidth, video.videoHeight));
+    frame.width = Math.round(video.videoWidth * scale);
+    frame.height = Math.round(video.videoHeight * scale);
+    frame.getContext("2d").drawImage(video, 0, 0, frame.width, frame.height);
+    const body = await new Promise((resolve) => frame.toBlob(resolve, "image/jpeg", 0.9));
+    try {
+      const found = await get("predict", { method: "POST", body });
+      if (stream === mine) draw(frame, found);
+    } catch (error) {
+      say(byId("photo-said"), error.message, true);
+    }
+    await new Promise((resolve) => setTimeout(resolve, PAUSE_MS));
+  }
+}
+
+function stop() {
+  for (const track of stream?.getTracks() ?? []) track.stop();
+  stream = null;
+  byId("webcam-video").srcObject = null;
+  byId("webcam").textContent = "Use this device's camera";
+}
+
+function draw(picture, found) {
+  const canvas = byId("photo-canvas");
+  canvas.width = picture.width;
+  canvas.height = picture.height;
+  const brush = canvas.getContext("2d");
+  brush.drawImage(picture, 0, 0);
+  const thick = Math.max(2, Math.round(picture.width / 400));
+  brush.lineWidth = thick;
+  brush.font = `600 ${thick * 7}px system-ui, sans-serif`;
+  found.faces.forEach((face, place) => {
+    const [left, top, right, bottom] = face.box;
+    brush.strokeStyle = brush.fillStyle = display.colours[face.label];
+    brush.strokeRect(left, top, right - left, bottom - top);
+    const text = `${place + 1} ${face.label}`;
+    brush.fillRect(left - thick / 2, top - thick * 9, brush.measureText(text).width + thick * 4, thick * 9);
+    brush.fillStyle = "#000";
+    brush.fillText(text, left + thick, top - thick * 2.5);
+  });
+  byId("photo-stage").hidden = false;
+  byId("faces").replaceChildren(...found.faces.map(line));
+  const faces = found.faces.length;
+  say(byId("photo-said"), `${count(faces)} ${faces === 1 ? "face" : "faces"} found by ${found.detector ?? "the detector"}${found.model ? `, judged by ${found.model}` : ""}.`);
+}
+
+function line(face, place) {
+  const shares = display.stacked.toReversed().map((label) => percent(face.probabilities[label]));
+  return row(place + 1, labelled(face.label, display.colours[face.label]), ...shares, face.quality.toFixed(2));
+}

@@ -1,0 +1,120 @@
+"""The control room in a real browser: what its tests stand on."""
+
+import math
+import os
+import socket
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
+
+from crowdmood import LABELS, STADIUM
+from crowdmood.mood import Mood
+from tests import timelines
+
+PICTURES = os.environ.get("CROWDMOOD_TEST_PICTURES")
+"""Where screenshots for the documents are written; none are without it."""
+WITHIN_MS = 20_000
+"""Longest wait for anything that a page shows, where a test does not ask for less."""
+
+
+@contextmanager
+def browsing(executable: str, *arguments: str) -> Iterator[Browser]:
+    """Debian's browser, without a window."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=executable, args=list(arguments))
+        try:
+            yield browser
+        finally:
+            browser.close()
+
+
+class Room:
+    """A page of the control room that tells what its browser complains of."""
+
+    def __init__(self, page: Page, url: str) -> None:
+        self.page = page
+        self.url = url
+        self.complaints: list[str] = []
+        self.asked: list[str] = []
+        page.set_default_timeout(WITHIN_MS)
+        page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        page.on("console", self._complain)
+        page.on("request", lambda request: self.asked.append(request.url))
+
+    def _complain(self, said: ConsoleMessage) -> None:
+        # Plotly brings the style of maps, which are not used here: that it is refused shows the policy at work.
+        of_maps = said.location["url"].endswith("/plotly.min.js") and "inline style" in said.text
+        if said.type == "error" and not of_maps:
+            self.complaints.append(said.text)
+
+    def open(self, view: str = "live") -> "Room":
+        self.page.goto(f"{self.url}/#{view}")
+        return self
+
+    def go(self, view: str) -> "Room":
+        self.page.get_by_role("navigation").get_by_role("link", name=view).click()
+        return self
+
+    def shows(self, selector: str, text: str, within_ms: float = WITHIN_MS) -> None:
+        """Return when an element holds this text."""
+        self.page.wait_for_function(
+            "([selector, text]) => document.querySelector(selector)?.textContent.includes(text)",
+            arg=[selector, text],
+            timeout=within_ms,
+        )
+
+    def picture(self, name: str) -> None:
+        """Take a picture for the documents, when asked to."""
+        if PICTURES:
+            self.page.screenshot(path=str(Path(PICTURES) / f"control-room-{name}.png"))
+
+
+@contextmanager
+def room(browser: Browser, url: str, **options: object) -> Iterator[Room]:
+    """A page in a context of its own: nothing is kept from another test."""
+    context = browser.new_context(**options)  # type: ignore[arg-type]
+    try:
+        yield Room(context.new_page(), url)
+    finally:
+        context.close()
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
+
+
+def eventually(holds: Callable[[], object], within_s: float = 20.0) -> None:
+    deadline = time.monotonic() + within_s
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def match_mood(as_of_s: int, zone: str = STADIUM, camera: str | None = None, more: float = 0.0) -> Mood:
+    """A mood of a match in which joy comes and goes; of a camera that sees so much more of it."""
+    happy = 0.3 + 0.15 * math.tanh(4 * math.sin(as_of_s / 18)) + more
+    rest = {"angry": 0.05, "disgust": 0.01, "fear": 0.03, "sad": 0.1 + 0.03 * math.sin(as_of_s / 11)}
+    rest["surprise"] = 0.12 + 0.05 * math.sin(as_of_s / 7)
+    shares = dict.fromkeys(LABELS, 0.0) | rest | {"happy": happy, "neutral": 1 - happy - sum(rest.values())}
+    rounded = {label: round(share, 4) for label, share in shares.items()}
+    return replace(
+        timelines.mood(as_of_s, zone, camera),
+        people=400 + as_of_s % 23,
+        shares=rounded,
+        raw=rounded,
+        low={label: round(max(0.0, share - 0.03), 4) for label, share in rounded.items()},
+        high={label: round(share + 0.03, 4) for label, share in rounded.items()},
+        dominant=max(rounded, key=lambda label: rounded[label]),
+    )
+
+
+def camera_row(run_id: str = "replay-1", **known: object) -> dict[str, object]:
+    """What the aggregator writes of a camera."""
+    row = {"state": "live", "since_ms": 1_780_000_000_000, "source": "north.mp4", "recorded": True, "detail": ""}
+    row |= {"run_id": run_id, "detector": "haar", "model": "crowdnet/openvino-bf16", "last_frame_at_ms": 60_000}
+    return row | {"frames": 100, "faces": 4000, "lost": {}, "late": 0} | known
