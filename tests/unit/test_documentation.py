@@ -35,7 +35,6 @@ LONG = {
     "tests/integration/test_api_stream.py",
     "tests/integration/test_lease.py",
     "tests/integration/test_predict.py",
-    "tests/integration/test_webhook_delivery.py",
     "tests/unit/test_windows.py",
 }
 """Files of more than 300 lines, with the reason beside each."""

@@ -5,8 +5,6 @@ from dataclasses import replace
 
 import pytest
 
-from api.adapters import Adapter, AdapterName
-from api.webhooks.endpoints import Endpoint
 from api.webhooks.events import Event, EventType, Watch
 from api.webhooks.feeding import events_of, wanted
 from api.webhooks.samples import sample
@@ -14,6 +12,7 @@ from crowdmood.mood import Mood, MoodChange
 from crowdmood.streams.moods import CameraTable
 from crowdmood.streams.positions import Position
 from tests import timelines
+from tests.webhooks import endpoint
 
 LIVE = {"north": {"state": "live", "since_ms": 1, "recorded": False}}
 NOW_S = 1_780_000_000
@@ -162,8 +161,11 @@ def test_an_event_is_kept_and_read_as_it_was() -> None:
 def test_endpoints_are_told_what_they_asked_for(
     changes: dict[str, object], event: dict[str, object], told: bool
 ) -> None:
-    adapter = Adapter(AdapterName.STANDARD, "m", "f", "", "text/plain")
-    plain = Endpoint("ep_1", "https://a.example", tuple(EventType), (), False, 0.0, 1.0, adapter, "", True, 1, ())
     happened = Event("updated-1-0", EventType.MOOD_UPDATED, NOW_S * 1000, {}, "stadium", None, (NOW_S + 5) * 1000, 0.7)
-    found = wanted(watching(), [replace(happened, **event)], [replace(plain, **changes)], NOW_S * 1000)
+    found = wanted(
+        watching(),
+        [replace(happened, **event)],
+        [endpoint("https://a.example", min_interval_s=1.0, **changes)],
+        NOW_S * 1000,
+    )
     assert bool(found) is told

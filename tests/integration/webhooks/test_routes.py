@@ -1,11 +1,8 @@
 """The routes of webhooks, on a real socket, with a real dispatcher and a real receiver behind them."""
 
-import queue
-import threading
 import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import httpx
@@ -16,61 +13,29 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from standardwebhooks import Webhook
 
-from api import service
-from api.adapters import Adapter, AdapterName
-from api.webhooks import service as dispatching
 from api.webhooks.deliveries import Delivery, Status
-from api.webhooks.endpoints import Endpoint
 from api.webhooks.events import EventType
 from api.webhooks.samples import sample
 from api.webhooks.store import WebhookStore
-from crowdmood.settings import BusSettings, Settings, load
+from crowdmood.settings import Settings
 from crowdmood.streams.api_keys import ApiKey, ApiKeyStore
-from tests.receiver import Answer, Receiver, receiving
-
-
-@contextmanager
-def in_thread(run: Callable[..., Any], settings: Settings, *arguments: Any) -> Iterator[None]:
-    stop = threading.Event()
-    with ThreadPoolExecutor(1) as pool:
-        result = pool.submit(run, settings, stop, *arguments)
-        try:
-            yield
-        finally:
-            stop.set()
-            result.result(timeout=20)
+from tests.receiver import Answer, Receiver
+from tests.serving import running
+from tests.waiting import eventually
+from tests.webhooks import dispatching, endpoint, with_webhooks
 
 
 @pytest.fixture
-def settings(server_url: str, bus_settings: BusSettings) -> Settings:
-    return load(
-        state_url=server_url,
-        bus=bus_settings.model_dump(),
-        api={"port": 0},
-        webhooks={"allow_networks": ["127.0.0.0/8"], "max_endpoints": 3},
-    )
+def settings(settings: Settings) -> Settings:
+    on_any_port = settings.model_copy(update={"api": settings.api.model_copy(update={"port": 0})})
+    return with_webhooks(on_any_port, max_endpoints=3, disable_after_s=3600)
 
 
 @pytest.fixture
 def api(settings: Settings) -> Iterator[httpx.Client]:
-    bound: queue.Queue[str] = queue.Queue()
-    with in_thread(service.run, settings, bound.put), httpx.Client(base_url=bound.get(timeout=5)) as client:
-        eventually(lambda: client.get("/readyz").status_code == 200)
+    with running(settings) as served, httpx.Client(base_url=served.url) as client:
+        served.eventually("/readyz", lambda answer: answer.status_code == 200)
         yield client
-
-
-@pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    with receiving() as receiver:
-        yield receiver
-
-
-def eventually(holds: Callable[[], Any], within_s: float = 15.0) -> Any:
-    deadline = time.monotonic() + within_s
-    while not (found := holds()):
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-    return found
 
 
 def register(api: httpx.Client, url: str, **settings: Any) -> dict[str, Any]:
@@ -158,7 +123,7 @@ def test_a_test_arrives_marked_as_one_and_its_body_fits_its_schema(
     api: httpx.Client, settings: Settings, receiver: Receiver
 ) -> None:
     made = register(api, receiver.url())
-    with in_thread(dispatching.run, settings, "dispatch"):
+    with dispatching(settings):
         for number, type_ in enumerate(EventType, 1):
             sent = api.post(f"/webhooks/{made['id']}/test", json={"type": type_.value})
             assert sent.status_code == 202
@@ -178,7 +143,7 @@ def test_what_failed_is_listed_with_its_reason_and_sent_again(
     receiver.answer = lambda _: Answer(500)
     made = register(api, receiver.url())
     path = f"/webhooks/{made['id']}"
-    with in_thread(dispatching.run, settings, "dispatch"):
+    with dispatching(settings):
         id_ = api.post(f"{path}/test").json()["id"]
         (listed,) = eventually(
             lambda: [one for one in api.get(f"{path}/deliveries").json()["deliveries"] if one["attempts"]]
@@ -241,15 +206,11 @@ def test_pages_of_deliveries_hold_each_once_the_newest_first(
     server_url: str, settings: Settings, api: httpx.Client, states: list[Status], limit: int, status: Status | None
 ) -> None:
     store = WebhookStore(server_url, settings.bus.key_prefix)
-    adapter = Adapter(AdapterName.STANDARD, "m", "f", "", "text/plain")
     store.remove("ep_pages")
-    store.add(
-        Endpoint("ep_pages", "https://example.com", tuple(EventType), (), False, 0, 0, adapter, "", True, 1, ()), 3
-    )
+    store.add(endpoint("https://example.com", "ep_pages"), 3)
     for number, state in enumerate(states):
         delivery = Delivery.of(sample(EventType.CAMERA_UP, str(number), 1000), "ep_pages", 100 + number, 1000)
-        object.__setattr__(delivery, "status", state)
-        store.send_again("ep_pages", [delivery])
+        store.send_again("ep_pages", [replace(delivery, status=state)])
     store.close()
     query: dict[str, Any] = {"limit": limit} | ({} if status is None else {"status": status.value})
     found: list[str] = []

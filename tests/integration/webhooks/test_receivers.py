@@ -5,7 +5,6 @@ import ipaddress
 import socket
 import ssl
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 from unittest.mock import patch
 
@@ -29,12 +28,6 @@ NOW_MS = 1_780_000_000_000
 SECRET = new_secret()
 LOOPBACK = [ipaddress.ip_network("127.0.0.0/8")]
 HELLO = Body(b"hello", "text/plain")
-
-
-@pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    with receiving() as receiver:
-        yield receiver
 
 
 def post(url: str, body: Body = HELLO) -> Attempt:

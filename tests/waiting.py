@@ -1,0 +1,19 @@
+"""Waiting for what a test expects."""
+
+import contextlib
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+def eventually(holds: Callable[[], T], within_s: float = 30.0, meanwhile: tuple[type[Exception], ...] = ()) -> T:
+    """What it says, as soon as that is true; until then it may raise what is named."""
+    deadline = time.monotonic() + within_s
+    while True:
+        with contextlib.suppress(*meanwhile):
+            if found := holds():
+                return found
+        assert time.monotonic() < deadline, f"it did not happen within {within_s:g} s"
+        time.sleep(0.02)
