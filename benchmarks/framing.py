@@ -13,6 +13,7 @@ from rich.table import Table
 
 from classifier import DEFAULT_MODEL
 from classifier.engines import load_engine
+from crowdmood.errors import CrowdMoodError
 from crowdmood.settings import load
 from detector.evaluation.framing import accuracy, redetect, seats_of_faces, seats_of_footage, sweep
 from detector.framing import FRAMINGS
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from crowdmood.settings import DetectorSettings
+    from detector.base import Detector
     from detector.evaluation.framing import Measured, Seats
 
 
@@ -59,10 +62,10 @@ def main(
     for kind in ("haar", "yunet"):
         # The faces are 80 px large: looking for smaller ones would only cost time.
         chosen = settings.detector.model_copy(update={"kind": kind, "min_face_px": 40})
-        detector = load_detector(chosen)
+        detector = _load(chosen)
         found = [redetect(each, detector) for each in seats]
         truly = accuracy(found, judge, None)
-        measured = sweep(found, judge)
+        measured = sweep(found, judge, FRAMINGS[kind])
         faces = sum(len(each.labels) for each in found)
         show(f"{kind}: {faces} of {sum(len(each.labels) for each in seats)} faces", kind, truly, measured)
         figures["detectors"][kind] = {
@@ -76,6 +79,13 @@ def main(
         }
     if json_file is not None:
         json_file.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+
+
+def _load(settings: DetectorSettings) -> Detector:
+    try:
+        return load_detector(settings)
+    except CrowdMoodError as error:
+        raise SystemExit(f"benchmarks.framing: {error}") from None
 
 
 def show(title: str, kind: str, truly: float, measured: Sequence[Measured]) -> None:

@@ -162,23 +162,31 @@ def accuracy(found: Sequence[Redetected], judge: Judge, framing: Framing | None,
     return float((judge(np.concatenate(crops)) == labels).mean())
 
 
-def sweep(found: Sequence[Redetected], judge: Judge) -> list[Measured]:
+def sweep(found: Sequence[Redetected], judge: Judge, in_use: Framing | None = None) -> list[Measured]:
     """Try framings: the side first, then how far down and to the right of the best; then aligned.
+
+    Args:
+        found: Faces that were found again.
+        judge: The network.
+        in_use: A framing that is measured in any case.
 
     Returns:
         What each came to, the first as the box is, the last one the best of the others with level eyes, where the
         detector knows the eyes.
     """
-    tried = [Measured(Framing(), False, accuracy(found, judge, Framing()))]
+    tried: list[Measured] = []
 
     def try_all(framings: list[Framing]) -> Framing:
         new = [framing for framing in framings if framing not in [each.framing for each in tried]]
         tried.extend(Measured(framing, False, accuracy(found, judge, framing)) for framing in new)
         return max(tried, key=lambda each: each.accuracy).framing
 
+    try_all([Framing()])
     best = try_all([Framing(side=side) for side in _SIDES])
     best = try_all([replace(best, down=down) for down in _SHIFTS])
     best = try_all([replace(best, right=right) for right in _SHIFTS])
+    if in_use is not None:
+        try_all([in_use])
     if any(one.tilts.any() for one in found):
         tried.append(Measured(best, True, accuracy(found, judge, best, aligned=True)))
     return tried
