@@ -1,4 +1,4 @@
-"""The metrics of every stage, and how a process shows them to Prometheus.
+"""The metrics of every stage.
 
 With `PROMETHEUS_MULTIPROC_DIR` set (as `crowdmood run` does for its children), the API's /metrics speaks for all
 processes of this machine; else each process shows its own.
@@ -6,14 +6,7 @@ processes of this machine; else each process shows its own.
 
 import os
 
-from prometheus_client import (
-    REGISTRY,
-    CollectorRegistry,
-    Counter,
-    Gauge,
-    Histogram,
-    start_http_server,
-)
+from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.multiprocess import MultiProcessCollector
 
 MULTIPROCESS_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
@@ -83,9 +76,3 @@ def registry_for_scrape() -> CollectorRegistry:
     registry = CollectorRegistry()
     MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
     return registry
-
-
-def serve(host: str, port: int) -> None:
-    """Serve this process's own /metrics in a background thread; port 0 serves none."""
-    if port:
-        start_http_server(port, host)

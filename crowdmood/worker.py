@@ -16,6 +16,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 from crowdmood import metrics
 from crowdmood.errors import ServerUnavailableError, UndecodableError
 from crowdmood.messages import Message
+from crowdmood.ops import READINESS, READY_FOR_S
 from crowdmood.settings import BusSettings
 from crowdmood.streams.bus import Bus, DeadLetter, Entry
 from crowdmood.streams.inbox import Inbox
@@ -26,7 +27,6 @@ M = TypeVar("M")
 """The messages that a stage accepts."""
 
 _BEAT_EVERY_S = 2.0
-_BEAT_TTL_S = 15.0
 _BLOCK_MS = 500
 _ROOM_POLL_S = 0.01
 
@@ -225,7 +225,7 @@ class Worker:
 
 
 class Heartbeat:
-    """Tells the bus that a worker is ready and works: called as often as convenient, it tells now and then."""
+    """Tells the bus and /readyz that a worker is ready and works: called as often as convenient, tells now and then."""
 
     def __init__(self, bus: Bus, stage: str, worker: str, clock: Callable[[], float] = time.monotonic) -> None:
         self._bus, self._stage, self._worker, self._clock = bus, stage, worker, clock
@@ -234,10 +234,12 @@ class Heartbeat:
     def beat(self, using: str = "") -> None:
         """Tell it, and with what it works, if it is time again."""
         if self._clock() >= self._next:
-            self._bus.beat(self._stage, self._worker, _BEAT_TTL_S, using)
+            self._bus.beat(self._stage, self._worker, READY_FOR_S, using)
+            READINESS.renew()
             self._next = self._clock() + _BEAT_EVERY_S
 
     def stop(self) -> None:
         """Tell that the worker has stopped; a bus that is away learns it when the key runs out."""
+        READINESS.end()
         with contextlib.suppress(ServerUnavailableError):
             self._bus.silence(self._stage, self._worker)

@@ -19,11 +19,11 @@ DataDir: TypeAlias = Annotated[
 
 @contextmanager
 def stoppable(settings: Settings) -> Iterator[tuple[Settings, threading.Event]]:
-    """Logging is set up, and SIGTERM and SIGINT set the event."""
-    from crowdmood import metrics
+    """Logging is set up, probes are answered, and SIGTERM and SIGINT set the event."""
+    from crowdmood import ops
 
     logs.configure(settings.log)
-    metrics.serve(settings.metrics.host, settings.metrics.port)
+    ops.serve(settings.metrics.host, settings.metrics.port)
     stop = threading.Event()
     with stop_signals(stop):
         yield settings, stop

@@ -59,7 +59,7 @@ class MetricsSettings(Group):
         default=0,
         ge=0,
         le=65535,
-        description="Port of a worker's own /metrics; 0 serves none (the API always does).",
+        description="Port of a worker's own /metrics, /livez and /readyz; 0 serves none (the API always does).",
     )
     host: str = Field(default="127.0.0.1", description="Address of a worker's own /metrics.")
 

@@ -89,10 +89,10 @@ class Lease:
         waiting = False
         with contextlib.suppress(ServerUnavailableError):
             while not stop.is_set():
-                beat()
                 if self.take():
                     log.info("leading in term %d", self.token)
                     return True
+                beat()
                 if not waiting:
                     log.info("another one leads: standing by")
                     waiting = True

