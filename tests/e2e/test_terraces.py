@@ -93,12 +93,8 @@ def test_every_second_has_a_mood_of_the_stadium_each_zone_and_each_camera(
 def test_people_are_the_seats_and_not_the_faces(at_full_speed: tuple[str, dict[str, Any]]) -> None:
     for zone in ZONES:
         told = moods_of(at_full_speed[1], zone)
-        for phase in PHASES:
-            people = [mood["people"] for mood in within(phase, told)]
-            # YuNet never finds some of the pictures, up to one in eight of a phase: those are in no frame.
-            assert all(0.85 * SEATS <= seen <= 1.02 * SEATS for seen in people), people
-        # Where the clips change phase, every seat shows another person's picture, some of them framed quite otherwise.
-        assert all(0.8 * SEATS <= mood["people"] <= 1.2 * SEATS for mood in told)
+        # YuNet never finds some of the pictures; where the clips change phase, every seat shows another person's.
+        assert all(0.9 * SEATS <= mood["people"] <= 1.1 * SEATS for mood in told)
 
 
 @pytest.mark.parametrize("phase", PHASES, ids=lambda phase: phase[2])
