@@ -21,11 +21,11 @@ from crowdmood.messages import CameraState, Emotions, FramesLost
 from crowdmood.mood import Mood
 from crowdmood.process import identity
 from crowdmood.settings import AggregatorSettings, Settings, required_url
-from crowdmood.streams.bus import Bus, Entry
-from crowdmood.streams.inbox import Inbox
+from crowdmood.streams.bus import Entry
 from crowdmood.streams.keys import StateKeys, StreamName
 from crowdmood.streams.lease import Lease
 from crowdmood.streams.moods import MoodStore
+from crowdmood.streams.partitions import AllPartitions, Inboxes
 from crowdmood.worker import Heartbeat, Outcome, Stage, Worker
 
 log = logging.getLogger(__name__)
@@ -94,12 +94,12 @@ class AggregatorStage(Stage[Emotions | FramesLost | CameraState]):
         # Needed no more, and let go of with the next checkpoint.
         self._unneeded: list[Entry] = []
         # After an outage of the bus everything unacknowledged is delivered again: what is held is known already.
-        self._in_hand: set[tuple[str, bytes]] = set()
+        self._in_hand: set[tuple[int, StreamName, bytes]] = set()
         self._table_changed = False
         self._table_written = clock()
         self._published = 0
 
-    def start(self, inbox: Inbox) -> None:
+    def start(self, inbox: Inboxes) -> None:
         """Take over from whoever closed windows of this run before."""
         checkpoint = self._store.checkpoint(self._run_id)
         if checkpoint is not None:
@@ -125,7 +125,7 @@ class AggregatorStage(Stage[Emotions | FramesLost | CameraState]):
             self._inbox.take_everything()
             self._looked = self._clock()
         for entry, message in work:
-            if (entry.stream, entry.entry_id) in self._in_hand:
+            if entry.identity in self._in_hand:
                 continue
             if isinstance(message, Emotions):
                 if not self._observe(entry, message):
@@ -136,7 +136,7 @@ class AggregatorStage(Stage[Emotions | FramesLost | CameraState]):
             else:
                 self._state(message)
                 self._unneeded.append(entry)
-            self._in_hand.add((entry.stream, entry.entry_id))
+            self._in_hand.add(entry.identity)
         moods = self._close_windows() or self._stale()
         released = self._windows.release()
         if moods or released or self._table_due() or (self._unneeded and not work):
@@ -144,7 +144,7 @@ class AggregatorStage(Stage[Emotions | FramesLost | CameraState]):
             self._publish(moods)
             done = [held.entry for held in released] + self._unneeded
             self._unneeded = []
-            self._in_hand.difference_update((entry.stream, entry.entry_id) for entry in done)
+            self._in_hand.difference_update(entry.identity for entry in done)
             return Outcome(done=done)
         return Outcome()
 
@@ -250,10 +250,10 @@ def run(settings: Settings, stop: threading.Event, worker_name: str, *, drain: b
     Raises:
         LeadershipLostError: Another one has followed.
     """
-    bus = Bus(required_url(settings.bus_url, "bus"), settings.bus, stop)
+    bus = AllPartitions(required_url(settings.bus_url, "bus"), settings.bus, stop)
     store = MoodStore(required_url(settings.state_url, "state"), settings.bus.key_prefix, stop)
     expected = {camera.id: camera.recorded for camera in settings.cameras}
-    keys = StateKeys(settings.bus.key_prefix).leader(settings.bus.partition)
+    keys = StateKeys(settings.bus.key_prefix).leader()
     lease = Lease(store.connection, keys, identity(worker_name), settings.aggregator.lease_s)
     heartbeat = Heartbeat(bus, AggregatorStage.name, worker_name)
     if not lease.wait(stop, lambda: heartbeat.beat("standby")):

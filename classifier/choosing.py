@@ -8,8 +8,8 @@ from classifier import DEFAULT_MODEL
 from classifier.engines import load_engine
 from crowdmood.errors import ModelError
 from crowdmood.settings import Settings, required_url
-from crowdmood.streams.bus import Bus
 from crowdmood.streams.models import ModelChoice, ModelChoices
+from crowdmood.streams.partitions import AllPartitions
 
 _POLL_S = 0.2
 
@@ -60,11 +60,12 @@ def taken_up(settings: Settings, choice: ModelChoice, timeout_s: float) -> list[
         ModelError: One of them refuses it or has not taken it up in time: it goes on with what it had.
         ServerUnavailableError: The bus is away.
     """
-    bus = Bus(required_url(settings.bus_url, "bus"), settings.bus)
+    bus = AllPartitions(required_url(settings.bus_url, "bus"), settings.bus)
     deadline = time.monotonic() + timeout_s
     try:
         while True:
-            workers = bus.workers_using("classifier")
+            partitions = [one.workers_using("classifier") for one in bus.partitions]
+            workers = {name: using for some in partitions for name, using in some.items()}
             others = {name: using for name, using in workers.items() if not _uses(using, choice)}
             if not others:
                 return list(workers)

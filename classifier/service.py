@@ -17,9 +17,9 @@ from crowdmood.messages import Emotions, Faces, Message
 from crowdmood.process import on_hang_up
 from crowdmood.settings import Settings, load, required_url
 from crowdmood.streams.bus import Bus, DeadLetter, Entry
-from crowdmood.streams.inbox import Inbox
 from crowdmood.streams.keys import StreamName
 from crowdmood.streams.models import ModelChoices
+from crowdmood.streams.partitions import Inboxes
 from crowdmood.worker import Outcome, Stage, Worker
 
 log = logging.getLogger("crowdmood.classifier")
@@ -47,7 +47,7 @@ class ClassifierStage(Stage[Faces]):
         self._judge = ThreadPoolExecutor(1, "judge")
         self._faces = 0
 
-    def start(self, inbox: Inbox) -> None:  # noqa: ARG002
+    def start(self, inbox: Inboxes) -> None:  # noqa: ARG002
         """Load and warm the network."""
         self._use(self._swap.start())
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from crowdmood.embedded import Servers, running_servers
 from crowdmood.errors import CrowdMoodError, SettingsError
 from crowdmood.settings import Settings
-from crowdmood.streams.bus import Bus
 from crowdmood.streams.keys import StateKeys
 from crowdmood.streams.moods import MoodStore
+from crowdmood.streams.partitions import AllPartitions
 
 PARTS = ("bus", "state", "ingest", "detector", "classifier", "aggregator", "dispatch", "api")
 _TIMEOUT_S = 5.0
@@ -72,15 +72,22 @@ def _look(part: str, settings: Settings, bus_url: str, state_url: str, of_host: 
             return leads, "delivers" if leads else "none delivers"
         finally:
             store.close()
-    bus = Bus(bus_url, settings.bus)
+    bus = AllPartitions(bus_url, settings.bus)
     try:
         if part == "bus":
-            bus.connection.call(lambda client: client.ping(), patient=False)
+            for one in bus.partitions:
+                one.connection.call(lambda client: client.ping(), patient=False)
             return True, "answers"
         ours = f"{of_host}-" if of_host else ""
-        workers = {name: using for name, using in bus.workers_using(part).items() if name.startswith(ours)}
-        shown = ", ".join(f"{name} ({using})" if using else name for name, using in workers.items())
-        return bool(workers), shown or "no worker is ready"
+        found = [one.workers_using(part) for one in ([bus] if of_host else bus.partitions)]
+        workers = {name: using for some in found for name, using in some.items() if name.startswith(ours)}
+        if not workers:
+            return False, "no worker is ready"
+        lacking = [str(partition) for partition, some in enumerate(found) if not some]
+        # One aggregator reads every partition; other stages have workers of their own in each.
+        if lacking and part != "aggregator":
+            return False, f"no worker is ready in partition {', '.join(lacking)}"
+        return True, ", ".join(f"{name} ({using})" if using else name for name, using in workers.items())
     finally:
         bus.close()
 

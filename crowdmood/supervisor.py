@@ -17,7 +17,7 @@ from prometheus_client.multiprocess import mark_process_dead
 from pydantic import SecretStr
 
 from crowdmood.embedded import embedded_servers
-from crowdmood.errors import CrowdMoodError, IncompleteFootageError, StageFailedError, StageRefusedError
+from crowdmood.errors import CrowdMoodError, IncompleteFootageError, SettingsError, StageFailedError, StageRefusedError
 from crowdmood.metrics import MULTIPROCESS_VARIABLE
 from crowdmood.process import SUPERVISED_VARIABLE
 from crowdmood.settings import Settings, to_environment
@@ -199,7 +199,12 @@ def supervised(settings: Settings, *, serve: bool) -> Iterator[Supervisor]:
     Args:
         settings: With both server addresses.
         serve: Whether the API and its webhooks run too.
+
+    Raises:
+        SettingsError: The bus has partitions, which are for stages that are started one by one.
     """
+    if settings.bus.partitions > 1:
+        raise SettingsError("CROWDMOOD_BUS__PARTITIONS is for stages that are started one by one: leave it at 1 here")
     supervisor = Supervisor(settings, settings.data_dir / "metrics")
     try:
         if serve:

@@ -19,8 +19,8 @@ from crowdmood.messages import Message
 from crowdmood.ops import READINESS, READY_FOR_S
 from crowdmood.settings import BusSettings
 from crowdmood.streams.bus import Bus, DeadLetter, Entry
-from crowdmood.streams.inbox import Inbox
 from crowdmood.streams.keys import StreamName
+from crowdmood.streams.partitions import Inboxes
 
 log = logging.getLogger(__name__)
 M = TypeVar("M")
@@ -67,7 +67,7 @@ class Stage(ABC, Generic[M]):
     read_count: int = 1
     batch_wait_ms: int = 0
 
-    def start(self, inbox: Inbox) -> None:
+    def start(self, inbox: Inboxes) -> None:
         """Get ready for work (load a model, warm up); the worker counts as healthy only afterwards."""
 
     @abstractmethod
@@ -121,7 +121,7 @@ class Worker:
         self._bus = bus
         self._settings = settings
         self._heartbeat = Heartbeat(bus, stage.name, name)
-        self._inbox = Inbox(bus, stage.inputs, stage.name, consumer or name, settings, claims=stage.claims)
+        self._inbox = Inboxes(bus, stage.inputs, stage.name, consumer or name, settings, claims=stage.claims)
 
     def run(self, *, drain: bool = False) -> None:
         """Start, work until told to stop, close.
@@ -194,7 +194,7 @@ class Worker:
                 break
             entries += self._inbox.read(self.stage.read_count, left_ms)
         # An outage in between makes the inbox start over with what it gave us already.
-        return list({(entry.stream, entry.entry_id): entry for entry in entries}.values())
+        return list({entry.identity: entry for entry in entries}.values())
 
     def _decode(self, entries: Sequence[Entry]) -> tuple[list[tuple[Entry, Message]], list[DeadLetter]]:
         work: list[tuple[Entry, Message]] = []

@@ -37,7 +37,7 @@ def run(
     Args:
         settings: All settings, with the bus's address.
         stop: Set when we are to stop.
-        cameras: Which cameras; default all that are configured.
+        cameras: Which cameras; default all that are configured and of our partition.
         worker_name: What this process is called on the bus.
 
     Returns:
@@ -48,9 +48,9 @@ def run(
         SourceError: Footage cannot be opened: nothing was published.
         IncompleteFootageError: Footage broke off: all that there is was published.
     """
-    cameras = settings.cameras if cameras is None else cameras
+    cameras = settings.cameras_here if cameras is None else cameras
     if not cameras:
-        raise SettingsError("no camera is configured: set CROWDMOOD_CAMERAS or name footage")
+        raise SettingsError("no camera is configured for this partition: set CROWDMOOD_CAMERAS or name footage")
     if settings.bus_url is None:
         raise SettingsError("CROWDMOOD_BUS_URL is not set")
     ingest = _Ingest(settings, settings.bus_url.get_secret_value(), stop, cameras, worker_name or default_name())

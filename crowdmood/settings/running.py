@@ -1,9 +1,9 @@
 """Servers, processes and what they tell of themselves."""
 
 import os
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from crowdmood.settings.base import Group
 
@@ -25,7 +25,15 @@ class BusSettings(Group):
         pattern=r"^[A-Za-z0-9_.-]{1,64}$",
         description="First part of every key, on bus and state store: lets installations share a server.",
     )
-    partition: int = Field(default=0, ge=0, le=1023, description="The partition whose streams this process uses.")
+    partitions: int = Field(
+        default=1,
+        ge=1,
+        le=1024,
+        description="Partitions of the bus, among which the cameras are dealt out in turn: several for a cluster.",
+    )
+    partition: int = Field(
+        default=0, ge=0, le=1023, description="The partition of this ingest, detector, classifier or API."
+    )
     max_backlog: int = Field(
         default=32, ge=1, le=100_000, description="Entries a stage's output may hold before the stage waits."
     )
@@ -41,6 +49,12 @@ class BusSettings(Group):
     dead_letters_kept: int = Field(
         default=10_000, ge=1, le=10_000_000, description="Newest dead letters kept (they hold no pixels)."
     )
+
+    @model_validator(mode="after")
+    def _one_of_the_partitions(self) -> Self:
+        if self.partition >= self.partitions:
+            raise ValueError(f"there is no partition {self.partition}: partitions are {self.partitions}, from 0 on")
+        return self
 
 
 class EmbeddedSettings(Group):

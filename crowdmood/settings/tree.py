@@ -66,6 +66,11 @@ class Settings(BaseSettings):
     metrics: MetricsSettings = MetricsSettings()
     run: RunSettings = RunSettings()
 
+    @property
+    def cameras_here(self) -> tuple[CameraSettings, ...]:
+        """The cameras of this process's partition of the bus."""
+        return self.cameras[self.bus.partition :: self.bus.partitions]
+
     @field_validator("cameras")
     @classmethod
     def _distinct_cameras(cls, cameras: tuple[CameraSettings, ...]) -> tuple[CameraSettings, ...]:

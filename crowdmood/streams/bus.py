@@ -5,7 +5,7 @@ bus only as long as somebody needs them.
 """
 
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from crowdmood import metrics
@@ -28,12 +28,19 @@ class Entry:
         entry_id: Its id in that stream.
         fields: The raw message.
         deliveries: How often it has been delivered, this time included.
+        partition: The partition that it came from.
     """
 
     stream: StreamName
     entry_id: bytes
     fields: Fields
     deliveries: int = 1
+    partition: int = 0
+
+    @property
+    def identity(self) -> tuple[int, StreamName, bytes]:
+        """What no other entry has, and each delivery of this one."""
+        return self.partition, self.stream, self.entry_id
 
     def message(self) -> Message:
         """The message in it.
@@ -60,11 +67,18 @@ class DeadLetter:
 
 
 class Bus:
-    """The streams of one partition."""
+    """The streams of one partition.
+
+    Attributes:
+        connection: To the server that has them.
+        keys: Their names.
+        partitions: What is read over it: this one.
+    """
 
     def __init__(self, url: str, settings: BusSettings, stop: threading.Event | None = None) -> None:
-        self.connection = Connection(url, "bus", stop)
         self.keys = BusKeys.of(settings)
+        self.connection = Connection(url, "bus", stop, key=self.keys.stream("frames"))
+        self.partitions: Sequence[Bus] = [self]
         self._dead_letters_kept = settings.dead_letters_kept
 
     def publish(
@@ -113,6 +127,8 @@ class Bus:
                 for camera_id, (run_id, frame_id) in (cursors or {}).items():
                     multi.hset(self.keys.cursors, camera_id, f"{run_id} {frame_id}")
                 multi.execute()
+            if patient:
+                self.connection.confirm(client)
 
         self.connection.call(transaction, patient=patient)
 

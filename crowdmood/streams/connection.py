@@ -3,6 +3,7 @@
 import logging
 import random
 import threading
+import time
 from collections.abc import Callable
 from typing import Any, TypeAlias, TypeVar
 
@@ -13,6 +14,7 @@ from redis.retry import Retry
 from crowdmood import metrics
 from crowdmood.errors import ServerUnavailableError, SettingsError
 from crowdmood.logs import redact
+from crowdmood.streams.cluster import Cluster, is_cluster
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -21,6 +23,8 @@ Client: TypeAlias = Any
 
 _FIRST_PAUSE_S = 0.05
 _LONGEST_PAUSE_S = 2.0
+_CONFIRM_MS = 500
+_UNCONFIRMED_S = 30.0
 _TRANSIENT = (
     redis.ConnectionError,
     redis.TimeoutError,
@@ -28,6 +32,9 @@ _TRANSIENT = (
     redis.exceptions.OutOfMemoryError,
     redis.exceptions.ReadOnlyError,
     redis.exceptions.TryAgainError,
+    # Of a cluster, whose slots move and whose nodes follow one another.
+    redis.exceptions.AskError,
+    redis.exceptions.ClusterDownError,
 )
 # Refusals that waiting cannot heal, although redis-py counts them among connection errors.
 _REFUSED = (redis.exceptions.AuthenticationError, redis.exceptions.AuthorizationError)
@@ -61,14 +68,23 @@ def connect(url: str, timeout_s: float = 10.0) -> Client:
 class Connection:
     """Runs operations against one server, through its outages.
 
+    Args:
+        url: Its address.
+        role: What it is to us: `bus` or `state`.
+        stop: Set when the process is to stop.
+        key: Any of the keys in use, for a cluster: they are all on the node that has this one.
+
     Attributes:
         client: The client underneath, for operations given to `call`.
         stop: Set when the process is to stop: then an outage is no longer waited out.
         outages: How many outages there were: an answer may have been lost in each.
     """
 
-    def __init__(self, url: str, role: str, stop: threading.Event | None = None) -> None:
-        self.client = connect(url)
+    def __init__(self, url: str, role: str, stop: threading.Event | None = None, key: str = "") -> None:
+        self._cluster = Cluster(url, key) if key and is_cluster(url) else None
+        self.client = connect(self._cluster.nodes[0] if self._cluster else url)
+        self._lost = self._cluster is not None
+        self._alone_until = 0.0
         self.stop = stop or threading.Event()
         self.outages = 0
         self._role = role
@@ -93,11 +109,13 @@ class Connection:
         pause_s = _FIRST_PAUSE_S
         while True:
             try:
+                self._find()
                 result = operation(self.client)
             except _REFUSED as error:
                 raise SettingsError(f"{self._role} server {self._shown} refuses us: {error}") from None
             except _TRANSIENT as error:
                 self._note(up=False, why=str(error))
+                self._lost = self._cluster is not None
                 if not patient or self.stop.wait(pause_s * random.uniform(0.5, 1.0)):
                     raise ServerUnavailableError(
                         f"{self._role} server {self._shown} cannot be reached: {error}"
@@ -107,9 +125,31 @@ class Connection:
                 self._note(up=True)
                 return result
 
+    def confirm(self, client: Client) -> None:
+        """On a cluster, wait until a replica has what this thread wrote last: then it outlives its node.
+
+        Without a replica that answers it goes on all the same, and for a while does not ask again.
+
+        Args:
+            client: What it was written with.
+        """
+        if self._cluster is None or time.monotonic() < self._alone_until:
+            return
+        # The pool gives the connection that was used last, which is the one whose writes are waited for.
+        if client.wait(1, _CONFIRM_MS) < 1:
+            self._alone_until = time.monotonic() + _UNCONFIRMED_S
+            log.warning("no replica of the %s server confirms: what is written now may die with it", self._role)
+
     def close(self) -> None:
         """Give the sockets back."""
         self.client.close()
+
+    def _find(self) -> None:
+        """Turn to the cluster's node that has our keys, when we do not know it or it was away."""
+        if self._cluster is not None and self._lost:
+            self.client.close()
+            self.client = connect(self._cluster.primary())
+            self._lost, self._alone_until = False, 0.0
 
     def _note(self, *, up: bool, why: str = "") -> None:
         if up is self._up:

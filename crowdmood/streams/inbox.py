@@ -156,7 +156,10 @@ class Inbox:
         # An entry deleted while it was pending comes without fields: there is nothing left to do for it.
         present = [(entry_id, fields) for entry_id, fields in raw if fields]
         times = self._deliveries(key, [entry_id for entry_id, _ in present]) if redelivered else {}
-        return [Entry(self._names[key], entry_id, fields, times.get(entry_id, 1)) for entry_id, fields in present]
+        partition = self._bus.keys.partition
+        return [
+            Entry(self._names[key], entry_id, fields, times.get(entry_id, 1), partition) for entry_id, fields in present
+        ]
 
     def _deliveries(self, key: bytes, ids: list[bytes]) -> dict[bytes, int]:
         def ask(client: Client) -> list[Any]:

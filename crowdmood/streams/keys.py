@@ -92,9 +92,9 @@ class StateKeys:
         """String, JSON: how far the aggregator of this run has come."""
         return f"{self._root}:checkpoint:{run_id}"
 
-    def leader(self, partition: int) -> LeaseKeys:
-        """Who may write what the aggregator of a partition makes."""
-        return LeaseKeys(f"{self._root}:leader:p{partition}", f"{self._root}:term:p{partition}")
+    def leader(self) -> LeaseKeys:
+        """Who may write what the aggregator makes."""
+        return LeaseKeys(f"{self._root}:leader", f"{self._root}:term")
 
     def dispatcher(self) -> LeaseKeys:
         """Who may make and send webhook deliveries."""

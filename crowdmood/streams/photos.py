@@ -1,5 +1,6 @@
 """One picture's way over the bus and back: the workers that judge the cameras' frames judge it as well."""
 
+import asyncio
 import time
 import uuid
 from typing import Any
@@ -11,6 +12,7 @@ from crowdmood.errors import SettingsError, UnansweredError, UndecodableError
 from crowdmood.logs import redact
 from crowdmood.messages import PHOTO_CAMERA, Emotions, Fields, Frame, FrameRef, FramesLost, decode
 from crowdmood.settings import BusSettings
+from crowdmood.streams.cluster import Cluster, is_cluster
 from crowdmood.streams.keys import BusKeys
 
 _STAGES = ("detector", "classifier")
@@ -24,11 +26,10 @@ class PhotoBus:
     """
 
     def __init__(self, url: str, settings: BusSettings) -> None:
-        try:
-            self._client = redis.asyncio.Redis.from_url(url, socket_timeout=10.0, socket_connect_timeout=2.0)
-        except (ValueError, TypeError) as error:
-            raise SettingsError(f"{redact(url)!r} is no server address: use redis://, rediss:// or unix://") from error
         self._keys = BusKeys.of(settings)
+        self._cluster = Cluster(url, self._keys.stream("frames")) if is_cluster(url) else None
+        self._client = _connect(self._cluster.nodes[0] if self._cluster else url)
+        self._lost = True
 
     async def judge(self, jpeg: bytes, width: int, height: int, timeout_s: float) -> Emotions:
         """What the workers see in a picture; nothing of it stays on the bus.
@@ -44,13 +45,22 @@ class PhotoBus:
         """
         ref = FrameRef(PHOTO_CAMERA, uuid.uuid4().hex, 0, time.time_ns() // 1_000_000, width, height, recorded=False)
         try:
+            await self._find()
             return await self._ask(Frame(ref, jpeg), timeout_s)
         except (redis.RedisError, OSError):
+            self._lost = True
             raise UnansweredError("the bus, over which workers are asked, cannot be reached") from None
 
     async def close(self) -> None:
         """Give the sockets back."""
         await self._client.aclose()
+
+    async def _find(self) -> None:
+        """Turn to the cluster's node that has our partition, when we do not know it or it was away."""
+        if self._cluster is not None and self._lost:
+            address = await asyncio.to_thread(self._cluster.primary)
+            await self._client.aclose()
+            self._client, self._lost = _connect(address), False
 
     async def _ask(self, frame: Frame, timeout_s: float) -> Emotions:
         for stage in _STAGES:
@@ -89,6 +99,13 @@ class PhotoBus:
             if fields.get(b"run_id") == ref.run_id.encode():
                 await self._client.xdel(faces, faces_id)
         return "classifier"
+
+
+def _connect(url: str) -> "redis.asyncio.Redis":
+    try:
+        return redis.asyncio.Redis.from_url(url, socket_timeout=10.0, socket_connect_timeout=2.0)
+    except (ValueError, TypeError) as error:
+        raise SettingsError(f"{redact(url)!r} is no server address: use redis://, rediss:// or unix://") from error
 
 
 def _emotions(answer: Fields) -> Emotions:

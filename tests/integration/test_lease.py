@@ -38,7 +38,7 @@ CHANGE = MoodChange(1, "stadium", 1_000, 6_000, "neutral", "happy", 60, {"happy"
 def lease_of(server_url: str, bus_settings: BusSettings) -> Callable[..., Lease]:
     def lease(holder: str, ttl_s: float = 30.0) -> Lease:
         connection = Connection(server_url, "state")
-        return Lease(connection, StateKeys(bus_settings.key_prefix).leader(0), holder, ttl_s)
+        return Lease(connection, StateKeys(bus_settings.key_prefix).leader(), holder, ttl_s)
 
     return lease
 
@@ -168,7 +168,7 @@ def test_what_was_written_and_not_answered_is_not_written_again(
 def test_an_outage_longer_than_the_lease_is_waited_out(tmp_path: Path, bus_settings: BusSettings) -> None:
     server = ValkeyServer(port=0, data_dir=tmp_path, unix_socket_path=tmp_path / "s.sock", save="", appendonly="yes")
     server.start()
-    keys = StateKeys(bus_settings.key_prefix).leader(0)
+    keys = StateKeys(bus_settings.key_prefix).leader()
     leader = Lease(Connection(f"unix://{tmp_path}/s.sock", "state"), keys, "leader", 0.3)
     assert leader.take()
     server.terminate()
