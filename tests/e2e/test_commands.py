@@ -4,12 +4,12 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import time
 import urllib.error
 import urllib.request
 from pathlib import Path
+from typing import Any
 
 import av
 import cv2
@@ -18,7 +18,9 @@ import numpy as np
 import pytest
 
 from classifier import DEFAULT_MODEL
+from tests.ports import free_port
 from tests.receiver import receiving
+from tests.waiting import eventually
 
 from .conftest import COMMAND, crowdmood, running
 
@@ -155,27 +157,9 @@ def test_footage_that_breaks_off_is_worked_on_and_then_complained_about(tmp_path
     assert len(moods.read_text().splitlines()) > 4
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def get(url: str) -> object:
+def get(url: str) -> Any:
     with urllib.request.urlopen(url, timeout=5) as answer:
         return json.load(answer)
-
-
-def wait_for(condition: object, what: str, seconds: float = 60) -> None:
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        try:
-            if condition():  # type: ignore[operator]
-                return
-        except (urllib.error.URLError, OSError):
-            pass
-        time.sleep(0.1)
-    pytest.fail(f"{what} did not happen within {seconds} s")
 
 
 def test_a_run_serves_restarts_what_dies_is_checked_and_stops_with_ctrl_c(tmp_path: Path) -> None:
@@ -199,10 +183,10 @@ def test_a_run_serves_restarts_what_dies_is_checked_and_stops_with_ctrl_c(tmp_pa
         start_new_session=True,
     )
     try:
-        wait_for(lambda: get(f"http://127.0.0.1:{port}/mood")["as_of"], "a mood")  # type: ignore[index]
+        eventually(lambda: get(f"http://127.0.0.1:{port}/mood")["as_of"], 60, (OSError,))
         mood = get(f"http://127.0.0.1:{port}/mood")
-        assert mood["status"] == "insufficient"  # type: ignore[index]
-        assert mood["cameras"] == {"stand": "live"}  # type: ignore[index]
+        assert mood["status"] == "insufficient"
+        assert mood["cameras"] == {"stand": "live"}
         check = crowdmood("check", "--data-dir", data_dir, CROWDMOOD_API__PORT=str(port))
         assert check.returncode == 0, check.stdout
         second = crowdmood("run", "--data-dir", data_dir, CROWDMOOD_CAMERAS=environment["CROWDMOOD_CAMERAS"])
@@ -211,7 +195,7 @@ def test_a_run_serves_restarts_what_dies_is_checked_and_stops_with_ctrl_c(tmp_pa
 
         (detector,) = running("detect", "--name", "detect-0")
         os.kill(detector, signal.SIGKILL)
-        wait_for(lambda: running("detect", "--name", "detect-0") not in ([], [detector]), "a restart")
+        eventually(lambda: running("detect", "--name", "detect-0") not in ([], [detector]), 60)
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
             metrics = answer.read().decode()
         assert 'crowdmood_messages_total{stage="classifier"}' in metrics
@@ -225,8 +209,8 @@ def test_a_run_serves_restarts_what_dies_is_checked_and_stops_with_ctrl_c(tmp_pa
             os.kill(dispatcher, signal.SIGKILL)
             httpx.post(f"{webhooks}/{endpoint}/test")
             receiver.wait(2)
-        before = get(f"http://127.0.0.1:{port}/mood")["as_of"]  # type: ignore[index]
-        wait_for(lambda: get(f"http://127.0.0.1:{port}/mood")["as_of"] > before, "a newer mood")  # type: ignore[index]
+        before = get(f"http://127.0.0.1:{port}/mood")["as_of"]
+        eventually(lambda: get(f"http://127.0.0.1:{port}/mood")["as_of"] > before, 60)
     finally:
         os.killpg(run.pid, signal.SIGINT)
         _, log = run.communicate(timeout=60)
@@ -249,11 +233,8 @@ def test_a_replay_can_go_on_serving_until_ctrl_c(tmp_path: Path) -> None:
         start_new_session=True,
     )
     try:
-        wait_for(
-            lambda: get(f"http://127.0.0.1:{port}/mood")["cameras"] == {"stand": "ended"},  # type: ignore[index]
-            "the end of the footage",
-        )
-        assert get(f"http://127.0.0.1:{port}/mood")["as_of"] == "1970-01-01T00:00:04.000Z"  # type: ignore[index]
+        eventually(lambda: get(f"http://127.0.0.1:{port}/mood")["cameras"] == {"stand": "ended"}, 60, (OSError,))
+        assert get(f"http://127.0.0.1:{port}/mood")["as_of"] == "1970-01-01T00:00:04.000Z"
         time.sleep(1)
         assert replay.poll() is None
     finally:

@@ -19,7 +19,9 @@ from api import examples
 from crowdmood.settings import load
 from crowdmood.streams.moods import MoodStore
 from tests.conftest import ROOT
+from tests.ports import free_port
 from tests.serving import running
+from tests.waiting import eventually
 
 SECRET = "whsec_" + "c2VjcmV0" * 4
 
@@ -34,21 +36,9 @@ def example(name: str, *words: str) -> Iterator[subprocess.Popen[str]]:
             process.terminate()
 
 
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        return int(free.getsockname()[1])
-
-
 def up(port: int) -> None:
     """Return when somebody listens there."""
-    deadline = time.monotonic() + 20
-    while True:
-        try:
-            socket.create_connection(("127.0.0.1", port)).close()
-            return
-        except ConnectionError:
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
+    eventually(lambda: socket.create_connection(("127.0.0.1", port)), meanwhile=(ConnectionError,)).close()
 
 
 def shown(process: subprocess.Popen[str], wanted: str) -> None:

@@ -2,7 +2,6 @@
 
 import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +17,7 @@ from crowdmood.settings import BusSettings, ClassifierSettings
 from crowdmood.streams.bus import Bus
 from crowdmood.streams.models import ModelChoices
 from crowdmood.worker import Worker
+from tests.waiting import eventually
 
 
 class Marked:
@@ -61,13 +61,6 @@ def classify(
     marking = stage(server_url, settings, ClassifierSettings(max_batch_size=64, batch_wait_ms=5))
     Worker(marking, bus, settings, "one", threading.Event()).run(drain=True)
     return bus, network
-
-
-def eventually(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 def emotions(bus: Bus) -> list[Emotions]:

@@ -7,8 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 
@@ -22,6 +21,7 @@ from crowdmood.messages import Emotions, Faces, FrameRef, decode
 from crowdmood.settings import BusSettings, Settings
 from crowdmood.streams.bus import Bus
 from crowdmood.streams.models import ModelChoices
+from tests.waiting import eventually
 
 OLD = load_card(DEFAULT_MODEL).model_id
 
@@ -32,13 +32,6 @@ def copied(folder: Path, **card: object) -> Path:
     path = folder / "card.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | card))
     return folder
-
-
-def eventually(condition: Callable[[], object], what: str, seconds: float = 60) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, f"{what} did not happen within {seconds} s"
-        time.sleep(0.05)
 
 
 class Installation:
@@ -79,7 +72,7 @@ class Installation:
             self.processes[name] = subprocess.Popen(
                 [sys.executable, "-m", "crowdmood", "classify", "--name", name], env=self._environment, stderr=log
             )
-        eventually(lambda: name in self.using() and self.processes[name].poll() is None, f"{name}'s start")
+        eventually(lambda: name in self.using() and self.processes[name].poll() is None, 60)
 
     def use(self, *words: str | Path) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
@@ -98,7 +91,7 @@ class Installation:
         """No frame comes any more; what became of all of them, in the order in which they came out."""
         self._stop.set()
         self._camera.join()
-        eventually(lambda: self.bus.backlog("faces") == 0, "the end of the work")
+        eventually(lambda: self.bus.backlog("faces") == 0, 60)
         return self.emotions()
 
     def emotions(self) -> list[Emotions]:
@@ -108,7 +101,7 @@ class Installation:
     def more(self) -> None:
         """Wait until frames that were published from now on have come out."""
         count = self.published + 20
-        eventually(lambda: len(self.emotions()) > count, "more frames")
+        eventually(lambda: len(self.emotions()) > count, 60)
 
     def _film(self) -> None:
         crops = np.random.default_rng(0).integers(0, 256, (5, 48, 48), np.uint8)
@@ -166,7 +159,7 @@ def test_every_worker_swaps_and_a_restarted_one_keeps_what_was_chosen(
         "crowdnet-new"
     }
     assert installation.use("--configured").returncode == 0
-    eventually(lambda: all(using.startswith(OLD) for using in installation.using().values()), "the way back")
+    eventually(lambda: all(using.startswith(OLD) for using in installation.using().values()), 60)
 
 
 @pytest.mark.parametrize(
@@ -236,7 +229,7 @@ def test_a_changed_setting_takes_effect_at_sighup_and_a_wrong_one_does_not(
             installation.processes["one"].send_signal(signal.SIGHUP)
 
         def uses(text: str) -> None:
-            eventually(lambda: text in installation.using().get("one", ""), text)
+            eventually(lambda: text in installation.using().get("one", ""), 60)
 
         now(f'[classifier]\nmodel = "{new}"\n')
         uses("crowdnet-new/")
@@ -245,7 +238,7 @@ def test_a_changed_setting_takes_effect_at_sighup_and_a_wrong_one_does_not(
         now(f'[classifier]\nmodel = "{tmp_path / "missing"}"\n')
         uses("refused")
         now("[classifier]\nmodel = 7\n")
-        eventually(lambda: "the settings stay as they were" in installation.log.read_text(), "a complaint")
+        eventually(lambda: "the settings stay as they were" in installation.log.read_text(), 60)
         file.write_text(f'[classifier]\nmodel = "{new}"\n')
         # What is set anew ends an earlier choice.
         assert installation.use(DEFAULT_MODEL).returncode == 0

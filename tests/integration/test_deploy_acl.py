@@ -5,10 +5,9 @@ import os
 import signal
 import subprocess
 import sys
-import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +16,8 @@ from typing import Any
 import pytest
 import redis
 
-from .test_prometheus import free_port
+from tests.ports import free_port
+from tests.waiting import eventually
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 COMMANDS = {
@@ -75,20 +75,10 @@ def servers(programs: dict[str, str], tmp_path_factory: pytest.TempPathFactory) 
             server = subprocess.Popen([programs["redis-server"], *map(str, words)], stdout=log, stderr=log)
             stack.callback(server.wait, 20)
             stack.callback(server.terminate)
-            wait_for(lambda name=name: redis.Redis.from_url(found.url(name, "watcher")).ping(), redis.ConnectionError)
+            eventually(
+                lambda name=name: redis.Redis.from_url(found.url(name, "watcher")).ping(), 90, (redis.ConnectionError,)
+            )
         yield found
-
-
-def wait_for(holds: Callable[[], object], meanwhile: type[Exception] | tuple[type[Exception], ...]) -> None:
-    deadline = time.monotonic() + 90
-    while True:
-        try:
-            if holds():
-                return
-        except meanwhile:
-            pass
-        assert time.monotonic() < deadline
-        time.sleep(0.2)
 
 
 def ask(method: str, url: str, body: bytes | None = None, kind: str = "application/json") -> Any:
@@ -116,7 +106,7 @@ def test_everything_works_with_users_that_may_do_no_more_than_they_need(
                 environment = servers.environment(stage) | own
                 processes[stage] = subprocess.Popen(words, env=environment, cwd=tmp_path, stdout=log, stderr=log)
         address = f"http://127.0.0.1:{port}"
-        wait_for(lambda: ask("GET", f"{address}/mood")["as_of"], (urllib.error.URLError, OSError, KeyError))
+        eventually(lambda: ask("GET", f"{address}/mood")["as_of"], 90, (OSError, KeyError))
         for stage in COMMANDS:
             check = [sys.executable, "-m", "crowdmood", "check", stage]
             done = subprocess.run(check, env=servers.environment(stage) | own, capture_output=True, check=False)
@@ -126,7 +116,7 @@ def test_everything_works_with_users_that_may_do_no_more_than_they_need(
         webhook = ask("POST", f"{address}/webhooks", b'{"url": "http://127.0.0.1:9/"}')
         ask("POST", f"{address}/webhooks/{webhook['id']}/test", b"{}")
         deliveries = f"{address}/webhooks/{webhook['id']}/deliveries"
-        wait_for(lambda: ask("GET", deliveries)["deliveries"][0]["attempts"], OSError)
+        eventually(lambda: ask("GET", deliveries)["deliveries"][0]["attempts"], 90, (OSError,))
         keys = [sys.executable, "-m", "crowdmood", "keys", "create", "board"]
         subprocess.run(keys, env=servers.environment("operator"), capture_output=True, check=True)
     finally:

@@ -7,7 +7,6 @@ import re
 import shlex
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -16,6 +15,8 @@ from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
+
+from tests.ports import free_port
 
 ROOT = Path(__file__).parents[2]
 DOCKERFILE = (ROOT / "deploy/Dockerfile").read_text()
@@ -32,12 +33,6 @@ def environment_of(role: str) -> dict[str, str]:
     joined = (STAGES["base"] + STAGES[role]).replace("\\\n", "")
     pairs = (shlex.split(line) for line in re.findall(r"^ENV (.*)$", joined, re.MULTILINE))
     return {name: value for line in pairs for name, _, value in (pair.partition("=") for pair in line)}
-
-
-@pytest.fixture
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
 
 
 def pinned(file: Path) -> set[str]:
@@ -79,9 +74,7 @@ def test_a_role_is_nobodys_and_installs_only_what_is_hashed(role: str) -> None:
 
 
 @pytest.mark.parametrize("role", ROLES)
-def test_a_role_runs_with_its_own_dependencies_and_writes_nothing(
-    role: str, server_url: str, tmp_path: Path, free_port: int
-) -> None:
+def test_a_role_runs_with_its_own_dependencies_and_writes_nothing(role: str, server_url: str, tmp_path: Path) -> None:
     allowed = {pin.partition("==")[0] for pin in pinned(ROOT / f"deploy/requirements/{role}.txt")} | {"crowdmood"}
     absent = [
         module
@@ -89,6 +82,7 @@ def test_a_role_runs_with_its_own_dependencies_and_writes_nothing(
         if not {re.sub(r"[-_.]+", "-", name).lower() for name in names} & allowed
     ]
     assert "tensorflow" in absent
+    port = str(free_port())
     environment = (
         os.environ
         | environment_of(role)
@@ -100,10 +94,10 @@ def test_a_role_runs_with_its_own_dependencies_and_writes_nothing(
             "CROWDMOOD_STATE_URL": server_url,
             "CROWDMOOD_BUS__KEY_PREFIX": f"role-{role}",
             "CROWDMOOD_CAMERAS": '[{"id": "north", "uri": "rtsp://127.0.0.1:9/none"}]',
-            "CROWDMOOD_METRICS__PORT": "0" if role == "api" else str(free_port),
+            "CROWDMOOD_METRICS__PORT": "0" if role == "api" else port,
             "CROWDMOOD_API__HOST": "127.0.0.1",
             "CROWDMOOD_API__PORT": "0",
-            "CROWDMOOD_API__OPS_PORT": str(free_port) if role == "api" else "0",
+            "CROWDMOOD_API__OPS_PORT": port if role == "api" else "0",
         }
     )
     command = [sys.executable, "-m", "crowdmood"]

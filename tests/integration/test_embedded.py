@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -14,6 +13,7 @@ from crowdmood.embedded import embedded_servers, running_servers
 from crowdmood.errors import AlreadyRunningError, CrowdMoodError
 from crowdmood.settings import EmbeddedSettings
 from crowdmood.streams.connection import connect
+from tests.waiting import eventually
 
 SETTINGS = EmbeddedSettings()
 
@@ -98,10 +98,7 @@ def test_servers_stop_with_us_however_we_go(tmp_path: Path, number: signal.Signa
     assert len(server_processes(tmp_path)) >= 3  # two servers and their keeper
     os.killpg(holder.pid, number)  # as Ctrl-C does: to the whole foreground group
     holder.communicate(timeout=10)
-    deadline = time.monotonic() + 15
-    while server_processes(tmp_path):
-        assert time.monotonic() < deadline, "servers outlive us"
-        time.sleep(0.05)
+    eventually(lambda: not server_processes(tmp_path))
     assert running_servers(tmp_path) is None
 
 

@@ -2,8 +2,7 @@
 
 import logging
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -20,6 +19,7 @@ from crowdmood.settings import BusSettings, CameraSettings, Settings, load
 from crowdmood.streams.bus import Bus
 from crowdmood.streams.inbox import Inbox
 from ingest import service
+from tests.waiting import eventually
 
 
 class Reader:
@@ -65,13 +65,6 @@ class Reader:
 
     def states(self) -> list[tuple[str, str, int]]:
         return [(m.camera_id, m.state, m.frame_count) for m in self.control if isinstance(m, CameraState)]
-
-
-def eventually(holds: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 20
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 @contextmanager

@@ -36,6 +36,7 @@ from detector.service import DetectorStage
 from ingest.cameras import CameraRun, Tally
 from ingest.outlet import LiveOutlet
 from tests.serving import Running, running
+from tests.waiting import eventually
 
 STREAMS = ("frames", "faces", "emotions", "control", "dead")
 
@@ -57,10 +58,7 @@ def working(settings: Settings, *stages: Stage[object]) -> Iterator[None]:
             bus = Bus(settings.bus_url.get_secret_value(), settings.bus, stop)
             pool.submit(Worker(stage, bus, settings.bus, "one", stop).run)
         try:
-            deadline = time.monotonic() + 60
-            while not all(watching.healthy_workers(stage.name) for stage in stages):
-                assert time.monotonic() < deadline
-                time.sleep(0.02)
+            eventually(lambda: all(watching.healthy_workers(stage.name) for stage in stages), 60)
             yield
         finally:
             stop.set()

@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import socket
 import subprocess
 import sys
 import threading
@@ -29,6 +28,7 @@ from api.webhooks.store import WebhookStore
 from crowdmood.settings import BusSettings
 from crowdmood.streams.connection import connect
 from crowdmood.streams.keys import BusKeys
+from tests.ports import free_port
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 RULES = yaml.safe_load((DEPLOY / "prometheus/rules.yml").read_text())["groups"]
@@ -65,11 +65,6 @@ def eventually(missing: Callable[[], object], seconds: float = 90) -> None:
     while (what := missing()) and time.monotonic() < deadline:
         time.sleep(0.5)
     assert not what
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
 
 
 @pytest.fixture(scope="module")

@@ -18,6 +18,7 @@ from crowdmood.settings import BusSettings, Settings
 from crowdmood.streams.bus import Bus, Entry
 from crowdmood.streams.keys import StreamName
 from crowdmood.worker import Outcome, Stage, Worker
+from tests.waiting import eventually
 
 
 def frame(frame_id: int) -> Frame:
@@ -145,10 +146,7 @@ def start_detector(server_url: str, settings: BusSettings, name: str = "one", **
 
 
 def wait_until_ready(bus: Bus) -> None:
-    deadline = time.monotonic() + 30
-    while not bus.healthy_workers("detector"):
-        assert time.monotonic() < deadline, "the worker does not get ready"
-        time.sleep(0.05)
+    eventually(lambda: bus.healthy_workers("detector"))
 
 
 def test_a_signal_stops_a_worker_with_a_summary_and_exit_code_0(
