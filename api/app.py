@@ -18,7 +18,7 @@ from api.follower import Follower
 from api.keys import KeyRing
 from api.photos import PhotoDesk
 from api.poll import Shortcut
-from api.routes import cameras, display, health, keys, metrics, moods, page, predict, schemas, stream
+from api.routes import cameras, display, health, keys, metrics, moods, page, predict, previews, schemas, stream
 from api.routes import webhooks as webhook_routes
 from api.security import GUARDED, Gate, Manager, Reader, only_here
 from api.webhooks.store import WebhookStore
@@ -27,6 +27,8 @@ from crowdmood.settings import ApiSettings, Settings, required_url
 from crowdmood.streams.api_keys import ApiKeyStore
 from crowdmood.streams.moods import MoodReader
 from crowdmood.streams.photos import PhotoBus
+from crowdmood.streams.previews import Previews
+from crowdmood.streams.regions import SavedRegions
 
 _DESCRIPTION = """
 Which share of a stadium's visible faces shows each of seven expressions: one answer, one enum, a safe default.
@@ -70,14 +72,24 @@ def create_app(settings: Settings, reader: MoodReader, clock: Clock = time.time)
         generate_unique_id_function=lambda route: route.name,
     )
     app.state.context = Context(
-        settings, reader, board, feed, follower, _photo_desk(settings), WebhookStore(*state), ApiKeyStore(*state), clock
+        settings,
+        reader,
+        board,
+        feed,
+        follower,
+        _photo_desk(settings),
+        WebhookStore(*state),
+        ApiKeyStore(*state),
+        SavedRegions(*state, settings.run_id),
+        Previews(settings.bus_url.get_secret_value(), settings.bus) if settings.bus_url else None,
+        clock,
     )
     problems.install(app)
     for resource in (page, schemas):
         app.include_router(resource.router)
     for resource in (moods, display, stream, cameras, predict):
         app.include_router(resource.router, dependencies=[Reader], responses=GUARDED)
-    for resource in (webhook_routes, keys):
+    for resource in (previews, webhook_routes, keys):
         app.include_router(resource.router, dependencies=[Manager], responses=GUARDED)
     if not settings.api.ops_port:
         app.include_router(health.router)
@@ -146,6 +158,9 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         await context.reader.close()
         context.webhooks.close()
         context.keys.close()
+        context.regions.close()
+        if context.previews is not None:
+            context.previews.close()
 
 
 def _photo_desk(settings: Settings) -> PhotoDesk:

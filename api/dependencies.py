@@ -20,6 +20,8 @@ from crowdmood.settings import Settings
 from crowdmood.streams.api_keys import ApiKeyStore
 from crowdmood.streams.moods import MoodReader
 from crowdmood.streams.positions import entry_id
+from crowdmood.streams.previews import Previews
+from crowdmood.streams.regions import SavedRegions
 
 Clock: TypeAlias = Callable[[], float]
 """Wall-clock time in seconds since 1970-01-01 UTC."""
@@ -37,6 +39,8 @@ class Context:
     photos: PhotoDesk
     webhooks: WebhookStore
     keys: ApiKeyStore
+    regions: SavedRegions
+    previews: Previews | None
     clock: Clock
 
 

@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 from crowdmood.messages import CameraStateName
 from crowdmood.mood import Status, WindowCameraState, to_rfc3339
 from crowdmood.streams.api_keys import ApiKey
+from crowdmood.streams.regions import Regions
 
 Time = Annotated[
     str,
@@ -157,6 +158,12 @@ class Display(BaseModel):
     stacked: tuple[Label, ...] = Field(description="Labels from the bottom of a stack to its top.")
     stale_after_s: float = Field(description="Age in seconds from which a mood is `stale`.")
     preview: Literal["off", "pixelated", "clear"] = Field(description="Whether cameras have previews, and of what.")
+
+
+class CameraRegions(Regions):
+    """Where a camera is looked at, and who says so."""
+
+    saved: bool = Field(description="Whether this was saved for this run; else the settings say it.")
 
 
 class Key(BaseModel):

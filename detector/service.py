@@ -12,8 +12,10 @@ from crowdmood.messages import Faces, Frame, Message
 from crowdmood.settings import Settings, required_url
 from crowdmood.streams.bus import Bus, DeadLetter, Entry
 from crowdmood.streams.keys import StreamName
+from crowdmood.streams.regions import SavedRegions
 from crowdmood.worker import Outcome, Stage, Worker
 from detector.finder import FaceFinder
+from detector.following import following
 from detector.loading import load_finder
 from detector.regions import Region
 
@@ -27,7 +29,7 @@ class DetectorStage(Stage[Frame]):
 
     Args:
         finder: Finds the faces of a frame.
-        regions: Where faces may be searched, by camera; others are searched everywhere.
+        regions: Where faces may be searched, by camera; others are searched everywhere. May change meanwhile.
     """
 
     name: ClassVar[str] = "detector"
@@ -72,5 +74,7 @@ class DetectorStage(Stage[Frame]):
 def run(settings: Settings, stop: threading.Event, worker_name: str, *, drain: bool = False) -> None:
     """Run a detector until told to stop."""
     bus = Bus(required_url(settings.bus_url, "bus"), settings.bus, stop)
-    regions = {camera.id: Region.of(camera) for camera in settings.cameras}
-    Worker(DetectorStage(load_finder(settings), regions), bus, settings.bus, worker_name, stop).run(drain=drain)
+    state_url = required_url(settings.state_url, "state")
+    saved = SavedRegions(state_url, settings.bus.key_prefix, settings.run_id, stop)
+    with following(settings.cameras, saved) as regions:
+        Worker(DetectorStage(load_finder(settings), regions), bus, settings.bus, worker_name, stop).run(drain=drain)

@@ -1,2 +1,158 @@
-export function open() {}
-export function close() {}
+// A camera's preview, and where it is looked at: polygons drawn with the mouse, a finger or the keyboard.
+
+import { ask, get, send } from "./api.js";
+import { action, byId, el, say } from "./dom.js";
+
+const PAUSE_MS = 1000;
+const STEP = 0.02;
+const NAMES = { include: "look here", mask: "mask" };
+
+let camera = null;
+let image = null;
+let svg = null;
+let regions = { include: [], mask: [] };
+let draft = null; // {kind, corners} while a polygon is drawn
+let cross = [0.5, 0.5];
+
+export async function open(id) {
+  camera = id;
+  draft = null;
+  image = el("img", { alt: `Newest frame of ${id}, with a box around each face that was found`, hidden: true });
+  svg = shape("svg", { viewBox: "0 0 1 1", preserveAspectRatio: "none", tabindex: "0", role: "application", "aria-label": "Drawing area. Arrow keys move the cross, Enter sets a corner, F finishes the polygon, Escape gives it up." });
+  svg.addEventListener("pointerdown", (event) => {
+    const area = svg.getBoundingClientRect();
+    corner((event.clientX - area.left) / area.width, (event.clientY - area.top) / area.height);
+  });
+  svg.addEventListener("keydown", keyed);
+  byId("preview-head").textContent = `Preview of ${id}`;
+  byId("preview-stage").replaceChildren(image, svg);
+  say(byId("preview-said"), "Waiting for the next frame…");
+  byId("preview").showModal();
+  byId("preview").addEventListener("close", close, { once: true });
+  look(id);
+  try {
+    await known(id);
+  } catch (error) {
+    say(byId("preview-said"), error.message, true);
+  }
+}
+
+export function close() {
+  camera = null;
+  forget();
+  if (byId("preview").open) byId("preview").close();
+}
+
+function forget() {
+  if (image?.src) URL.revokeObjectURL(image.src);
+}
+
+/** One picture after the other, as long as the dialog is open. */
+async function look(id) {
+  while (camera === id) {
+    try {
+      const picture = await (await ask(`cameras/${encodeURIComponent(id)}/preview`, { cache: "no-store" })).blob();
+      if (camera !== id) return;
+      forget();
+      image.src = URL.createObjectURL(picture);
+      image.hidden = false;
+      if (!draft) say(byId("preview-said"), "");
+    } catch (error) {
+      if (camera === id) say(byId("preview-said"), error.message, true);
+      if (error.status === 401 || error.status === 403) return;
+    }
+    await new Promise((resolve) => setTimeout(resolve, PAUSE_MS));
+  }
+}
+
+async function known(id) {
+  const { include, mask, saved } = await get(`cameras/${encodeURIComponent(id)}/regions`);
+  regions = { include, mask };
+  tools(saved ? "These regions were saved here." : "These regions are those of the settings.");
+}
+
+function tools(text) {
+  const said = byId("preview-said");
+  const path = `cameras/${encodeURIComponent(camera)}/regions`;
+  const removers = Object.keys(NAMES).flatMap((kind) =>
+    regions[kind].map((_, place) =>
+      action(`Remove ${NAMES[kind]} ${place + 1}`, async () => {
+        regions[kind].splice(place, 1);
+        tools("Not saved yet.");
+      }, said),
+    ),
+  );
+  const buttons = draft
+    ? [action("Finish", finish, said), action("Give up", giveUp, said)]
+    : [
+        action("Draw where to look", () => begin("include"), said),
+        action("Draw a mask", () => begin("mask"), said),
+        ...removers,
+        action("Save", async () => {
+          await send("PUT", path, regions);
+          await known(camera);
+          return "Saved: detectors follow within a second. Previews come back when all do.";
+        }, said),
+        action("As in the settings", async () => {
+          await send("DELETE", path);
+          await known(camera);
+        }, said),
+      ];
+  byId("preview-tools").replaceChildren(el("p.faint", {}, text), ...buttons);
+  paint();
+}
+
+async function begin(kind) {
+  draft = { kind, corners: [] };
+  tools("Set at least three corners, along the border.");
+  svg.focus();
+}
+
+async function giveUp() {
+  draft = null;
+  tools("");
+}
+
+async function finish() {
+  if (draft.corners.length < 3) throw new Error("A polygon has at least three corners.");
+  regions[draft.kind].push(draft.corners);
+  draft = null;
+  tools("Not saved yet.");
+}
+
+function corner(x, y) {
+  if (!draft) return;
+  const inside = (share) => Math.round(Math.min(1, Math.max(0, share)) * 1e4) / 1e4;
+  draft.corners.push([inside(x), inside(y)]);
+  paint();
+}
+
+function keyed(event) {
+  const moves = { ArrowLeft: [-STEP, 0], ArrowRight: [STEP, 0], ArrowUp: [0, -STEP], ArrowDown: [0, STEP] };
+  if (!draft) return;
+  if (event.key in moves) cross = cross.map((share, axis) => Math.min(1, Math.max(0, share + moves[event.key][axis])));
+  else if (event.key === "Enter") corner(...cross);
+  else if (event.key === "f" || event.key === "F") finish().catch((error) => say(byId("preview-said"), error.message, true));
+  else if (event.key === "Escape") giveUp();
+  else return;
+  event.preventDefault();
+  event.stopPropagation();
+  paint();
+}
+
+function paint() {
+  const drawn = Object.keys(NAMES).flatMap((kind) => regions[kind].map((corners) => shape("polygon", { class: kind, points: corners.join(" ") })));
+  if (draft) {
+    drawn.push(shape("polyline", { class: `${draft.kind} draft`, points: draft.corners.join(" ") }));
+    const [x, y] = cross;
+    drawn.push(shape("polyline", { class: draft.kind, points: `${x - STEP},${y} ${x + STEP},${y}` }), shape("polyline", { class: draft.kind, points: `${x},${y - STEP} ${x},${y + STEP}` }));
+  }
+  svg.classList.toggle("drawing", Boolean(draft));
+  svg.replaceChildren(...drawn);
+}
+
+function shape(name, attributes) {
+  const made = document.createElementNS("http://www.w3.org/2000/svg", name);
+  for (const [attribute, value] of Object.entries(attributes)) made.setAttribute(attribute, value);
+  return made;
+}

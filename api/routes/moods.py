@@ -1,5 +1,6 @@
 """The newest mood, and past ones."""
 
+from functools import partial
 from typing import Annotated
 
 from fastapi import APIRouter, Header, Query, Response
@@ -14,6 +15,14 @@ router = APIRouter(tags=["moods"])
 
 _JSON = "application/json"
 _Limit = Annotated[int, Query(ge=1, le=1000, description="At most this many.")]
+_Run = Annotated[
+    str | None,
+    Query(
+        pattern=r"^[A-Za-z0-9_.-]{1,64}$",
+        description="Only of this run, as `GET /cameras` names it (`run_id`): each replay is one of its own.",
+        examples=["live"],
+    ),
+]
 
 
 @router.get(
@@ -54,6 +63,7 @@ async def moods(
     to: ToQuery = None,
     zone: ZoneQuery = STADIUM,
     camera: CameraQuery = None,
+    run: _Run = None,
     limit: _Limit = 100,
     cursor: CursorQuery = None,
 ) -> Response:
@@ -63,7 +73,7 @@ async def moods(
     after an empty page: ask again with `cursor` set to it.
     """
     wanted = history.Range(from_, to, known(context, zone, camera), limit, cursor)
-    return _page("moods", await history.search(context.reader.newest, wanted))
+    return _page("moods", await history.search(partial(context.reader.newest, run_id=run), wanted))
 
 
 @router.get(
@@ -77,12 +87,13 @@ async def changes(
     from_: FromQuery = None,
     to: ToQuery = None,
     zone: ZoneQuery = STADIUM,
+    run: _Run = None,
     limit: _Limit = 100,
     cursor: CursorQuery = None,
 ) -> Response:
     """Changes of a zone with `from` <= `as_of` < `to`, the newest first, page by page as `GET /moods`."""
     wanted = history.Range(from_, to, known(context, zone, None), limit, cursor)
-    return _page("changes", await history.search(context.reader.newest_changes, wanted))
+    return _page("changes", await history.search(partial(context.reader.newest_changes, run_id=run), wanted))
 
 
 def _page(name: str, page: history.Page[history.Item]) -> Response:

@@ -88,6 +88,14 @@ class StateKeys:
         """String, JSON: the network that this run's classifiers shall use instead of the one in their settings."""
         return f"{self._root}:model:{run_id}"
 
+    def regions(self, run_id: str) -> str:
+        """Hash, camera to JSON: where this run's detectors look instead of where the settings say."""
+        return f"{self._root}:regions:{run_id}"
+
+    def regions_changed(self, run_id: str, camera_id: str) -> str:
+        """String of seconds: some detector may still look where it did before."""
+        return f"{self.regions(run_id)}:changed:{camera_id}"
+
     def checkpoint(self, run_id: str) -> str:
         """String, JSON: how far the aggregator of this run has come."""
         return f"{self._root}:checkpoint:{run_id}"

@@ -153,16 +153,20 @@ class MoodReader:
         except (redis.RedisError, OSError) as error:
             raise ServerUnavailableError(f"the state server cannot be reached: {error}") from None
 
-    async def newest(self, count: int, before: bytes | None = None) -> list[tuple[bytes, Mood | None]]:
+    async def newest(
+        self, count: int, before: bytes | None = None, run_id: str | None = None
+    ) -> list[tuple[bytes, Mood | None]]:
         """The newest moods (older than a position, where one is given) with their positions, newest first.
 
-        None stands for an entry that is no mood that we can read.
+        None stands for an entry that is no mood that we can read, or of another run than the one that is asked for.
         """
-        return await self._newest(self._keys.moods, Mood.from_json, count, before)
+        return await self._newest(self._keys.moods, Mood.from_json, count, before, run_id)
 
-    async def newest_changes(self, count: int, before: bytes | None = None) -> list[tuple[bytes, MoodChange | None]]:
+    async def newest_changes(
+        self, count: int, before: bytes | None = None, run_id: str | None = None
+    ) -> list[tuple[bytes, MoodChange | None]]:
         """The newest changes, as `newest` gives moods."""
-        return await self._newest(self._keys.changes, MoodChange.from_json, count, before)
+        return await self._newest(self._keys.changes, MoodChange.from_json, count, before, run_id)
 
     async def mood_at(self, position: bytes) -> Mood | None:
         """The mood at a position; None when it is no longer kept."""
@@ -230,11 +234,14 @@ class MoodReader:
         await self._client.aclose()
 
     async def _newest(
-        self, key: str, read: Callable[[bytes], T], count: int, before: bytes | None
+        self, key: str, read: Callable[[bytes], T], count: int, before: bytes | None, run_id: str | None
     ) -> list[tuple[bytes, T | None]]:
         end: Any = "+" if before is None else b"(" + before
         entries: Any = await self._guard(self._client.xrevrange(key, end, "-", count))
-        return [(position, _decoded(fields, read)) for position, fields in entries]
+        return [
+            (position, _decoded(fields, read) if run_id is None or fields.get(b"run") == run_id.encode() else None)
+            for position, fields in entries
+        ]
 
     async def _stream(self, key: str) -> dict[str, Any] | None:
         """What the server knows of a stream; None when nothing was ever written to it."""

@@ -104,6 +104,8 @@ def test_the_document_holds_every_resource_with_a_tag_and_a_description(app: Fas
         "/changes",
         "/display",
         "/cameras",
+        "/cameras/{camera_id}/preview",
+        "/cameras/{camera_id}/regions",
         "/predict",
         "/keys",
         "/keys/{key_id}",

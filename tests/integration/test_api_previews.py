@@ -1,0 +1,197 @@
+"""Previews and regions: who may look, that nobody can be recognised, that nothing is kept; detectors follow."""
+
+import io
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import httpx
+import numpy as np
+import pytest
+from PIL import Image
+
+from api.routes import previews
+from crowdmood.messages import Emotions, Frame, FrameRef
+from crowdmood.settings import BusSettings, CameraSettings, Settings, load
+from crowdmood.streams.api_keys import ApiKey, ApiKeyStore
+from crowdmood.streams.bus import Bus
+from crowdmood.streams.keys import StateKeys
+from crowdmood.streams.regions import Regions, SavedRegions
+from detector.following import following
+from tests.serving import Running, running
+
+SIZE = (640, 480)
+FACE = (200, 120, 300, 240)
+MASKED = ((0.6, 0.5), (1.0, 0.5), (1.0, 1.0), (0.6, 1.0))
+
+
+def noise() -> Image.Image:
+    return Image.fromarray(np.random.default_rng(1).integers(0, 255, (*SIZE[::-1], 3), np.uint8))
+
+
+def settings_for(server_url: str, bus: BusSettings, **shown: object) -> Settings:
+    cameras = [{"id": "north", "uri": "rtsp://camera/stream", "mask": [MASKED]}]
+    return load(
+        bus_url=server_url, state_url=server_url, bus=bus.model_dump(), cameras=cameras, api={"port": 0} | shown
+    )
+
+
+@contextmanager
+def going_by(server_url: str, bus_settings: BusSettings) -> Iterator[None]:
+    """Frames of a camera as ingest publishes them, and what was seen; deleted when they were worked on."""
+    out = io.BytesIO()
+    noise().save(out, "JPEG", quality=95)
+    stop = threading.Event()
+
+    def publish() -> None:
+        with closing(Bus(server_url, bus_settings)) as bus:
+            for frame_id in range(10_000):
+                ref = FrameRef("north", "live", frame_id, frame_id * 200, *SIZE, recorded=False)
+                one_hot = np.eye(7, dtype=np.float16)[[3]]
+                found = Emotions(ref, np.array([FACE], np.int32), one_hot, np.ones(1, np.float16), "net", "haar")
+                bus.publish([("frames", Frame(ref, out.getvalue()))])
+                bus.connection.client.delete(bus.keys.stream("frames"))
+                if stop.wait(0.05):
+                    return
+                bus.publish([("emotions", found)])
+                bus.connection.client.delete(bus.keys.stream("emotions"))
+
+    thread = threading.Thread(target=publish)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
+
+
+def picture_of(api: Running, key: str | None = None) -> Image.Image:
+    answer = httpx.get(
+        f"{api.url}/cameras/north/preview", headers={"Authorization": f"Bearer {key}"} if key else {}, timeout=20
+    )
+    assert answer.status_code == 200, answer.text
+    assert (answer.headers["content-type"], answer.headers["cache-control"]) == ("image/jpeg", "no-store")
+    return Image.open(io.BytesIO(answer.content))
+
+
+def detail(image: Image.Image, box: tuple[int, int, int, int]) -> float:
+    """How much neighbouring pixels differ inside a box: those of blocks hardly do."""
+    pixels = np.asarray(image.convert("L").crop(box), np.float64)
+    return float(np.median(np.abs(np.diff(pixels, axis=1))))
+
+
+def test_previews_are_off_unless_somebody_turns_them_on(server_url: str, bus_settings: BusSettings) -> None:
+    with running(settings_for(server_url, bus_settings)) as api:
+        answer = api.eventually("/cameras/north/preview", lambda answer: answer.status_code != 503)
+        assert (answer.status_code, answer.json()["type"]) == (409, "/problems/preview-off")
+
+
+@pytest.mark.parametrize("faces", ["pixelated", "clear"])
+def test_faces_and_whoever_is_masked_are_hidden_unless_they_may_be_shown(
+    server_url: str, bus_settings: BusSettings, faces: str
+) -> None:
+    settings = settings_for(server_url, bus_settings, preview=True, preview_faces=faces)
+    with going_by(server_url, bus_settings), running(settings) as api:
+        api.eventually("/mood", lambda answer: answer.status_code == 200)
+        image = picture_of(api)
+        assert image.size == SIZE
+        left, top, right, bottom = FACE
+        face, masked = (left + 30, top + 30, right - 10, bottom - 10), (450, 300, 630, 470)
+        whole = detail(noise(), (20, 300, 200, 470))
+        assert detail(image, (20, 300, 200, 470)) > whole / 2  # the rest is as it was
+        for hidden in (face, masked):
+            assert (detail(image, hidden) > whole / 2) is (faces == "clear")
+        frame = np.asarray(image.convert("RGB"), np.int32)[top + 40, left - 1 : left + 3]
+        happy = np.array([0xF0, 0xB4, 0x29])
+        assert np.abs(frame - happy).sum(axis=1).min() < 120  # in its label's colour
+
+
+def test_only_who_may_manage_looks_and_nothing_stays(
+    server_url: str, bus_settings: BusSettings, tmp_path: Path
+) -> None:
+    made = {}
+    with closing(ApiKeyStore(server_url, bus_settings.key_prefix)) as keys:
+        for scope in ("read", "manage"):
+            made[scope], key = ApiKey.make(scope, scope, round(time.time() * 1000), None)
+            keys.add(key)
+    with going_by(server_url, bus_settings), running(settings_for(server_url, bus_settings, preview=True)) as api:
+        api.eventually("/mood", lambda answer: answer.status_code == 200, made["read"])
+        assert api.get("/cameras/north/preview").status_code == 401
+        assert api.get("/cameras/north/preview", made["read"]).status_code == 403
+        assert api.get("/cameras/north/regions", made["read"]).status_code == 403
+        assert picture_of(api, made["manage"]).size == SIZE
+        assert api.get("/cameras/south/preview", made["manage"]).json()["type"] == "/problems/unknown-camera"
+    assert list(tmp_path.rglob("*")) == []
+    with closing(Bus(server_url, bus_settings)) as bus:
+        left = [key.decode() for key in bus.connection.client.scan_iter(match=f"{bus.keys.prefix}:*")]
+        assert [key for key in left if "{state}" not in key] == []
+
+
+def test_without_a_frame_or_the_right_to_read_it_the_answer_says_so(
+    server_url: str, bus_settings: BusSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(previews, "_WITHIN_S", 0.5)
+    with running(settings_for(server_url, bus_settings, preview=True)) as api:
+        api.eventually("/mood", lambda answer: answer.status_code == 200)
+        answer = api.get("/cameras/north/preview")
+        assert (answer.status_code, answer.json()["detail"]) == (503, "no frame of north came within 0.5 s")
+    with closing(Bus(server_url, bus_settings)) as bus:
+        rules = ["on", ">word", "+@all", "~*{state}*", "%W~*{p*}:frames"]
+        bus.connection.client.execute_command("ACL", "SETUSER", "writes-frames", "reset", *rules)
+    limited = server_url.replace("unix://", "unix://writes-frames:word@")
+    settings = settings_for(server_url, bus_settings, preview=True)
+    with running(settings.model_copy(update={"bus_url": type(settings.bus_url)(limited)})) as api:  # type: ignore[call-arg]
+        api.eventually("/mood", lambda answer: answer.status_code == 200)
+        assert "the bus lets the API read no frames" in api.get("/cameras/north/preview").json()["detail"]
+
+
+def test_regions_are_saved_followed_by_detectors_and_forgotten(server_url: str, bus_settings: BusSettings) -> None:
+    settings = settings_for(server_url, bus_settings, preview=True)
+    saved = SavedRegions(server_url, bus_settings.key_prefix, settings.run_id)
+    drawn = {"include": [[[0, 0], [0.5, 0], [0.5, 0.5]]], "mask": []}
+    with running(settings) as api, following(settings.cameras, saved) as regions:
+        api.eventually("/mood", lambda answer: answer.status_code == 200)
+        url = f"{api.url}/cameras/north/regions"
+        of_settings = {"include": [], "mask": [[list(corner) for corner in MASKED]], "saved": False}
+        assert httpx.get(url).json() == of_settings
+        assert [len(regions["north"].include), len(regions["north"].mask)] == [0, 1]
+
+        assert httpx.put(url, json=drawn).json() == drawn | {"saved": True}
+        eventually(lambda: (len(regions["north"].include), len(regions["north"].mask)) == (1, 0))
+        # Some detector might not have followed yet, and have left somebody unfound whom the new regions would not hide.
+        with going_by(server_url, bus_settings):
+            refused = api.get("/cameras/north/preview")
+            assert "just drawn anew" in refused.json()["detail"]
+
+        assert httpx.delete(url).status_code == 204
+        assert httpx.get(url).json() == of_settings
+        eventually(lambda: (len(regions["north"].include), len(regions["north"].mask)) == (0, 1))
+
+        crossing = {"mask": [[[0, 0], [1, 1], [1, 0], [0, 1]]]}
+        assert httpx.put(url, json=crossing).json()["type"] == "/problems/invalid-request"
+        assert httpx.get(url).json() == of_settings
+
+
+def test_a_detector_keeps_masks_over_a_restart_and_through_what_it_cannot_read(
+    server_url: str, bus_settings: BusSettings
+) -> None:
+    def saved() -> SavedRegions:
+        return SavedRegions(server_url, bus_settings.key_prefix, "live")
+
+    camera = CameraSettings.model_validate({"id": "north", "uri": "north.mp4"})
+    with closing(saved()) as store:
+        store.save("north", Regions(mask=(MASKED,)))
+        with following([camera], saved()) as regions:
+            assert regions["north"].mask == (MASKED,)
+        key = StateKeys(bus_settings.key_prefix).regions("live")
+        store.connection.client.hset(key, "south", b"{}}")
+        assert store.all().keys() == {"north"}
+
+
+def eventually(holds: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 20
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
