@@ -47,7 +47,7 @@ class ClassifierStage(Stage[Faces]):
         self._judge = ThreadPoolExecutor(1, "judge")
         self._faces = 0
 
-    def start(self, inbox: Inboxes) -> None:  # noqa: ARG002
+    def start(self, inbox: Inboxes) -> None:  # noqa: ARG002 (other stages read there)
         """Load and warm the network."""
         self._use(self._swap.start())
 

@@ -9,7 +9,7 @@ from importlib.metadata import version
 __version__ = version("crowdmood")
 
 # OpenVINO tells Google Analytics of every import, unless this package of its is missing.
-sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
+sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # Python knows None there
 
 LABELS = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
 """The seven FER2013 expressions in the only order that anything here uses (FER2013's codes 0-6)."""

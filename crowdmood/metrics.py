@@ -74,5 +74,5 @@ def registry_for_scrape() -> CollectorRegistry:
     if MULTIPROCESS_VARIABLE not in os.environ:
         return REGISTRY
     registry = CollectorRegistry()
-    MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+    MultiProcessCollector(registry)
     return registry

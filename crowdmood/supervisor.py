@@ -110,7 +110,7 @@ class Supervisor:
         for child in self._children:
             if child.process is None or (code := child.process.poll()) is None:
                 continue
-            mark_process_dead(child.process.pid, str(self._metrics_dir))  # type: ignore[no-untyped-call]
+            mark_process_dead(child.process.pid, str(self._metrics_dir))
             self._forget(child)
             child.incomplete = code == IncompleteFootageError.exit_code
             if child.may_finish and (code == 0 or child.incomplete):

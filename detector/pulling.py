@@ -63,10 +63,10 @@ def _fetch(url: str, part: Path) -> None:
     if have >= SIZE_BYTES:
         part.unlink()
         have = 0
-    request = urllib.request.Request(url, headers={"Range": f"bytes={have}-"} if have else {})  # noqa: S310
+    headers = {"Range": f"bytes={have}-"} if have else {}
+    request = urllib.request.Request(url, headers=headers)  # noqa: S310 (the setting admits http and https alone)
     try:
-        # The setting admits no other scheme than http and https.
-        answer = urllib.request.urlopen(request, timeout=_TIMEOUT_S)  # noqa: S310
+        answer = urllib.request.urlopen(request, timeout=_TIMEOUT_S)  # noqa: S310 (as above)
     except urllib.error.HTTPError as error:
         if error.code == _NOTHING_LEFT:
             part.unlink(missing_ok=True)

@@ -82,8 +82,7 @@ def find(
     network: YuNetNetwork,
     min_score: float,
     bgr: Image,
-    min_face: float = 0,  # noqa: ARG001 (it finds faces of every size in one go)
-    max_face: float = np.inf,  # noqa: ARG001
+    *_sizes: float,
 ) -> tuple[Boxes, Scores]:
     """Run the network once over a picture, as it is.
 
@@ -91,8 +90,7 @@ def find(
         network: The network.
         min_score: Least certain face that counts, 0-1.
         bgr: uint8 (height, width, 3), BGR, 0-255.
-        min_face: Not needed.
-        max_face: Not needed.
+        *_sizes: Smallest and largest face searched, which it need not know: it finds all in one go.
 
     Returns:
         Faces, float32 (N, 8): box, xyxy, right eye and left eye, xy, in pixels; and scores, float32 (N,).

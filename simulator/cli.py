@@ -13,7 +13,6 @@ from crowdmood.errors import SettingsError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from types import FrameType
 
 _INTERRUPTED: Final = 130
 
@@ -73,11 +72,7 @@ def _size(text: str) -> tuple[int, int]:
 @contextmanager
 def _terminated_like_interrupted() -> Iterator[None]:
     """SIGTERM ends the rendering as Ctrl-C does: nothing half-written is left behind."""
-
-    def interrupt(signum: int, frame: FrameType | None) -> None:  # noqa: ARG001 (the signature is Python's)
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, interrupt)
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         yield
     finally:

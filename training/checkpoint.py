@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from typing import TYPE_CHECKING, Any
 
 import keras
@@ -26,7 +25,7 @@ def save_state(path: Path, model: Any, history: list[dict[str, float]], with_opt
     partial = path.with_suffix(".partial")
     with partial.open("wb") as file:
         np.savez(file, allow_pickle=False, **arrays)
-    os.replace(partial, path)  # noqa: PTH105 - the atomic replacement is the point
+    partial.replace(path)  # at once: never half a file under this name
 
 
 def load_state(path: Path, model: Any) -> list[dict[str, float]]:
@@ -58,7 +57,7 @@ def _slots(model: Any) -> list[Any]:
     return [] if optimizer is None else list(optimizer.variables)
 
 
-class Checkpoint(keras.callbacks.Callback):  # type: ignore[misc]
+class Checkpoint(keras.callbacks.Callback):
     """Saves the whole state after every epoch, and the weights of the best epoch beside it."""
 
     def __init__(self, folder: Path, history: list[dict[str, float]], monitor: str = "val_accuracy") -> None:

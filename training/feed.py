@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     Pool = tuple[NDArray[np.uint8], NDArray[np.float32]]
 
 
-class Batches(keras.utils.PyDataset):  # type: ignore[misc]
+class Batches(keras.utils.PyDataset):
     """Every epoch shows each face once, in a new order and newly augmented, with some of a second pool mixed in.
 
     The order and every random change depend only on the seed, the epoch and the batch's number, so a resumed run sees

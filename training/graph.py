@@ -66,7 +66,7 @@ def _normalized_from_whole_numbers(model: Any) -> Any:
     return network
 
 
-class _Normalization(keras.layers.Layer):  # type: ignore[misc]
+class _Normalization(keras.layers.Layer):
     """To zero mean and unit variance, written as OpenVINO recognizes it.
 
     Input shape: `(N, height, width, channels) uint8`.

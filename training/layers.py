@@ -15,7 +15,7 @@ import keras
 
 
 @keras.saving.register_keras_serializable("crowdmood")
-class NativeBatchNormalization(keras.layers.BatchNormalization):  # type: ignore[misc]
+class NativeBatchNormalization(keras.layers.BatchNormalization):
     """Batch normalisation over axis 1 through PyTorch's single kernel instead of a dozen small ones."""
 
     def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
@@ -35,7 +35,7 @@ class NativeBatchNormalization(keras.layers.BatchNormalization):  # type: ignore
 
 
 @keras.saving.register_keras_serializable("crowdmood")
-class ChannelsLastMemory(keras.layers.Layer):  # type: ignore[misc]
+class ChannelsLastMemory(keras.layers.Layer):
     """Lays `(N, C, H, W)` out channels last in memory; PyTorch's convolutions then keep that layout throughout."""
 
     def call(self, inputs: Any) -> Any:

@@ -17,7 +17,7 @@ _EXPRESSIONS = 7
 
 
 @keras.saving.register_keras_serializable("crowdmood")
-class ExpressionLoss(keras.losses.Loss):  # type: ignore[misc]
+class ExpressionLoss(keras.losses.Loss):
     """Cross-entropy of expressions given a face, plus that of "is it a face"; in nats."""
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
@@ -32,7 +32,7 @@ class ExpressionLoss(keras.losses.Loss):  # type: ignore[misc]
 
 
 @keras.saving.register_keras_serializable("crowdmood")
-class ExpressionAccuracy(keras.metrics.Mean):  # type: ignore[misc]
+class ExpressionAccuracy(keras.metrics.Mean):
     """Share of the labelled faces whose most probable expression is the target's."""
 
     def __init__(self, name: str = "accuracy", **options: Any) -> None:

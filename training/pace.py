@@ -30,7 +30,7 @@ def face_px(progress: float, small_until: tuple[float, float]) -> int:
     return _SMALL_PX[sum(progress >= bound for bound in small_until)]
 
 
-class Pace(keras.callbacks.Callback):  # type: ignore[misc]
+class Pace(keras.callbacks.Callback):
     """Sets learning rate and face size as a run goes on, and stops it when its time is up.
 
     Attributes:
@@ -85,7 +85,7 @@ class Pace(keras.callbacks.Callback):  # type: ignore[misc]
             logs["learning_rate"] = float(self.model.optimizer.learning_rate)
 
 
-class Judge(keras.callbacks.Callback):  # type: ignore[misc]
+class Judge(keras.callbacks.Callback):
     """Measures PublicTest accuracy after an epoch: rarely early in a run, where it says little, always near its end."""
 
     def __init__(self, pace: Pace, images: Any, targets: Any, every: int = 5) -> None:

@@ -101,7 +101,7 @@ class Settings(BaseSettings):
         init_settings: PydanticBaseSettingsSource,
         env_settings: PydanticBaseSettingsSource,
         dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 (the signature is pydantic's)
-        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 (as well)
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Command line first, then the environment, then the TOML file."""
         named = os.environ.get(CONFIG_FILE_VARIABLE)

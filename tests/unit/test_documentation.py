@@ -133,3 +133,9 @@ def test_a_file_has_300_lines_at_most_or_a_reason() -> None:
         for path in (ROOT / folder).rglob("*.py")
     }
     assert {file for file, count in lengths.items() if count > 300} == LONG
+
+
+def test_who_silences_a_check_says_why() -> None:
+    silenced = re.compile(r"# (?:noqa|type: ignore)\S*(?: [A-Z]+\d+)?(.*)")
+    lines = [(file, line) for file in code() for line in (ROOT / file).read_text().splitlines()]
+    assert [line for line in lines if (found := silenced.search(line[1])) and len(found[1]) < 5] == []
