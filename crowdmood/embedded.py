@@ -21,6 +21,7 @@ from typing import IO
 import redis
 
 from crowdmood.errors import AlreadyRunningError, CrowdMoodError
+from crowdmood.process import dump_no_core
 from crowdmood.settings import EmbeddedSettings
 from crowdmood.streams.connection import connect
 
@@ -92,6 +93,7 @@ def keep(data_dir: Path, settings: EmbeddedSettings) -> None:
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    dump_no_core()
     try:
         data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
         with _locked(data_dir), _socket_dir(data_dir) as sockets, contextlib.ExitStack() as servers:

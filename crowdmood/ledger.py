@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 
 from crowdmood.health import addresses
 from crowdmood.settings import Settings
-from crowdmood.streams.bus import Bus
 from crowdmood.streams.moods import MoodStore
+from crowdmood.streams.partitions import AllPartitions
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,10 +51,10 @@ def read(settings: Settings) -> list[Account]:
         ServerUnavailableError: A server does not answer.
     """
     bus_url, state_url = addresses(settings)
-    bus, store = Bus(bus_url, settings.bus), MoodStore(state_url, settings.bus.key_prefix)
+    bus, store = AllPartitions(bus_url, settings.bus), MoodStore(state_url, settings.bus.key_prefix)
     try:
         # What ingest told is read first: what the aggregator knows beyond that is none of it.
-        cursors = bus.cursors()
+        cursors = {name: told for partition in bus.partitions for name, told in partition.cursors().items()}
         rows = store.cameras(patient=False)
     finally:
         bus.close()

@@ -5,6 +5,7 @@ Nothing here knows what the process is for.
 
 import contextlib
 import os
+import resource
 import signal
 import socket
 import sys
@@ -30,6 +31,11 @@ def identity(name: str) -> str:
 def default_name() -> str:
     """A worker's name that no other process has now."""
     return f"{socket.gethostname()}-{os.getpid()}"
+
+
+def dump_no_core() -> None:
+    """Let the system write no core file when this process, or one that it starts, crashes: frames would be in it."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
 @contextlib.contextmanager

@@ -9,7 +9,7 @@ from typing import Annotated, TypeAlias
 import typer
 
 from crowdmood import logs
-from crowdmood.process import stop_signals
+from crowdmood.process import dump_no_core, stop_signals
 from crowdmood.settings import Settings
 
 DataDir: TypeAlias = Annotated[
@@ -19,9 +19,10 @@ DataDir: TypeAlias = Annotated[
 
 @contextmanager
 def stoppable(settings: Settings) -> Iterator[tuple[Settings, threading.Event]]:
-    """Logging is set up, probes are answered, and SIGTERM and SIGINT set the event."""
+    """No core is dumped, logging is set up, probes are answered, and SIGTERM and SIGINT set the event."""
     from crowdmood import ops
 
+    dump_no_core()
     logs.configure(settings.log)
     ops.serve(settings.metrics.host, settings.metrics.port)
     stop = threading.Event()

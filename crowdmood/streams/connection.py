@@ -32,6 +32,8 @@ _TRANSIENT = (
     redis.exceptions.OutOfMemoryError,
     redis.exceptions.ReadOnlyError,
     redis.exceptions.TryAgainError,
+    # A connection that broke while it watched keys; who watches deals with keys that changed.
+    redis.WatchError,
     # Of a cluster, whose slots move and whose nodes follow one another.
     redis.exceptions.AskError,
     redis.exceptions.ClusterDownError,

@@ -1,6 +1,8 @@
 """Servers restart, freeze, fill up, refuse and break off: everything goes on, and only live frames are ever lost."""
 
 import json
+import random
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -11,6 +13,9 @@ from typing import Any
 import httpx
 import pytest
 
+from crowdmood.streams.connection import Connection
+from crowdmood.streams.keys import StateKeys
+from crowdmood.streams.lease import Lease
 from tests.receiver import Receiver, receiving
 
 from .eyes import Eye, pictures, watching
@@ -20,6 +25,41 @@ from .servers import Proxy, Server
 RECOVERY_S = 5.0
 LIVE_LOSSES = {"bus_unavailable", "overload", "missing"}
 FAULTS = ("restarts", "freezes", "refuses", "is full", "is slow and breaks off")
+
+
+def test_a_line_that_is_cut_while_keys_are_watched_is_an_outage_like_any_other(tmp_path: Path) -> None:
+    server = Server("state", tmp_path)
+    server.start()
+    proxy = Proxy(server.port)
+    proxy.open()
+    stop = threading.Event()
+    connection = Connection(proxy.url, "state", stop)
+    lease = Lease(connection, StateKeys("test").leader(), "one", 60)
+    assert lease.take()
+    proxy.delay_s = 0.01
+    cuts = 0
+
+    def cut() -> None:
+        nonlocal cuts
+        # A write takes about 0.2 s here: one is cut here, another there, and some are not.
+        while not stop.wait(random.uniform(0.02, 0.4)):
+            cuts += proxy.cut()
+
+    cutter = threading.Thread(target=cut)
+    cutter.start()
+    try:
+        number = 0
+        while cuts < 12:
+            lease.write(lambda multi, number=number: multi.rpush("written", number))  # type: ignore[misc]
+            number += 1
+    finally:
+        stop.set()
+        cutter.join()
+        written = server.client.lrange("written", 0, -1)
+        connection.close()
+        proxy.refuse()
+        server.kill()
+    assert written == [b"%d" % one for one in range(number)]  # each once, in order
 
 
 @dataclass
@@ -194,7 +234,7 @@ def check_recorded(
             took_s = eventually(lambda known=moods: len(rig.moods()) > known or rig.complete(), 60, 0.05)  # type: ignore[misc]
             tell(f"the {role} {fault} ({for_s:g} s) in mid-match: moods go on {took_s:.1f} s after its health")
         alive = {name: pid for name, pid in rig.supervisor.pids().items() if name != "ingest-0"}
-        assert alive.items() <= pids.items()
+        assert alive.items() <= pids.items()  # nobody died of it
         eventually(rig.complete, 240, 0.5)
         ledger = rig.settled()
         assert all(row["accepted"] == row["counted"] > 0 and not row["lost"] for row in ledger.values()), ledger
