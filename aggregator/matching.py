@@ -44,9 +44,13 @@ class Layout:
     @classmethod
     def of(cls, frame: Emotions) -> "Layout":
         """The faces of a frame, sorted by box, then by what is known of them."""
-        columns = np.concatenate([frame.boxes.T, frame.quality[None], frame.probabilities.T]).astype(np.float64)
-        order = np.lexsort(columns[::-1])
-        x1, y1, x2, y2 = columns[:4, order]
+        boxes = frame.boxes.T
+        order = np.lexsort(boxes[::-1])
+        if (boxes[:, order[1:]] == boxes[:, order[:-1]]).all(axis=0).any():
+            # Only faces in the same box need more to tell them apart, and hardly a frame has any.
+            known = np.concatenate([boxes, frame.quality[None], frame.probabilities.T]).astype(np.float64)
+            order = np.lexsort(known[::-1])
+        x1, y1, x2, y2 = boxes[:, order].astype(np.float64)
         sides = np.sqrt(np.maximum(x2 - x1, 1) * np.maximum(y2 - y1, 1))
         return cls(order, (x1 + x2) / 2 + 0.5j * (y1 + y2), sides, (frame.ref.width, frame.ref.height))
 
