@@ -18,18 +18,23 @@ from benchmarks.pictures import draw
 from benchmarks.session import Session
 
 FIGURES: Final = {
-    "hobby": ("hobby",),
-    "classify": ("classify",),
-    "detect": ("detect",),
-    "scaling": ("scaling",),
-    "costs": ("costs",),
-    "api": ("api",),
-    "webhooks": ("webhooks",),
-    "startup": ("startup",),
-    "growth": ("cameras", "faces", "zones"),
-    "live": ("latency", "memory"),
+    "hobby": "hobby.measure",
+    "classify": "classify.measure",
+    "detect": "detect.measure",
+    "scaling": "scaling.measure",
+    "costs": "costs.measure",
+    "api": "api.measure",
+    "webhooks": "webhooks.measure",
+    "startup": "startup.measure",
+    "cameras": "growth.cameras",
+    "faces": "growth.faces",
+    "zones": "growth.zones",
+    "latency": "live.measure",
 }
-"""What each module measures."""
+"""What measures each figure, as the names of a module and of a function in it."""
+
+NAMES: Final = (*FIGURES, "memory")
+"""Every figure in the order in which they are told; memory comes with latency."""
 
 _BUILD: Final = Path("build/bench")
 _STILL_S: Final = 1.0
@@ -57,13 +62,12 @@ def main(
     if session.kinds() == ("haar",):
         console.print("YuNet is left out: its model is missing (crowdmood models pull yunet).", style="bold")
     missing = []
-    for module in which or FIGURES:
+    for name in which or FIGURES:
         try:
-            measure(module, session, out, console)
+            measure(name, session, out, console)
         except results.MissingError as error:
-            missing.append(f"{module}: {error}")
-    names = [name for several in FIGURES.values() for name in several]
-    page = results.page(out, names)
+            missing.append(f"{name}: {error}")
+    page = results.page(out, NAMES)
     (out / "README.md").write_text(page, encoding="utf-8")
     console.print(Markdown(page.partition("<a id")[0]))
     for line in missing:
@@ -72,19 +76,20 @@ def main(
         raise typer.Exit(1)
 
 
-def measure(module: str, session: Session, out: Path, console: Console) -> None:
-    """Measure the figures of one module and write them."""
+def measure(name: str, session: Session, out: Path, console: Console) -> None:
+    """Measure a figure and write it."""
+    module, _, function = FIGURES[name].partition(".")
     others = used_by_others()
     started_s = time.monotonic()
-    with console.status(module):
-        measured = importlib.import_module(f"benchmarks.{module}").measure(session)
-    figures = measured if isinstance(measured, dict) else {module: measured}
+    with console.status(name):
+        measured = getattr(importlib.import_module(f"benchmarks.{module}"), function)(session)
+    figures = measured if isinstance(measured, dict) else {name: measured}
     seconds = time.monotonic() - started_s
     others = max(others, used_by_others())
-    for name, figure in figures.items():
-        results.write(out, name, figure, seconds, others)
-        draw(figure.chart, out / f"{name}.png")
-    console.print(f"{module}: {seconds:.0f} s")
+    for each, figure in figures.items():
+        results.write(out, each, figure, seconds, others)
+        draw(figure.chart, out / f"{each}.png")
+    console.print(f"{name}: {seconds:.0f} s")
 
 
 def used_by_others() -> float:
@@ -99,11 +104,6 @@ def used_by_others() -> float:
     began_s, began = busy_s(), time.monotonic()
     time.sleep(_STILL_S)
     return (busy_s() - began_s) / (time.monotonic() - began)
-
-
-def run_alone(module: str) -> None:
-    """One module's figures, tried out with its usual sizes."""
-    typer.run(lambda: main([module], Path(tempfile.mkdtemp()), _BUILD))
 
 
 if __name__ == "__main__":

@@ -173,9 +173,3 @@ def worker_over_engine(rates: dict[str, Rates]) -> float:
     """How much of the engine's rate the whole worker keeps: the middle of the rounds' ratios."""
     pairs = zip(rates[WORKER].per_s, rates[ENGINE].per_s, strict=True)
     return statistics.median(worker / engine for worker, engine in pairs)
-
-
-if __name__ == "__main__":
-    from benchmarks.__main__ import run_alone
-
-    run_alone("classify")

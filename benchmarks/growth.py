@@ -32,11 +32,6 @@ _LINEAR: Final = 1.05
 """An exponent that is no more than linear, measured on a machine that is never quite still."""
 
 
-def measure(session: Session) -> dict[str, Figure]:
-    """Measure all three."""
-    return {"cameras": _cameras(session), "faces": _faces(session), "zones": _zones(session)}
-
-
 def exponent(sizes: Sequence[float], costs: Sequence[float]) -> float:
     """With which power of the size the cost grows: the slope of the straight line through their logarithms."""
     return float(np.polyfit(np.log(sizes), np.log(costs), 1)[0])
@@ -47,7 +42,7 @@ def steepest(sizes: Sequence[float], costs: Sequence[float]) -> float:
     return exponent(sizes[-2:], costs[-2:])
 
 
-def _cameras(session: Session) -> Figure:
+def cameras(session: Session) -> Figure:
     """Real processes; cameras replay a small clip at a low rate."""
     kind = session.kinds()[-1]
     counts = session.size(CAMERAS, CAMERAS[:2])
@@ -97,7 +92,7 @@ def _cameras(session: Session) -> Figure:
     )
 
 
-def _faces(session: Session) -> Figure:
+def faces(session: Session) -> Figure:
     """Every stage on frames of one size with more and more people in them."""
     kind = session.kinds()[-1]
     rows: list[Row] = []
@@ -151,7 +146,7 @@ def _again(running: Stages, settings: Settings, seen: Sequence[Faces], frames: i
     running.bus.publish([("control", camera.state("ended", frame_count=frames))])
 
 
-def _zones(session: Session) -> Figure:
+def zones(session: Session) -> Figure:
     """The aggregator with 64 cameras of 20 faces each, and zones of four cameras each."""
     count = session.size(64, 8)
     frames = _WINDOWS_S * 2

@@ -187,12 +187,13 @@ def _counted(loop: HobbyLoop, clip: Clip) -> Iterator[tuple[float, float, Shares
 def _crowdmood(clip: Clip, kind: str, hobby: Row) -> Row:
     settings = configured(kind, clip.min_face_px, cameras=footage_cameras(clip.videos), ingest={"speed": "max"})
     done = replay(settings, threading.Event())
-    told = (
-        (mood.window_start_ms / 1000, mood.as_of_ms / 1000, mood.shares)
+    told = [
+        (mood.window_start_ms / 1000, mood.as_of_ms / 1000, mood.shares, mood.raw)
         for mood in done.moods
-        if of_stadium(mood) and mood.shares
-    )
-    wrong = error(told, clip.true) if clip.true else None
+        if of_stadium(mood) and mood.shares and mood.raw
+    ]
+    wrong = error(((start_s, end_s, shares) for start_s, end_s, shares, _ in told), clip.true) if clip.true else None
+    counted = error(((start_s, end_s, raw) for start_s, end_s, _, raw in told), clip.true) if clip.true else None
     rate = done.faces / done.seconds
     base = hobby["error of a share"]
     return {
@@ -202,6 +203,7 @@ def _crowdmood(clip: Clip, kind: str, hobby: Row) -> Row:
         "faces/s": rate,
         "faces a frame": done.faces / done.frames,
         "error of a share": wrong,
+        "error of its own counts": counted,
         "times the loop's faces/s": rate / max(number(hobby, "faces/s"), 0.01),
         "of the loop's error": wrong / float(base) if wrong is not None and base else None,
     }
