@@ -27,7 +27,7 @@ class Running:
         return httpx.get(self.url + path, headers=headers, timeout=5)
 
     def eventually(self, path: str, holds: Callable[[httpx.Response], bool], key: str | None = None) -> httpx.Response:
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 30
         while not holds(response := self.get(path, key)):
             assert time.monotonic() < deadline, response.text
             time.sleep(0.02)
@@ -44,3 +44,11 @@ def running(settings: Settings) -> Iterator[Running]:
             yield Running(bound.get(timeout=10), stop, result)
         finally:
             stop.set()
+
+
+@contextmanager
+def ready(settings: Settings) -> Iterator[Running]:
+    """Serve, and begin when answers are kept fresh."""
+    with running(settings) as api:
+        api.eventually("/readyz", lambda response: response.status_code == 200)
+        yield api

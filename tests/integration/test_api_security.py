@@ -19,7 +19,7 @@ from crowdmood import health
 from crowdmood.errors import SettingsError
 from crowdmood.settings import BusSettings, Settings, load
 from crowdmood.streams.api_keys import ApiKey, ApiKeyStore, Scope
-from tests.serving import running
+from tests.serving import ready, running
 
 HEADERS = {
     "cache-control",
@@ -102,8 +102,7 @@ def test_a_websocket_is_opened_to_whoever_may_read_and_to_no_foreign_page(
         except InvalidStatus as error:
             return error.response.status_code
 
-    with running(settings) as api:
-        api.eventually("/readyz", lambda answer: answer.status_code == 200)
+    with ready(settings) as api:
         assert opened(api.url) == 101
         assert opened(api.url, Origin="https://evil.example") == 403
         key = make(keys, "read")
@@ -113,8 +112,7 @@ def test_a_websocket_is_opened_to_whoever_may_read_and_to_no_foreign_page(
 
 
 def test_without_any_key_this_machine_is_trusted_and_web_pages_are_not(settings: Settings) -> None:
-    with running(settings) as api:
-        api.eventually("/readyz", lambda answer: answer.status_code == 200)
+    with ready(settings) as api:
         assert api.get("/mood").status_code == 200
         page = httpx.get(api.url + "/mood", headers={"Origin": "https://evil.example"})
         assert (page.status_code, page.json()["type"]) == (403, "/problems/foreign-origin")
@@ -124,8 +122,7 @@ def test_without_any_key_this_machine_is_trusted_and_web_pages_are_not(settings:
 def test_a_first_key_shuts_a_local_api_and_a_revoked_one_does_not_open_it_again(
     settings: Settings, keys: ApiKeyStore
 ) -> None:
-    with running(settings) as api:
-        api.eventually("/readyz", lambda answer: answer.status_code == 200)
+    with ready(settings) as api:
         assert api.get("/mood").status_code == 200
         key = make(keys, "read")
         api.eventually("/mood", lambda answer: answer.status_code == 401)
@@ -185,8 +182,7 @@ def test_what_is_too_large_is_refused_before_it_is_read(settings: Settings) -> N
 
 
 def test_every_answer_carries_the_headers_that_keep_browsers_careful(settings: Settings) -> None:
-    with running(settings) as api:
-        api.eventually("/readyz", lambda answer: answer.status_code == 200)
+    with ready(settings) as api:
         for path in ("/mood", "/cameras", "/nowhere", "/moods?limit=0", "/metrics", "/docs"):
             headers = api.get(path).headers
             assert set(headers) >= HEADERS, path
@@ -205,8 +201,7 @@ def test_cross_origin_requests_are_allowed_for_the_origins_that_are_named(
         "Access-Control-Request-Method": "GET",
         "Access-Control-Request-Headers": "authorization",
     }
-    with running(with_api(settings, cors_origins=("https://boards.example",))) as api:
-        api.eventually("/readyz", lambda answer: answer.status_code == 200)
+    with ready(with_api(settings, cors_origins=("https://boards.example",))) as api:
         allowed = httpx.options(api.url + "/mood", headers=asked)
         assert allowed.headers["access-control-allow-origin"] == "https://boards.example"
         refused = httpx.options(api.url + "/mood", headers=asked | {"Origin": "https://evil.example"})
@@ -214,8 +209,7 @@ def test_cross_origin_requests_are_allowed_for_the_origins_that_are_named(
         unknown = httpx.get(api.url + "/mood", headers={"Origin": "https://boards.example"})
         assert unknown.status_code == 401
         assert unknown.headers["access-control-allow-origin"] == "https://boards.example"
-    with running(settings) as api:
-        api.eventually("/readyz", lambda answer: answer.status_code == 200)
+    with ready(settings) as api:
         assert "access-control-allow-origin" not in httpx.options(api.url + "/mood", headers=asked).headers
 
 
@@ -245,9 +239,7 @@ def test_behind_a_trusted_proxy_the_limit_is_of_each_client(settings: Settings, 
             for number in range(15)
         }
 
-    with running(with_api(settings, requests_per_s=1, trusted_proxies=("127.0.0.1",))) as api:
-        api.eventually("/readyz", lambda answer: answer.status_code == 200)
+    with ready(with_api(settings, requests_per_s=1, trusted_proxies=("127.0.0.1",))) as api:
         assert statuses(api.url) == {401}
-    with running(with_api(settings, requests_per_s=1)) as api:  # anybody may claim to be somebody else
-        api.eventually("/readyz", lambda answer: answer.status_code == 200)
+    with ready(with_api(settings, requests_per_s=1)) as api:  # anybody may claim to be somebody else
         assert 429 in statuses(api.url)

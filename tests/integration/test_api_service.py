@@ -15,7 +15,7 @@ from api import examples, service
 from crowdmood.errors import SettingsError
 from crowdmood.settings import BusSettings, Settings, load
 from crowdmood.streams.moods import MoodReader, MoodStore
-from tests.serving import running
+from tests.serving import ready, running
 
 
 @pytest.fixture
@@ -102,8 +102,7 @@ def test_it_outlives_a_restart_of_its_store_which_comes_back_empty(
     port = first.port
     url = f"redis://127.0.0.1:{port}"
     publish(url, prefix)
-    with running(load(state_url=url, bus=settings.bus.model_dump(), api={"port": 0})) as api:
-        api.eventually("/readyz", lambda response: response.status_code == 200)
+    with ready(load(state_url=url, bus=settings.bus.model_dump(), api={"port": 0})) as api:
         api.eventually("/mood", lambda response: response.json()["status"] == "ok")
         first.stop()
 

@@ -4,8 +4,8 @@ import contextlib
 import json
 import socket
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import httpx
@@ -15,91 +15,13 @@ from websockets.sync.client import connect
 
 from api import examples, feed, models
 from crowdmood.mood import Mood, MoodChange, to_rfc3339
-from crowdmood.settings import BusSettings, Settings, load
+from crowdmood.settings import BusSettings, Settings, load, required_url
 from crowdmood.streams.api_keys import ApiKey, ApiKeyStore
 from crowdmood.streams.moods import MoodStore
 from crowdmood.streams.positions import Position
-from tests.serving import Running, running
-
-MINUTE_MS = 60_000
-
-
-@dataclass(frozen=True)
-class Told:
-    """A message, however it came."""
-
-    event: str
-    id: str
-    data: Any
-
-
-class Events:
-    """A client of server-sent events, by the HTML standard's rules."""
-
-    def __init__(self, response: httpx.Response) -> None:
-        self.last_id = ""
-        self._lines = response.iter_lines()
-
-    def __iter__(self) -> Iterator[Told]:
-        return self
-
-    def __next__(self) -> Told:
-        event, data = "", ""
-        for line in self._lines:
-            name, _, value = line.partition(": ")
-            if name == "id":
-                self.last_id = value
-            elif name == "event":
-                event = value
-            elif name == "data":
-                data = value
-            elif not line and data:
-                return Told(event, self.last_id, json.loads(data))
-            elif line == ": heartbeat":
-                event = "heartbeat"
-            elif not line and event == "heartbeat":
-                return Told(event, self.last_id, None)
-        raise StopIteration
-
-    def take(self, count: int) -> list[Told]:
-        return [next(self) for _ in range(count)]
-
-
-class Socket:
-    """The same over a WebSocket."""
-
-    def __init__(self, received: Callable[[], str | bytes]) -> None:
-        self._received = received
-
-    def __iter__(self) -> Iterator[Told]:
-        return self
-
-    def __next__(self) -> Told:
-        return Told(**json.loads(self._received()))
-
-    def take(self, count: int) -> list[Told]:
-        return [next(self) for _ in range(count)]
-
-
-@contextlib.contextmanager
-def events_of(api: Running, after: str | None = None, **query: str) -> Iterator[Events]:
-    headers = {} if after is None else {"Last-Event-ID": after}
-    with httpx.stream("GET", f"{api.url}/mood/stream", params=query, headers=headers, timeout=10) as response:
-        assert response.status_code == 200, response.read()
-        assert response.headers["content-type"].startswith("text/event-stream")
-        yield Events(response)
-
-
-@contextlib.contextmanager
-def socket_of(api: Running, after: str | None = None, **query: str) -> Iterator[Socket]:
-    address = httpx.URL(api.url.replace("http", "ws", 1) + "/mood/stream", params=query | _given(after))
-    with connect(str(address), close_timeout=1) as connection:
-        yield Socket(lambda: connection.recv(timeout=10))
-
-
-def _given(after: str | None) -> dict[str, str]:
-    return {} if after is None else {"last_event_id": after}
-
+from tests.answering import MINUTE_MS, mood_at
+from tests.serving import Running, ready, running
+from tests.streaming import Events, Socket, Told, events_of, socket_of
 
 EITHER = pytest.mark.parametrize("open_stream", [events_of, socket_of])
 
@@ -115,21 +37,15 @@ def settings(server_url: str, bus_settings: BusSettings) -> Settings:
 
 @pytest.fixture
 def store(settings: Settings) -> Iterator[MoodStore]:
-    assert settings.state_url is not None
-    store = MoodStore(settings.state_url.get_secret_value(), settings.bus.key_prefix)
+    store = MoodStore(required_url(settings.state_url, "state"), settings.bus.key_prefix)
     yield store
     store.close()
 
 
 @pytest.fixture
 def api(settings: Settings) -> Iterator[Running]:
-    with running(settings) as api:
-        api.eventually("/readyz", lambda response: response.status_code == 200)
+    with ready(settings) as api:
         yield api
-
-
-def mood_at(minute: int, **other: Any) -> Mood:
-    return replace(examples.OK, as_of_ms=examples.OK.as_of_ms + minute * MINUTE_MS, **other)
 
 
 def change_at(minute: int) -> MoodChange:
@@ -138,6 +54,12 @@ def change_at(minute: int) -> MoodChange:
 
 def publish(store: MoodStore, *moods: Mood, changes: tuple[MoodChange, ...] = (), keep_s: float | None = None) -> None:
     store.publish(moods, changes=changes, run_id="test", checkpoint={}, cameras={}, keep=100_000, keep_s=keep_s)
+
+
+def begin(api: Running, store: MoodStore) -> None:
+    """There is a mood, and the API has seen it."""
+    publish(store, mood_at(0))
+    api.eventually("/mood", lambda response: response.json()["status"] == "ok")
 
 
 def minutes(told: list[Told]) -> list[tuple[str, int]]:
@@ -149,8 +71,7 @@ def minutes(told: list[Told]) -> list[tuple[str, int]]:
 def test_the_newest_mood_comes_at_once_and_then_each_mood_and_change_as_it_is_published(
     open_stream: Any, api: Running, store: MoodStore
 ) -> None:
-    publish(store, mood_at(0))
-    api.eventually("/mood", lambda response: response.json()["status"] == "ok")
+    begin(api, store)
     with open_stream(api) as stream:
         first = next(stream)
         assert (first.event, first.data) == ("mood", api.get("/mood").json())
@@ -179,8 +100,7 @@ def test_a_stream_is_of_the_zone_or_camera_that_is_asked_for(open_stream: Any, a
 def test_silence_is_filled_with_heartbeats_whose_position_moves_on(
     open_stream: Any, api: Running, store: MoodStore
 ) -> None:
-    publish(store, mood_at(0))
-    api.eventually("/mood", lambda response: response.json()["status"] == "ok")
+    begin(api, store)
     with open_stream(api) as stream:
         first, heartbeat = stream.take(2)
         assert (heartbeat.event, heartbeat.id) == ("heartbeat", first.id)
@@ -199,8 +119,7 @@ def test_a_stream_goes_on_at_another_replica_without_a_gap_or_a_repetition(
         publish(store, *(mood_at(minute) for minute in range(1, 6)), changes=(change_at(3),))
         told = [message for message in stream.take(4) if message.event != "heartbeat"]
     publish(store, *(mood_at(minute) for minute in range(6, 2_000)), changes=(change_at(6), change_at(7)))
-    with running(settings) as other:  # starts now: it has never seen what it has to tell
-        other.eventually("/readyz", lambda response: response.status_code == 200)
+    with ready(settings) as other:  # starts now: it has never seen what it has to tell
         with open_stream(other, told[-1].id) as stream:
             publish(store, mood_at(2_000), changes=(change_at(8),))
             told += stream.take(2_000 - 3 + 1 + 4)
@@ -231,8 +150,7 @@ def test_a_reader_that_fell_out_of_the_memory_of_its_replica_reads_on_from_the_s
 def test_what_the_history_no_longer_holds_is_told_as_a_gap(
     open_stream: Any, api: Running, settings: Settings, store: MoodStore
 ) -> None:
-    publish(store, mood_at(0))
-    api.eventually("/mood", lambda response: response.json()["status"] == "ok")
+    begin(api, store)
     with open_stream(api) as stream:
         first = next(stream)
     publish(store, mood_at(1))
@@ -240,10 +158,8 @@ def test_what_the_history_no_longer_holds_is_told_as_a_gap(
     publish(store, mood_at(2), keep_s=0.1)
     with open_stream(api, first.id) as stream:  # which still remembers it
         assert minutes([next(stream)]) == [("mood", 1)]
-    with running(settings) as other:
-        other.eventually("/readyz", lambda response: response.status_code == 200)
-        with open_stream(other, first.id) as stream:
-            gap, mood = stream.take(2)
+    with ready(settings) as other, open_stream(other, first.id) as stream:
+        gap, mood = stream.take(2)
     assert (gap.event, gap.data["type"]) == ("gap", "/problems/events-lost")
     models.Problem.model_validate(gap.data, strict=True, extra="forbid")
     assert minutes([mood]) == [("mood", 2)]
@@ -251,8 +167,7 @@ def test_what_the_history_no_longer_holds_is_told_as_a_gap(
 
 def test_an_id_from_a_future_that_never_was_starts_now(api: Running, store: MoodStore) -> None:
     most = f"{10**19 - 1}-{10**19 - 1}"
-    publish(store, mood_at(0))
-    api.eventually("/mood", lambda response: response.json()["status"] == "ok")
+    begin(api, store)
     with events_of(api, f"{most}.{most}") as stream:
         assert next(stream).event == "heartbeat"
         publish(store, mood_at(1))
@@ -262,10 +177,8 @@ def test_an_id_from_a_future_that_never_was_starts_now(api: Running, store: Mood
 def test_a_mood_that_grows_stale_is_told_as_stale_once(settings: Settings, store: MoodStore) -> None:
     aggregator = settings.aggregator.model_copy(update={"stale_after_s": 0.5})
     publish(store, mood_at(0))
-    with running(settings.model_copy(update={"aggregator": aggregator})) as api:
-        api.eventually("/readyz", lambda response: response.status_code == 200)
-        with events_of(api) as stream:
-            told = stream.take(12)
+    with ready(settings.model_copy(update={"aggregator": aggregator})) as api, events_of(api) as stream:
+        told = stream.take(12)
     states = [message.data["status"] for message in told if message.event == "mood"]
     assert states in (["ok", "stale"], ["stale"])
     assert told[-1].id == told[0].id
@@ -290,8 +203,7 @@ def test_an_unknown_camera_is_refused_before_anything_is_told(api: Running) -> N
 
 
 def test_a_slow_reader_is_cut_off_with_the_reason_and_where_to_go_on(api: Running, store: MoodStore) -> None:
-    publish(store, mood_at(0))
-    api.eventually("/mood", lambda response: response.json()["status"] == "ok")
+    begin(api, store)
     host, port = api.url.removeprefix("http://").split(":")
     with socket.socket() as connection:
         connection.settimeout(20)
@@ -316,8 +228,7 @@ def test_a_slow_reader_is_cut_off_with_the_reason_and_where_to_go_on(api: Runnin
 
 
 def test_a_slow_websocket_is_closed_with_the_reason(api: Running, store: MoodStore) -> None:
-    publish(store, mood_at(0))
-    api.eventually("/mood", lambda response: response.json()["status"] == "ok")
+    begin(api, store)
     with connect(api.url.replace("http", "ws", 1) + "/mood/stream", max_queue=1) as connection:
         for thousand in range(8):
             publish(store, *(mood_at(minute) for minute in range(1_000 * thousand, 1_000 * (thousand + 1))))
@@ -346,12 +257,10 @@ def test_a_server_that_stops_says_so_to_every_stream(open_stream: Any, api: Runn
 
 
 def test_a_stream_ends_with_the_key_that_opened_it(settings: Settings) -> None:
-    assert settings.state_url is not None
     text, key = ApiKey.make("board", "read", round(time.time() * 1000), None)
-    with contextlib.closing(ApiKeyStore(settings.state_url.get_secret_value(), settings.bus.key_prefix)) as keys:
+    with contextlib.closing(ApiKeyStore(required_url(settings.state_url, "state"), settings.bus.key_prefix)) as keys:
         keys.add(key)
-        with running(settings) as api:
-            api.eventually("/readyz", lambda response: response.status_code == 200)
+        with ready(settings) as api:
             address, given = f"{api.url}/mood/stream", {"Authorization": f"Bearer {text}"}
             assert httpx.get(address).status_code == 401
             with (

@@ -17,7 +17,7 @@ from crowdmood.mood import MoodChange, to_rfc3339
 from crowdmood.settings import BusSettings, Settings, load
 from crowdmood.streams.api_keys import ApiKey, ApiKeyStore
 from crowdmood.streams.moods import MoodStore
-from tests.serving import Running, running
+from tests.serving import Running, ready, running
 
 
 @dataclass
@@ -57,8 +57,7 @@ def store(server_url: str, bus_settings: BusSettings) -> Iterator[MoodStore]:
 
 @pytest.fixture
 def api(settings: Settings) -> Iterator[Running]:
-    with running(settings) as api:
-        api.eventually("/readyz", lambda answer: answer.status_code == 200)
+    with ready(settings) as api:
         yield api
 
 

@@ -31,8 +31,6 @@ UNREAD = {
     "Faces.scores",  # of the design: for stages of other people's making
 }
 LONG = {
-    "tests/integration/test_api_answers.py",
-    "tests/integration/test_api_stream.py",
     "tests/integration/test_lease.py",
     "tests/integration/test_predict.py",
     "tests/unit/test_windows.py",

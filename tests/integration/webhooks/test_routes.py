@@ -20,7 +20,7 @@ from api.webhooks.store import WebhookStore
 from crowdmood.settings import Settings
 from crowdmood.streams.api_keys import ApiKey, ApiKeyStore
 from tests.receiver import Answer, Receiver
-from tests.serving import running
+from tests.serving import ready
 from tests.waiting import eventually
 from tests.webhooks import dispatching, endpoint, with_webhooks
 
@@ -33,8 +33,7 @@ def settings(settings: Settings) -> Settings:
 
 @pytest.fixture
 def api(settings: Settings) -> Iterator[httpx.Client]:
-    with running(settings) as served, httpx.Client(base_url=served.url) as client:
-        served.eventually("/readyz", lambda answer: answer.status_code == 200)
+    with ready(settings) as served, httpx.Client(base_url=served.url) as client:
         yield client
 
 
