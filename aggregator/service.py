@@ -52,7 +52,7 @@ class AggregatorStage(Stage[Emotions | FramesLost | CameraState]):
         run_id: The run whose checkpoint is continued.
         expected: Configured cameras, each with whether it is recorded.
         zones: Named sets of cameras that get a mood of their own.
-        clock: Wall-clock time in seconds; only used to say `stale`.
+        clock: Monotonic time in seconds; only used to say `stale`, and for what is done now and then.
     """
 
     name: ClassVar[str] = "aggregator"
@@ -70,7 +70,7 @@ class AggregatorStage(Stage[Emotions | FramesLost | CameraState]):
         run_id: str,
         expected: dict[str, bool],
         zones: Mapping[str, Sequence[str]] | None = None,
-        clock: Callable[[], float] = time.time,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._store = store
         self._lease = lease

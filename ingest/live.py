@@ -15,6 +15,7 @@ from crowdmood.settings import IngestSettings
 from ingest.backoff import Backoff
 from ingest.cameras import CameraRun, wall_ms
 from ingest.encoding import Planes
+from ingest.event_time import EventTime
 from ingest.freezing import FreezeWatch
 from ingest.outlet import LiveOutlet
 from ingest.sampling import Sampler
@@ -62,7 +63,7 @@ class LiveCamera:
         self._backoff = Backoff(settings.reconnect_max_s)
         self._state: CameraStateName = "opening"
         self._next_frame_id = 0
-        self._last_ms = 0
+        self._event_time = EventTime()
         self._complained = False
 
     def run(self) -> None:
@@ -97,8 +98,7 @@ class LiveCamera:
     def _take(self, frame: av.VideoFrame, now_s: float) -> None:
         frame_id = self._next_frame_id
         self._next_frame_id += 1
-        # A wall clock that is set back must not turn the order of frames around.
-        at_ms = self._last_ms = max(self._wall(), self._last_ms + 1)
+        at_ms = self._event_time.at(self._wall(), now_s)
         try:
             planes = Planes.of(frame, self._settings.max_frame_megapixels)
         except UndecodableError as error:

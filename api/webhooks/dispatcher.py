@@ -9,13 +9,14 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import ParamSpec, TypeVar
 
 from api.webhooks import feeding
 from api.webhooks.deliveries import Attempt, Delivery, Status, plan
 from api.webhooks.endpoints import Health
 from api.webhooks.events import Watch
+from api.webhooks.schedule import Schedule
 from api.webhooks.sending import TOTAL_TIMEOUT_S, Sender
 from api.webhooks.store import Registered, WebhookStore
 from crowdmood import metrics, tasks
@@ -73,6 +74,7 @@ class Dispatcher:
         self._stop = stop
         self._clock = clock
         self._chance = random.Random()
+        self._schedule = Schedule()
         # One thread: what one leader writes, it writes one after the other.
         self._writing = ThreadPoolExecutor(1, "state")
         self._workers: dict[str, _Worker] = {}
@@ -199,7 +201,8 @@ class Dispatcher:
             if found is None:
                 return
             now_ms = self._now_ms()
-            todo = plan(pending, now_ms, found.health.hold_until_ms)
+            pending = [replace(one, due_at_ms=self._schedule.when(one.due_at_ms, now_ms)) for one in pending]
+            todo = plan(pending, now_ms, self._schedule.when(found.health.hold_until_ms, now_ms))
             if todo.settled:
                 await self._record(endpoint_id, list(todo.settled))
             elif todo.next is not None and found.open:
@@ -220,7 +223,10 @@ class Dispatcher:
         self._sent += 1
         metrics.WEBHOOK_ATTEMPTS.labels("failed" if attempt.error else "delivered").inc()
         health = found.health.after(attempt, self._settings.webhooks.disable_after_s)
-        await self._record(endpoint.id, [delivery.after(attempt, self._chance)], health)
+        tried = delivery.after(attempt, self._chance)
+        for at_ms in (tried.due_at_ms, health.hold_until_ms):
+            self._schedule.set(at_ms, attempt.at_ms + attempt.duration_ms)
+        await self._record(endpoint.id, [tried], health)
         if health.disabled_at_ms is not None:
             log.warning("webhook %s is disabled: %s", endpoint.id, health.reason)
             metrics.WEBHOOKS_DISABLED.inc()

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ingest.backoff import Backoff
+from ingest.event_time import EventTime
 from ingest.freezing import FreezeWatch
 from ingest.pacing import Pacer
 from ingest.sampling import Sampler
@@ -142,3 +143,20 @@ def test_a_camera_that_repeats_a_picture_long_enough_is_frozen(pictures: str, ex
     watch = FreezeWatch(2.0)
     seen = ["f" if watch.frozen(ord(picture), second) else "." for second, picture in enumerate(pictures)]
     assert "".join(seen) == expected
+
+
+def test_event_time_is_the_wall_clocks_and_survives_what_is_done_to_it() -> None:
+    hour_ms = 3_600_000
+    event_time = EventTime()
+    assert [event_time.at(1_000_000 + 200 * n, 0.2 * n) for n in range(3)] == [1_000_000, 1_000_200, 1_000_400]
+    # Set forward: followed at once.
+    assert event_time.at(1_000_600 + hour_ms, 0.6) == 1_000_600 + hour_ms
+    # Set back: it goes on, a tenth more slowly, until the wall clock is there again.
+    back = [event_time.at(1_000_600 + 200 * n, 0.6 + 0.2 * n) for n in range(1, 6)]
+    assert back == [1_000_600 + hour_ms + 180 * n for n in range(1, 6)]
+    assert event_time.at(1_000_600 + hour_ms + 2_000, 1.7) == 1_000_600 + hour_ms + 2_000
+
+
+def test_event_time_grows_with_every_frame() -> None:
+    event_time = EventTime()
+    assert [event_time.at(5, 0.0) for _ in range(4)] == [5, 6, 7, 8]
