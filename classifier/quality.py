@@ -60,14 +60,15 @@ def sharpness(crops: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
         float64 (N,), from 0 (nothing to be seen) upwards; noise has more than 10.
     """
     pixels = np.pad(crops, ((0, 0), (1, 1), (1, 1)), mode="edge").astype(np.int16)
-    around = pixels[:, :-2, 1:-1] + pixels[:, 2:, 1:-1] + pixels[:, 1:-1, :-2] + pixels[:, 1:-1, 2:]
+    laplacian = -4 * pixels[:, 1:-1, 1:-1]
+    for beside in (pixels[:, :-2, 1:-1], pixels[:, 2:, 1:-1], pixels[:, 1:-1, :-2], pixels[:, 1:-1, 2:]):
+        laplacian += beside
     contrast = _variance(crops)
-    laplacian = around - 4 * pixels[:, 1:-1, 1:-1]
     return np.divide(_variance(laplacian), contrast, out=np.zeros(len(crops)), where=contrast > 0)
 
 
 def _variance(values: npt.NDArray[np.integer[Any]]) -> npt.NDArray[np.float64]:
     """Variance of each (48, 48), times 48⁴; float64 (N,), which holds such whole numbers exactly."""
     flat = values.reshape(len(values), CROP_SIZE**2).astype(np.float64)
-    spread: npt.NDArray[np.float64] = flat.shape[1] * np.einsum("ij,ij->i", flat, flat) - flat.sum(axis=1) ** 2
+    spread: npt.NDArray[np.float64] = flat.shape[1] * np.vecdot(flat, flat) - flat.sum(axis=1) ** 2
     return spread

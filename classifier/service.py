@@ -3,7 +3,8 @@
 import logging
 import threading
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
@@ -25,8 +26,23 @@ from crowdmood.worker import Outcome, Stage, Worker
 log = logging.getLogger("crowdmood.classifier")
 
 
+@dataclass(frozen=True, slots=True)
+class Judging:
+    """A batch that a network is at work on.
+
+    Attributes:
+        work: Its frames.
+        engine: The network.
+        answer: What `Engine.predict` will give.
+    """
+
+    work: Sequence[tuple[Entry, Faces]]
+    engine: Engine
+    answer: Future[tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]]
+
+
 class ClassifierStage(Stage[Faces]):
-    """Judges faces in batches.
+    """Judges faces in batches: while the network is at work on one, the last is published and the next is read.
 
     Args:
         swap: Loads the network, and others while it is at work.
@@ -40,11 +56,11 @@ class ClassifierStage(Stage[Faces]):
     read_count: int = 16
 
     _engine: Engine
-    _model: str
 
     def __init__(self, swap: ModelSwap) -> None:
         self._swap = swap
         self._judge = ThreadPoolExecutor(1, "judge")
+        self._judging: Judging | None = None
         self._faces = 0
 
     def start(self, inbox: Inboxes) -> None:  # noqa: ARG002 (other stages read there)
@@ -58,7 +74,8 @@ class ClassifierStage(Stage[Faces]):
 
     def using(self) -> str:
         """The network in use, and why the last one that should take its place was refused."""
-        return f"{self._model}; {self._swap.refused}" if self._swap.refused else self._model
+        model = _full_name(self._engine)
+        return f"{model}; {self._swap.refused}" if self._swap.refused else model
 
     def full(self, entries: Sequence[Entry]) -> bool:
         """Whether the frames at hand hold enough faces for a call of the network."""
@@ -66,39 +83,44 @@ class ClassifierStage(Stage[Faces]):
         return sum(int(n) for n in counts if n.isdigit()) >= self._swap.settings.max_batch_size
 
     def handle(self, work: Sequence[tuple[Entry, Faces]]) -> Outcome:
-        """Judge the faces of all frames at once and hand them out again by frame."""
+        """Begin to judge the faces of all frames at once; hand out by frame what was judged of the batch before."""
         if engine := self._swap.take():
             metrics.MODEL.labels(self._engine.model_id, self._engine.name).set(0)
-            log.info("%s takes the place of %s", engine.model_id, self._model)
+            log.info("%s takes the place of %s", engine.model_id, _full_name(self._engine))
             self._use(engine)
-        if not work:
-            return Outcome()
-        frames = [frame for _, frame in work]
-        crops = np.concatenate([_seen(frame) for frame in frames])
-        judged = self._judge.submit(self._engine.predict, crops)
-        details = [detail(frame.boxes, frame.crops) for frame in frames]  # meanwhile
-        probabilities, is_face = judged.result()
-        metrics.BATCH_FACES.observe(len(crops))
-        if len(crops):
+        before, self._judging = self._judging, self._begin(work) if work else None
+        self.in_hand = self._judging is not None
+        return self._outcome(before) if before else Outcome()
+
+    def _begin(self, work: Sequence[tuple[Entry, Faces]]) -> Judging:
+        crops = np.concatenate([_seen(frame) for _, frame in work])
+        return Judging(work, self._engine, self._judge.submit(self._engine.predict, crops))
+
+    def _outcome(self, judging: Judging) -> Outcome:
+        work, engine = judging.work, judging.engine
+        details = [detail(frame.boxes, frame.crops) for _, frame in work]  # meanwhile
+        probabilities, is_face = judging.answer.result()
+        metrics.BATCH_FACES.observe(len(probabilities))
+        if len(probabilities):
             metrics.BATCH_CONFIDENCE_RATIO.observe(float(probabilities.max(axis=1).mean()))
         published: list[tuple[StreamName, Message]] = []
         done: list[Entry] = []
         dead: list[DeadLetter] = []
-        ends = np.cumsum([len(frame.boxes) for frame in frames])
+        ends = np.cumsum([len(frame.boxes) for _, frame in work])
         for (entry, frame), seen, end in zip(work, details, ends, strict=True):
             rows = slice(end - len(frame.boxes), end)
             part, belief = probabilities[rows], is_face[rows]
             if not (np.isfinite(part).all() and np.isfinite(belief).all()):
-                dead.append(DeadLetter(entry, "not_finite", f"{self._engine.model_id} gave values that are no numbers"))
+                dead.append(DeadLetter(entry, "not_finite", f"{engine.model_id} gave values that are no numbers"))
                 continue
             message = Emotions(
                 frame.ref,
                 frame.boxes,
                 part.astype(np.float16),
                 quality(seen, belief),
-                self._model,
+                _full_name(engine),
                 frame.detector,
-                self._engine.confusions,
+                engine.confusions,
             )
             published.append(("emotions", message))
             done.append(entry)
@@ -112,9 +134,12 @@ class ClassifierStage(Stage[Faces]):
 
     def _use(self, engine: Engine) -> None:
         self._engine = engine
-        self._model = f"{engine.model_id}/{engine.name}"
         self.batch_wait_ms = self._swap.settings.batch_wait_ms
         metrics.MODEL.labels(engine.model_id, engine.name).set(1)
+
+
+def _full_name(engine: Engine) -> str:
+    return f"{engine.model_id}/{engine.name}"
 
 
 def _seen(frame: Faces) -> npt.NDArray[np.uint8]:

@@ -57,6 +57,7 @@ class Stage(ABC, Generic[M]):
         read_count: Entries taken at once.
         batch_wait_ms: Longest wait for more entries after a first one, in milliseconds.
         claims: Whether it takes over what other workers of the stage left behind.
+        in_hand: Whether it has begun on a batch whose outcome the next call of `handle` gives.
     """
 
     name: ClassVar[str]
@@ -66,6 +67,7 @@ class Stage(ABC, Generic[M]):
     claims: ClassVar[bool] = True
     read_count: int = 1
     batch_wait_ms: int = 0
+    in_hand: bool = False
 
     def start(self, inbox: Inboxes) -> None:
         """Get ready for work (load a model, warm up); the worker counts as healthy only afterwards."""
@@ -134,6 +136,7 @@ class Worker:
         log.info("%s %s is ready", self.stage.name, self.name)
         try:
             self.loop(drain=drain)
+            self._finish()
             self._inbox.leave()
         except ServerUnavailableError as error:
             if not self.stop.is_set():
@@ -160,7 +163,7 @@ class Worker:
                 return
 
     def poll(self, block_ms: int = _BLOCK_MS) -> int:
-        """One turn: wait for room behind us, read a batch, work on it, publish and acknowledge.
+        """One turn: wait for room behind us, read a batch, work on it, publish and acknowledge what is done.
 
         Returns:
             How many entries were read.
@@ -168,10 +171,16 @@ class Worker:
         if not self._wait_for_room():
             return 0
         entries = self._gather(block_ms)
-        work, dead = self._decode(entries)
+        self._work(*self._decode(entries))
+        if _redelivered(entries):
+            self._finish()
+        return len(entries)
+
+    def _work(self, work: Sequence[tuple[Entry, Message]], dead: Sequence[DeadLetter] = ()) -> None:
+        begun = self.stage.in_hand
         started = time.perf_counter()
         outcome = self.stage.handle(work)
-        if work:
+        if begun or (work and not self.stage.in_hand):
             metrics.WORK_SECONDS.labels(self.stage.name).observe(time.perf_counter() - started)
         letters = [*dead, *outcome.dead]
         if outcome.publish or outcome.done or letters:
@@ -181,12 +190,19 @@ class Worker:
             log.warning("%s: gave up a message of %s: %s", self.stage.name, letter.entry.stream, letter.detail)
         self.finished += len(outcome.done)
         metrics.MESSAGES.labels(self.stage.name).inc(len(outcome.done))
-        return len(entries)
+
+    def _finish(self) -> None:
+        """Let the stage finish what it has in hand."""
+        if self.stage.in_hand:
+            self._work([])
 
     def _gather(self, block_ms: int) -> list[Entry]:
-        entries = self._inbox.read(self.stage.read_count, block_ms)
+        entries = self._inbox.read(self.stage.read_count, 0 if self.stage.in_hand else block_ms)
+        # A batch is begun before the last one is finished only where nothing has to wait for it.
+        if _redelivered(entries) or not self.stage.full(entries):
+            self._finish()
         deadline = time.monotonic() + self.stage.batch_wait_ms / 1000
-        if any(entry.deliveries > 1 for entry in entries):
+        if _redelivered(entries):
             return entries
         while entries and not self.stage.full(entries) and not self.stop.is_set():
             left_ms = int((deadline - time.monotonic()) * 1000)
@@ -222,6 +238,11 @@ class Worker:
             if self.stop.wait(_ROOM_POLL_S):
                 return False
         return True
+
+
+def _redelivered(entries: Sequence[Entry]) -> bool:
+    """Whether somebody has tried them before: such entries are worked on alone."""
+    return any(entry.deliveries > 1 for entry in entries)
 
 
 class Heartbeat:

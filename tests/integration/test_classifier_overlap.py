@@ -1,0 +1,133 @@
+"""While the network is at work on a batch, the last one is published and the next one is read; nothing waits for it."""
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import pytest
+
+from classifier.service import ClassifierStage
+from crowdmood import metrics
+from crowdmood.settings import BusSettings, ClassifierSettings
+from crowdmood.streams.bus import Bus
+from crowdmood.worker import Worker
+from tests.waiting import eventually
+
+from .test_classifier import Marked, emotions, faces, stage
+
+BATCH = 64
+
+
+@pytest.fixture
+def bus(server_url: str, bus_settings: BusSettings) -> Bus:
+    return Bus(server_url, bus_settings)
+
+
+@pytest.fixture
+def judging(server_url: str, bus_settings: BusSettings) -> ClassifierStage:
+    settled = stage(server_url, bus_settings, ClassifierSettings(max_batch_size=BATCH, batch_wait_ms=5))
+    settled.read_count = 1
+    return settled
+
+
+@contextmanager
+def running(worker: Worker) -> Iterator[None]:
+    thread = threading.Thread(target=worker.run)
+    thread.start()
+    try:
+        yield
+    finally:
+        worker.stop.set()
+        thread.join()
+
+
+def deliveries(bus: Bus) -> list[int]:
+    """How often each entry that is in somebody's hands was delivered, in the order of the stream."""
+    pending = bus.connection.client.xpending_range(bus.keys.stream("faces"), "classifier", "-", "+", 100)
+    return [row["times_delivered"] for row in pending]
+
+
+def fill(bus: Bus, frames: int) -> None:
+    bus.publish([("faces", faces(number, [1 + number] * BATCH)) for number in range(frames)])
+
+
+def test_the_next_batch_is_read_and_the_last_one_published_while_one_is_judged(
+    bus: Bus, judging: ClassifierStage, bus_settings: BusSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Watching(Marked):
+        def predict(self, faces: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+            call = len(self.calls)
+            if 0 < call < 4:  # of five
+                # This batch and the next: the one before is done with.
+                eventually(lambda: len(emotions(bus)) == call and deliveries(bus) == [1, 1])
+            return super().predict(faces)
+
+    network = Watching()
+    monkeypatch.setattr("classifier.swapping.load_engine", lambda *_: network)
+    fill(bus, 5)
+    Worker(judging, bus, bus_settings, "one", threading.Event()).run(drain=True)
+    assert network.calls == [BATCH] * 5
+    assert [message.ref.frame_id for message in emotions(bus)] == [0, 1, 2, 3, 4]
+
+
+def test_what_is_judged_does_not_wait_for_a_batch_to_fill(
+    bus: Bus, judging: ClassifierStage, bus_settings: BusSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    took_s = 0.05
+
+    class Slow(Marked):
+        def predict(self, faces: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+            time.sleep(took_s)
+            return super().predict(faces)
+
+    network = Slow()
+    monkeypatch.setattr("classifier.swapping.load_engine", lambda *_: network)
+    judging._swap.settings = ClassifierSettings(max_batch_size=BATCH, batch_wait_ms=10_000)
+    worked_s = metrics.WORK_SECONDS.labels("classifier")._sum
+    before_s = worked_s.get()
+    with running(Worker(judging, bus, bus_settings, "one", threading.Event())):
+        bus.publish([("faces", faces(0, [1] * BATCH)), ("faces", faces(1, [1]))])
+        eventually(lambda: emotions(bus))
+        assert network.calls == [BATCH]  # the second frame waits for more
+        eventually(lambda: worked_s.get() - before_s >= took_s)
+        bus.publish([("faces", faces(2, [1] * BATCH))])
+        eventually(lambda: len(emotions(bus)) == 3)
+
+
+def test_a_worker_that_is_stopped_finishes_the_batch_in_hand(
+    bus: Bus, judging: ClassifierStage, bus_settings: BusSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stop = threading.Event()
+
+    class Stopping(Marked):
+        def predict(self, faces: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+            stop.set()
+            return super().predict(faces)
+
+    monkeypatch.setattr("classifier.swapping.load_engine", lambda *_: Stopping())
+    fill(bus, 5)
+    worker = Worker(judging, bus, bus_settings, "one", stop)
+    worker.run()
+    done = len(emotions(bus))
+    assert 1 <= done < 5
+    assert deliveries(bus) == []
+    assert bus.backlog("faces") == 5 - done
+
+
+def test_a_frame_that_was_tried_before_is_judged_alone_before_another_is_taken(
+    bus: Bus, judging: ClassifierStage, bus_settings: BusSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("classifier.swapping.load_engine", lambda *_: Marked())
+    fill(bus, 3)
+    # Its former self had taken all of them and died.
+    bus.connection.client.xgroup_create(bus.keys.stream("faces"), "classifier", id="0")
+    bus.connection.client.xreadgroup("classifier", "one", {bus.keys.stream("faces"): ">"}, count=3)
+    worker = Worker(judging, bus, bus_settings, "one", threading.Event())
+    judging.start(worker._inbox)
+    for left in ([1, 1], [1], []):
+        assert worker.poll() == 1
+        assert deliveries(bus) == left
+    assert len(emotions(bus)) == 3
+    judging.close()
