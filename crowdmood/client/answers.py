@@ -13,6 +13,9 @@ T = TypeVar("T")
 Scope: TypeAlias = tuple[str | None, str | None]
 """A zone and a camera; None for the whole stadium and for every camera."""
 
+PHOTO_TIMEOUT_S = 20.0
+"""Workers get 5 s, and the picture has to arrive."""
+
 _MAX_AGE = re.compile(r"max-age=(\d+)")
 
 
@@ -161,7 +164,7 @@ class MoodCache:
         if reply.status == 304 and kept is not None:
             mood, etag = kept.mood, kept.etag
         else:
-            mood, etag = _mood(checked(reply)), reply.headers.get("etag", "")
+            mood, etag = _mood(reply), reply.headers.get("etag", "")
         age = _MAX_AGE.search(reply.headers.get("cache-control", ""))
         self._kept[scope] = _Kept(mood, etag, asked_s + int(age.group(1)) if age else asked_s)
         return mood
@@ -172,7 +175,7 @@ def leading(mood: Mood | None, default: str) -> str:
     return mood.dominant if mood is not None and mood.status == "ok" and mood.dominant else default
 
 
-def checked(reply: Reply) -> bytes:
+def _checked(reply: Reply) -> bytes:
     """The body of an answer that is one.
 
     Raises:
@@ -190,33 +193,37 @@ def checked(reply: Reply) -> bytes:
     raise ClientError(f"HTTP {reply.status}: {text}", reply.status, problem.get("type", "about:blank"), after)
 
 
-def page_of_moods(body: bytes) -> Page[Mood]:
+def page_of_moods(reply: Reply) -> Page[Mood]:
     """Read a page of `GET /moods`."""
-    return _page(body, "moods", Mood.from_json)
+    return _page(reply, "moods", Mood.from_json)
 
 
-def page_of_changes(body: bytes) -> Page[MoodChange]:
+def page_of_changes(reply: Reply) -> Page[MoodChange]:
     """Read a page of `GET /changes`."""
-    return _page(body, "changes", MoodChange.from_json)
+    return _page(reply, "changes", MoodChange.from_json)
 
 
-def cameras(body: bytes) -> list[Camera]:
+def cameras(reply: Reply) -> list[Camera]:
     """Read `GET /cameras`."""
-    return _read(lambda: [Camera(**{name: row[name] for name in Camera.__slots__}) for row in json.loads(body)])
+    return _read(reply, lambda told: [Camera(**{name: row[name] for name in Camera.__slots__}) for row in told])
 
 
-def prediction(body: bytes) -> Prediction:
+def prediction(reply: Reply) -> Prediction:
     """Read `POST /predict`."""
 
-    def read() -> Prediction:
-        told = json.loads(body)
+    def read(told: Any) -> Prediction:
         faces = tuple(
             PhotoFace(tuple(face["box"]), face["label"], face["probabilities"], face["quality"])
             for face in told["faces"]
         )
         return Prediction(told["width"], told["height"], faces, told["model"], told["detector"])
 
-    return _read(read)
+    return _read(reply, read)
+
+
+def authorization(key: str | None) -> dict[str, str]:
+    """The header that shows a key, where there is one."""
+    return {} if key is None else {"Authorization": f"Bearer {key}"}
 
 
 def parameters(**given: Any) -> dict[str, Any]:
@@ -224,21 +231,23 @@ def parameters(**given: Any) -> dict[str, Any]:
     return {name.rstrip("_"): value for name, value in given.items() if value is not None}
 
 
-def _mood(body: bytes) -> Mood | None:
+def _mood(reply: Reply) -> Mood | None:
     # Before the first mood everything is null.
-    return _read(lambda: None if json.loads(body)["as_of"] is None else Mood.from_json(body))
+    return _read(reply, lambda told: None if told["as_of"] is None else Mood.from_json(reply.body))
 
 
-def _page(body: bytes, name: str, read: Callable[[str], T]) -> Page[T]:
-    def page() -> Page[T]:
-        told = json.loads(body)
-        return Page(tuple(read(json.dumps(item)) for item in told[name]), told["next"])
-
-    return _read(page)
+def _page(reply: Reply, name: str, read: Callable[[str], T]) -> Page[T]:
+    return _read(reply, lambda told: Page(tuple(read(json.dumps(item)) for item in told[name]), told["next"]))
 
 
-def _read(read: Callable[[], T]) -> T:
+def _read(reply: Reply, read: Callable[[Any], T]) -> T:
+    """What an answer tells.
+
+    Raises:
+        ClientError: It tells of a problem, or is none of CrowdMood's.
+    """
+    body = _checked(reply)
     try:
-        return read()
+        return read(json.loads(body))
     except (ValueError, TypeError, KeyError, AttributeError, UndecodableError) as error:
         raise ClientError(f"this is no answer of CrowdMood: {error!r}") from None

@@ -3,16 +3,15 @@
 import time
 from collections.abc import AsyncIterator, Callable
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import httpx
 
 from crowdmood.client import answers
-from crowdmood.client.answers import Camera, ClientError, MoodCache, Prediction, Reply, parameters
+from crowdmood.client.answers import Camera, ClientError, MoodCache, Page, Prediction, Reply, parameters
 from crowdmood.mood import Mood, MoodChange
 
-_PHOTO_TIMEOUT_S = 20.0
-"""Workers get 5 s, and the picture has to arrive."""
+T = TypeVar("T")
 
 
 class AsyncClient:
@@ -32,8 +31,7 @@ class AsyncClient:
         timeout_s: float = 5.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        headers = {} if key is None else {"Authorization": f"Bearer {key}"}
-        self._http = httpx.AsyncClient(base_url=url, headers=headers, timeout=timeout_s)
+        self._http = httpx.AsyncClient(base_url=url, headers=answers.authorization(key), timeout=timeout_s)
         self._cache = MoodCache()
         self._clock = clock
 
@@ -67,7 +65,7 @@ class AsyncClient:
         except ClientError:
             return default
 
-    async def moods(
+    def moods(
         self,
         from_: str | None = None,
         to: str | None = None,
@@ -79,29 +77,13 @@ class AsyncClient:
         Raises:
             ClientError: The API did not answer.
         """
-        cursor: str | None = None
-        while True:
-            query = parameters(from_=from_, to=to, zone=zone, camera=camera, limit=1000, cursor=cursor)
-            page = answers.page_of_moods(answers.checked(await self._ask("GET", "/moods", query)))
-            for item in page.items:
-                yield item
-            if page.next is None:
-                return
-            cursor = page.next
+        return self._pages("/moods", answers.page_of_moods, from_=from_, to=to, zone=zone, camera=camera)
 
-    async def changes(
+    def changes(
         self, from_: str | None = None, to: str | None = None, zone: str | None = None
     ) -> AsyncIterator[MoodChange]:
         """Past changes of mood, as `moods` gives moods."""
-        cursor: str | None = None
-        while True:
-            query = parameters(from_=from_, to=to, zone=zone, limit=1000, cursor=cursor)
-            page = answers.page_of_changes(answers.checked(await self._ask("GET", "/changes", query)))
-            for item in page.items:
-                yield item
-            if page.next is None:
-                return
-            cursor = page.next
+        return self._pages("/changes", answers.page_of_changes, from_=from_, to=to, zone=zone)
 
     async def cameras(self) -> list[Camera]:
         """Every camera.
@@ -109,7 +91,7 @@ class AsyncClient:
         Raises:
             ClientError: The API did not answer.
         """
-        return answers.cameras(answers.checked(await self._ask("GET", "/cameras")))
+        return answers.cameras(await self._ask("GET", "/cameras"))
 
     async def predict(self, picture: bytes) -> Prediction:
         """What the faces of a picture show.
@@ -120,9 +102,8 @@ class AsyncClient:
         Raises:
             ClientError: It cannot be used, or no worker answered.
         """
-        return answers.prediction(
-            answers.checked(await self._ask("POST", "/predict", content=picture, timeout=_PHOTO_TIMEOUT_S))
-        )
+        reply = await self._ask("POST", "/predict", content=picture, timeout=answers.PHOTO_TIMEOUT_S)
+        return answers.prediction(reply)
 
     async def close(self) -> None:
         """Give the connections back."""
@@ -135,6 +116,16 @@ class AsyncClient:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.close()
+
+    async def _pages(self, path: str, read: Callable[[Reply], Page[T]], **query: str | None) -> AsyncIterator[T]:
+        cursor: str | None = None
+        while True:
+            page = read(await self._ask("GET", path, parameters(**query, limit=1000, cursor=cursor)))
+            for item in page.items:
+                yield item
+            if page.next is None:
+                return
+            cursor = page.next
 
     async def _ask(self, method: str, path: str, query: dict[str, Any] | None = None, **more: Any) -> Reply:
         try:

@@ -3,16 +3,15 @@
 import time
 from collections.abc import Callable, Iterator
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import httpx
 
 from crowdmood.client import answers
-from crowdmood.client.answers import Camera, ClientError, MoodCache, Prediction, Reply, parameters
+from crowdmood.client.answers import Camera, ClientError, MoodCache, Page, Prediction, Reply, parameters
 from crowdmood.mood import Mood, MoodChange
 
-_PHOTO_TIMEOUT_S = 20.0
-"""Workers get 5 s, and the picture has to arrive."""
+T = TypeVar("T")
 
 
 class Client:
@@ -32,8 +31,7 @@ class Client:
         timeout_s: float = 5.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        headers = {} if key is None else {"Authorization": f"Bearer {key}"}
-        self._http = httpx.Client(base_url=url, headers=headers, timeout=timeout_s)
+        self._http = httpx.Client(base_url=url, headers=answers.authorization(key), timeout=timeout_s)
         self._cache = MoodCache()
         self._clock = clock
 
@@ -77,25 +75,11 @@ class Client:
         Raises:
             ClientError: The API did not answer.
         """
-        cursor: str | None = None
-        while True:
-            query = parameters(from_=from_, to=to, zone=zone, camera=camera, limit=1000, cursor=cursor)
-            page = answers.page_of_moods(answers.checked(self._ask("GET", "/moods", query)))
-            yield from page.items
-            if page.next is None:
-                return
-            cursor = page.next
+        return self._pages("/moods", answers.page_of_moods, from_=from_, to=to, zone=zone, camera=camera)
 
     def changes(self, from_: str | None = None, to: str | None = None, zone: str | None = None) -> Iterator[MoodChange]:
         """Past changes of mood, as `moods` gives moods."""
-        cursor: str | None = None
-        while True:
-            query = parameters(from_=from_, to=to, zone=zone, limit=1000, cursor=cursor)
-            page = answers.page_of_changes(answers.checked(self._ask("GET", "/changes", query)))
-            yield from page.items
-            if page.next is None:
-                return
-            cursor = page.next
+        return self._pages("/changes", answers.page_of_changes, from_=from_, to=to, zone=zone)
 
     def cameras(self) -> list[Camera]:
         """Every camera.
@@ -103,7 +87,7 @@ class Client:
         Raises:
             ClientError: The API did not answer.
         """
-        return answers.cameras(answers.checked(self._ask("GET", "/cameras")))
+        return answers.cameras(self._ask("GET", "/cameras"))
 
     def predict(self, picture: bytes) -> Prediction:
         """What the faces of a picture show.
@@ -114,9 +98,8 @@ class Client:
         Raises:
             ClientError: It cannot be used, or no worker answered.
         """
-        return answers.prediction(
-            answers.checked(self._ask("POST", "/predict", content=picture, timeout=_PHOTO_TIMEOUT_S))
-        )
+        reply = self._ask("POST", "/predict", content=picture, timeout=answers.PHOTO_TIMEOUT_S)
+        return answers.prediction(reply)
 
     def close(self) -> None:
         """Give the connections back."""
@@ -129,6 +112,15 @@ class Client:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def _pages(self, path: str, read: Callable[[Reply], Page[T]], **query: str | None) -> Iterator[T]:
+        cursor: str | None = None
+        while True:
+            page = read(self._ask("GET", path, parameters(**query, limit=1000, cursor=cursor)))
+            yield from page.items
+            if page.next is None:
+                return
+            cursor = page.next
 
     def _ask(self, method: str, path: str, query: dict[str, Any] | None = None, **more: Any) -> Reply:
         try:
