@@ -14,12 +14,11 @@ from crowdmood.polygons import Polygon
 from crowdmood.streams.regions import Regions
 
 _LONGEST_PX: Final = {True: 1600, False: 960}
-"""Longest side of a preview: a face that the detector missed is made smaller as well, unless faces are shown."""
+"""Longest side of a preview, by whether faces are shown."""
 _BLOCKS_ACROSS_FACE: Final = 6
-_BLOCK_PX: Final = 24
-"""Side of the blocks that stand for where nobody is looked for: everybody there is hidden."""
-_MARGIN: Final = 0.15
-"""How far beyond its box a face is pixelated, as a share of the box: hair and ears tell a person too."""
+"""Too few to recognise anybody. The whole picture is made of such blocks: no detector finds every face."""
+_LEAST_BLOCK_PX, _HIDDEN_BLOCK_PX = 5, 24
+"""Smallest block, and that of where nobody is looked for: how large faces are there, nobody knows."""
 _NAMED_FROM_PX: Final = 36
 """Narrower boxes have a colour only."""
 
@@ -31,7 +30,7 @@ def draw(jpeg: bytes, found: Emotions, regions: Regions, *, show_faces: bool) ->
         jpeg: The frame.
         found: Its faces, and what they express.
         regions: Where they were looked for.
-        show_faces: Leave faces, and what is masked, as they are, instead of pixelated.
+        show_faces: Leave the picture as it is, instead of pixelated.
 
     Returns:
         A JPEG file.
@@ -49,9 +48,12 @@ def draw(jpeg: bytes, found: Emotions, regions: Regions, *, show_faces: bool) ->
     image.thumbnail((longest, longest))
     boxes = found.boxes * (np.array([image.width, image.height] * 2) / ([found.ref.width, found.ref.height] * 2))
     if not show_faces:
-        _hide_outside(image, regions)
-        for box in boxes:
-            _pixelate(image, box)
+        sides = (boxes[:, 2:] - boxes[:, :2]).max(axis=1)
+        largest_px = float(np.quantile(sides, 0.9)) if len(sides) else 0.0
+        image = _hidden(image, max(_LEAST_BLOCK_PX, round(largest_px / _BLOCKS_ACROSS_FACE)), regions)
+        for box, side_px in zip(boxes, sides, strict=True):
+            if side_px > largest_px:
+                _pixelate(image, box)
     brush = ImageDraw.Draw(image)
     font = ImageFont.load_default(14)
     for box, row in zip(boxes, found.probabilities, strict=True):
@@ -67,17 +69,22 @@ def draw(jpeg: bytes, found: Emotions, regions: Regions, *, show_faces: bool) ->
     return out.getvalue()
 
 
-def _hide_outside(image: Image.Image, regions: Regions) -> None:
-    if not regions.include and not regions.mask:
-        return
+def _hidden(image: Image.Image, block_px: int, regions: Regions) -> Image.Image:
+    """A picture in blocks; larger and darker ones where nobody is looked for."""
     outside = Image.new("1", image.size, bool(regions.include))
     brush = ImageDraw.Draw(outside)
     for fill, polygons in ((0, regions.include), (1, regions.mask)):
         for polygon in polygons:
             brush.polygon(_corners(polygon, image), fill=fill)
-    few = image.resize((max(1, image.width // _BLOCK_PX), max(1, image.height // _BLOCK_PX)), Image.Resampling.BOX)
-    blocks = few.resize(image.size, Image.Resampling.NEAREST).point(lambda value: value // 2)
-    image.paste(blocks, mask=outside)
+    hidden = _blocks(image, block_px)
+    darker = _blocks(image, max(_HIDDEN_BLOCK_PX, block_px)).point(lambda value: value // 2)
+    hidden.paste(darker, mask=outside)
+    return hidden
+
+
+def _blocks(image: Image.Image, block_px: int) -> Image.Image:
+    few = image.resize((max(1, image.width // block_px), max(1, image.height // block_px)), Image.Resampling.BOX)
+    return few.resize(image.size, Image.Resampling.NEAREST)
 
 
 def _corners(polygon: Polygon, image: Image.Image) -> list[tuple[float, float]]:
@@ -85,13 +92,8 @@ def _corners(polygon: Polygon, image: Image.Image) -> list[tuple[float, float]]:
 
 
 def _pixelate(image: Image.Image, box: "np.ndarray[tuple[int, ...], np.dtype[np.float64]]") -> None:
-    margin = (box[2:] - box[:2]) * _MARGIN
-    left, top = np.maximum(np.floor(box[:2] - margin), 0).astype(int).tolist()
-    right, bottom = np.minimum(np.ceil(box[2:] + margin), image.size).astype(int).tolist()
-    if right <= left or bottom <= top:
-        return
-    face = image.crop((left, top, right, bottom))
-    few = face.resize(
-        (min(_BLOCKS_ACROSS_FACE, face.width), min(_BLOCKS_ACROSS_FACE, face.height)), Image.Resampling.BOX
-    )
-    image.paste(few.resize(face.size, Image.Resampling.NEAREST), (left, top))
+    left, top = np.maximum(np.floor(box[:2]), 0).astype(int).tolist()
+    right, bottom = np.minimum(np.ceil(box[2:]), image.size).astype(int).tolist()
+    if right > left and bottom > top:
+        face = image.crop((left, top, right, bottom))
+        image.paste(_blocks(face, max(1, max(face.size) // _BLOCKS_ACROSS_FACE)), (left, top))

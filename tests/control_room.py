@@ -2,14 +2,13 @@
 
 import math
 import os
-import socket
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
+from playwright.sync_api import TimeoutError as TooLongError
 
 from crowdmood import LABELS, STADIUM
 from crowdmood.mood import Mood
@@ -59,13 +58,23 @@ class Room:
         self.page.get_by_role("navigation").get_by_role("link", name=view).click()
         return self
 
+    def use(self, key: str) -> None:
+        """Give the page a key, as people do."""
+        if not self.page.locator("#key-dialog[open]").count():
+            self.page.click("#key-button")
+        self.page.fill("#key-text", key)
+        self.page.click("#key-dialog >> text=Use it")
+
     def shows(self, selector: str, text: str, within_ms: float = WITHIN_MS) -> None:
         """Return when an element holds this text."""
-        self.page.wait_for_function(
-            "([selector, text]) => document.querySelector(selector)?.textContent.includes(text)",
-            arg=[selector, text],
-            timeout=within_ms,
-        )
+        try:
+            self.page.wait_for_function(
+                "([selector, text]) => document.querySelector(selector)?.textContent.includes(text)",
+                arg=[selector, text],
+                timeout=within_ms,
+            )
+        except TooLongError:
+            raise AssertionError(f"{selector} shows {self.page.text_content(selector)!r}, not {text!r}") from None
 
     def picture(self, name: str) -> None:
         """Take a picture for the documents, when asked to."""
@@ -81,18 +90,6 @@ def room(browser: Browser, url: str, **options: object) -> Iterator[Room]:
         yield Room(context.new_page(), url)
     finally:
         context.close()
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
-
-
-def eventually(holds: Callable[[], object], within_s: float = 20.0) -> None:
-    deadline = time.monotonic() + within_s
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 def match_mood(as_of_s: int, zone: str = STADIUM, camera: str | None = None, more: float = 0.0) -> Mood:

@@ -91,7 +91,7 @@ function tools(text) {
         action("Save", async () => {
           await send("PUT", path, regions);
           await known(camera);
-          return "Saved: detectors follow within a second. Previews come back when all do.";
+          return "Saved: detectors follow within a second.";
         }, said),
         action("As in the settings", async () => {
           await send("DELETE", path);

@@ -14,7 +14,7 @@ const open = new Set();
 export function show(display) {
   if (!ready) {
     ready = true;
-    const tick = (name, on) => el("label", {}, el("input", { type: "checkbox", value: name, checked: on }), name);
+    const tick = (name, on) => el("label", {}, el("input", { type: "checkbox", value: name, defaultChecked: on }), name);
     byId("webhook-events").append(...EVENTS.map((name, place) => tick(name, place < 2)));
     byId("webhook-zones").append(...Object.keys(display.zones).map((name) => tick(name, false)));
     byId("webhook-form").elements.adapter.append(...Object.entries(ADAPTERS).map(([value, name]) => el("option", { value }, name)));

@@ -43,8 +43,9 @@ CameraId = Annotated[
 def preview(context: ContextDep, camera_id: CameraId) -> Response:
     """The next frame that passes by, as it was judged: a box around each face in its label's colour.
 
-    Faces are pixelated, and whatever is not looked at is hidden, unless `CROWDMOOD_API__PREVIEW_FACES` is `clear`. A
-    face that the detector missed is not. Off unless `CROWDMOOD_API__PREVIEW` is set. Nothing is kept anywhere.
+    The picture is pixelated by the size of its faces, so that those that the detector missed are as well, and
+    whatever is not looked at is hidden, unless `CROWDMOOD_API__PREVIEW_FACES` is `clear`. Off unless
+    `CROWDMOOD_API__PREVIEW` is set. Nothing is kept anywhere.
     """
     settings = context.settings.api
     if not settings.preview:
@@ -56,10 +57,7 @@ def preview(context: ContextDep, camera_id: CameraId) -> Response:
         raise _no_frame("too many previews are asked for at once")
     try:
         frame, found = context.previews.look(camera_id, _WITHIN_S)
-        # Looked up after the frame: whoever was not looked for in it must be hidden.
         regions = _regions(context, camera)[0]
-        if context.regions.changing(camera_id):
-            raise _no_frame("its regions were just drawn anew: once every detector follows, there are previews again")
         picture = draw(frame.jpeg, found, regions, show_faces=settings.preview_faces == "clear")
     except (UnansweredError, UndecodableError) as error:
         raise _no_frame(str(error)) from None
@@ -76,13 +74,13 @@ def regions(context: ContextDep, camera_id: CameraId) -> models.CameraRegions:
 
 
 @router.put("/regions", summary="Draw them anew", responses=responses(UNKNOWN_CAMERA, INVALID, TOO_LARGE, STORE_AWAY))
-def save_regions(context: ContextDep, camera_id: CameraId, given: Regions) -> models.CameraRegions:
+def save_regions(context: ContextDep, camera_id: CameraId, given: models.RegionsRequest) -> models.CameraRegions:
     """Look there and nowhere else from now on: detectors follow within about a second, and after restarts.
 
     They hold for this run: a replay has one of its own.
     """
     _camera(context, camera_id)
-    context.regions.save(camera_id, given)
+    context.regions.save(camera_id, Regions(include=given.include, mask=given.mask))
     return models.CameraRegions(include=given.include, mask=given.mask, saved=True)
 
 

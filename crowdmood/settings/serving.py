@@ -61,7 +61,7 @@ class ApiSettings(Group):
         default=False, description="Whether a key that may manage can look at cameras' newest frames, boxes drawn."
     )
     preview_faces: Literal["pixelated", "clear"] = Field(
-        default="pixelated", description="Previews' faces; `clear` only for footage that one has the rights to."
+        default="pixelated", description="What previews show: blocks, or for footage that one has the rights to, faces."
     )
 
 

@@ -92,10 +92,6 @@ class StateKeys:
         """Hash, camera to JSON: where this run's detectors look instead of where the settings say."""
         return f"{self._root}:regions:{run_id}"
 
-    def regions_changed(self, run_id: str, camera_id: str) -> str:
-        """String of seconds: some detector may still look where it did before."""
-        return f"{self.regions(run_id)}:changed:{camera_id}"
-
     def checkpoint(self, run_id: str) -> str:
         """String, JSON: how far the aggregator of this run has come."""
         return f"{self._root}:checkpoint:{run_id}"

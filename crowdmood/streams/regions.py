@@ -2,22 +2,15 @@
 
 import logging
 import threading
-from collections.abc import Callable
-from typing import Annotated, Any, TypeAlias
+from typing import Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from crowdmood.polygons import Point, check_polygon
-from crowdmood.streams.connection import Client, Connection
+from crowdmood.polygons import Polygon
+from crowdmood.streams.connection import Connection
 from crowdmood.streams.keys import StateKeys
 
 log = logging.getLogger(__name__)
-
-_CHANGING_MS = 12_000
-"""Longer than it takes that every detector follows a change, and that the frames judged before have gone by."""
-
-
-_Drawn: TypeAlias = Annotated[tuple[Point, ...], Field(min_length=3, max_length=50), AfterValidator(check_polygon)]
 
 
 class Regions(BaseModel):
@@ -25,11 +18,9 @@ class Regions(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    include: tuple[_Drawn, ...] = Field(
-        default=(), max_length=20, description="Where faces are searched; none: everywhere. Corners [x, y], 0-1."
-    )
-    mask: tuple[_Drawn, ...] = Field(
-        default=(), max_length=20, description="Where nobody is looked at, also where the others overlap."
+    include: tuple[Polygon, ...] = Field(default=(), description="Where faces are searched; none: everywhere.")
+    mask: tuple[Polygon, ...] = Field(
+        default=(), description="Where nobody is looked at, also where the others overlap."
     )
 
 
@@ -41,23 +32,16 @@ class SavedRegions:
 
     def __init__(self, url: str, key_prefix: str, run_id: str, stop: threading.Event | None = None) -> None:
         self.connection = Connection(url, "state", stop)
-        self._keys = StateKeys(key_prefix)
-        self._run_id = run_id
-        self._key = self._keys.regions(run_id)
+        self._key = StateKeys(key_prefix).regions(run_id)
 
     def save(self, camera_id: str, regions: Regions) -> None:
         """Look at a camera there and nowhere else, from now on."""
         text = regions.model_dump_json()
-        self._change(camera_id, lambda multi: multi.hset(self._key, camera_id, text))
+        self.connection.call(lambda client: client.hset(self._key, camera_id, text), patient=False)
 
     def forget(self, camera_id: str) -> None:
         """Look at a camera where the settings say."""
-        self._change(camera_id, lambda multi: multi.hdel(self._key, camera_id))
-
-    def changing(self, camera_id: str) -> bool:
-        """Whether a frame that was judged some seconds ago may have been looked at as before the last change."""
-        key = self._keys.regions_changed(self._run_id, camera_id)
-        return bool(self.connection.call(lambda client: client.exists(key), patient=False))
+        self.connection.call(lambda client: client.hdel(self._key, camera_id), patient=False)
 
     def all(self, *, patient: bool = False) -> dict[str, Regions]:
         """What was saved, by camera; what cannot be read is passed over.
@@ -77,12 +61,3 @@ class SavedRegions:
     def close(self) -> None:
         """Give the sockets back."""
         self.connection.close()
-
-    def _change(self, camera_id: str, write: Callable[[Client], object]) -> None:
-        def transaction(client: Client) -> None:
-            with client.pipeline(transaction=True) as multi:
-                write(multi)
-                multi.set(self._keys.regions_changed(self._run_id, camera_id), b"", px=_CHANGING_MS)
-                multi.execute()
-
-        self.connection.call(transaction, patient=False)

@@ -99,9 +99,9 @@ def test_faces_and_whoever_is_masked_are_hidden_unless_they_may_be_shown(
         assert image.size == SIZE
         left, top, right, bottom = FACE
         face, masked = (left + 30, top + 30, right - 10, bottom - 10), (450, 300, 630, 470)
-        whole = detail(noise(), (20, 300, 200, 470))
-        assert detail(image, (20, 300, 200, 470)) > whole / 2  # the rest is as it was
-        for hidden in (face, masked):
+        missed = (20, 300, 200, 470)  # nobody was found there, who may be there all the same
+        whole = detail(noise(), missed)
+        for hidden in (face, masked, missed):
             assert (detail(image, hidden) > whole / 2) is (faces == "clear")
         frame = np.asarray(image.convert("RGB"), np.int32)[top + 40, left - 1 : left + 3]
         happy = np.array([0xF0, 0xB4, 0x29])
@@ -160,10 +160,6 @@ def test_regions_are_saved_followed_by_detectors_and_forgotten(server_url: str, 
 
         assert httpx.put(url, json=drawn).json() == drawn | {"saved": True}
         eventually(lambda: (len(regions["north"].include), len(regions["north"].mask)) == (1, 0))
-        # Some detector might not have followed yet, and have left somebody unfound whom the new regions would not hide.
-        with going_by(server_url, bus_settings):
-            refused = api.get("/cameras/north/preview")
-            assert "just drawn anew" in refused.json()["detail"]
 
         assert httpx.delete(url).status_code == 204
         assert httpx.get(url).json() == of_settings

