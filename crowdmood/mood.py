@@ -1,24 +1,61 @@
 """The answer: one crowd's mood over one closed window, a change of it, and how both are written as JSON."""
 
 import json
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from datetime import UTC, datetime
-from typing import Any, Literal, Self, TypeAlias
+from typing import Any, ClassVar, Literal, Self, TypeAlias
 
 from crowdmood.errors import UndecodableError
 from crowdmood.messages import CameraStateName
-
-MOOD_SCHEMA_VERSION = 1
-CHANGE_SCHEMA_VERSION = 1
 
 Status: TypeAlias = Literal["ok", "insufficient", "stale"]
 Shares: TypeAlias = dict[str, float]
 WindowCameraState: TypeAlias = CameraStateName | Literal["idle"]
 
 
+_PUBLIC_NAMES = {"from_label": "from", "to_label": "to"}
+"""Of fields whose public names are words of the language."""
+
+
 @dataclass(frozen=True, slots=True)
-class Mood:
+class _Answer:
+    """What is told to the world, and kept, as a JSON object."""
+
+    WHAT: ClassVar[str]
+    SCHEMA_VERSION: ClassVar[int]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The public JSON object: times as RFC 3339 text in UTC, keys in a fixed order."""
+        told = asdict(self)
+        times = {name.removesuffix("_ms"): to_rfc3339(told.pop(name)) for name in list(told) if name.endswith("_ms")}
+        return {"schema": self.SCHEMA_VERSION, **times, **{_PUBLIC_NAMES.get(name, name): told[name] for name in told}}
+
+    def to_json(self) -> str:
+        """The public JSON object as one line, the same bytes for the same answer."""
+        return json.dumps(self.to_dict(), separators=(",", ":"), ensure_ascii=False)
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> Self:
+        """Read what `to_json` wrote; fields that a newer writer added are ignored.
+
+        Raises:
+            UndecodableError: It is none.
+        """
+        try:
+            given: dict[str, Any] = json.loads(text)
+            return cls(**{field.name: _read(given, field.name) for field in fields(cls)})
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            raise UndecodableError(f"no {cls.WHAT}: {error!r}") from None
+
+
+def _read(given: dict[str, Any], name: str) -> Any:
+    if name.endswith("_ms"):
+        return to_ms(given[name.removesuffix("_ms")])
+    return given[_PUBLIC_NAMES.get(name, name)]
+
+
+@dataclass(frozen=True, slots=True)
+class Mood(_Answer):
     """What a crowd shows in the window [window_start_ms, as_of_ms).
 
     Attributes:
@@ -43,6 +80,8 @@ class Mood:
         cameras: State of each camera in this window, by camera.
     """
 
+    WHAT: ClassVar[str] = "mood"
+    SCHEMA_VERSION: ClassVar[int] = 1
     as_of_ms: int
     window_start_ms: int
     valid_until_ms: int
@@ -81,26 +120,6 @@ class Mood:
         """Whether all its footage has ended: nothing newer will come, and nothing is late."""
         return bool(self.cameras) and all(state == "ended" for state in self.cameras.values())
 
-    def to_dict(self) -> dict[str, Any]:
-        """The public JSON object: times as RFC 3339 text in UTC, keys in a fixed order."""
-        return _written(self, MOOD_SCHEMA_VERSION)
-
-    def to_json(self) -> str:
-        """The public JSON object as one line, the same bytes for the same mood."""
-        return _line(self.to_dict())
-
-    @classmethod
-    def from_json(cls, text: str | bytes) -> Self:
-        """Read what `to_json` wrote; fields that a newer writer added are ignored.
-
-        Raises:
-            UndecodableError: It is no mood.
-        """
-        try:
-            return cls(**_read(text, cls.__slots__))
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
-            raise UndecodableError(f"no mood: {error!r}") from None
-
 
 _WITHHELD: dict[str, Any] = dict.fromkeys(
     (
@@ -119,7 +138,7 @@ _WITHHELD: dict[str, Any] = dict.fromkeys(
 
 
 @dataclass(frozen=True, slots=True)
-class MoodChange:
+class MoodChange(_Answer):
     """What a crowd shows has changed: from one leading label to another.
 
     Attributes:
@@ -135,6 +154,8 @@ class MoodChange:
         high: Upper end of each share's 90 % interval.
     """
 
+    WHAT: ClassVar[str] = "change of mood"
+    SCHEMA_VERSION: ClassVar[int] = 1
     sequence: int
     zone: str
     as_of_ms: int
@@ -145,49 +166,6 @@ class MoodChange:
     shares: Shares
     low: Shares
     high: Shares
-
-    def to_dict(self) -> dict[str, Any]:
-        """The public JSON object: times as RFC 3339 text in UTC, `from` and `to`, keys in a fixed order."""
-        fields = _written(self, CHANGE_SCHEMA_VERSION)
-        return {_PUBLIC_NAMES.get(name, name): value for name, value in fields.items()}
-
-    def to_json(self) -> str:
-        """The public JSON object as one line, the same bytes for the same change."""
-        return _line(self.to_dict())
-
-    @classmethod
-    def from_json(cls, text: str | bytes) -> Self:
-        """Read what `to_json` wrote; fields that a newer writer added are ignored.
-
-        Raises:
-            UndecodableError: It is no change.
-        """
-        try:
-            return cls(**_read(text, cls.__slots__))
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
-            raise UndecodableError(f"no change of mood: {error!r}") from None
-
-
-_PUBLIC_NAMES = {"from_label": "from", "to_label": "to"}
-"""Of fields whose public names are words of the language."""
-
-
-def _written(value: Mood | MoodChange, version: int) -> dict[str, Any]:
-    fields = asdict(value)
-    times = {name.removesuffix("_ms"): to_rfc3339(fields.pop(name)) for name in list(fields) if name.endswith("_ms")}
-    return {"schema": version, **times, **fields}
-
-
-def _line(written: dict[str, Any]) -> str:
-    return json.dumps(written, separators=(",", ":"), ensure_ascii=False)
-
-
-def _read(text: str | bytes, names: Iterable[str]) -> dict[str, Any]:
-    given: dict[str, Any] = json.loads(text)
-    return {
-        name: to_ms(given[name.removesuffix("_ms")]) if name.endswith("_ms") else given[_PUBLIC_NAMES.get(name, name)]
-        for name in names
-    }
 
 
 def to_rfc3339(ms: int) -> str:
