@@ -12,9 +12,11 @@ import numpy as np
 
 from classifier import DEFAULT_MODEL
 from classifier.card import load_card
+from tests.ports import free_port
+from tests.waiting import eventually
 
 from .conftest import COMMAND, crowdmood
-from .test_commands import free_port, video, wait_for
+from .test_commands import video
 
 
 def other_network(folder: Path, model_id: str) -> Path:
@@ -56,10 +58,10 @@ def test_moods_name_the_network_that_was_swapped_in_and_both_in_between(tmp_path
         )
     try:
         shipped = load_card(DEFAULT_MODEL).model_id
-        wait_for(lambda: named(shipped), "a mood")
+        eventually(lambda: named(shipped), 60, (OSError,))
         used = crowdmood("models", "use", "--data-dir", data_dir, other_network(tmp_path / "new", "crowdnet-new"))
         assert used.stdout == "crowdnet-new is used by classify-0\n", used.stderr
-        wait_for(lambda: named("crowdnet-new"), "a mood of the new network")
+        eventually(lambda: named("crowdnet-new"), 60, (OSError,))
         assert camera_named("crowdnet-new")
         broken = other_network(tmp_path / "broken", "crowdnet-broken")
         (broken / "model.bin").write_bytes(np.random.default_rng(0).bytes(1000))
@@ -74,10 +76,10 @@ def test_moods_name_the_network_that_was_swapped_in_and_both_in_between(tmp_path
             file.write_text(text + cameras)
             before = log.read_text().count("everything stays as it was")
             run.send_signal(signal.SIGHUP)
-            wait_for(lambda before=before: log.read_text().count("everything stays as it was") > before, "a complaint")
+            eventually(lambda before=before: log.read_text().count("everything stays as it was") > before, 60)
         file.write_text(f'classifier.model = "{newer}"\n' + cameras)
         run.send_signal(signal.SIGHUP)
-        wait_for(lambda: named("crowdnet-newer"), "a mood of the newer network")
+        eventually(lambda: named("crowdnet-newer"), 60, (OSError,))
     finally:
         os.killpg(run.pid, signal.SIGINT)
         run.wait(timeout=60)

