@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from crowdmood.settings import load
 from tests.ports import free_port
 
 ROOT = Path(__file__).parents[2]
@@ -71,6 +72,16 @@ def test_a_role_is_nobodys_and_installs_only_what_is_hashed(role: str) -> None:
     assert all(
         "--require-hashes" in line or "--no-deps" in line for line in building.splitlines() if "pip install" in line
     )
+
+
+def test_the_detectors_model_is_fetched_when_it_is_built_to_where_it_looks(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = environment_of("detector")["CROWDMOOD_DATA_DIR"]
+    monkeypatch.setenv("CROWDMOOD_DATA_DIR", data)
+    model = load().detector.yunet_model
+    assert model is not None
+    assert "\nFROM detector-environment AS yunet\n" in DOCKERFILE
+    assert STAGES["yunet"].split("#")[0].strip() == f"RUN CROWDMOOD_DATA_DIR={data} crowdmood models pull yunet"
+    assert f"\nCOPY --from=yunet {model.parent} {model.parent}\n" in STAGES["detector"]
 
 
 @pytest.mark.parametrize("role", ROLES)
