@@ -1,5 +1,6 @@
 """A real Redis Cluster on this machine: three nodes and a replica of each."""
 
+import re
 import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -12,6 +13,7 @@ import redis
 from tests.ports import free_port
 from tests.waiting import eventually
 
+ROOT = Path(__file__).parent.parent
 # Where the hash tags of partitions 0 to 2 are (slots 15882, 11819, 7752): each gets a node.
 _SLOTS = [(13_000, 16_383), (8_000, 12_999), (0, 7_999)]
 _WATCHER = {"username": "watcher", "password": "WATCHER_PASSWORD"}
@@ -56,9 +58,9 @@ def running_cluster(program: str, folder: Path, users: str) -> Iterator[list[Nod
 
 
 def _start(stack: ExitStack, program: str, folder: Path, number: int, more: list[object]) -> Node:
-    options: list[object] = ["--bind", "127.0.0.1", "--save", "", "--dir", folder, *more]
+    options: list[object] = ["--bind", "127.0.0.1", "--dir", folder, *_configured(), *more]
     options += ["--cluster-enabled", "yes", "--cluster-config-file", f"{number}.conf", "--cluster-port", free_port()]
-    options += ["--cluster-node-timeout", 3000, "--cluster-require-full-coverage", "no"]
+    options += ["--cluster-node-timeout", 3000]
     options += ["--masteruser", _WATCHER["username"], "--masterauth", _WATCHER["password"]]
     log = stack.enter_context((folder / f"{number}.log").open("w"))
     words = [program, "--port", port := free_port(), "--repl-diskless-sync-delay", 0, *options]
@@ -67,6 +69,13 @@ def _start(stack: ExitStack, program: str, folder: Path, number: int, more: list
     stack.callback(node.process.kill)
     eventually(lambda: node.ask("PING"), 60, (redis.ConnectionError,))
     return node
+
+
+def _configured() -> list[str]:
+    """What the runbook tells to configure."""
+    section = (ROOT / "docs/operations.md").read_text().partition("## Redis Cluster")[2].partition("\n## ")[0]
+    found = re.findall(r"`([a-z-]+) (\"\"|yes|no|swapdb)`", section)
+    return [word for name, value in found for word in (f"--{name}", value.strip('"'))]
 
 
 def _join(nodes: list[Node]) -> None:

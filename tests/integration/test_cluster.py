@@ -101,6 +101,13 @@ def lost(frame_id: int) -> FramesLost:
     return FramesLost("north", "run", frame_id, frame_id, "overload")
 
 
+def test_a_node_that_copied_another_has_written_nothing_to_a_disk(nodes: list[Node]) -> None:
+    assert all(node.ask("INFO", "stats")["sync_full"] > 0 for node in nodes[:3])
+    folder = Path(nodes[0].ask("CONFIG GET", "dir")["dir"])
+    written = {file.suffix for file in folder.iterdir()}
+    assert written == {".acl", ".conf", ".log"}  # our own, and who is in the cluster
+
+
 def test_what_is_published_is_on_a_replica_by_then(nodes: list[Node], caplog: pytest.LogCaptureFixture) -> None:
     def waits() -> int:
         return int(nodes[2].ask("INFO", "commandstats").get("cmdstat_wait", {}).get("calls", 0))
