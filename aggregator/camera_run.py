@@ -83,10 +83,6 @@ class CameraRun(Generic[T]):
         if old:
             self.missing += self.lose(range(self._next_id, max(old)))
 
-    def give_up(self) -> None:
-        """Stop waiting for any frame."""
-        self.missing += self.lose(range(self._next_id, self.known))
-
     def watermark_ms(self) -> float:
         """Capture time up to which every frame is accounted for; infinite when the run is done."""
         if self.done:

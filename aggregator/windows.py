@@ -222,13 +222,12 @@ class EventTimeWindows(Generic[T]):
 
     def _retire(self, key: tuple[str, str], run: CameraRun[T]) -> None:
         """Forget a run, but for how many frames it had: what has come of it and what has not is told apart no more."""
-        run.give_up()
         self._retired[key] = run.known
         if len(self._retired) > _RETIRED_RUNS_REMEMBERED:
             del self._retired[next(iter(self._retired))]
         account = self._closed.setdefault(run.camera_id, Account())
         account.accepted += run.known
-        account.missing += run.missing
+        account.missing += run.missing + run.awaited
 
     def _straggle(self, camera_id: str, run_id: str, frame_id: int) -> Verdict:
         """Account for a frame of a run that is over."""

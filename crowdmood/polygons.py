@@ -9,6 +9,9 @@ from pydantic import AfterValidator
 Point: TypeAlias = tuple[float, float]
 """x and y as shares of the frame's width and height, 0-1; the origin is the upper left corner."""
 
+_MOST_CORNERS = 500
+"""Every side is compared with every other: more than anybody draws, and still looked through at once."""
+
 _MIN_AREA = 1e-4
 """Share of the frame below which a polygon is a slip of the pen."""
 
@@ -17,10 +20,12 @@ def check_polygon(corners: Sequence[Point]) -> Sequence[Point]:
     """Make sure that corners bound one region.
 
     Raises:
-        ValueError: Fewer than three corners, one outside the frame, sides that cross, or next to no area.
+        ValueError: Fewer than three corners or very many, one outside the frame, sides that cross, or next to no area.
     """
     if len(corners) < 3:
         raise ValueError(f"a polygon has at least 3 corners, this one has {len(corners)}")
+    if len(corners) > _MOST_CORNERS:
+        raise ValueError(f"a polygon has at most {_MOST_CORNERS} corners, this one has {len(corners)}")
     for number, (x, y) in enumerate(corners):
         if not (0 <= x <= 1 and 0 <= y <= 1):
             raise ValueError(

@@ -108,6 +108,10 @@ class Frame:
         return cls(FrameRef.from_fields(fields), read_bytes(fields, b"jpeg"))
 
 
+_MOST_LOST = 10_000_000
+"""Frames of one range: a day at 120 a second, or three weeks at 5. Whoever takes note of them does so one by one."""
+
+
 @dataclass(frozen=True, slots=True)
 class FramesLost:
     """Frames that will never arrive, so that nobody waits for them.
@@ -142,13 +146,12 @@ class FramesLost:
         """Decode.
 
         Raises:
-            UndecodableError: Not a message of this kind and version.
+            UndecodableError: Not a message of this kind and version, or of more frames than can have been lost at once.
         """
         check_header(fields, cls.KIND)
+        first, last = read_integer(fields, b"first_frame_id"), read_integer(fields, b"last_frame_id")
+        if not 0 <= first <= last < first + _MOST_LOST:
+            raise UndecodableError(f"frames {first} to {last} cannot have been lost")
         return cls(
-            read_text(fields, b"camera_id"),
-            read_text(fields, b"run_id"),
-            read_integer(fields, b"first_frame_id"),
-            read_integer(fields, b"last_frame_id"),
-            read_text(fields, b"reason"),
+            read_text(fields, b"camera_id"), read_text(fields, b"run_id"), first, last, read_text(fields, b"reason")
         )

@@ -1,6 +1,5 @@
 """Recorded footage as a folder of images: one frame each, in the order of their names."""
 
-import struct
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -13,9 +12,9 @@ from crowdmood.errors import SourceError, UndecodableError
 from crowdmood.settings import IngestSettings
 from ingest.encoding import Picture, check_size
 from ingest.sources.base import Shot
+from ingest.sources.headers import claimed_size
 
 SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
-_PNG = b"\x89PNG\r\n\x1a\n"
 _EXIF_WITHIN_BYTES = 4096
 
 
@@ -74,10 +73,8 @@ def to_picture(data: bytes, settings: IngestSettings) -> Picture:
         width, height, fit = _check_jpeg(data, settings.max_frame_megapixels)
         if fit:
             return Picture(data, width, height)
-    if data.startswith(_PNG) and len(data) >= 24:
-        # A PNG of a few kilobytes may unfold to gigabytes: its size is looked at first.
-        width, height = struct.unpack(">II", data[16:24])
-        check_size(width, height, settings.max_frame_megapixels)
+    if (claimed := claimed_size(data)) is not None:
+        check_size(*claimed, settings.max_frame_megapixels)
     # What OpenCV has to say about damaged images goes to standard error: we say it ourselves.
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
     try:

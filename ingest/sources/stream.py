@@ -78,14 +78,18 @@ def _frames(
     address: str, input_format: str | None, options: dict[str, str], timeout_s: float
 ) -> Generator[av.VideoFrame, None, None]:
     with opened(address, input_format=input_format, options=options, timeout_s=timeout_s) as (container, stream):
-        since_s = time.monotonic()
+        since_s = pictured_s = time.monotonic()
         why = "the stream ended"
         try:
             for packet in container.demux(stream):
                 # A packet that the network tore: the next key frame mends the picture.
                 with contextlib.suppress(av.error.InvalidDataError):
-                    yield from packet.decode()
+                    for frame in packet.decode():
+                        yield frame
+                        pictured_s = time.monotonic()
                 since_s = time.monotonic()
+                if since_s > pictured_s + timeout_s:
+                    raise SourceError(f"no picture for {timeout_s:g} s, although something comes")
         except DECODE_ERRORS as error:
             why = reason(error)
         raise SourceError(timed_out(since_s, timeout_s) or why)

@@ -1,0 +1,53 @@
+"""How large a picture claims to be, before memory is taken for it: a small file may unfold to gigabytes."""
+
+import struct
+
+_PNG = b"\x89PNG\r\n\x1a\n"
+_TIFF = {b"II*\0": "<", b"MM\0*": ">"}
+_TIFF_WIDTH, _TIFF_HEIGHT, _TIFF_SHORT = 256, 257, 3
+
+
+def claimed_size(data: bytes) -> tuple[int, int] | None:
+    """Width and height in pixels as the header of a PNG, BMP, WebP or TIFF file says; None where it says none.
+
+    What is not to be read here is not decoded either, or by somebody who looks at sizes (JPEG).
+    """
+    try:
+        if data.startswith(_PNG):
+            return struct.unpack_from(">II", data, 16)
+        if data.startswith(b"BM"):
+            width, height = struct.unpack_from("<ii", data, 18)
+            return abs(width), abs(height)
+        if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+            return _webp(data)
+        if data[:4] in _TIFF:
+            return _tiff(data, _TIFF[data[:4]])
+    except struct.error:
+        pass  # cut short
+    return None
+
+
+def _webp(data: bytes) -> tuple[int, int] | None:
+    match data[12:16]:
+        case b"VP8 ":
+            width, height = struct.unpack_from("<HH", data, 26)
+            return width & 0x3FFF, height & 0x3FFF
+        case b"VP8L":
+            (sides,) = struct.unpack_from("<I", data, 21)
+            return (sides & 0x3FFF) + 1, (sides >> 14 & 0x3FFF) + 1
+        case b"VP8X":
+            low, high = struct.unpack_from("<IH", data, 24)
+            sides = low | high << 32
+            return (sides & 0xFFFFFF) + 1, (sides >> 24) + 1
+    return None
+
+
+def _tiff(data: bytes, order: str) -> tuple[int, int] | None:
+    """The size of the first picture, the only one that is read."""
+    (at,) = struct.unpack_from(f"{order}I", data, 4)
+    (entries,) = struct.unpack_from(f"{order}H", data, at)
+    found = {}
+    for number in range(entries):
+        tag, kind, _ = struct.unpack_from(f"{order}HHI", data, at + 2 + 12 * number)
+        (found[tag],) = struct.unpack_from(order + ("H" if kind == _TIFF_SHORT else "I"), data, at + 10 + 12 * number)
+    return (found[_TIFF_WIDTH], found[_TIFF_HEIGHT]) if {_TIFF_WIDTH, _TIFF_HEIGHT} <= found.keys() else None
