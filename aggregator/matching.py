@@ -22,7 +22,7 @@ MAX_RATIO: Final = 1.4
 """How much larger one of two faces of one person may be."""
 
 _NEIGHBOURS: Final = 128
-"""Candidates that a face is compared with at most, so that no crowd's pairs grow with the square of its number."""
+"""Candidates in a row that a face is compared with at most: no crowd's pairs grow with the square of its number."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -71,15 +71,23 @@ def match(
         intp (K,), indices into `a`; intp (K,), indices into `b`; float64 (K,), how far apart, in sides. Of equally
         near ones those go together that are nearest in order.
     """
-    by_x = np.argsort(a.real, kind="stable")
-    x = a.real[by_x]
     reach = REACH * b_sides * (1 + max_ratio) / 2
-    first, beyond = np.searchsorted(x, b.real - reach), np.searchsorted(x, b.real + reach, side="right")
-    middle = np.searchsorted(x, b.real)
+    # In rows as high as the farthest reach, whoever is near is in the same row or in the next one.
+    high = max(float(reach.max(initial=0)), 1.0)
+    left, right = min(a.real.min(initial=0), b.real.min(initial=0)), max(a.real.max(initial=0), b.real.max(initial=0))
+    row_length = right - left + 3 * high
+    along = np.floor(a.imag / high) * row_length + a.real - left
+    by_place = np.argsort(along, kind="stable")
+    along = along[by_place]
+    rows = np.floor(b.imag / high) + np.array([[-1], [0], [1]])
+    at = (rows * row_length + b.real - left).ravel()
+    aside = np.tile(reach, 3)
+    first, beyond = np.searchsorted(along, at - aside), np.searchsorted(along, at + aside, side="right")
+    middle = np.searchsorted(along, at)
     first, beyond = np.maximum(first, middle - _NEIGHBOURS // 2), np.minimum(beyond, middle + _NEIGHBOURS // 2)
     counts = np.maximum(beyond - first, 0)
-    j = np.repeat(np.arange(len(b)), counts)
-    i = by_x[np.arange(len(j)) - np.repeat(np.cumsum(counts) - counts - first, counts)]
+    j = np.repeat(np.tile(np.arange(len(b)), 3), counts)
+    i = by_place[np.arange(len(j)) - np.repeat(np.cumsum(counts) - counts - first, counts)]
     apart = np.abs(a[i] - b[j]) / ((a_sides[i] + b_sides[j]) / 2)
     near = (apart <= REACH) & similar(a_sides[i], b_sides[j], max_ratio)
     i, j, apart = i[near], j[near], apart[near]
