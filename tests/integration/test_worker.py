@@ -48,11 +48,6 @@ class Copying(Stage[Frame]):
         return Outcome(publish=[("faces", message) for _, message in work], done=[entry for entry, _ in work])
 
 
-@pytest.fixture
-def bus(server_url: str, bus_settings: BusSettings) -> Bus:
-    return Bus(server_url, bus_settings)
-
-
 def worker(bus: Bus, settings: BusSettings, stage: Stage, name: str = "one") -> Worker:
     return Worker(stage, bus, settings, name, threading.Event())
 
@@ -137,6 +132,7 @@ def test_a_worker_waits_until_there_is_room_behind_it(bus: Bus, bus_settings: Bu
 def start_detector(server_url: str, settings: BusSettings, name: str = "one", **more: str) -> subprocess.Popen[str]:
     environment = os.environ | {
         "CROWDMOOD_BUS_URL": server_url,
+        "CROWDMOOD_STATE_URL": server_url,
         "CROWDMOOD_BUS__KEY_PREFIX": settings.key_prefix,
         "CROWDMOOD_LOG__FORMAT": "json",
         **more,
