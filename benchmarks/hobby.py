@@ -7,7 +7,6 @@ face, the likeliest label, and a mood that is the count of labels.
 from __future__ import annotations
 
 import os
-import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ import numpy as np
 from cv2.data import haarcascades
 
 from benchmarks.classify import CONV4
+from benchmarks.pipeline import replayed
 from benchmarks.results import Chart, Figure, Goal, Row, number
 from benchmarks.session import configured, pictures
 from benchmarks.truth import error, truth_of
@@ -25,7 +25,7 @@ from classifier.card import NETWORK_FILE
 from crowdmood import LABELS
 from crowdmood.footage import footage_cameras
 from crowdmood.messages import CROP_SIZE
-from crowdmood.replay import of_stadium, replay
+from crowdmood.replay import of_stadium
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -186,7 +186,7 @@ def _counted(loop: HobbyLoop, clip: Clip) -> Iterator[tuple[float, float, Shares
 
 def _crowdmood(clip: Clip, kind: str, hobby: Row) -> Row:
     settings = configured(kind, clip.min_face_px, cameras=footage_cameras(clip.videos), ingest={"speed": "max"})
-    done = replay(settings, threading.Event())
+    done, frames_per_s = replayed(settings)
     told = [
         (mood.window_start_ms / 1000, mood.as_of_ms / 1000, mood.shares, mood.raw)
         for mood in done.moods
@@ -194,12 +194,12 @@ def _crowdmood(clip: Clip, kind: str, hobby: Row) -> Row:
     ]
     wrong = error(((start_s, end_s, shares) for start_s, end_s, shares, _ in told), clip.true) if clip.true else None
     counted = error(((start_s, end_s, raw) for start_s, end_s, _, raw in told), clip.true) if clip.true else None
-    rate = done.faces / done.seconds
+    rate = frames_per_s * done.faces / done.frames
     base = hobby["error of a share"]
     return {
         "footage": clip.name,
         "who": f"CrowdMood, {kind}",
-        "frames/s": done.frames / done.seconds,
+        "frames/s": frames_per_s,
         "faces/s": rate,
         "faces a frame": done.faces / done.frames,
         "error of a share": wrong,

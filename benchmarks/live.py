@@ -12,12 +12,11 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from benchmarks.cameras import cameras
-from benchmarks.pipeline import pipeline
+from benchmarks.pipeline import pipeline, replayed
 from benchmarks.results import Chart, Figure, Goal, Row, number
 from benchmarks.session import configured, free_port, jpegs
 from crowdmood.footage import footage_cameras
 from crowdmood.mood import to_ms
-from crowdmood.replay import replay
 
 if TYPE_CHECKING:
     from benchmarks.cameras import Cameras
@@ -116,8 +115,7 @@ def _capacity(session: Session, kind: str) -> float:
     """Frames a second of the same footage at full speed."""
     videos = sorted(session.match().glob("*.mp4"))
     settings = configured(kind, _MIN_FACE_PX, cameras=footage_cameras(videos), ingest={"speed": "max"})
-    done = replay(settings, threading.Event())
-    return done.frames / done.seconds
+    return replayed(settings)[1]
 
 
 def _level(load: float, capacity: float, seconds: float, seen: Cameras, running: Pipeline, watched: Watched) -> Level:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import tempfile
+import threading
 import time
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from crowdmood.replay import Progress, Replay, replay
 from crowdmood.settings import required_url
 from crowdmood.streams.bus import Bus
 from crowdmood.streams.connection import connect
@@ -127,6 +129,22 @@ def pipeline(settings: Settings) -> Iterator[Pipeline]:
         supervisor = Supervisor(running, folder / "metrics")
         stack.callback(supervisor.stop, PIPELINE)
         yield Pipeline(running, supervisor, bus, store)
+
+
+def replayed(settings: Settings) -> tuple[Replay, float]:
+    """Run the settings' footage to its end.
+
+    Returns:
+        What came out, and frames a second: those that were counted after the first look that found any.
+    """
+    first: list[int] = []
+
+    def look(progress: Progress) -> None:
+        if progress.accounted and not first:
+            first.append(progress.accounted)
+
+    done = replay(settings, threading.Event(), on_progress=look)
+    return done, (done.frames - first[0]) / done.seconds
 
 
 def spent(before: dict[str, Usage], after: dict[str, Usage]) -> dict[str, float]:
