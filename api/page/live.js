@@ -2,7 +2,7 @@
 
 import { get } from "./api.js";
 import { intervals, stacked } from "./charts.js";
-import { byId, clock, el, labelled, percent, row, say, shareOf, span } from "./dom.js";
+import { byId, clock, el, labelled, row, say, shareOf, span } from "./dom.js";
 
 const KEPT = 600;
 const CHANGES_SHOWN = 50;
@@ -111,7 +111,7 @@ function showMood() {
   set(label, told ? mood.dominant : status === "none" ? "no mood yet" : status);
   label.style.borderBottom = told ? `.12em solid ${display.colours[mood.dominant] ?? "currentColor"}` : "";
   const named = told && mood.shares[mood.dominant] !== undefined;
-  set(byId("mood-interval"), named ? `${percent(mood.shares[mood.dominant])} of people (${percent(mood.low[mood.dominant])} to ${percent(mood.high[mood.dominant])})` : "");
+  set(byId("mood-interval"), named ? `${shareOf(mood, mood.dominant)} of people` : "");
   set(byId("mood-status"), `status: ${status}${ended ? ", the footage has ended" : ""}`);
   set(byId("mood-people"), told ? String(mood.people) : "–");
   set(byId("mood-valence"), told ? `${mood.valence.toFixed(2)} (${mood.valence_low.toFixed(2)} to ${mood.valence_high.toFixed(2)})` : "–");

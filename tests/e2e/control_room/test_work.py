@@ -55,7 +55,7 @@ def test_a_preview_needs_a_key_that_may_manage_and_masks_are_drawn_on_it(
         page.page.click("text=Preview…")
         page.page.wait_for_selector("#preview-stage img:not([hidden])")
         page.page.wait_for_function("document.querySelector('#preview-stage img').naturalWidth === 960")
-        page.picture("preview")
+        page.picture("preview.jpg")
 
         page.page.click("text=Draw a mask")
         area = page.page.locator("#preview-stage svg").bounding_box()
@@ -92,7 +92,6 @@ def test_a_photo_is_judged_and_shown_with_what_the_api_told(
         "(() => { const c = document.querySelector('#photo-canvas'); return [c.width, c.height]; })()"
     )
     assert drawn == [960, 540]
-    page.picture("photo")
     page.page.set_input_files("#file", {"name": "no.png", "mimeType": "image/png", "buffer": b"no picture"})
     page.shows("#photo-said", "it may be damaged")
     assert told.count() == 0
@@ -124,7 +123,6 @@ def test_a_webhook_is_registered_tried_out_and_sent_again_after_it_failed(page: 
         eventually(lambda: any(json.loads(one.body).get("test") for one in receiver.taken[1:]))
         page.page.evaluate("document.activeElement.blur()")
         page.shows("#webhook-list", "delivered")
-        page.picture("webhooks")
         page.page.on("dialog", lambda dialog: dialog.accept())
         page.page.click("#webhook-list >> text=Delete")
         page.shows("#webhook-list", "Nobody is told of anything yet.")
