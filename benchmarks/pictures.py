@@ -25,13 +25,12 @@ def draw(chart: Chart, file: Path) -> None:
     height = 1.1 + 0.32 * len(chart.x) * len(chart.series) ** 0.5 if bars else 3.8
     # Powers of ten as plain words: mathematics would look for fonts that no server has.
     with rc_context({"font.family": "DejaVu Sans", "axes.formatter.use_mathtext": False, "axes.spines.top": False}):
-        figure = Figure((8, height))
+        figure = Figure((8, height), layout="constrained")
         axes: Any = figure.subplots()
         (_bars if bars else _curves)(axes, chart)
         if len(chart.series) > 1:
-            axes.legend(fontsize="small", frameon=False)
+            figure.legend(loc="outside right upper", fontsize="small", frameon=False)
         axes.spines["right"].set_visible(False)
-        figure.tight_layout()
         figure.savefig(file, dpi=_DPI, metadata={"Software": None})
 
 
