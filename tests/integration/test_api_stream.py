@@ -36,13 +36,6 @@ def settings(server_url: str, bus_settings: BusSettings) -> Settings:
 
 
 @pytest.fixture
-def store(settings: Settings) -> Iterator[MoodStore]:
-    store = MoodStore(required_url(settings.state_url, "state"), settings.bus.key_prefix)
-    yield store
-    store.close()
-
-
-@pytest.fixture
 def api(settings: Settings) -> Iterator[Running]:
     with ready(settings) as api:
         yield api

@@ -22,11 +22,6 @@ def ids(entries: list) -> list[int]:
     return [int(entry.fields[b"frame_id"]) for entry in entries]
 
 
-@pytest.fixture
-def bus(server_url: str, bus_settings: BusSettings) -> Bus:
-    return Bus(server_url, bus_settings)
-
-
 def inbox(bus: Bus, settings: BusSettings, consumer: str = "one", **more: object) -> Inbox:
     return Inbox(bus, ["frames"], "detector", consumer, settings, **more)  # type: ignore[arg-type]
 

@@ -1,10 +1,8 @@
 """Changes in a real state store: written with their moods, followed and bounded as moods are."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 
 import anyio
-import pytest
 
 from api import examples
 from crowdmood.mood import MoodChange
@@ -16,13 +14,6 @@ from crowdmood.streams.positions import Position
 SHARES = {"happy": 0.8}
 FIRST = MoodChange(1, "stadium", 1_000, 6_000, "neutral", "happy", 60, SHARES, {"happy": 0.7}, {"happy": 0.9})
 SECOND = replace(FIRST, sequence=2, as_of_ms=30_000, valid_until_ms=35_000, from_label="happy", to_label="sad")
-
-
-@pytest.fixture
-def store(server_url: str, bus_settings: BusSettings) -> Iterator[MoodStore]:
-    store = MoodStore(server_url, bus_settings.key_prefix)
-    yield store
-    store.close()
 
 
 def publish(store: MoodStore, *changes: MoodChange, keep: int = 100) -> None:

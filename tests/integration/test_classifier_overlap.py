@@ -21,11 +21,6 @@ BATCH = 64
 
 
 @pytest.fixture
-def bus(server_url: str, bus_settings: BusSettings) -> Bus:
-    return Bus(server_url, bus_settings)
-
-
-@pytest.fixture
 def judging(server_url: str, bus_settings: BusSettings) -> ClassifierStage:
     settled = stage(server_url, bus_settings, ClassifierSettings(max_batch_size=BATCH, batch_wait_ms=5))
     settled.read_count = 1

@@ -49,13 +49,6 @@ def settings(server_url: str, bus_settings: BusSettings) -> Settings:
 
 
 @pytest.fixture
-def store(server_url: str, bus_settings: BusSettings) -> Iterator[MoodStore]:
-    store = MoodStore(server_url, bus_settings.key_prefix)
-    yield store
-    store.close()
-
-
-@pytest.fixture
 def api(settings: Settings) -> Iterator[Running]:
     with ready(settings) as api:
         yield api

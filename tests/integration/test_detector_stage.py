@@ -20,11 +20,6 @@ from detector.service import FACES_DROPPED, DetectorStage
 LEFT_HALF = ((0.0, 0.0), (0.5, 0.0), (0.5, 1.0), (0.0, 1.0))
 
 
-@pytest.fixture
-def bus(server_url: str, bus_settings: BusSettings) -> Bus:
-    return Bus(server_url, bus_settings)
-
-
 def frame(frame_id: int, jpeg: bytes, width: int = 640, height: int = 480) -> Frame:
     return Frame(FrameRef("north", "run-1", frame_id, frame_id * 200, width, height, True), jpeg)
 

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -30,13 +30,6 @@ def lease_of(server_url: str, bus_settings: BusSettings) -> Callable[..., Lease]
         return Lease(connection, StateKeys(bus_settings.key_prefix).leader(), holder, ttl_s)
 
     return lease
-
-
-@pytest.fixture
-def store(server_url: str, bus_settings: BusSettings) -> Iterator[MoodStore]:
-    store = MoodStore(server_url, bus_settings.key_prefix)
-    yield store
-    store.close()
 
 
 def publish(store: MoodStore, lease: Lease, run_id: str = "run-1") -> None:

@@ -14,13 +14,6 @@ from tests.waiting import eventually
 
 
 @pytest.fixture
-def store(server_url: str, bus_settings: BusSettings) -> Iterator[MoodStore]:
-    store = MoodStore(server_url, bus_settings.key_prefix)
-    yield store
-    store.close()
-
-
-@pytest.fixture
 def api(server_url: str, bus_settings: BusSettings, store: MoodStore) -> Iterator[Api]:
     wall = Wall()
     settings = Settings(
