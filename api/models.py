@@ -2,11 +2,10 @@
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema
+from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 
 from crowdmood.messages import CameraStateName
 from crowdmood.mood import Status, WindowCameraState, to_rfc3339
-from crowdmood.polygons import Point, check_polygon
 from crowdmood.streams.api_keys import ApiKey
 from crowdmood.streams.regions import Regions
 
@@ -159,23 +158,6 @@ class Display(BaseModel):
     stacked: tuple[Label, ...] = Field(description="Labels from the bottom of a stack to its top.")
     stale_after_s: float = Field(description="Age in seconds from which a mood is `stale`.")
     preview: Literal["off", "pixelated", "clear"] = Field(description="Whether cameras have previews, and of what.")
-
-
-# Bounded before it is checked: whether sides cross takes time that grows with the square of their number.
-_Drawn = Annotated[tuple[Point, ...], Field(min_length=3, max_length=50), AfterValidator(check_polygon)]
-
-
-class RegionsRequest(BaseModel):
-    """Where a camera shall be looked at: polygons, their corners [x, y] as shares of the frame's width and height."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    include: tuple[_Drawn, ...] = Field(
-        default=(), max_length=20, description="Where faces are searched; none: everywhere."
-    )
-    mask: tuple[_Drawn, ...] = Field(
-        default=(), max_length=20, description="Where nobody is looked at, also where the others overlap."
-    )
 
 
 class CameraRegions(Regions):

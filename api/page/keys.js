@@ -24,7 +24,7 @@ async function list() {
   try {
     const found = await get("keys");
     byId("key-rows").replaceChildren(...found.map(line));
-    say(byId("keys-said"), found.length ? "" : "There is no key yet: only this machine can ask, and may do everything.");
+    say(byId("keys-said"), found.length ? "" : "There is no key yet: only this machine can ask, and may do everything. From the first key on everybody needs one: let it manage.");
   } catch (error) {
     byId("key-rows").replaceChildren();
     say(byId("keys-said"), error.message, true);

@@ -2,7 +2,7 @@
 
 import { get } from "./api.js";
 import { intervals, stacked } from "./charts.js";
-import { byId, clock, el, labelled, row, say, shareOf, span } from "./dom.js";
+import { byId, clock, el, labelled, row, say, shareOf } from "./dom.js";
 
 const KEPT = 600;
 const CHANGES_SHOWN = 50;
@@ -81,12 +81,12 @@ export function hide() {
 /** What is true of the newest mood now, also when nothing comes any more. */
 function judged() {
   const { mood, display, publishedAt } = state;
-  if (!mood?.as_of) return { status: "none", fresh: false, ageS: 0 };
+  if (!mood?.as_of) return { status: "none", fresh: false };
   const ageS = (Date.now() - publishedAt) / 1000;
   const ended = Object.values(mood.cameras).length > 0 && Object.values(mood.cameras).every((camera) => camera === "ended");
   const status = mood.status === "ok" && ageS > display.stale_after_s && !ended ? "stale" : mood.status;
   const validS = (Date.parse(mood.valid_until) - Date.parse(mood.as_of)) / 1000;
-  return { status, ended, ageS, fresh: status === "ok" && ageS <= Math.min(validS + 1, display.stale_after_s) };
+  return { status, ended, fresh: status === "ok" && ageS <= Math.min(validS + 1, display.stale_after_s) };
 }
 
 const SAID = {
@@ -101,10 +101,10 @@ function showMood() {
     return;
   }
   const { mood, display } = state;
-  const { status, ended, ageS, fresh } = judged();
+  const { status, ended, fresh } = judged();
   byId("connection").textContent = state.connected ? "Connected" : "Not connected";
   const lost = state.connected || !state.why ? "" : `${state.why} Trying again.`;
-  const said = status === "stale" && mood?.as_of ? `Stale: no new mood for ${span(ageS)}. Boards show the default.` : SAID[status];
+  const said = status === "stale" && mood?.as_of ? `Stale: no new mood since ${new Date(state.publishedAt).toLocaleTimeString("en", { hour12: false })}. Boards show the default.` : SAID[status];
   banner([lost, said].filter(Boolean).join(" "));
   const told = status === "ok" && mood.dominant;
   const label = byId("mood-label");

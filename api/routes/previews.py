@@ -74,13 +74,13 @@ def regions(context: ContextDep, camera_id: CameraId) -> models.CameraRegions:
 
 
 @router.put("/regions", summary="Draw them anew", responses=responses(UNKNOWN_CAMERA, INVALID, TOO_LARGE, STORE_AWAY))
-def save_regions(context: ContextDep, camera_id: CameraId, given: models.RegionsRequest) -> models.CameraRegions:
+def save_regions(context: ContextDep, camera_id: CameraId, given: Regions) -> models.CameraRegions:
     """Look there and nowhere else from now on: detectors follow within about a second, and after restarts.
 
     They hold for this run: a replay has one of its own.
     """
     _camera(context, camera_id)
-    context.regions.save(camera_id, Regions(include=given.include, mask=given.mask))
+    context.regions.save(camera_id, given)
     return models.CameraRegions(include=given.include, mask=given.mask, saved=True)
 
 

@@ -18,7 +18,9 @@ class Regions(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    include: tuple[Polygon, ...] = Field(default=(), description="Where faces are searched; none: everywhere.")
+    include: tuple[Polygon, ...] = Field(
+        default=(), description="Where faces are searched; none: everywhere. Corners are shares of width and height."
+    )
     mask: tuple[Polygon, ...] = Field(
         default=(), description="Where nobody is looked at, also where the others overlap."
     )

@@ -146,4 +146,5 @@ def test_the_image_is_built_from_what_it_is_given(tmp_path: Path) -> None:
     tracked = subprocess.run(["git", "ls-files", "*.py"], cwd=ROOT, capture_output=True, text=True, check=True)
     packages = {name.removeprefix("!") for name in given} & {"aggregator", "api", "classifier", "crowdmood", "detector"}
     assert {file for file in tracked.stdout.split() if file.partition("/")[0] in packages} <= held
+    assert {path.relative_to(ROOT).as_posix() for path in (ROOT / "api/page").iterdir()} <= held
     assert "classifier/models/crowdnet/model.bin" in held  # what other roles' images remove

@@ -70,7 +70,7 @@ def test_boards_get_the_default_when_too_few_are_seen_and_when_nothing_comes(
         page.shows("#creative", "House ad")
         stadium.publish(timelines.mood(12))
         page.shows("#creative", "Goal!")
-        page.shows("#banner", "Stale: no new mood for")
+        page.shows("#banner", "Stale: no new mood since")
         page.shows("#creative", "House ad")
         page.shows("#mood-label", "stale")
 
