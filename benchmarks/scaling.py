@@ -91,7 +91,7 @@ def rate(command: str, settings: Settings, messages: Sequence[Message], workers:
 
 def _detecting(session: Session, kind: str) -> tuple[str, Settings, list[Message]]:
     pictures = jpegs(session.match() / "stand-1.mp4", 40)
-    count = session.size({"haar": 80, "yunet": 200}, {"haar": 10, "yunet": 20})[kind]
+    count = session.size({"haar": 40, "yunet": 160}, {"haar": 10, "yunet": 20})[kind]
     frames: list[Message] = [Frame(_ref(number), pictures[number % len(pictures)]) for number in range(count)]
     return "detect", configured(kind, 40, bus=ROOMY), frames
 
@@ -101,7 +101,7 @@ def _classifying(session: Session) -> tuple[str, Settings, list[Message]]:
     crops = rng.integers(0, 256, (_FACES_A_FRAME, 48, 48), dtype=np.uint8)
     boxes = np.tile(np.array([0, 0, 48, 48], np.int32), (_FACES_A_FRAME, 1))
     scores = np.ones(_FACES_A_FRAME, np.float32)
-    count = session.size(400, 40)
+    count = session.size(300, 40)
     faces: list[Message] = [Faces(_ref(number), boxes, scores, crops, "haar") for number in range(count)]
     return "classify", configured("haar", 40, bus=ROOMY, classifier={"threads": 1}), faces
 
