@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import cv2
@@ -19,7 +20,6 @@ from training.data import SIDE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -77,6 +77,8 @@ def labelled_photos(folder: Path, min_face_px: int, held_back: bool | None = Non
     for number, name in enumerate(sorted(labelled)):
         if held_back is not None and (number % _HELD_BACK_EVERY == 0) != held_back:
             continue
+        if ".." in Path(name).parts or Path(name).is_absolute():
+            raise DataError(f"{folder / 'boxes.json'}: {name!r} points outside the folder; drop it")
         gray = cv2.imread(str(folder / "images" / name), cv2.IMREAD_GRAYSCALE)
         if gray is None:
             raise DataError(

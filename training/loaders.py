@@ -14,10 +14,15 @@ from crowdmood.errors import DataError
 from training.data import PRIVATE_TEST, PUBLIC_TEST, SIDE, TRAINING, USAGES, FaceData
 
 if TYPE_CHECKING:
+    from zipfile import ZipFile
+
     from numpy.typing import NDArray
 
 _CSV_COLUMNS: Final = ("emotion", "pixels", "Usage")
 _NPZ_ARRAYS: Final = ("images", "labels", "usage")
+_SMALL_BYTES: Final = 100_000_000
+_MOST_UNPACKED: Final = 100
+"""An archive that unfolds to more than this multiple of its size was made to fill somebody's memory."""
 _SPLIT_FOLDERS: Final = {"train": TRAINING, "validation": PUBLIC_TEST, "test": PRIVATE_TEST}
 _PICTURES: Final = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".pgm", ".webp"})
 
@@ -47,6 +52,7 @@ def load_npz(path: Path) -> FaceData:
     """
     try:
         with np.load(path, allow_pickle=False) as archive:
+            _check_unpacked_size(path, archive.zip)
             arrays = {name: archive[name] for name in archive.files}
     except (OSError, ValueError) as error:
         raise DataError(f"{path}: cannot be read as .npz ({error}); write it with numpy.savez") from error
@@ -62,6 +68,13 @@ def load_npz(path: Path) -> FaceData:
     _check_codes(path, "labels", labels, len(images), len(LABELS))
     _check_codes(path, "usage", usage, len(images), len(USAGES))
     return FaceData(images, labels.astype(np.uint8), usage.astype(np.uint8), votes, path.name)
+
+
+def _check_unpacked_size(path: Path, archive: ZipFile) -> None:
+    packed = path.stat().st_size
+    unpacked = sum(entry.file_size for entry in archive.infolist())
+    if unpacked > _SMALL_BYTES and unpacked > _MOST_UNPACKED * packed:
+        raise DataError(f"{path}: unfolds from {packed} to {unpacked} bytes, which no faces do; check where it is from")
 
 
 def _check_codes(path: Path, name: str, codes: NDArray[np.generic], count: int, below: int) -> None:

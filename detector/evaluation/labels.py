@@ -54,6 +54,8 @@ def labelled_pictures(folder: Path) -> list[LabelledPicture]:
     except (ValueError, KeyError, TypeError, AttributeError, StopIteration) as error:
         raise DataError(f"the labels in {folder} are damaged: {error!r}") from None
     for picture in found:
+        if ".." in picture.file.parts[len(folder.parts) :] or not picture.file.is_relative_to(folder):
+            raise DataError(f"{picture.file} is labelled and outside {folder}")
         if not picture.file.is_file():
             raise DataError(f"{picture.file} is labelled and not there")
     if not found:

@@ -1,0 +1,191 @@
+"""More than it can do, and for long: what it holds stays bounded, and afterwards it is as quick as before."""
+
+import contextlib
+import os
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from crowdmood.mood import Mood
+from crowdmood.streams.keys import BusKeys, StateKeys
+
+from .eyes import Eye, pictures, watching
+from .rig import Installation, eventually, installation
+
+LOAD_S = float(os.environ.get("RELIABILITY_LOAD_S", "300"))
+SOAK_S = float(os.environ.get("RELIABILITY_SOAK_S", "1800"))
+WINDOW_S = 6.0
+STREAMS = ("frames", "faces", "emotions", "control")
+
+
+@dataclass
+class Gauges:
+    """What was held at some moments.
+
+    Attributes:
+        memory: Resident bytes, by process.
+        files: Open file descriptors, by process.
+        bus: Bytes that the bus uses.
+        entries: Entries of each stream.
+    """
+
+    memory: dict[str, list[int]] = field(default_factory=dict)
+    files: dict[str, list[int]] = field(default_factory=dict)
+    bus: list[int] = field(default_factory=list)
+    entries: dict[str, list[int]] = field(default_factory=dict)
+
+    def look(self, rig: Installation) -> None:
+        """Look once."""
+        for name, pid in rig.supervisor.pids().items():
+            with contextlib.suppress(OSError):
+                pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+                self.memory.setdefault(name, []).append(pages * os.sysconf("SC_PAGE_SIZE"))
+                self.files.setdefault(name, []).append(len(list(Path(f"/proc/{pid}/fd").iterdir())))
+        client = rig.bus.client
+        self.bus.append(client.info("memory")["used_memory"])
+        keys = BusKeys.of(rig.settings.bus)
+        for stream in STREAMS:
+            self.entries.setdefault(stream, []).append(client.xlen(keys.stream(stream)))
+        client.close()
+
+    def watch(self, rig: Installation, for_s: float) -> None:
+        """Look every second."""
+        until_s = time.monotonic() + for_s
+        while time.monotonic() < until_s:
+            self.look(rig)
+            time.sleep(1)
+
+
+def growth(values: list[int]) -> float:
+    """How much more the last third is than the second, by their medians: the first is for warming up."""
+    third = len(values) // 3
+    return statistics.median(values[-third:]) / max(1, statistics.median(values[third : 2 * third])) - 1
+
+
+def delays(rig: Installation) -> list[tuple[float, float]]:
+    """Of each mood of the stadium: when it was published (seconds since 1970), and how long after its window's end."""
+    client = rig.state.client
+    entries = client.xrange(StateKeys(rig.settings.bus.key_prefix).moods)
+    client.close()
+    found = []
+    for position, fields in entries:
+        mood = Mood.from_json(fields[b"json"])
+        if mood.camera is None and mood.status == "ok":
+            at_ms = int(position.partition(b"-")[0])
+            found.append((at_ms / 1000, (at_ms - mood.as_of_ms) / 1000))
+    return found
+
+
+@contextlib.contextmanager
+def two_eyes(folder: Path, assets: Path, fps: float, **settings: Any) -> Iterator[tuple[Installation, list[Eye]]]:
+    with ExitStack() as stack:
+        clips = [assets / "footage" / f"terrace-{side}.mp4" for side in ("north", "south")]
+        eyes = [stack.enter_context(watching(pictures(clip, seconds=2), fps)) for clip in clips]
+        cameras = [{"id": f"eye-{number}", "uri": eye.uri} for number, eye in enumerate(eyes)]
+        rig = stack.enter_context(
+            installation(folder, cameras, aggregator={"window_s": WINDOW_S}, log={"level": "ERROR"}, **settings)
+        )
+        eventually(lambda: bool(delays(rig)), 90)
+        yield rig, eyes
+
+
+def check_load(folder: Path, assets: Path, for_s: float, tell: Callable[..., None], *, flat: bool) -> None:
+    """Haar cascades that look for small faces: little capacity, so that a load of twice as much is soon made."""
+    slow = {"kind": "haar", "min_face_px": 36}
+    one = {"detectors": 1, "max_restarts": 0}
+    with two_eyes(folder, assets, 0.5, detector=slow, run=one, ingest={"sample_fps": 10}) as (rig, eyes):
+        time.sleep(WINDOW_S)
+        before_s = statistics.median(delay for _, delay in delays(rig))
+        start = rig.ledger()
+        gauges, began_s = Gauges(), time.monotonic()
+        for eye in eyes:
+            eye.fps = 5
+        gauges.watch(rig, for_s)
+        took_s = time.monotonic() - began_s
+        end = rig.ledger()
+        for eye in eyes:
+            eye.fps = 0.5
+        ended_s = time.time()
+        recovered: list[float] = []
+
+        def quick_again() -> bool:
+            recovered[:] = [at_s - ended_s for at_s, delay in delays(rig) if at_s > ended_s and delay < before_s + 1]
+            return bool(recovered)
+
+        eventually(quick_again, 90)
+        worst_s = max(delay for _, delay in delays(rig))
+        ledger = rig.ledger()
+    gained = {
+        what: sum(row[what] for row in end.values()) - sum(row[what] for row in start.values())
+        for what in ("accepted", "counted")
+    }
+    offered, done = gained["accepted"] / took_s, gained["counted"] / took_s
+    reasons = {reason for row in ledger.values() for reason in row["lost"]}
+    tell(f"{took_s:.0f} s at {offered:.1f} frames/s, {offered / done:.1f} times the {done:.1f} that it can do")
+    tell(
+        f"moods came {before_s:.1f} s after their windows' ends, under load {worst_s:.1f} s at worst; as before "
+        f"{recovered[0]:.1f} s after the load's end"
+    )
+    held = f"{max(gauges.entries['frames'])} frames and {max(gauges.bus) / 1e6:.0f} MB"
+    tell(f"lost, by reason: {sorted(reasons)}; at most {held} on the bus")
+    assert offered > 2 * done
+    assert reasons == {"overload"}
+    assert max(gauges.entries["frames"]) <= 2 * rig.settings.bus.max_backlog
+    if flat:
+        grown = {name: growth(values) for name, values in gauges.memory.items()}
+        tell(
+            "memory, last third against second: "
+            + ", ".join(f"{name} {more:+.1%}" for name, more in sorted(grown.items()))
+        )
+        assert max(grown.values()) < 0.1, grown
+        assert recovered[0] <= WINDOW_S
+
+
+def test_more_than_it_can_do_costs_the_oldest_frames_and_no_time_afterwards(
+    assets: Path, tmp_path: Path, figures: Callable[..., None]
+) -> None:
+    check_load(tmp_path, assets, 8, figures, flat=False)
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(1800)
+def test_twice_what_it_can_do_for_minutes_leaves_memory_flat(
+    assets: Path, tmp_path: Path, figures: Callable[..., None]
+) -> None:
+    check_load(tmp_path, assets, LOAD_S, figures, flat=True)
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(7200)
+def test_memory_files_and_streams_stay_flat_for_long(
+    assets: Path, yunet: dict[str, Any], tmp_path: Path, figures: Callable[..., None]
+) -> None:
+    settings = {"detector": yunet, "ingest": {"sample_fps": 1}, "serve": True}
+    with two_eyes(tmp_path, assets, 2, **settings) as (rig, _):
+        pids = rig.supervisor.pids()
+        gauges = Gauges()
+        gauges.watch(rig, SOAK_S)
+        ledger = rig.ledger()
+        assert rig.supervisor.pids() == pids  # nobody was started again
+    grown = {name: growth(values) for name, values in gauges.memory.items()}
+    memory = ", ".join(
+        f"{name} {gauges.memory[name][-1] / 1e6:.0f} MB ({more:+.1%})" for name, more in sorted(grown.items())
+    )
+    files = {
+        name: (min(values[len(values) // 3 :]), max(values[len(values) // 3 :]))
+        for name, values in gauges.files.items()
+    }
+    entries = {name: max(values) for name, values in gauges.entries.items()}
+    frames = sum(row["accepted"] for row in ledger.values())
+    figures(f"{SOAK_S / 60:.0f} minutes, {frames} frames, the ledger balances; memory: {memory}")
+    figures(f"open files, least and most: {files}; most entries: {entries}; bus {growth(gauges.bus):+.1%}")
+    assert max(grown.values()) < 0.05, grown
+    assert all(most - least <= 4 for least, most in files.values()), files
+    assert growth(gauges.bus) < 0.2
+    assert entries["frames"] <= rig.settings.bus.max_backlog + 2
