@@ -53,6 +53,13 @@ function layout(moods, more = {}) {
 
 const OPTIONS = { displayModeBar: false, responsive: true };
 
+async function draw(place, traces, shown) {
+  const Plotly = await plotly();
+  await Plotly.react(place, traces, shown, OPTIONS);
+  // Whoever changed the window's size while the view was hidden.
+  if (place.querySelector("svg").clientWidth !== place.clientWidth) Plotly.Plots.resize(place);
+}
+
 /**
  * Shares of people over time as stacked areas; what is told of no mood is a hole.
  *
@@ -62,7 +69,6 @@ const OPTIONS = { displayModeBar: false, responsive: true };
  * @param {{changes?: object[], at?: string}} marks Changes as lines, and the moment that is looked at.
  */
 export async function stacked(place, moods, display, { changes = [], at = null } = {}) {
-  const Plotly = await plotly();
   const x = times(moods);
   const traces = display.stacked.map((label) => ({
     x,
@@ -80,12 +86,11 @@ export async function stacked(place, moods, display, { changes = [], at = null }
   const line = (when, dash) => ({ type: "line", x0: when, x1: when, y0: 0, y1: 1, line: { color: ink, width: 1.5, dash } });
   const shapes = changes.filter((change) => x.length && change.as_of >= x[0] && change.as_of <= x.at(-1)).map((change) => line(change.as_of, "dash"));
   if (at) shapes.push(line(at, "solid"));
-  await Plotly.react(place, traces, layout(moods, { shapes }), OPTIONS);
+  await draw(place, traces, layout(moods, { shapes }));
 }
 
 /** Each label's share as a line within its 90 % interval, one panel a label. */
 export async function intervals(place, moods, display) {
-  const Plotly = await plotly();
   const told = moods.filter((mood) => mood.shares);
   const x = times(told);
   const shown = [...display.stacked].reverse();
@@ -103,7 +108,7 @@ export async function intervals(place, moods, display) {
     panels.annotations.push({ text: label, xref: `x${axis} domain`, yref: `y${axis} domain`, x: 0, y: 1.18, showarrow: false, xanchor: "left" });
   });
   panels.margin = { ...panels.margin, t: 24 };
-  await Plotly.react(place, traces, panels, OPTIONS);
+  await draw(place, traces, panels);
 }
 
 /** A chart as a PNG file. */

@@ -13,6 +13,8 @@ from crowdmood.streams.connection import Client
 
 _TURN_MS = 1000
 """Longest look at one partition before the next."""
+_SOUGHT = 8
+"""Of the frames that wait for a detector, how many are looked at: they are large."""
 
 
 class Previews:
@@ -59,7 +61,14 @@ class Previews:
 
 
 def _next_frame(bus: Bus, camera_id: str, deadline: float) -> tuple[bytes, Frame] | None:
-    """The next frame of a camera that ingest publishes, with its entry's id."""
+    """The frame of a camera whose turn is next, with its entry's id: one that waits for a detector, or comes."""
+
+    def waiting(client: Client) -> Any:
+        return client.xrange(bus.keys.stream("frames"), "-", "+", count=_SOUGHT)
+
+    for entry_id, fields in bus.connection.call(waiting, patient=False):
+        if fields.get(b"camera_id") == camera_id.encode():
+            return entry_id, Frame.from_fields(fields)
     after: Any = "$"
     while (left_ms := round((deadline - time.monotonic()) * 1000)) > 0:
         for entry_id, fields in _read(bus, bus.keys.stream("frames"), after, left_ms):
@@ -70,8 +79,8 @@ def _next_frame(bus: Bus, camera_id: str, deadline: float) -> tuple[bytes, Frame
 
 
 def _judged(bus: Bus, entry_id: bytes, frame: Frame, deadline: float) -> Emotions:
-    # Ids are the server's time: what is judged is never older than its frame.
-    after: Any = entry_id.partition(b"-")[0] + b"-0"
+    # Ids are the server's time in milliseconds: what is judged is never older than its frame.
+    after: Any = b"%d-0" % (int(entry_id.partition(b"-")[0]) - 1)
     while (left_ms := round((deadline - time.monotonic()) * 1000)) > 0:
         for position, fields in _read(bus, bus.keys.stream("emotions"), after, left_ms):
             after = position

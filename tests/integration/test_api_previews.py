@@ -129,6 +129,21 @@ def test_only_who_may_manage_looks_and_nothing_stays(
         assert [key for key in left if "{state}" not in key] == []
 
 
+def test_where_frames_wait_for_detectors_the_one_whose_turn_is_next_is_shown(
+    server_url: str, bus_settings: BusSettings
+) -> None:
+    out = io.BytesIO()
+    noise().save(out, "JPEG")
+    nobody = np.empty((0, 4), np.int32), np.empty((0, 7), np.float16), np.empty(0, np.float16)
+    refs = [FrameRef("north", "live", frame_id, 0, *SIZE, recorded=True) for frame_id in range(3)]
+    with closing(Bus(server_url, bus_settings)) as bus:
+        bus.publish(("frames", Frame(ref, out.getvalue())) for ref in refs)
+        bus.publish([("emotions", Emotions(refs[0], *nobody, "net", "haar"))])  # the others wait, and no more come
+    with running(settings_for(server_url, bus_settings, preview=True)) as api:
+        api.eventually("/mood", lambda answer: answer.status_code == 200)
+        assert picture_of(api).size == SIZE
+
+
 def test_without_a_frame_or_the_right_to_read_it_the_answer_says_so(
     server_url: str, bus_settings: BusSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:

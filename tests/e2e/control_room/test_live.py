@@ -177,6 +177,9 @@ def test_a_phone_shows_everything_without_scrolling_sideways(browser: Browser, s
         page.open().shows("#mood-time", "01:09")
         page.page.wait_for_selector("#stack .scatterlayer .trace", state="attached")
         page.picture("phone.png")
+        page.go("Keys").page.set_viewport_size({"width": 380, "height": 844})
+        page.go("Live").page.wait_for_function("() => document.querySelector('#stack svg').clientWidth < 380")
+        page.page.set_viewport_size(phone["viewport"])
         for view in VIEWS:
             page.go(view).page.wait_for_selector(f"#{view.lower()}:not([hidden])")
             assert page.page.evaluate("document.documentElement.scrollWidth") <= 390, view
