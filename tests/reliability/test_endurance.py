@@ -107,8 +107,8 @@ def check_load(folder: Path, assets: Path, for_s: float, tell: Callable[..., Non
         for eye in eyes:
             eye.fps = 5
         gauges.watch(rig, for_s)
-        took_s = time.monotonic() - began_s
         end = rig.ledger()
+        took_s = time.monotonic() - began_s
         for eye in eyes:
             eye.fps = 0.5
         ended_s = time.time()
@@ -150,7 +150,7 @@ def check_load(folder: Path, assets: Path, for_s: float, tell: Callable[..., Non
 def test_more_than_it_can_do_costs_the_oldest_frames_and_no_time_afterwards(
     assets: Path, tmp_path: Path, figures: Callable[..., None]
 ) -> None:
-    check_load(tmp_path, assets, 8, figures, flat=False)
+    check_load(tmp_path, assets, 5, figures, flat=False)
 
 
 @pytest.mark.soak
