@@ -29,7 +29,13 @@ export async function ask(path, { method = "GET", json, body, headers = {}, sign
   if (json !== undefined) sent["Content-Type"] = "application/json";
   let response;
   try {
-    response = await fetch(path, { method, headers: sent, body: json === undefined ? body : JSON.stringify(json), signal, cache });
+    response = await fetch(path, {
+      method,
+      headers: sent,
+      body: json === undefined ? body : JSON.stringify(json),
+      signal,
+      cache,
+    });
   } catch (error) {
     if (error.name === "AbortError") throw error;
     throw new Refused(0, "The server does not answer.");
@@ -66,7 +72,11 @@ export function follow(tell, note) {
       stop = new AbortController();
       let why = "The connection to the server is lost.";
       try {
-        const response = await ask("mood/stream", { headers: last ? { "Last-Event-ID": last } : {}, signal: stop.signal, cache: "no-store" });
+        const response = await ask("mood/stream", {
+          headers: last ? { "Last-Event-ID": last } : {},
+          signal: stop.signal,
+          cache: "no-store",
+        });
         note(true, "");
         pause = 250;
         const ahead = Date.parse(response.headers.get("date")) - Date.now() || 0;

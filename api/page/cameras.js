@@ -41,20 +41,26 @@ async function look() {
 /** Remember a camera's counters, as long as speeds are measured over. */
 function note(camera) {
   const now = performance.now();
-  const before = (seen.get(camera.id) ?? []).filter((one) => one.run === camera.run_id && now - one.at <= OVER_MS && one.frames <= camera.frames);
+  const before = (seen.get(camera.id) ?? []).filter(
+    (one) => one.run === camera.run_id && now - one.at <= OVER_MS && one.frames <= camera.frames,
+  );
   seen.set(camera.id, [...before, { at: now, run: camera.run_id, frames: camera.frames, faces: camera.faces }]);
 }
 
 function speed(camera, name) {
   const noted = seen.get(camera.id);
   const [first, last] = [noted[0], noted.at(-1)];
-  return last.at - first.at < EVERY_MS / 2 ? "–" : (((last[name] - first[name]) * 1000) / (last.at - first.at)).toFixed(1);
+  return last.at - first.at < EVERY_MS / 2
+    ? "–"
+    : (((last[name] - first[name]) * 1000) / (last.at - first.at)).toFixed(1);
 }
 
 function line(camera) {
   const state = el("span.state", {}, camera.state);
   state.classList.add(camera.state);
-  const dropped = Object.entries(camera.lost).map(([reason, frames]) => `${count(frames)} ${reason.replaceAll("_", " ")}`);
+  const dropped = Object.entries(camera.lost).map(
+    ([reason, frames]) => `${count(frames)} ${reason.replaceAll("_", " ")}`,
+  );
   if (camera.late) dropped.push(`${count(camera.late)} late`);
   const cells = [
     [state, camera.detail ? el("div.faint", {}, camera.detail) : ""],
@@ -73,12 +79,18 @@ function line(camera) {
 function age(camera) {
   if (!camera.last_frame_at) return "none yet";
   const at = Date.parse(camera.last_frame_at);
-  return isRecorded(at) || camera.recorded ? `at ${clock(camera.last_frame_at)} of the footage` : `${span((Date.now() - at) / 1000)} ago`;
+  return isRecorded(at) || camera.recorded
+    ? `at ${clock(camera.last_frame_at)} of the footage`
+    : `${span((Date.now() - at) / 1000)} ago`;
 }
 
 function opener(camera) {
   if (display.preview === "off") return el("span.faint", {}, "off");
-  const button = el("button", { type: "button", "data-camera": camera.id, "aria-label": `Preview of ${camera.id}` }, "Preview…");
+  const button = el(
+    "button",
+    { type: "button", "data-camera": camera.id, "aria-label": `Preview of ${camera.id}` },
+    "Preview…",
+  );
   button.addEventListener("click", () => preview.open(camera.id));
   return button;
 }

@@ -45,7 +45,13 @@ function layout(moods, more = {}) {
     showlegend: false,
     hovermode: "x unified",
     hoverlabel: { bgcolor: paper, bordercolor: line, font: { color: ink } },
-    xaxis: { type: "date", tickformat: recorded ? "%M:%S" : "%H:%M:%S", gridcolor: line, linecolor: faint, fixedrange: true },
+    xaxis: {
+      type: "date",
+      tickformat: recorded ? "%M:%S" : "%H:%M:%S",
+      gridcolor: line,
+      linecolor: faint,
+      fixedrange: true,
+    },
     yaxis: { range: [0, 1], tickformat: ".0%", gridcolor: line, zeroline: false, fixedrange: true },
     ...more,
   };
@@ -83,8 +89,17 @@ export async function stacked(place, moods, display, { changes = [], at = null }
     hovertemplate: "%{text}",
   }));
   const { ink } = look();
-  const line = (when, dash) => ({ type: "line", x0: when, x1: when, y0: 0, y1: 1, line: { color: ink, width: 1.5, dash } });
-  const shapes = changes.filter((change) => x.length && change.as_of >= x[0] && change.as_of <= x.at(-1)).map((change) => line(change.as_of, "dash"));
+  const line = (when, dash) => ({
+    type: "line",
+    x0: when,
+    x1: when,
+    y0: 0,
+    y1: 1,
+    line: { color: ink, width: 1.5, dash },
+  });
+  const shapes = changes
+    .filter((change) => x.length && change.as_of >= x[0] && change.as_of <= x.at(-1))
+    .map((change) => line(change.as_of, "dash"));
   if (at) shapes.push(line(at, "solid"));
   await draw(place, traces, layout(moods, { shapes }));
 }
@@ -94,18 +109,51 @@ export async function intervals(place, moods, display) {
   const told = moods.filter((mood) => mood.shares);
   const x = times(told);
   const shown = [...display.stacked].reverse();
-  const panels = layout(told, { grid: { ...(place.clientWidth < 700 ? { rows: 4, columns: 2 } : { rows: 2, columns: 4 }), pattern: "independent", ygap: 0.35 }, hovermode: "closest", annotations: [] });
+  const panels = layout(told, {
+    grid: {
+      ...(place.clientWidth < 700 ? { rows: 4, columns: 2 } : { rows: 2, columns: 4 }),
+      pattern: "independent",
+      ygap: 0.35,
+    },
+    hovermode: "closest",
+    annotations: [],
+  });
   const traces = [];
   const top = Math.min(1, Math.ceil(Math.max(0.1, ...told.flatMap((mood) => Object.values(mood.high))) * 10) / 10);
   shown.forEach((label, panel) => {
     const axis = panel ? String(panel + 1) : "";
-    const bounds = { x: [...x, ...x.toReversed()], y: [...told.map((mood) => mood.high[label]), ...told.map((mood) => mood.low[label]).reverse()] };
+    const bounds = {
+      x: [...x, ...x.toReversed()],
+      y: [...told.map((mood) => mood.high[label]), ...told.map((mood) => mood.low[label]).reverse()],
+    };
     const on = { xaxis: `x${axis}`, yaxis: `y${axis}`, mode: "lines" };
-    traces.push({ ...bounds, ...on, fill: "toself", fillcolor: `${display.colours[label]}55`, line: { width: 0 }, hoverinfo: "skip" });
-    traces.push({ x, y: told.map((mood) => mood.shares[label]), ...on, line: { color: display.colours[label], width: 2 }, name: label, hovertemplate: "%{y:.0%}" });
+    traces.push({
+      ...bounds,
+      ...on,
+      fill: "toself",
+      fillcolor: `${display.colours[label]}55`,
+      line: { width: 0 },
+      hoverinfo: "skip",
+    });
+    traces.push({
+      x,
+      y: told.map((mood) => mood.shares[label]),
+      ...on,
+      line: { color: display.colours[label], width: 2 },
+      name: label,
+      hovertemplate: "%{y:.0%}",
+    });
     panels[`xaxis${axis}`] = { ...panels.xaxis, nticks: 3 };
     panels[`yaxis${axis}`] = { ...panels.yaxis, range: [0, top], nticks: 4 };
-    panels.annotations.push({ text: label, xref: `x${axis} domain`, yref: `y${axis} domain`, x: 0, y: 1.18, showarrow: false, xanchor: "left" });
+    panels.annotations.push({
+      text: label,
+      xref: `x${axis} domain`,
+      yref: `y${axis} domain`,
+      x: 0,
+      y: 1.18,
+      showarrow: false,
+      xanchor: "left",
+    });
   });
   panels.margin = { ...panels.margin, t: 24 };
   await draw(place, traces, panels);
@@ -115,5 +163,7 @@ export async function intervals(place, moods, display) {
 export async function png(place, width = 1600, height = 600) {
   const Plotly = await plotly();
   const address = await Plotly.toImage(place, { format: "png", width, height });
-  return new Blob([Uint8Array.from(atob(address.split(",")[1]), (letter) => letter.charCodeAt(0))], { type: "image/png" });
+  return new Blob([Uint8Array.from(atob(address.split(",")[1]), (letter) => letter.charCodeAt(0))], {
+    type: "image/png",
+  });
 }

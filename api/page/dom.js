@@ -24,7 +24,9 @@ export function el(tag, properties = {}, ...children) {
 
 /** A row of a table: the first cell is its head; cells are nodes or text, numbers stand to the right. */
 export function row(head, ...cells) {
-  const made = cells.map((cell) => el(typeof cell === "number" ? "td.number" : "td", {}, typeof cell === "number" ? count(cell) : cell));
+  const made = cells.map((cell) =>
+    el(typeof cell === "number" ? "td.number" : "td", {}, typeof cell === "number" ? count(cell) : cell),
+  );
   return el("tr", {}, el("th", { scope: "row" }, head), ...made);
 }
 

@@ -24,7 +24,12 @@ async function list() {
   try {
     const found = await get("keys");
     byId("key-rows").replaceChildren(...found.map(line));
-    say(byId("keys-said"), found.length ? "" : "There is no key yet: only this machine can ask, and may do everything. From the first key on everybody needs one: let it manage.");
+    say(
+      byId("keys-said"),
+      found.length
+        ? ""
+        : "There is no key yet: only this machine can ask, and may do everything. From the first key on everybody needs one: let it manage.",
+    );
   } catch (error) {
     byId("key-rows").replaceChildren();
     say(byId("keys-said"), error.message, true);
@@ -48,7 +53,11 @@ async function revoked(one) {
 async function make() {
   const form = byId("key-form");
   const given = Object.fromEntries(new FormData(form));
-  const made = await send("POST", "keys", { name: given.name, scope: given.scope, days: given.days ? Number(given.days) : null });
+  const made = await send("POST", "keys", {
+    name: given.name,
+    scope: given.scope,
+    days: given.days ? Number(given.days) : null,
+  });
   // The first key shuts an API that was open: this page goes on with it.
   if (!key.get() && made.scope === "manage") key.set(made.key);
   form.reset();

@@ -83,7 +83,8 @@ function judged() {
   const { mood, display, publishedAt } = state;
   if (!mood?.as_of) return { status: "none", fresh: false };
   const ageS = (Date.now() - publishedAt) / 1000;
-  const ended = Object.values(mood.cameras).length > 0 && Object.values(mood.cameras).every((camera) => camera === "ended");
+  const ended =
+    Object.values(mood.cameras).length > 0 && Object.values(mood.cameras).every((camera) => camera === "ended");
   const status = mood.status === "ok" && ageS > display.stale_after_s && !ended ? "stale" : mood.status;
   const validS = (Date.parse(mood.valid_until) - Date.parse(mood.as_of)) / 1000;
   return { status, ended, fresh: status === "ok" && ageS <= Math.min(validS + 1, display.stale_after_s) };
@@ -104,7 +105,10 @@ function showMood() {
   const { status, ended, fresh } = judged();
   byId("connection").textContent = state.connected ? "Connected" : "Not connected";
   const lost = state.connected || !state.why ? "" : `${state.why} Trying again.`;
-  const said = status === "stale" && mood?.as_of ? `Stale: no new mood since ${new Date(state.publishedAt).toLocaleTimeString("en", { hour12: false })}. Boards show the default.` : SAID[status];
+  const said =
+    status === "stale" && mood?.as_of
+      ? `Stale: no new mood since ${new Date(state.publishedAt).toLocaleTimeString("en", { hour12: false })}. Boards show the default.`
+      : SAID[status];
   banner([lost, said].filter(Boolean).join(" "));
   const told = status === "ok" && mood.dominant;
   const label = byId("mood-label");
@@ -114,12 +118,22 @@ function showMood() {
   set(byId("mood-interval"), named ? `${shareOf(mood, mood.dominant)} of people` : "");
   set(byId("mood-status"), `status: ${status}${ended ? ", the footage has ended" : ""}`);
   set(byId("mood-people"), told ? String(mood.people) : "–");
-  set(byId("mood-valence"), told ? `${mood.valence.toFixed(2)} (${mood.valence_low.toFixed(2)} to ${mood.valence_high.toFixed(2)})` : "–");
+  set(
+    byId("mood-valence"),
+    told ? `${mood.valence.toFixed(2)} (${mood.valence_low.toFixed(2)} to ${mood.valence_high.toFixed(2)})` : "–",
+  );
   set(byId("mood-time"), mood?.as_of ? clock(mood.as_of) : "–");
   for (const item of byId("bars").children) fill(item, told ? mood : null);
   const creative = fresh && mood.dominant in display.creatives ? display.creatives[mood.dominant] : null;
   set(byId("creative"), creative ?? display.default_creative);
-  set(byId("creative-why"), creative !== null ? `for ${mood.dominant}` : fresh ? `the default: nothing is set for ${mood.dominant}` : `the default: ${status === "ok" ? "the mood is no longer valid" : `the mood is ${status === "none" ? "not known" : status}`}`);
+  set(
+    byId("creative-why"),
+    creative !== null
+      ? `for ${mood.dominant}`
+      : fresh
+        ? `the default: nothing is set for ${mood.dominant}`
+        : `the default: ${status === "ok" ? "the mood is no longer valid" : `the mood is ${status === "none" ? "not known" : status}`}`,
+  );
 }
 
 /** Write only what is new: screen readers would read it out again. */
@@ -137,7 +151,13 @@ function banner(text) {
 export function bar(label, display) {
   const share = el("span.share");
   share.style.background = display.colours[label];
-  return el("li", { "data-label": label }, labelled(label, display.colours[label]), el("span.track", {}, share, el("span.interval")), el("span.figure", {}, "–"));
+  return el(
+    "li",
+    { "data-label": label },
+    labelled(label, display.colours[label]),
+    el("span.track", {}, share, el("span.interval")),
+    el("span.figure", {}, "–"),
+  );
 }
 
 /** Show a mood in such an item; null: nothing is told. */
@@ -196,7 +216,14 @@ function tile(name, mood) {
     strip.append(part);
   }
   const leads = told ? labelled(mood.dominant, display.colours[mood.dominant]) : (mood?.status ?? "unknown");
-  return el("article.scope", {}, el("h3", {}, name), leads, strip, el("span.faint", {}, told ? `${mood.people} people` : "nothing is told"));
+  return el(
+    "article.scope",
+    {},
+    el("h3", {}, name),
+    leads,
+    strip,
+    el("span.faint", {}, told ? `${mood.people} people` : "nothing is told"),
+  );
 }
 
 function showChanges() {
@@ -206,7 +233,14 @@ function showChanges() {
     ...changes.map((change) => {
       const to = change.to;
       const share = to in change.shares ? shareOf(change, to) : "–";
-      return row(change.sequence, clock(change.as_of), change.from ? labelled(change.from, display.colours[change.from]) : "–", labelled(to, display.colours[to]), share, change.people);
+      return row(
+        change.sequence,
+        clock(change.as_of),
+        change.from ? labelled(change.from, display.colours[change.from]) : "–",
+        labelled(to, display.colours[to]),
+        share,
+        change.people,
+      );
     }),
   );
 }

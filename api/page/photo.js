@@ -14,11 +14,17 @@ export function show(given) {
   display = given;
   if (ready) return;
   ready = true;
-  byId("face-heads").append(...["Face", "Shows", ...display.stacked.toReversed(), "Quality"].map((name) => el("th", { scope: "col" }, name)));
+  byId("face-heads").append(
+    ...["Face", "Shows", ...display.stacked.toReversed(), "Quality"].map((name) => el("th", { scope: "col" }, name)),
+  );
   byId("file").addEventListener("change", () => judgeFile(byId("file").files[0]));
   byId("webcam").addEventListener("click", () => (stream ? stop() : watch()));
   const drop = byId("drop");
-  for (const [type, over] of [["dragover", true], ["dragleave", false], ["drop", false]]) {
+  for (const [type, over] of [
+    ["dragover", true],
+    ["dragleave", false],
+    ["drop", false],
+  ]) {
     drop.addEventListener(type, (event) => {
       event.preventDefault();
       drop.classList.toggle("over", over);
@@ -42,7 +48,11 @@ async function judgeFile(file) {
   } catch (error) {
     byId("photo-stage").hidden = true;
     byId("faces").replaceChildren();
-    say(byId("photo-said"), error instanceof DOMException ? "This browser cannot show such a picture." : error.message, true);
+    say(
+      byId("photo-said"),
+      error instanceof DOMException ? "This browser cannot show such a picture." : error.message,
+      true,
+    );
   }
 }
 
@@ -107,7 +117,10 @@ function draw(picture, found) {
   byId("photo-stage").hidden = false;
   byId("faces").replaceChildren(...found.faces.map(line));
   const faces = found.faces.length;
-  say(byId("photo-said"), `${count(faces)} ${faces === 1 ? "face" : "faces"} found by ${found.detector ?? "the detector"}${found.model ? `, judged by ${found.model}` : ""}.`);
+  say(
+    byId("photo-said"),
+    `${count(faces)} ${faces === 1 ? "face" : "faces"} found by ${found.detector ?? "the detector"}${found.model ? `, judged by ${found.model}` : ""}.`,
+  );
 }
 
 function line(face, place) {

@@ -18,7 +18,14 @@ export async function open(id) {
   camera = id;
   draft = null;
   image = el("img", { alt: `Newest frame of ${id}, with a box around each face that was found`, hidden: true });
-  svg = shape("svg", { viewBox: "0 0 1 1", preserveAspectRatio: "none", tabindex: "0", role: "application", "aria-label": "Drawing area. Arrow keys move the cross, Enter sets a corner, F finishes the polygon, Escape gives it up." });
+  svg = shape("svg", {
+    viewBox: "0 0 1 1",
+    preserveAspectRatio: "none",
+    tabindex: "0",
+    role: "application",
+    "aria-label":
+      "Drawing area. Arrow keys move the cross, Enter sets a corner, F finishes the polygon, Escape gives it up.",
+  });
   svg.addEventListener("pointerdown", (event) => {
     const area = svg.getBoundingClientRect();
     corner((event.clientX - area.left) / area.width, (event.clientY - area.top) / area.height);
@@ -76,10 +83,14 @@ function tools(text) {
   const path = `cameras/${encodeURIComponent(camera)}/regions`;
   const removers = Object.keys(NAMES).flatMap((kind) =>
     regions[kind].map((_, place) =>
-      action(`Remove ${NAMES[kind]} ${place + 1}`, async () => {
-        regions[kind].splice(place, 1);
-        tools("Not saved yet.");
-      }, said),
+      action(
+        `Remove ${NAMES[kind]} ${place + 1}`,
+        async () => {
+          regions[kind].splice(place, 1);
+          tools("Not saved yet.");
+        },
+        said,
+      ),
     ),
   );
   const buttons = draft
@@ -88,15 +99,23 @@ function tools(text) {
         action("Draw where to look", () => begin("include"), said),
         action("Draw a mask", () => begin("mask"), said),
         ...removers,
-        action("Save", async () => {
-          await send("PUT", path, regions);
-          await known(camera);
-          return "Saved: detectors follow within a second.";
-        }, said),
-        action("As in the settings", async () => {
-          await send("DELETE", path);
-          await known(camera);
-        }, said),
+        action(
+          "Save",
+          async () => {
+            await send("PUT", path, regions);
+            await known(camera);
+            return "Saved: detectors follow within a second.";
+          },
+          said,
+        ),
+        action(
+          "As in the settings",
+          async () => {
+            await send("DELETE", path);
+            await known(camera);
+          },
+          said,
+        ),
       ];
   byId("preview-tools").replaceChildren(el("p.faint", {}, text), ...buttons);
   paint();
@@ -132,7 +151,8 @@ function keyed(event) {
   if (!draft) return;
   if (event.key in moves) cross = cross.map((share, axis) => Math.min(1, Math.max(0, share + moves[event.key][axis])));
   else if (event.key === "Enter") corner(...cross);
-  else if (event.key === "f" || event.key === "F") finish().catch((error) => say(byId("preview-said"), error.message, true));
+  else if (event.key === "f" || event.key === "F")
+    finish().catch((error) => say(byId("preview-said"), error.message, true));
   else if (event.key === "Escape") giveUp();
   else return;
   event.preventDefault();
@@ -141,11 +161,16 @@ function keyed(event) {
 }
 
 function paint() {
-  const drawn = Object.keys(NAMES).flatMap((kind) => regions[kind].map((corners) => shape("polygon", { class: kind, points: corners.join(" ") })));
+  const drawn = Object.keys(NAMES).flatMap((kind) =>
+    regions[kind].map((corners) => shape("polygon", { class: kind, points: corners.join(" ") })),
+  );
   if (draft) {
     drawn.push(shape("polyline", { class: `${draft.kind} draft`, points: draft.corners.join(" ") }));
     const [x, y] = cross;
-    drawn.push(shape("polyline", { class: draft.kind, points: `${x - STEP},${y} ${x + STEP},${y}` }), shape("polyline", { class: draft.kind, points: `${x},${y - STEP} ${x},${y + STEP}` }));
+    drawn.push(
+      shape("polyline", { class: draft.kind, points: `${x - STEP},${y} ${x + STEP},${y}` }),
+      shape("polyline", { class: draft.kind, points: `${x},${y - STEP} ${x},${y + STEP}` }),
+    );
   }
   svg.classList.toggle("drawing", Boolean(draft));
   svg.replaceChildren(...drawn);

@@ -22,7 +22,9 @@ export async function show(display) {
     });
     byId("match").addEventListener("change", offerScopes);
     byId("moment").addEventListener("input", scrub);
-    byId("csv").addEventListener("click", () => save(`${state.name}.csv`, new Blob([table()], { type: "text/csv;charset=utf-8" })));
+    byId("csv").addEventListener("click", () =>
+      save(`${state.name}.csv`, new Blob([table()], { type: "text/csv;charset=utf-8" })),
+    );
     byId("png").addEventListener("click", async () => save(`${state.name}.png`, await png(byId("replay-chart"))));
   }
   await offerMatches();
@@ -58,7 +60,10 @@ async function offerMatches() {
 function offerScopes() {
   const chosen = byId("replay-scope").value;
   const cameras = JSON.parse(byId("match").selectedOptions[0]?.dataset.cameras ?? "[]");
-  const options = [...Object.keys(state.display.zones).map((zone) => [`zone=${zone}`, zone]), ...cameras.map((camera) => [`camera=${camera}`, `camera ${camera}`])];
+  const options = [
+    ...Object.keys(state.display.zones).map((zone) => [`zone=${zone}`, zone]),
+    ...cameras.map((camera) => [`camera=${camera}`, `camera ${camera}`]),
+  ];
   byId("replay-scope").replaceChildren(...options.map(([value, name]) => el("option", { value }, name)));
   if (options.some(([value]) => value === chosen)) byId("replay-scope").value = chosen;
 }
@@ -80,7 +85,12 @@ async function load() {
   state.name = `crowdmood-${run}-${scope.split("=")[1]}`;
   byId("csv").disabled = byId("png").disabled = !moods.length;
   byId("replay-view").hidden = !moods.length;
-  say(said, moods.length ? `${moods.length} moods from ${clock(moods[0].as_of)} to ${clock(moods.at(-1).as_of)}, ${state.changes.length} changes.` : "No mood is kept of it.");
+  say(
+    said,
+    moods.length
+      ? `${moods.length} moods from ${clock(moods[0].as_of)} to ${clock(moods.at(-1).as_of)}, ${state.changes.length} changes.`
+      : "No mood is kept of it.",
+  );
   if (!moods.length) return;
   byId("moment").max = moods.length - 1;
   byId("moment").value = moods.length - 1;
@@ -105,8 +115,17 @@ async function scrub() {
   const told = mood.status === "ok";
   byId("moment-time").textContent = clock(mood.as_of);
   byId("moment").setAttribute("aria-valuetext", `${clock(mood.as_of)}, ${told ? mood.dominant : mood.status}`);
-  const figures = { shows: told ? mood.dominant : mood.status, people: mood.people ?? "–", balance: told ? mood.valence.toFixed(2) : "–", cameras: Object.entries(mood.cameras).map(([camera, is]) => `${camera} ${is}`).join(", ") };
-  byId("moment-figures").replaceChildren(...Object.entries(figures).map(([name, value]) => el("div", {}, el("dt", {}, name), el("dd", {}, value))));
+  const figures = {
+    shows: told ? mood.dominant : mood.status,
+    people: mood.people ?? "–",
+    balance: told ? mood.valence.toFixed(2) : "–",
+    cameras: Object.entries(mood.cameras)
+      .map(([camera, is]) => `${camera} ${is}`)
+      .join(", "),
+  };
+  byId("moment-figures").replaceChildren(
+    ...Object.entries(figures).map(([name, value]) => el("div", {}, el("dt", {}, name), el("dd", {}, value))),
+  );
   for (const item of byId("moment-bars").children) fill(item, told ? mood : null);
   const every = Math.ceil(moods.length / DRAWN);
   const drawn = every === 1 ? moods : moods.filter((_, place) => place % every === 0);
@@ -117,17 +136,38 @@ async function scrub() {
 function table() {
   const { moods, changes, display } = state;
   const labels = Object.keys(display.colours);
-  const ends = [["", "shares"], ["_low", "low"], ["_high", "high"], ["_raw", "raw"]];
+  const ends = [
+    ["", "shares"],
+    ["_low", "low"],
+    ["_high", "high"],
+    ["_raw", "raw"],
+  ];
   const changed = new Map(changes.map((change) => [change.as_of, change.to]));
-  const shareColumns = labels.flatMap((label) => ends.map(([end, field]) => [`${label}${end}`, (mood) => mood[field]?.[label]]));
+  const shareColumns = labels.flatMap((label) =>
+    ends.map(([end, field]) => [`${label}${end}`, (mood) => mood[field]?.[label]]),
+  );
   const plain = (name) => [name, (mood) => mood[name]];
   const columns = [
-    plain("zone"), plain("camera"), ["match_s", (mood) => Date.parse(mood.as_of) / 1000], plain("as_of"), plain("status"), plain("people"), plain("dominant"),
-    ["change", (mood) => changed.get(mood.as_of)], plain("valence"), plain("valence_low"), plain("valence_high"), ...shareColumns,
-    ["cameras_live", (mood) => Object.values(mood.cameras).filter((is) => is === "live").length], plain("method"), plain("model"), plain("detector"),
+    plain("zone"),
+    plain("camera"),
+    ["match_s", (mood) => Date.parse(mood.as_of) / 1000],
+    plain("as_of"),
+    plain("status"),
+    plain("people"),
+    plain("dominant"),
+    ["change", (mood) => changed.get(mood.as_of)],
+    plain("valence"),
+    plain("valence_low"),
+    plain("valence_high"),
+    ...shareColumns,
+    ["cameras_live", (mood) => Object.values(mood.cameras).filter((is) => is === "live").length],
+    plain("method"),
+    plain("model"),
+    plain("detector"),
   ];
   const rows = moods.map((mood) => columns.map(([, of]) => cell(of(mood))).join(","));
   return [columns.map(([name]) => name).join(","), ...rows, ""].join("\n");
 }
 
-const cell = (value) => (/[",\n]/.test(String(value ?? "")) ? `"${String(value).replaceAll('"', '""')}"` : String(value ?? ""));
+const cell = (value) =>
+  /[",\n]/.test(String(value ?? "")) ? `"${String(value).replaceAll('"', '""')}"` : String(value ?? "");

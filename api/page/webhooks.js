@@ -14,10 +14,13 @@ const open = new Set();
 export function show(display) {
   if (!ready) {
     ready = true;
-    const tick = (name, on) => el("label", {}, el("input", { type: "checkbox", value: name, defaultChecked: on }), name);
+    const tick = (name, on) =>
+      el("label", {}, el("input", { type: "checkbox", value: name, defaultChecked: on }), name);
     byId("webhook-events").append(...EVENTS.map((name, place) => tick(name, place < 2)));
     byId("webhook-zones").append(...Object.keys(display.zones).map((name) => tick(name, false)));
-    byId("webhook-form").elements.adapter.append(...Object.entries(ADAPTERS).map(([value, name]) => el("option", { value }, name)));
+    byId("webhook-form").elements.adapter.append(
+      ...Object.entries(ADAPTERS).map(([value, name]) => el("option", { value }, name)),
+    );
     byId("webhook-form").addEventListener("submit", (event) => {
       event.preventDefault();
       attempt(event.submitter, register, byId("webhooks-said"));
@@ -38,7 +41,14 @@ const ticked = (place) => [...byId(place).querySelectorAll("input:checked")].map
 async function register() {
   const form = byId("webhook-form");
   const { url, adapter, min_confidence, min_interval_s, description } = Object.fromEntries(new FormData(form));
-  const given = { url, events: ticked("webhook-events"), zones: ticked("webhook-zones"), adapter: { name: adapter }, min_confidence: Number(min_confidence), description };
+  const given = {
+    url,
+    events: ticked("webhook-events"),
+    zones: ticked("webhook-zones"),
+    adapter: { name: adapter },
+    min_confidence: Number(min_confidence),
+    description,
+  };
   if (min_interval_s) given.min_interval_s = Number(min_interval_s);
   const made = await send("POST", "webhooks", given);
   form.reset();
@@ -79,22 +89,47 @@ async function card(hook) {
   const tools = el(
     "div.buttons",
     {},
-    action("Send a test", then(() => send("POST", `${path}/test`)), said),
-    action("Send what failed again", then(() => send("POST", `${path}/redeliver`, {})), said),
+    action(
+      "Send a test",
+      then(() => send("POST", `${path}/test`)),
+      said,
+    ),
+    action(
+      "Send what failed again",
+      then(() => send("POST", `${path}/redeliver`, {})),
+      said,
+    ),
     hook.status === "disabled"
-      ? action("Enable", then(() => send("PATCH", path, { enabled: true })), said)
-      : action("Disable", then(() => send("PATCH", path, { enabled: false })), said),
-    action("Delete", async () => {
-      if (!confirm(`Delete the webhook to ${hook.url}?`)) return;
-      await then(() => send("DELETE", path))();
-    }, said),
+      ? action(
+          "Enable",
+          then(() => send("PATCH", path, { enabled: true })),
+          said,
+        )
+      : action(
+          "Disable",
+          then(() => send("PATCH", path, { enabled: false })),
+          said,
+        ),
+    action(
+      "Delete",
+      async () => {
+        if (!confirm(`Delete the webhook to ${hook.url}?`)) return;
+        await then(() => send("DELETE", path))();
+      },
+      said,
+    ),
   );
   const trouble = hook.disabled_reason ?? hook.last_error;
   return el(
     "article.card",
     {},
     el("h2", {}, hook.url),
-    el("p", {}, state, ` · ${hook.events.join(", ")} · ${hook.zones.join(", ") || "every zone"} · ${hook.adapter.name}${hook.description ? ` · ${hook.description}` : ""}`),
+    el(
+      "p",
+      {},
+      state,
+      ` · ${hook.events.join(", ")} · ${hook.zones.join(", ") || "every zone"} · ${hook.adapter.name}${hook.description ? ` · ${hook.description}` : ""}`,
+    ),
     trouble ? el("p.wrong", {}, trouble) : "",
     tools,
     deliveries,
@@ -109,7 +144,11 @@ async function sent(path, then, said) {
     state.classList.add(one.status);
     const last = one.attempts.at(-1);
     const came = last ? (last.error ?? `HTTP ${last.status_code}, ${last.duration_ms} ms`) : "not tried yet";
-    const again = action("Send again", then(() => send("POST", `${path}/deliveries/${encodeURIComponent(one.id)}/redeliver`)), said);
+    const again = action(
+      "Send again",
+      then(() => send("POST", `${path}/deliveries/${encodeURIComponent(one.id)}/redeliver`)),
+      said,
+    );
     again.setAttribute("aria-label", `Send ${one.type} of ${one.created_at} again`);
     return row(one.created_at, one.type, state, one.attempts.length, came, again);
   });
