@@ -7,7 +7,7 @@ from pathlib import Path
 import cv2
 import pytest
 
-from benchmarks import results
+from benchmarks import capacity, results
 from benchmarks.__main__ import NAMES
 from benchmarks.capacity import Stadium, needs
 from benchmarks.growth import exponent, steepest
@@ -148,3 +148,7 @@ def test_a_stadium_needs_what_its_frames_cost_between_two_that_were_measured() -
     assert row["of them Redis"] == pytest.approx(1.6)
     assert row["Redis shards"] == 3
     assert row["Gbit/s into the bus"] == pytest.approx(80 * (1 + 3 + 0.048) * 8 / 1000)
+
+
+def test_the_page_about_capacity_is_worked_out_from_what_was_measured() -> None:
+    assert capacity.page() in (Path(__file__).parents[2] / "docs" / "capacity.md").read_text()
