@@ -88,4 +88,8 @@ def _leading(shares: Mapping[str, float]) -> str:
 def show_address(console: Console, settings: Settings) -> None:
     """Where the answers are served."""
     url = f"http://{settings.api.host}:{settings.api.port}"
-    console.print(f"Serving on {url} until Ctrl-C. Look at it:  curl {url}/mood", soft_wrap=True, highlight=False)
+    console.print(
+        f"Serving the control room on {url} until Ctrl-C. What boards ask:  curl {url}/mood",
+        soft_wrap=True,
+        highlight=False,
+    )
