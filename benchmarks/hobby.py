@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 _WINDOW_S: Final = 10
 _SAMPLE_FPS: Final = 5
-_BATCH: Final = 256
+_BATCH: Final = 32
 _VOTE_EVERY_S: Final = 2
 """Seconds of footage between two frames that the loop's votes are counted of: its network is slow."""
 
