@@ -2,29 +2,36 @@
 
 import struct
 
+_OS2_HEADER = 12
 _PNG = b"\x89PNG\r\n\x1a\n"
 _TIFF = {b"II*\0": "<", b"MM\0*": ">"}
 _TIFF_WIDTH, _TIFF_HEIGHT, _TIFF_SHORT = 256, 257, 3
 
 
 def claimed_size(data: bytes) -> tuple[int, int] | None:
-    """Width and height in pixels as the header of a PNG, BMP, WebP or TIFF file says; None where it says none.
-
-    What is not to be read here is not decoded either, or by somebody who looks at sizes (JPEG).
-    """
+    """Width and height in pixels as the header of a PNG, BMP, WebP or TIFF file says; None where it is no such file."""
     try:
         if data.startswith(_PNG):
-            return struct.unpack_from(">II", data, 16)
+            return _png(data)
         if data.startswith(b"BM"):
-            width, height = struct.unpack_from("<ii", data, 18)
+            width, height = struct.unpack_from("<HH" if data[14] == _OS2_HEADER else "<ii", data, 18)
             return abs(width), abs(height)
         if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
             return _webp(data)
         if data[:4] in _TIFF:
             return _tiff(data, _TIFF[data[:4]])
-    except struct.error:
+    except (struct.error, IndexError):
         pass  # cut short
     return None
+
+
+def _png(data: bytes) -> tuple[int, int] | None:
+    """None as well where a part claims to be longer than the file: OpenCV takes the memory that it claims."""
+    at, kind = len(_PNG), b""
+    while kind != b"IEND":
+        length, kind = struct.unpack_from(">I4s", data, at)
+        at += 12 + length
+    return struct.unpack_from(">II", data, 16) if at <= len(data) and data[12:16] == b"IHDR" else None
 
 
 def _webp(data: bytes) -> tuple[int, int] | None:

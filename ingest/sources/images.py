@@ -73,7 +73,11 @@ def to_picture(data: bytes, settings: IngestSettings) -> Picture:
         width, height, fit = _check_jpeg(data, settings.max_frame_megapixels)
         if fit:
             return Picture(data, width, height)
-    if (claimed := claimed_size(data)) is not None:
+    else:
+        # OpenCV takes more for pictures than anybody has: bytes that begin as WebP's innermost part does, say.
+        claimed = claimed_size(data)
+        if claimed is None:
+            raise UndecodableError("not an image that can be decoded", "unreadable")
         check_size(*claimed, settings.max_frame_megapixels)
     # What OpenCV has to say about damaged images goes to standard error: we say it ourselves.
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)

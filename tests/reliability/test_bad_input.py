@@ -112,6 +112,15 @@ def test_a_small_file_that_would_unfold_to_a_huge_picture_is_refused_by_its_head
     assert time.process_time() - began_s < LONGEST_S
 
 
+@pytest.mark.parametrize("claimed", [0x7FFFFFFF, 0xFFFFFFF0, 5000])
+def test_a_part_of_a_picture_that_claims_to_be_longer_than_the_file_takes_no_memory(claimed: int) -> None:
+    whole = png_bomb(64, 64)
+    at = whole.index(b"IDAT") - 4
+    with pytest.raises(UndecodableError):
+        images.to_picture(whole[:at] + struct.pack(">I", claimed) + whole[at + 4 :], IngestSettings())
+    assert images.to_picture(whole, IngestSettings()).width == 64
+
+
 @pytest.mark.parametrize("size", [(1, 1), (57, 40), (300, 5)])
 @pytest.mark.parametrize(
     ("kind", "more"),
@@ -131,6 +140,7 @@ def test_a_header_tells_the_size_that_the_picture_has(kind: str, more: dict[str,
         assert claimed_size(out.getvalue()) == size
         for length in range(0, len(out.getvalue()), 7):
             assert claimed_size(out.getvalue()[:length]) in (None, size)
+    assert claimed_size(b"\x2f" + b"\xff" * 40) is None  # WebP's innermost part alone, which OpenCV would take
 
 
 def test_a_polygon_of_very_many_corners_is_refused_at_once() -> None:

@@ -99,7 +99,7 @@ def check_load(folder: Path, assets: Path, for_s: float, tell: Callable[..., Non
     """Haar cascades that look for small faces: little capacity, so that a load of twice as much is soon made."""
     slow = {"kind": "haar", "min_face_px": 36}
     one = {"detectors": 1, "max_restarts": 0}
-    with two_eyes(folder, assets, 0.5, detector=slow, run=one, ingest={"sample_fps": 10}) as (rig, eyes):
+    with two_eyes(folder, assets, 0.25, detector=slow, run=one, ingest={"sample_fps": 10}) as (rig, eyes):
         time.sleep(WINDOW_S)
         before_s = statistics.median(delay for _, delay in delays(rig))
         start = rig.ledger()
@@ -110,7 +110,7 @@ def check_load(folder: Path, assets: Path, for_s: float, tell: Callable[..., Non
         end = rig.ledger()
         took_s = time.monotonic() - began_s
         for eye in eyes:
-            eye.fps = 0.5
+            eye.fps = 0.25
         ended_s = time.time()
         recovered: list[float] = []
 
