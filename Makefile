@@ -51,7 +51,7 @@ $(BIN)/helm: tests/helm.txt | setup
 	@rm -rf build/helm
 
 test: setup $(HELM) ## Every test, two files at a time: most tests wait for processes
-	$(BIN)/pytest --numprocesses 2 --dist loadfile
+	$(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 soak: setup ## Tests of minutes under load and deaths
 	$(BIN)/pytest -m soak

@@ -25,7 +25,8 @@ export const onRefused = (listener) => refusals.addEventListener("refused", (eve
 /** Ask; the response of a 2xx, else a Refused with what the problem says. */
 export async function ask(path, { method = "GET", json, body, headers = {}, signal, cache = "no-cache" } = {}) {
   const sent = { ...headers };
-  if (key.get()) sent.Authorization = `Bearer ${key.get()}`;
+  const used = key.get();
+  if (used) sent.Authorization = `Bearer ${used}`;
   if (json !== undefined) sent["Content-Type"] = "application/json";
   let response;
   try {
@@ -43,7 +44,8 @@ export async function ask(path, { method = "GET", json, body, headers = {}, sign
   if (response.ok) return response;
   const problem = await response.json().catch(() => ({}));
   const refused = new Refused(response.status, problem.detail ?? problem.title ?? `HTTP ${response.status}`);
-  if (response.status === 401) refusals.dispatchEvent(new CustomEvent("refused", { detail: refused }));
+  // What was asked before another key was given says nothing of that one.
+  if (response.status === 401 && used === key.get()) refusals.dispatchEvent(new CustomEvent("refused", { detail: refused }));
   throw refused;
 }
 
