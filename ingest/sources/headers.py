@@ -12,7 +12,7 @@ def claimed_size(data: bytes) -> tuple[int, int] | None:
     """Width and height in pixels as the header of a PNG, BMP, WebP or TIFF file says; None where it is no such file."""
     try:
         if data.startswith(_PNG):
-            return _png(data)
+            return struct.unpack_from(">II", data, 16) if data[12:16] == b"IHDR" else None
         if data.startswith(b"BM"):
             width, height = struct.unpack_from("<HH" if data[14] == _OS2_HEADER else "<ii", data, 18)
             return abs(width), abs(height)
@@ -25,13 +25,15 @@ def claimed_size(data: bytes) -> tuple[int, int] | None:
     return None
 
 
-def _png(data: bytes) -> tuple[int, int] | None:
-    """None as well where a part claims to be longer than the file: OpenCV takes the memory that it claims."""
+def claims_no_more_than_it_holds(data: bytes) -> bool:
+    """False for a PNG with a part that claims to be longer than the file: OpenCV takes the memory that it claims."""
     at, kind = len(_PNG), b""
-    while kind != b"IEND":
+    while data.startswith(_PNG) and kind != b"IEND":
+        if at + 8 > len(data):
+            return False
         length, kind = struct.unpack_from(">I4s", data, at)
         at += 12 + length
-    return struct.unpack_from(">II", data, 16) if at <= len(data) and data[12:16] == b"IHDR" else None
+    return at <= max(len(data), len(_PNG))
 
 
 def _webp(data: bytes) -> tuple[int, int] | None:

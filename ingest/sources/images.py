@@ -12,7 +12,7 @@ from crowdmood.errors import SourceError, UndecodableError
 from crowdmood.settings import IngestSettings
 from ingest.encoding import Picture, check_size
 from ingest.sources.base import Shot
-from ingest.sources.headers import claimed_size
+from ingest.sources.headers import claimed_size, claims_no_more_than_it_holds
 
 SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 _EXIF_WITHIN_BYTES = 4096
@@ -79,6 +79,8 @@ def to_picture(data: bytes, settings: IngestSettings) -> Picture:
         if claimed is None:
             raise UndecodableError("not an image that can be decoded", "unreadable")
         check_size(*claimed, settings.max_frame_megapixels)
+        if not claims_no_more_than_it_holds(data):
+            raise UndecodableError("not an image that can be decoded", "unreadable")
     # What OpenCV has to say about damaged images goes to standard error: we say it ourselves.
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
     try:

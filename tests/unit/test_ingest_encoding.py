@@ -23,6 +23,12 @@ def ramp(width: int, height: int) -> np.ndarray:
 
 
 def frame(width: int, height: int, pixel_format: str) -> av.VideoFrame:
+    if pixel_format == "gray10le":  # FFmpeg's own conversion to it reads beyond a picture that is one pixel wide
+        made = av.VideoFrame(width, height, pixel_format)
+        lines = np.zeros((height, made.planes[0].line_size // 2), "<u2")
+        lines[:, :width] = ramp(width, height).astype("<u2") << 2
+        made.planes[0].update(lines.tobytes())
+        return made
     bgr = cv2.cvtColor(ramp(width, height), cv2.COLOR_GRAY2BGR)
     return av.VideoFrame.from_ndarray(bgr, format="bgr24").reformat(format=pixel_format)
 
