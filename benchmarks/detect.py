@@ -33,7 +33,7 @@ def measure(session: Session) -> Figure:
     rows: list[Row] = []
     for kind in session.kinds():
         for candidate in (_REFERENCES[kind], kind):
-            judged = evaluate(chosen, candidate, configured(kind, 20).detector)  # type: ignore[arg-type]
+            judged = evaluate(chosen, candidate, configured(kind, 20).detector)
             curve = judged.curves[_RANGE]
             recall, precision = curve.at(judged.min_score)
             rows.append(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import cv2
 import simplejpeg
@@ -65,7 +65,7 @@ class Session:
             simulate(match, folder)
         return folder
 
-    def kinds(self) -> tuple[str, ...]:
+    def kinds(self) -> tuple[Literal["haar", "yunet"], ...]:
         """The detectors that can be measured: Haar, and YuNet where its model is."""
         model = load().detector.yunet_model
         return ("haar", "yunet") if model is not None and model.is_file() else ("haar",)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
 from playwright.sync_api import TimeoutError as TooLongError
@@ -82,9 +83,9 @@ class Room:
 
 
 @contextmanager
-def room(browser: Browser, url: str, **options: object) -> Iterator[Room]:
+def room(browser: Browser, url: str, **options: Any) -> Iterator[Room]:
     """A page in a context of its own: nothing is kept from another test."""
-    context = browser.new_context(**options)  # type: ignore[arg-type]
+    context = browser.new_context(**options)
     try:
         yield Room(context.new_page(), url)
     finally:

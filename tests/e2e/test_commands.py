@@ -8,6 +8,7 @@ import subprocess
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -111,7 +112,7 @@ def nothing_runs(folder: Path) -> list[str]:
     ids=lambda value: getattr(value, "__name__", ""),
 )
 def test_bad_input_is_one_clear_line_and_a_non_zero_exit(
-    given: object, text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    given: Callable[[Path], tuple[object, ...]], text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in (
         "CROWDMOOD_CLASSIFIER__MODEL",
@@ -121,7 +122,7 @@ def test_bad_input_is_one_clear_line_and_a_non_zero_exit(
     ):
         monkeypatch.setenv(name, "")
         monkeypatch.delenv(name)
-    done = crowdmood(*given(tmp_path), timeout=90)  # type: ignore[operator]
+    done = crowdmood(*given(tmp_path), timeout=90)
     assert done.returncode == 2
     lines = done.stderr.splitlines()
     assert len(lines) == 1, done.stderr

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 import pytest
 
 from aggregator.service import AggregatorStage
-from crowdmood.messages import CameraState, Emotions, FramesLost, Message
+from crowdmood.messages import CameraState, CameraStateName, Emotions, FramesLost, Message
 from crowdmood.mood import Mood
 from crowdmood.settings import AggregatorSettings, BusSettings
 from crowdmood.streams.bus import Bus
@@ -25,8 +25,8 @@ def emotions(camera: str, frame_id: int, label: str = "happy", people: int = 5, 
     return seen(camera, frame_id, [label] * people, every_ms=500, recorded=recorded)
 
 
-def state(camera: str, name: str, frames: int = 0, *, recorded: bool = True) -> CameraState:
-    return CameraState(camera, "run-1", name, recorded, f"{camera}.mp4", "", frames, 1_000)  # type: ignore[arg-type]
+def state(camera: str, name: CameraStateName, frames: int = 0, *, recorded: bool = True) -> CameraState:
+    return CameraState(camera, "run-1", name, recorded, f"{camera}.mp4", "", frames, 1_000)
 
 
 def footage(frames: int = 40) -> list[tuple[StreamName, Message]]:

@@ -19,7 +19,7 @@ from classifier.service import ClassifierStage
 from classifier.swapping import ModelSwap
 from crowdmood.mood import Mood, MoodChange
 from crowdmood.settings import BusSettings, Settings, load
-from crowdmood.streams.api_keys import ApiKey, ApiKeyStore
+from crowdmood.streams.api_keys import ApiKey, ApiKeyStore, Scope
 from crowdmood.streams.bus import Bus
 from crowdmood.streams.models import ModelChoices
 from crowdmood.streams.moods import MoodStore
@@ -122,10 +122,11 @@ def installation(server_url: str, match: Path) -> Iterator[Installation]:
         webhooks={"allow_networks": ["127.0.0.0/8"]},
         api={"port": 0, "preview": True},
     )
-    keys = {}
+    keys: dict[str, str] = {}
+    scopes: tuple[Scope, ...] = ("read", "manage")
     with closing(ApiKeyStore(server_url, "room")) as store:
-        for scope in ("read", "manage"):
-            keys[scope], key = ApiKey.make(scope, scope, round(time.time() * 1000), None)  # type: ignore[arg-type]
+        for scope in scopes:
+            keys[scope], key = ApiKey.make(scope, scope, round(time.time() * 1000), None)
             store.add(key)
     stop = threading.Event()
 
