@@ -69,7 +69,10 @@ def receiving(tls: ssl.SSLContext | None = None) -> Iterator[Receiver]:
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["content-length"]))
+            length = int(self.headers["content-length"])
+            body = self.rfile.read(length)
+            if len(body) < length:
+                return  # whoever sent it was killed meanwhile
             taken = Taken(self.path, {name.lower(): value for name, value in self.headers.items()}, body)
             receiver.taken.append(taken)
             answer = receiver.answer(taken)

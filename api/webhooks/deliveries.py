@@ -2,6 +2,7 @@
 
 import math
 import random
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
@@ -173,7 +174,7 @@ def plan(pending: Iterable[Delivery], now_ms: int, hold_until_ms: int = 0) -> Pl
     over = [replace(delivery, status=status) for delivery in ordered if (status := delivery.over(now_ms))]
     perished = {delivery.event.subject for delivery in over if delivery.status is Status.EXPIRED}
     left = [delivery for delivery in ordered if not delivery.over(now_ms)]
-    stale = {delivery.id for place, delivery in enumerate(left) if _superseded(delivery, left[place + 1 :], perished)}
+    stale = _superseded(left, perished)
     settled = (*over, *(replace(delivery, status=Status.SUPERSEDED) for delivery in left if delivery.id in stale))
     left = [delivery for delivery in left if delivery.id not in stale]
     fresh = next((delivery for delivery in left if delivery.fresh), None)
@@ -187,13 +188,21 @@ def plan(pending: Iterable[Delivery], now_ms: int, hold_until_ms: int = 0) -> Pl
     return Plan(settled, min(due, key=lambda head: head.sequence, default=None), min(wakes, default=None))
 
 
-def _superseded(delivery: Delivery, later: Sequence[Delivery], perished: set[tuple[str | None, str | None]]) -> bool:
-    event = delivery.event
-    if not delivery.fresh:
-        return False
-    newer = {other.event.type for other in later if other.fresh and other.event.subject == event.subject}
-    if event.type is EventType.MOOD_UPDATED and not delivery.tries and EventType.MOOD_UPDATED in newer:
-        return True
-    if event.type is EventType.MOOD_UNAVAILABLE:
-        return bool(newer) and delivery.tries > 0
-    return bool(newer) and event.subject in perished
+def _superseded(ordered: Sequence[Delivery], perished: set[tuple[str | None, str | None]]) -> set[str]:
+    """Ids of the moods in whose place a later one goes."""
+    found: set[str] = set()
+    # Of each crowd, what there is beyond the delivery that is looked at.
+    newer: defaultdict[tuple[str | None, str | None], set[EventType]] = defaultdict(set)
+    for delivery in reversed(ordered):
+        if not delivery.fresh:
+            continue
+        event, later = delivery.event, newer[delivery.event.subject]
+        if event.type is EventType.MOOD_UPDATED and not delivery.tries and EventType.MOOD_UPDATED in later:
+            found.add(delivery.id)
+        elif event.type is EventType.MOOD_UNAVAILABLE:
+            if later and delivery.tries:
+                found.add(delivery.id)
+        elif later and event.subject in perished:
+            found.add(delivery.id)
+        later.add(event.type)
+    return found

@@ -195,30 +195,46 @@ class Dispatcher:
     # Sending.
 
     async def _serve(self, endpoint_id: str, wake: asyncio.Event) -> None:
+        found, pending, read_at = None, dict[str, Delivery](), -1
         while not self._stop.is_set():
-            wake.clear()
-            found, pending = await self._in_thread(self._store.work, endpoint_id)
-            if found is None:
-                return
+            # Read only when somebody else may have written: a receiver that was away has hundreds pending.
+            revision = await self._in_thread(self._store.revision)
+            if found is None or wake.is_set() or revision != read_at:
+                wake.clear()
+                found, read = await self._in_thread(self._store.work, endpoint_id)
+                pending, read_at = {one.id: one for one in read}, revision
+                if found is None:
+                    return
             now_ms = self._now_ms()
-            pending = [replace(one, due_at_ms=self._schedule.when(one.due_at_ms, now_ms)) for one in pending]
-            todo = plan(pending, now_ms, self._schedule.when(found.health.hold_until_ms, now_ms))
+            due = [replace(one, due_at_ms=self._schedule.when(one.due_at_ms, now_ms)) for one in pending.values()]
+            todo = plan(due, now_ms, self._schedule.when(found.health.hold_until_ms, now_ms))
             if todo.settled:
-                await self._record(endpoint_id, list(todo.settled))
+                tried, health = list(todo.settled), None
             elif todo.next is not None and found.open:
-                await self._attempt(found, todo.next)
+                one, health = await self._attempt(found, todo.next)
+                tried = [one]
             else:
                 # What a disabled endpoint has pending only waits for its end.
-                ends = min((delivery.ends_at_ms for delivery in pending), default=None)
+                ends = min((delivery.ends_at_ms for delivery in due), default=None)
                 await _sleep(wake, todo.wake_at_ms if found.open else ends, now_ms)
+                continue
+            await self._record(endpoint_id, tried, health)
+            if health is not None:
+                self._tell(found, health)
+                found = replace(found, health=health)
+            for delivery in tried:
+                if delivery.status is Status.PENDING:
+                    pending[delivery.id] = delivery
+                else:
+                    del pending[delivery.id]
 
-    async def _attempt(self, found: Registered, delivery: Delivery) -> None:
+    async def _attempt(self, found: Registered, delivery: Delivery) -> tuple[Delivery, Health | None]:
+        """Send a delivery; returns it as it is then, and the endpoint's health when that was tried."""
         endpoint, now_ms = found.endpoint, self._now_ms()
         try:
             body = endpoint.adapter.render(delivery.event, now_ms)
         except ValueError as error:
-            await self._record(endpoint.id, [delivery.refused(Attempt(now_ms, 0, None, str(error)))])
-            return
+            return delivery.refused(Attempt(now_ms, 0, None, str(error))), None
         attempt = await self._sender.send(endpoint.url, body, endpoint.signing(now_ms), delivery.id)
         self._sent += 1
         metrics.WEBHOOK_ATTEMPTS.labels("failed" if attempt.error else "delivered").inc()
@@ -226,13 +242,17 @@ class Dispatcher:
         tried = delivery.after(attempt, self._chance)
         for at_ms in (tried.due_at_ms, health.hold_until_ms):
             self._schedule.set(at_ms, attempt.at_ms + attempt.duration_ms)
-        await self._record(endpoint.id, [tried], health)
+        return tried, health
+
+    def _tell(self, found: Registered, health: Health) -> None:
+        endpoint_id = found.endpoint.id
         if health.disabled_at_ms is not None:
-            log.warning("webhook %s is disabled: %s", endpoint.id, health.reason)
+            log.warning("webhook %s is disabled: %s", endpoint_id, health.reason)
             metrics.WEBHOOKS_DISABLED.inc()
             self._revision = -1
         elif (health.failing_since_ms is None) != (found.health.failing_since_ms is None):
-            log.warning("webhook %s %s", endpoint.id, f"fails: {attempt.error}" if attempt.error else "works again")
+            why = "works again" if health.failing_since_ms is None else f"fails: {health.last_error}"
+            log.warning("webhook %s %s", endpoint_id, why)
 
     async def _record(self, endpoint_id: str, deliveries: list[Delivery], health: Health | None = None) -> None:
         def write() -> None:
