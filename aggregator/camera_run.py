@@ -97,9 +97,13 @@ class CameraRun(Generic[T]):
         """Take out the observations captured before `limit_ms`."""
         gone = [frame_id for frame_id, (at, _) in self.frames.items() if at < limit_ms]
         released = [self.frames.pop(frame_id)[1] for frame_id in gone]
-        floor = self._floor()
+        floor = self.needed_from()
         self._lost_before_next = {frame_id for frame_id in self._lost_before_next if frame_id >= floor}
         return released
+
+    def needed_from(self) -> int:
+        """Every frame below this one is accounted for and needed no more."""
+        return min({self._next_id}.union(self.frames, self.returning))
 
     def snapshot(self) -> dict[str, Any]:
         """What a successor must know when it will see the held frames again, as JSON values."""
@@ -114,7 +118,7 @@ class CameraRun(Generic[T]):
             "superseded": self.superseded,
             "known": self.known,
             "missing": self.missing,
-            "next_id": self._floor(),
+            "next_id": self.needed_from(),
             "held": sorted(self.returning.union(self.frames)),
             "lost": sorted(self._lost_before_next | lost_beyond),
             "released": sorted((frame_id, at) for frame_id, at in seen if frame_id not in self.frames),
@@ -134,10 +138,6 @@ class CameraRun(Generic[T]):
         run._beyond.update((frame_id, at) for frame_id, at in snapshot["released"])
         run.lose(snapshot["lost"])
         return run
-
-    def _floor(self) -> int:
-        """Every frame below this one is accounted for and needed no more."""
-        return min({self._next_id}.union(self.frames, self.returning))
 
     def _advance(self) -> None:
         while self._next_id in self._beyond:

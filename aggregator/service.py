@@ -145,7 +145,7 @@ class AggregatorStage(Stage[Emotions | FramesLost | CameraState]):
             done = [held.entry for held in released] + self._unneeded
             self._unneeded = []
             self._in_hand.difference_update(entry.identity for entry in done)
-            return Outcome(done=done)
+            return Outcome(done=done, needed=self._windows.needed())
         return Outcome()
 
     def summary(self) -> str:

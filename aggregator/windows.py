@@ -185,6 +185,11 @@ class EventTimeWindows(Generic[T]):
         """Observations that a later window may need."""
         return [item for run in self._runs.values() for _, item in run.frames.values()]
 
+    def needed(self) -> dict[str, tuple[str, int]]:
+        """Camera to (run, frame), for recorded footage: from which frame on it is still needed."""
+        runs = [run for run in self._runs.values() if run.recorded and not run.superseded]
+        return {run.camera_id: (run.run_id, run.needed_from()) for run in runs}
+
     def snapshot(self) -> dict[str, Any]:
         """What a successor must know besides the held observations, as JSON values."""
         return {

@@ -9,8 +9,8 @@ import logging
 import threading
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Generic, TypeVar
 
 from crowdmood import metrics
@@ -39,11 +39,13 @@ class Outcome:
         publish: Results, each with the stream it goes to.
         done: Entries that need no more work; not only of this batch.
         dead: Entries that can never be worked on.
+        needed: Camera to (run, frame): from which frame on its footage is still needed.
     """
 
     publish: Sequence[tuple[StreamName, Message]] = ()
     done: Sequence[Entry] = ()
     dead: Sequence[DeadLetter] = ()
+    needed: Mapping[str, tuple[str, int]] = field(default_factory=dict)
 
 
 class Stage(ABC, Generic[M]):
@@ -184,7 +186,9 @@ class Worker:
             metrics.WORK_SECONDS.labels(self.stage.name).observe(time.perf_counter() - started)
         letters = [*dead, *outcome.dead]
         if outcome.publish or outcome.done or letters:
-            self._bus.publish(outcome.publish, done=outcome.done, dead=letters, group=self.stage.name)
+            self._bus.publish(
+                outcome.publish, done=outcome.done, dead=letters, group=self.stage.name, needed=outcome.needed
+            )
         for letter in letters:
             metrics.DEAD_LETTERS.labels(self.stage.name, letter.reason).inc()
             log.warning("%s: gave up a message of %s: %s", self.stage.name, letter.entry.stream, letter.detail)

@@ -1,7 +1,9 @@
 """Recorded footage goes on the bus: paced, waiting for room, resumed where it stopped; no frame is ever lost."""
 
 import logging
+import math
 import threading
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -19,6 +21,7 @@ log = logging.getLogger("crowdmood.ingest")
 
 _ROOM_POLL_S = 0.01
 _LONGEST_WAIT_S = 0.5
+_ASK_EVERY_S = 0.5
 
 
 class _BusEmptiedError(Exception):
@@ -30,6 +33,7 @@ class _Camera:
     run: CameraRun
     source: RecordedSource
     published: int = -1
+    needed: int = 0
     resumed: bool = False
     pictures: int = 0
 
@@ -75,6 +79,7 @@ class RecordedFootage:
         self._stop = stop
         self._idle = idle
         self._tally = tally
+        self._asked_s = -math.inf
 
     def run(self) -> None:
         """Publish everything that is not yet published, or as much as there is time for before we must stop.
@@ -86,9 +91,9 @@ class RecordedFootage:
             try:
                 self._publish_all()
             except _BusEmptiedError:
-                # What was waiting there cannot be told from what was finished, so all of it goes again: who counts
-                # frames counts each once. The pacer's schedule stands, so what was due is not paced again.
-                log.warning("the bus has lost what was on it: recorded footage is published again from its start")
+                # What was waiting there cannot be told from what was finished, so all that a window may still need
+                # goes again: who counts frames counts each once. The pacer's schedule stands: nothing is paced again.
+                log.warning("the bus has lost what was on it: what is still needed of footage is published again")
                 self._bus.publish([("control", camera.run.opening()) for camera in self._cameras])
             else:
                 return
@@ -98,12 +103,13 @@ class RecordedFootage:
         for camera in self._cameras:
             # The mark comes first: when the bus is emptied after this, we will see it.
             self._bus.publish(cursors={camera.mark: (camera.run.run_id, 0)})
-            camera.published = self._bus.cursor(camera.run.camera.id, camera.run.run_id)
+            published = self._bus.cursor(camera.run.camera.id, camera.run.run_id)
+            camera.published = max(published, camera.needed - 1)
             camera.resumed, camera.pictures = camera.published >= 0, 0
             if camera.resumed:
                 log.info("camera %s goes on after frame %d", camera.run.camera.id, camera.published)
         for step in merge([camera.source.shots() for camera in self._cameras]):
-            self._idle()
+            self._meanwhile()
             if self._stop.is_set():
                 return
             camera = self._cameras[step.camera]
@@ -159,9 +165,17 @@ class RecordedFootage:
         if self._bus.cursor(camera.mark, camera.run.run_id) < 0:
             raise _BusEmptiedError
 
+    def _meanwhile(self) -> None:
+        self._idle()
+        if time.monotonic() >= self._asked_s + _ASK_EVERY_S:
+            self._asked_s = time.monotonic()
+            # Remembered here: a bus that is emptied does not know any more.
+            for camera in self._cameras:
+                camera.needed = max(camera.needed, self._bus.needed(camera.run.camera.id, camera.run.run_id))
+
     def _wait_until_due(self, at_ms: int) -> bool:
         while (delay_s := self._pacer.delay_s(at_ms)) > 0:
-            self._idle()
+            self._meanwhile()
             if self._stop.wait(min(delay_s, _LONGEST_WAIT_S)):
                 return False
         return True
@@ -170,6 +184,6 @@ class RecordedFootage:
         while not self._stop.is_set():
             if self._bus.backlog("frames") < self._max_backlog:
                 return True
-            self._idle()
+            self._meanwhile()
             self._stop.wait(_ROOM_POLL_S)
         return False

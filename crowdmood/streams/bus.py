@@ -5,7 +5,7 @@ bus only as long as somebody needs them.
 """
 
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from crowdmood import metrics
@@ -88,7 +88,8 @@ class Bus:
         done: Iterable[Entry] = (),
         group: str = "",
         dead: Iterable[DeadLetter] = (),
-        cursors: dict[str, tuple[str, int]] | None = None,
+        cursors: Mapping[str, tuple[str, int]] | None = None,
+        needed: Mapping[str, tuple[str, int]] | None = None,
         patient: bool = True,
     ) -> None:
         """Publish results, acknowledge what they were made from and bury what is hopeless: all or nothing.
@@ -99,6 +100,7 @@ class Bus:
             group: The group that `done` and `dead` were delivered to.
             dead: Entries to give up: a dead letter without pixels is kept, and who waits for the frame is told.
             cursors: Camera to (run, frame): up to which frame ingest has told what became of it, with this.
+            needed: Camera to (run, frame): from which frame on its footage is still needed.
             patient: Whether to wait while the bus is away.
 
         Raises:
@@ -124,8 +126,9 @@ class Bus:
                     key = self.keys.stream(entry.stream)
                     multi.xack(key, group, entry.entry_id)
                     multi.xdel(key, entry.entry_id)
-                for camera_id, (run_id, frame_id) in (cursors or {}).items():
-                    multi.hset(self.keys.cursors, camera_id, f"{run_id} {frame_id}")
+                for key, places in ((self.keys.cursors, cursors), (self.keys.needed, needed)):
+                    for camera_id, (run_id, frame_id) in (places or {}).items():
+                        multi.hset(key, camera_id, f"{run_id} {frame_id}")
                 multi.execute()
             if patient:
                 self.connection.confirm(client)
@@ -140,9 +143,11 @@ class Bus:
 
     def cursor(self, camera_id: str, run_id: str) -> int:
         """The last frame of this run that was published, or -1."""
-        value = self.connection.call(lambda client: client.hget(self.keys.cursors, camera_id))
-        stored_run, _, frame_id = (value or b"").decode().partition(" ")
-        return int(frame_id) if stored_run == run_id else -1
+        return self._place(self.keys.cursors, camera_id, run_id, -1)
+
+    def needed(self, camera_id: str, run_id: str) -> int:
+        """The first frame of this run that somebody may still need, as far as was told: 0 at first."""
+        return self._place(self.keys.needed, camera_id, run_id, 0)
 
     def cursors(self) -> dict[str, tuple[str, int]]:
         """Camera to (run, frames): how many frames of its newest run ingest has told of."""
@@ -176,6 +181,11 @@ class Bus:
     def close(self) -> None:
         """Give the sockets back."""
         self.connection.close()
+
+    def _place(self, key: str, camera_id: str, run_id: str, untold: int) -> int:
+        value = self.connection.call(lambda client: client.hget(key, camera_id))
+        stored_run, _, frame_id = (value or b"").decode().rpartition(" ")
+        return int(frame_id) if stored_run == run_id else untold
 
     def _addressed(self, name: StreamName, fields: Fields) -> tuple[str, Fields]:
         """Where a message goes: what the aggregator would hear about a photo goes to whoever asked about it."""

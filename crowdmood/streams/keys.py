@@ -36,6 +36,11 @@ class BusKeys:
         """
         return f"{self._root}:cursors"
 
+    @property
+    def needed(self) -> str:
+        """Hash, camera to `run_id frame_id`: footage is needed from this frame on, should the bus be emptied."""
+        return f"{self._root}:needed"
+
     def health(self, stage: str, worker: str = "*") -> str:
         """String with a time to live: this worker is ready and works."""
         return f"{self._root}:health:{stage}:{worker}"

@@ -1,7 +1,7 @@
 """All partitions of the bus at once, for the stage that brings the cameras together again."""
 
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from crowdmood.messages import Message
 from crowdmood.settings import BusSettings
@@ -30,7 +30,8 @@ class AllPartitions(Bus):
         done: Iterable[Entry] = (),
         group: str = "",
         dead: Iterable[DeadLetter] = (),
-        cursors: dict[str, tuple[str, int]] | None = None,
+        cursors: Mapping[str, tuple[str, int]] | None = None,
+        needed: Mapping[str, tuple[str, int]] | None = None,
         patient: bool = True,
     ) -> None:
         """Publish and acknowledge as `Bus` does; all or nothing within each partition."""
@@ -39,9 +40,11 @@ class AllPartitions(Bus):
             finished = [entry for entry in done if entry.partition == number]
             letters = [letter for letter in dead if letter.entry.partition == number]
             if bus is self:
-                super().publish(messages, done=finished, group=group, dead=letters, cursors=cursors, patient=patient)
+                super().publish(
+                    messages, done=finished, group=group, dead=letters, cursors=cursors, needed=needed, patient=patient
+                )
             elif finished or letters:
-                bus.publish(done=finished, group=group, dead=letters, patient=patient)
+                bus.publish(done=finished, group=group, dead=letters, needed=needed, patient=patient)
 
     def close(self) -> None:
         """Give the sockets back."""

@@ -114,6 +114,34 @@ def test_moods_are_the_same_bytes_in_any_order_twice_delivered_and_through_crash
     assert [row["frames"] for row in pipeline.store.cameras().values()] == [40, 40]
 
 
+@pytest.mark.parametrize("dies", [False, True])
+def test_after_the_bus_was_emptied_the_frames_from_the_first_needed_one_on_are_enough(
+    pipeline: Pipeline, server_url: str, bus_settings: BusSettings, dies: bool
+) -> None:
+    undisturbed = Pipeline(server_url, bus_settings.model_copy(update={"key_prefix": f"{bus_settings.key_prefix}-u"}))
+    publish(undisturbed, footage())
+    undisturbed.aggregator().run(drain=True)
+
+    messages = footage()
+    publish(pipeline, messages[:2] + [m for m in messages if isinstance(m[1], Emotions) and m[1].ref.frame_id < 20])
+    aggregator = pipeline.aggregator()
+    aggregator.stage.start(aggregator._inbox)
+    while aggregator.poll(block_ms=1):
+        pass
+    needed = {camera: pipeline.bus.needed(camera, "run-1") for camera in CAMERAS}
+    # 20 frames are 10 s of which windows of 3 s may need the last, and those after the last whole second.
+    assert needed == {"north": 14, "south": 14}
+    pipeline.bus.connection.call(lambda client: client.delete(*client.keys(f"{bus_settings.key_prefix}:{{p0}}:*")))
+    if dies:
+        aggregator = pipeline.aggregator(name="another")
+        aggregator.stage.start(aggregator._inbox)
+    again = [m for m in messages if not isinstance(m[1], Emotions) or m[1].ref.frame_id >= needed[m[1].ref.camera_id]]
+    publish(pipeline, again)
+    aggregator.loop(drain=True)
+    assert [mood.to_json() for mood in pipeline.moods()] == [mood.to_json() for mood in undisturbed.moods()]
+    assert [row["frames"] for row in pipeline.store.cameras().values()] == [40, 40]
+
+
 def test_a_lost_frame_is_accounted_for_and_windows_go_on(pipeline: Pipeline) -> None:
     messages = [m for m in footage(8) if not (isinstance(m[1], Emotions) and m[1].ref == emotions("north", 3).ref)]
     publish(pipeline, [*messages, ("control", FramesLost("north", "run-1", 3, 3, "undecodable"))])

@@ -255,8 +255,15 @@ def test_paced_footage_holds_back_what_is_not_due_and_stops_at_once(
         assert bus.backlog("frames") == 1
 
 
-def test_a_bus_that_is_emptied_in_the_middle_loses_no_frame(
-    tmp_path: Path, bus_settings: BusSettings, caplog: pytest.LogCaptureFixture
+def questions(bus: Bus) -> int:
+    """How often a field was asked for: what is needed is asked for now and then."""
+    calls: int = bus.connection.call(lambda client: client.info("commandstats"))["cmdstat_hget"]["calls"]
+    return calls
+
+
+@pytest.mark.parametrize("needed", [0, 3])
+def test_a_bus_that_is_emptied_in_the_middle_gets_every_frame_that_is_still_needed(
+    needed: int, tmp_path: Path, bus_settings: BusSettings, caplog: pytest.LogCaptureFixture
 ) -> None:
     bus_settings = bus_settings.model_copy(update={"max_backlog": 4})
 
@@ -267,14 +274,17 @@ def test_a_bus_that_is_emptied_in_the_middle_loses_no_frame(
     first = server()
     first.start()
     with running(settings) as (_, result):
-        # Four frames wait; nobody has looked at them when they are gone.
+        # Four frames wait when they are gone; what the aggregator needs of all that there was, it has told before.
         with closing(Bus(f"unix://{tmp_path / 'bus.sock'}", bus_settings)) as bus:
             eventually(lambda: bus.backlog("frames") == 4)
+            bus.publish(needed={"north": ("match-1", needed)})
+            asked = questions(bus)
+            eventually(lambda: questions(bus) > asked)
         first.stop()
         with server(), Reader(settings) as reader:
             assert result.result(timeout=20) == 0
             reader.drain()
-    assert {frame_id for _, frame_id, _ in reader.identities()} == set(range(30))
+    assert {frame_id for _, frame_id, _ in reader.identities()} == set(range(needed, 30))
     assert reader.states()[0] == ("north", "opening", 30)
     assert reader.states()[-1] == ("north", "ended", 30)
     assert sum("has lost what was on it" in record.message for record in caplog.records) == 1
