@@ -35,9 +35,10 @@ $(MATCH): $(wildcard simulator/*.py simulator/faces/*) | setup # rendered anew w
 	@rm -rf $@
 	$(BIN)/crowdmood simulate --minutes 1.5 --cameras 2 --people 160 --fps 5 --out $@
 
-check: setup ## Lint, format, types, who imports whom
+check: setup ## Lint, format, what is unsafe, types, who imports whom
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/bandit --quiet --configfile pyproject.toml --recursive .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 

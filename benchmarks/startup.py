@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import os
 import statistics
 import subprocess
 import sys
 import time
-import urllib.request
 from typing import TYPE_CHECKING, Final
+
+import httpx
 
 from benchmarks.results import Chart, Figure, Row, number
 from benchmarks.session import free_port
@@ -85,9 +85,9 @@ def _first_mood(video: Path) -> float:
 
 def _tells_a_mood(port: int) -> bool:
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/mood", timeout=10) as answer:
-            return json.load(answer)["as_of"] is not None
-    except OSError:  # nobody answers yet, or there is no mood yet
+        mood = httpx.get(f"http://127.0.0.1:{port}/mood", timeout=10).raise_for_status().json()
+        return mood["as_of"] is not None
+    except httpx.HTTPError:  # nobody answers yet, or there is no mood yet
         return False
 
 

@@ -1,9 +1,10 @@
 """Tells whether an installation works: its servers answer, and every stage has a worker that is ready."""
 
-import urllib.error
-import urllib.request
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
+from http import HTTPStatus
+from http.client import HTTPConnection, HTTPException
 
 from crowdmood.embedded import Servers, running_servers
 from crowdmood.errors import CrowdMoodError, SettingsError
@@ -49,7 +50,7 @@ def check(settings: Settings, parts: Sequence[str], of_host: str = "") -> Iterat
     for part in parts:
         try:
             yield Finding(part, *_look(part, settings, bus_url, state_url, of_host))
-        except (CrowdMoodError, urllib.error.URLError, OSError) as error:
+        except (CrowdMoodError, HTTPException, OSError) as error:
             yield Finding(part, False, str(error))
 
 
@@ -57,9 +58,11 @@ def _look(part: str, settings: Settings, bus_url: str, state_url: str, of_host: 
     if part == "api":
         ops = settings.api.ops_port
         host, port = (settings.api.ops_host, ops) if ops else (settings.api.host, settings.api.port)
-        address = f"http://{host}:{port}/readyz"
-        with urllib.request.urlopen(address, timeout=_TIMEOUT_S):
-            return True, "ready"
+        with closing(HTTPConnection(host, port, timeout=_TIMEOUT_S)) as connection:
+            connection.request("GET", "/readyz")
+            answer = connection.getresponse()
+            ready = answer.status == HTTPStatus.OK
+            return ready, "ready" if ready else f"answers {answer.status} {answer.reason}"
     if part in ("state", "dispatch"):
         store = MoodStore(state_url, settings.bus.key_prefix)
         try:
