@@ -119,7 +119,7 @@ class HobbyLoop:
 def measure(session: Session) -> Figure:
     """Measure everybody on every clip."""
     clips = [
-        Clip.of_match("match of make demo", session.match(), 40),
+        Clip.of_match("match as in make demo", session.match(), 40),
         Clip.of_match(_DENSE, session.dense(), 20),
         *map(Clip.of_file, session.footage),
     ]

@@ -68,6 +68,15 @@ class Pipeline:
         while not all(len(self.bus.healthy_workers(stage)) >= workers for stage in waited):
             self.check(deadline_s)
 
+    def spread(self) -> None:
+        """Give each worker one core, in turn; where the system cannot do that, they go where it sends them."""
+        if not hasattr(os, "sched_setaffinity"):
+            return
+        cores = sorted(os.sched_getaffinity(0))
+        for number, pid in enumerate(self._supervisor.pids().values()):
+            for thread in Path(f"/proc/{pid}/task").iterdir():
+                os.sched_setaffinity(int(thread.name), {cores[number % len(cores)]})
+
     def frames(self) -> tuple[int, int]:
         """Frames and faces counted so far."""
         table = self._store.cameras().values()

@@ -48,8 +48,8 @@ class Session:
         return quick if self.quick else usual
 
     def match(self) -> Path:
-        """Folder of the match that `make demo` shows: two cameras, 80 people before each."""
-        return self.rendered("match", Match(self.size(1.5, 0.1), 2, 160, 5))
+        """Folder of a minute of a match as `make demo` shows it: two cameras, 80 people before each."""
+        return self.rendered("match", Match(self.size(1.0, 0.1), 2, 160, 5))
 
     def dense(self) -> Path:
         """Folder of a crowd as a stadium's camera sees it: one camera, 500 people."""
