@@ -45,9 +45,10 @@ class Layout:
     def of(cls, frame: Emotions) -> "Layout":
         """The faces of a frame, sorted by box, then by what is known of them."""
         boxes = frame.boxes.T
-        order = np.lexsort(boxes[::-1])
-        if (boxes[:, order[1:]] == boxes[:, order[:-1]]).all(axis=0).any():
-            # Only faces in the same box need more to tell them apart, and hardly a frame has any.
+        # One number a corner is sorted several times as fast as four; only faces with the same corner need more.
+        corners = boxes[0].astype(np.int64) * 2**32 + boxes[1]
+        order = np.argsort(corners)
+        if (corners[order[1:]] == corners[order[:-1]]).any():
             known = np.concatenate([boxes, frame.quality[None], frame.probabilities.T]).astype(np.float64)
             order = np.lexsort(known[::-1])
         x1, y1, x2, y2 = boxes[:, order].astype(np.float64)
@@ -81,12 +82,15 @@ def match(
     along = along[by_place]
     rows = np.floor(b.imag / high) + np.array([[-1], [0], [1]])
     at = (rows * row_length + b.real - left).ravel()
-    aside = np.tile(reach, 3)
+    # In ascending order they are found several times as fast.
+    ascending = np.argsort(at)
+    at, aside, who = at[ascending], np.tile(reach, 3)[ascending], np.tile(np.arange(len(b)), 3)[ascending]
     first, beyond = np.searchsorted(along, at - aside), np.searchsorted(along, at + aside, side="right")
-    middle = np.searchsorted(along, at)
-    first, beyond = np.maximum(first, middle - _NEIGHBOURS // 2), np.minimum(beyond, middle + _NEIGHBOURS // 2)
+    if (beyond - first).max(initial=0) > _NEIGHBOURS // 2:
+        middle = np.searchsorted(along, at)
+        first, beyond = np.maximum(first, middle - _NEIGHBOURS // 2), np.minimum(beyond, middle + _NEIGHBOURS // 2)
     counts = np.maximum(beyond - first, 0)
-    j = np.repeat(np.tile(np.arange(len(b)), 3), counts)
+    j = np.repeat(who, counts)
     i = by_place[np.arange(len(j)) - np.repeat(np.cumsum(counts) - counts - first, counts)]
     apart = np.abs(a[i] - b[j]) / ((a_sides[i] + b_sides[j]) / 2)
     near = (apart <= REACH) & similar(a_sides[i], b_sides[j], max_ratio)
