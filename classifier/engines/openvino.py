@@ -55,7 +55,8 @@ class OpenVINOEngine:
         if widths.get("emotions") != len(LABELS):
             raise ModelError(f"{file}: does not give {len(LABELS)} probabilities a face; export the model anew")
         graph.reshape([max_batch_size, CROP_SIZE, CROP_SIZE, 1])
-        options = {"PERFORMANCE_HINT": "THROUGHPUT"}
+        # Pinned threads of two workers would sit on the same core.
+        options: dict[str, Any] = {"PERFORMANCE_HINT": "THROUGHPUT", "ENABLE_CPU_PINNING": False}
         if threads:
             options |= {"NUM_STREAMS": str(threads), "INFERENCE_NUM_THREADS": str(threads)}
         for chosen in precisions(core) if precision == "auto" else [precision]:
@@ -63,7 +64,8 @@ class OpenVINOEngine:
             if chosen in (precision, "f32") or _multiplies_matrices(compiled):
                 break
         self.name = f"openvino-{chosen}"
-        self._queue = openvino.AsyncInferQueue(compiled)
+        # As many again are ready when a thread has finished its batch: it need not wait for us.
+        self._queue = openvino.AsyncInferQueue(compiled, 2 * compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS"))
         warm_up(self.predict, file)
 
     def predict(self, faces: npt.NDArray[np.uint8]) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
