@@ -8,12 +8,14 @@ themselves; both grow into the shares by the inverse of the confusion.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Final, Literal, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 
+from aggregator.crowd import Crowd
 from aggregator.prevalence import Adjustment, Matrix, Vector, count, expectation_maximisation, probabilistic_count
 from crowdmood import LABELS
 from crowdmood.confusions import Confusions
@@ -81,7 +83,7 @@ class Estimate:
         return middle - half, middle + half
 
 
-def estimate(posteriors: Matrix, method: Method, confusions: Confusions | None) -> Estimate:
+def estimate(crowd: Crowd, method: Method, confusions: Confusions | None) -> Estimate:
     """Estimate shares and their uncertainty.
 
     The intervals are for the shares among the people seen, and speak of the network's mistakes alone. For `sld` and
@@ -89,21 +91,21 @@ def estimate(posteriors: Matrix, method: Method, confusions: Confusions | None) 
     the confusions, and theirs are only as wide as a poll's of as many people.
 
     Args:
-        posteriors: float64 (N, 7), one row a person, calibrated, rows sum to one; N of at least 1.
+        crowd: People with calibrated posteriors, at least one.
         method: `sld`, `pacc`, `pcc` or `raw`.
         confusions: What is known about the network; None when it does not say: shares are then raw counts.
     """
     if confusions is None:
-        return _plain(posteriors, count(posteriors), "raw")
-    posteriors = (posteriors + _LEAST_POSTERIOR) * np.exp(confusions.biases)
-    posteriors /= posteriors.sum(axis=1, keepdims=True)
+        return _plain(crowd, count(crowd.posteriors, crowd.weights), "raw")
+    posteriors = (crowd.posteriors + _LEAST_POSTERIOR) * np.exp(confusions.biases)
+    crowd = replace(crowd, posteriors=posteriors / posteriors.sum(axis=1, keepdims=True))
     if method == "raw":
-        return _plain(posteriors, count(posteriors), "raw")
+        return _plain(crowd, count(crowd.posteriors, crowd.weights), "raw")
     if method == "pcc":
-        return _plain(posteriors, probabilistic_count(posteriors), "pcc")
+        return _plain(crowd, probabilistic_count(crowd.posteriors, crowd.weights), "pcc")
     if adjustment_of(confusions).condition <= _ILL_CONDITIONED:
-        return _finished(posteriors, *_adjusted(posteriors, method, confusions), method)
-    return _by_groups(posteriors, method, confusions)
+        return _finished(crowd, *_adjusted(crowd, method, confusions), method)
+    return _by_groups(crowd, method, confusions)
 
 
 @lru_cache(maxsize=16)
@@ -145,32 +147,40 @@ def combined(estimates: list[Estimate]) -> Estimate:
     return Estimate(people, raw, shares, low, high, covariance, method)
 
 
-def _adjusted(posteriors: Matrix, method: Method, confusions: Confusions) -> tuple[Vector, Matrix]:
+def _adjusted(crowd: Crowd, method: Method, confusions: Confusions) -> tuple[Vector, Matrix]:
     """Shares (K,) and the covariance (K, K) of their errors."""
-    people, classes = posteriors.shape
+    people, classes = len(crowd), crowd.posteriors.shape[1]
     held_out = np.maximum(confusions.priors * confusions.faces, 1.0)
     if method == "pacc":
-        shares = adjustment_of(confusions).shares(posteriors.mean(axis=0)[None])[0]
+        shares = adjustment_of(confusions).shares(probabilistic_count(crowd.posteriors, crowd.weights)[None])[0]
         padded = _padded(shares, people)
         means, spreads = confusions.means, confusions.covariances
         trust = 1.0
     else:
-        shares = expectation_maximisation(posteriors, confusions.priors, _ASSUMED_PEOPLE)
+        shares = expectation_maximisation(crowd.posteriors, confusions.priors, _ASSUMED_PEOPLE, crowd.weights)
         trust = people / (people + _ASSUMED_PEOPLE)
         padded = _padded(shares, people)
-        # The feature is the posterior corrected for this crowd. Its mean over people who are probably of a label, and
-        # its spread about that mean, are read off the crowd itself.
-        corrected = posteriors * (padded / confusions.priors)
+        # The feature is the posterior corrected for this crowd. Its mean over those who probably show a label, and the
+        # spread of people about that mean, are read off the crowd itself.
+        corrected = crowd.posteriors * (padded / confusions.priors)
         corrected /= corrected.sum(axis=1, keepdims=True)
-        weights = corrected.sum(axis=0)
-        means = corrected.T @ corrected / weights[:, None]
-        products = (corrected[:, :, None] * corrected[:, None, :]).reshape(people, -1)
-        spreads = (corrected.T @ products / weights[:, None]).reshape((classes,) * 3)
-        spreads = spreads - means[:, :, None] * means[:, None, :]
+        means, _ = _of_labels(corrected, crowd.weights)
+        _, spreads = _of_labels(crowd.by_person(corrected), np.ones(people))
     noise = padded / people + _HELD_OUT_WEIGHT * padded**2 / held_out
     # How a deviation of the mean feature moves the shares: the derivative of what they are the fixed point of.
     inverse = trust * np.linalg.pinv((1 - trust) * np.eye(classes) + trust * means.T, rcond=_LEAST_SINGULAR)
     return shares, inverse @ np.einsum("k,kij->ij", noise, spreads) @ inverse.T
+
+
+def _of_labels(rows: Matrix, weights: Vector) -> tuple[Matrix, npt.NDArray[np.float64]]:
+    """Means (K, K) and covariances (K, K, K) of rows (N, K) that say of which label they probably are."""
+    classes = rows.shape[1]
+    weighted = rows * weights[:, None]
+    total = weighted.sum(axis=0)
+    means = weighted.T @ rows / total[:, None]
+    products = (rows[:, :, None] * rows[:, None, :]).reshape(len(rows), -1)
+    squares = (weighted.T @ products / total[:, None]).reshape((classes,) * 3)
+    return means, squares - means[:, :, None] * means[:, None, :]
 
 
 def _padded(shares: Vector, people: int) -> Vector:
@@ -179,17 +189,17 @@ def _padded(shares: Vector, people: int) -> Vector:
     return padded
 
 
-def _by_groups(posteriors: Matrix, method: Method, confusions: Confusions) -> Estimate:
+def _by_groups(crowd: Crowd, method: Method, confusions: Confusions) -> Estimate:
     """Shares of groups, divided within each as the mean posterior is; a label's interval reaches from none to all."""
     grouped = _grouped(confusions)
-    found, covariance = _adjusted(posteriors @ _MEMBERSHIP, method, grouped)
+    found, covariance = _adjusted(replace(crowd, posteriors=crowd.posteriors @ _MEMBERSHIP), method, grouped)
     low, high = _interval(found, covariance)
-    mean = posteriors.mean(axis=0)
+    mean = probabilistic_count(crowd.posteriors, crowd.weights)
     within = _MEMBERSHIP * mean[:, None] / np.maximum(mean @ _MEMBERSHIP, 1e-12)
     alone = _MEMBERSHIP.sum(axis=0) == 1
     return Estimate(
-        len(posteriors),
-        count(posteriors),
+        len(crowd),
+        count(crowd.posteriors, crowd.weights),
         within @ found,
         _MEMBERSHIP @ np.where(alone, low, 0.0),
         _MEMBERSHIP @ high,
@@ -198,13 +208,14 @@ def _by_groups(posteriors: Matrix, method: Method, confusions: Confusions) -> Es
     )
 
 
-def _plain(posteriors: Matrix, shares: Vector, method: str) -> Estimate:
-    padded = _padded(shares, len(posteriors))
-    return _finished(posteriors, shares, (np.diag(padded) - np.outer(padded, padded)) / len(posteriors), method)
+def _plain(crowd: Crowd, shares: Vector, method: str) -> Estimate:
+    padded = _padded(shares, len(crowd))
+    return _finished(crowd, shares, (np.diag(padded) - np.outer(padded, padded)) / len(crowd), method)
 
 
-def _finished(posteriors: Matrix, shares: Vector, covariance: Matrix, method: str) -> Estimate:
-    return Estimate(len(posteriors), count(posteriors), shares, *_interval(shares, covariance), covariance, method)
+def _finished(crowd: Crowd, shares: Vector, covariance: Matrix, method: str) -> Estimate:
+    raw = count(crowd.posteriors, crowd.weights)
+    return Estimate(len(crowd), raw, shares, *_interval(shares, covariance), covariance, method)
 
 
 def _interval(shares: Vector, covariance: Matrix) -> tuple[Vector, Vector]:

@@ -2,13 +2,14 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
+from aggregator.crowd import Crowd
 from aggregator.estimate import Estimate, combined, estimate
 from aggregator.people import Links, people
-from aggregator.prevalence import Matrix
 from aggregator.shares import told
 from aggregator.windows import ClosedWindow
 from crowdmood import STADIUM
@@ -17,18 +18,8 @@ from crowdmood.messages import Emotions
 from crowdmood.mood import Mood
 from crowdmood.settings import AggregatorSettings
 
-
-@dataclass(frozen=True, slots=True)
-class Crowd:
-    """The people whom one camera saw in a window and who count.
-
-    Attributes:
-        posteriors: float64 (N, 7), one row a person.
-        confusions: What is known of the network that judged them, as it travels.
-    """
-
-    posteriors: Matrix
-    confusions: bytes
+Judged: TypeAlias = tuple[Crowd, bytes]
+"""The people whom one camera saw in a window and who count; and what is known of the network, as it travels."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +61,7 @@ class Moods:
         crowds = {camera_id: self._crowd(camera_id, frames) for camera_id, frames in window.frames.items()}
         self._links = {camera_id: links for camera_id, links in self._links.items() if camera_id in crowds}
         scopes = self._scopes(states)
-        counts = [sum(len(crowds[c].posteriors) for c in scope.cameras if c in crowds) for scope in scopes]
+        counts = [sum(len(crowds[c][0]) for c in scope.cameras if c in crowds) for scope in scopes]
         few = self._settings.min_faces
         hidden = [
             own < few
@@ -93,19 +84,18 @@ class Moods:
             *(Scope(STADIUM, camera_id, frozenset([camera_id])) for camera_id in states),
         ]
 
-    def _crowd(self, camera_id: str, frames: Sequence[Emotions]) -> Crowd:
+    def _crowd(self, camera_id: str, frames: Sequence[Emotions]) -> Judged:
         links = self._links.setdefault(camera_id, Links())
         seen = people([_weighed(frame, self._settings) for frame in frames], links)
         links.end_window()
-        counted = seen.posteriors[seen.quality > 0]
         # The frames of a window in which the model was changed are read as the newest one's.
-        return Crowd(counted / counted.sum(axis=1, keepdims=True), frames[-1].confusions)
+        return seen.crowd.only(seen.quality > 0), frames[-1].confusions
 
     def _mood(
         self,
         window: ClosedWindow[Emotions],
         scope: Scope,
-        crowds: Mapping[str, Crowd] | None,
+        crowds: Mapping[str, Judged] | None,
         states: Mapping[str, str],
     ) -> Mood:
         """A scope's mood; withheld without crowds."""
@@ -127,14 +117,14 @@ class Moods:
         found = self._estimate([crowds[camera_id] for camera_id in cameras if camera_id in crowds])
         return replace(blank, status="ok", people=found.people, method=found.method, **told(found))
 
-    def _estimate(self, crowds: Sequence[Crowd]) -> Estimate:
-        by_network: dict[bytes, list[Matrix]] = {}
-        for crowd in crowds:
-            if len(crowd.posteriors):
-                by_network.setdefault(crowd.confusions, []).append(crowd.posteriors)
+    def _estimate(self, crowds: Sequence[Judged]) -> Estimate:
+        by_network: dict[bytes, list[Crowd]] = {}
+        for crowd, confusions in crowds:
+            if len(crowd):
+                by_network.setdefault(confusions, []).append(crowd)
         return combined(
             [
-                estimate(np.concatenate(parts), self._settings.method, Confusions.from_bytes(confusions))
+                estimate(Crowd.joined(parts), self._settings.method, Confusions.from_bytes(confusions))
                 for confusions, parts in by_network.items()
             ]
         )

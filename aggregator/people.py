@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from aggregator.association import Link, link
+from aggregator.crowd import Crowd, crowd_of
 from aggregator.tracks import Linking, tracks
 from crowdmood import LABELS
 from crowdmood.messages import Emotions
@@ -23,7 +24,7 @@ class People:
     """The people that a camera saw in a window, in the order in which they were first seen.
 
     Attributes:
-        posteriors: float64 (P, 7), each person's mean probabilities, weighted by quality, in the order of `LABELS`.
+        crowd: What they show, with a number for each person.
         quality: float64 (P,), of each person's best face, 0-1.
         side_px: int32 (P,), the shorter side of each person's largest face in pixels.
         faces: int32 (P,), in how many frames each person was found.
@@ -31,7 +32,7 @@ class People:
             rarely to be a face.
     """
 
-    posteriors: npt.NDArray[np.float64]
+    crowd: Crowd
     quality: npt.NDArray[np.float64]
     side_px: npt.NDArray[np.int32]
     faces: npt.NDArray[np.int32]
@@ -78,11 +79,13 @@ def people(frames: Sequence[Emotions], links: Linking = link) -> People:
         links: Computes the link of two frames: `link`, or this camera's `Links`.
 
     Returns:
-        The people. A face of quality 0 says nothing beside others, and all they say when a person has no better ones.
+        The people. Faces are weighed by their quality: one of 0 says nothing beside others, and as much as another when
+        a person has no better ones.
     """
     person = tracks(frames, links)
     if not frames:
-        return People(np.empty((0, len(LABELS))), np.empty(0), np.empty(0, np.int32), np.empty(0, np.int32), person)
+        nobody = Crowd.of(np.empty((0, len(LABELS))))
+        return People(nobody, np.empty(0), np.empty(0, np.int32), np.empty(0, np.int32), person)
     who = np.concatenate(person)
     counted = who >= 0
     who = who[counted]
@@ -94,6 +97,6 @@ def people(frames: Sequence[Emotions], links: Linking = link) -> People:
     np.maximum.at(best, who, quality)
     np.maximum.at(side_px, who, np.minimum(boxes[:, 2] - boxes[:, 0], boxes[:, 3] - boxes[:, 1]))
     weights = np.where(best[who] > 0, quality, 1.0)
-    sums = np.stack([np.bincount(who, weights * column, count) for column in rows.T], axis=1)
+    at_ms = np.repeat([frame.ref.captured_at_ms for frame in frames], [len(frame.boxes) for frame in frames])[counted]
     faces = np.bincount(who, minlength=count).astype(np.int32)
-    return People(sums / np.bincount(who, weights, count)[:, None], best, side_px, faces, person)
+    return People(crowd_of(rows, weights, at_ms, who, count), best, side_px, faces, person)

@@ -22,22 +22,24 @@ _SLD_STEPS = 1000
 _SLD_TOLERANCE = 1e-6
 
 
-def count(posteriors: Matrix) -> Vector:
+def count(posteriors: Matrix, weights: Vector | None = None) -> Vector:
     """Classify and count: shares of the likeliest classes (CC).
 
     Args:
         posteriors: float64 (N, K), calibrated, rows sum to one; N of at least 1.
+        weights: float64 (N,), how much each row counts; None: all alike.
 
     Returns:
         float64 (K,), adds up to one. A tie within a row goes to the first class.
     """
-    classes = posteriors.shape[1]
-    return np.bincount(posteriors.argmax(axis=1), minlength=classes) / len(posteriors)
+    counts = np.bincount(posteriors.argmax(axis=1), weights, posteriors.shape[1])
+    shares: Vector = counts / counts.sum()
+    return shares
 
 
-def probabilistic_count(posteriors: Matrix) -> Vector:
+def probabilistic_count(posteriors: Matrix, weights: Vector | None = None) -> Vector:
     """Mean posterior (PCC, Bella et al., ICDM 2010); arguments as `count`."""
-    mean: Vector = posteriors.mean(axis=0)
+    mean: Vector = np.average(posteriors, axis=0, weights=weights)
     return mean
 
 
@@ -101,7 +103,9 @@ class Adjustment:
         return shares
 
 
-def expectation_maximisation(posteriors: Matrix, priors: Vector, assumed_people: float = 0.0) -> Vector:
+def expectation_maximisation(
+    posteriors: Matrix, priors: Vector, assumed_people: float = 0.0, weights: Vector | None = None
+) -> Vector:
     """Shares under which the posteriors, corrected for them, are most likely (SLD, Saerens et al. 2002; EMQ).
 
     Args:
@@ -109,16 +113,19 @@ def expectation_maximisation(posteriors: Matrix, priors: Vector, assumed_people:
         priors: float64 (K,), shares among the faces that the posteriors were calibrated on; none zero.
         assumed_people: As many people of these shares are taken to be there besides: what the posteriors leave open,
             as between two labels that look alike, is then decided by how rare they are (a Dirichlet prior).
+        weights: float64 (N,), how much each row counts; None: all as one person.
 
     Returns:
         float64 (K,), adds up to one.
     """
     ratios = posteriors / priors
     shares = priors
+    counts = np.ones(len(ratios)) if weights is None else weights
+    people = counts.sum()
     for _ in range(_SLD_STEPS):
         # The mean of posteriors corrected for the shares: each row's correction is divided by its sum.
-        corrected = shares * ((1 / (ratios @ shares)) @ ratios)
-        before, shares = shares, (corrected + assumed_people * priors) / (len(ratios) + assumed_people)
+        corrected = shares * ((counts / (ratios @ shares)) @ ratios)
+        before, shares = shares, (corrected + assumed_people * priors) / (people + assumed_people)
         if np.abs(shares - before).mean() < _SLD_TOLERANCE:
             break
     normalised: Vector = shares / shares.sum()

@@ -22,6 +22,7 @@ import numpy.typing as npt
 from rich.console import Console
 from rich.table import Table
 
+from aggregator.crowd import Crowd
 from aggregator.estimate import Method, estimate
 from aggregator.prevalence import Matrix, Vector
 from classifier import DEFAULT_MODEL
@@ -125,7 +126,7 @@ def measure(posteriors: Matrix, labels: npt.NDArray[np.uint8], splits: int = 10,
     widths: dict[tuple[Mix, int, Method], list[float]] = defaultdict(list)
     for sample in samples(posteriors, labels, splits, crowds):
         for method in METHODS:
-            found = estimate(sample.posteriors, method, sample.confusions)
+            found = estimate(Crowd.of(sample.posteriors), method, sample.confusions)
             key = (sample.mix, len(sample.posteriors), method)
             errors[key].append(float(np.abs(found.shares - sample.true).mean()))
             held = (found.low - 1e-9 <= sample.true) & (sample.true <= found.high + 1e-9)

@@ -164,16 +164,12 @@ def test_twice_what_it_can_do_for_minutes_leaves_memory_flat(
     check_load(tmp_path, assets, LOAD_S, figures, flat=True)
 
 
-@pytest.mark.soak
-@pytest.mark.timeout(7200)
-def test_memory_files_and_streams_stay_flat_for_long(
-    assets: Path, yunet: dict[str, Any], tmp_path: Path, figures: Callable[..., None]
-) -> None:
+def check_endurance(folder: Path, assets: Path, yunet: dict[str, Any], for_s: float, tell: Callable[..., None]) -> None:
     settings = {"detector": yunet, "ingest": {"sample_fps": 1}, "serve": True}
-    with two_eyes(tmp_path, assets, 2, **settings) as (rig, _):
+    with two_eyes(folder, assets, 2, **settings) as (rig, _):
         pids = rig.supervisor.pids()
         gauges = Gauges()
-        gauges.watch(rig, SOAK_S)
+        gauges.watch(rig, for_s)
         ledger = rig.ledger()
         assert rig.supervisor.pids() == pids  # nobody was started again
     grown = {name: growth(values) for name, values in gauges.memory.items()}
@@ -186,9 +182,24 @@ def test_memory_files_and_streams_stay_flat_for_long(
     }
     entries = {name: max(values) for name, values in gauges.entries.items()}
     frames = sum(row["accepted"] for row in ledger.values())
-    figures(f"{SOAK_S / 60:.0f} minutes, {frames} frames, the ledger balances; memory: {memory}")
-    figures(f"open files, least and most: {files}; most entries: {entries}; bus {growth(gauges.bus):+.1%}")
+    tell(f"{for_s / 60:.0f} minutes, {frames} frames, the ledger balances; memory: {memory}")
+    tell(f"open files, least and most: {files}; most entries: {entries}; bus {growth(gauges.bus):+.1%}")
     assert max(grown.values()) < 0.05, grown
     assert all(most - least <= 4 for least, most in files.values()), files
     assert growth(gauges.bus) < 0.2
     assert entries["frames"] <= rig.settings.bus.max_backlog + 2
+
+
+@pytest.mark.timeout(600)
+def test_memory_files_and_streams_stay_flat_for_two_minutes(
+    assets: Path, yunet: dict[str, Any], tmp_path: Path, figures: Callable[..., None]
+) -> None:
+    check_endurance(tmp_path, assets, yunet, 120, figures)
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(7200)
+def test_memory_files_and_streams_stay_flat_for_long(
+    assets: Path, yunet: dict[str, Any], tmp_path: Path, figures: Callable[..., None]
+) -> None:
+    check_endurance(tmp_path, assets, yunet, SOAK_S, figures)

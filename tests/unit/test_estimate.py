@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from aggregator.crowd import Crowd
 from aggregator.estimate import GROUPS, combined, estimate
 from crowdmood import LABELS
 from crowdmood.confusions import Confusions
@@ -41,10 +42,10 @@ def test_nine_of_ten_true_shares_lie_in_their_intervals(method: str, people: int
         labels = rng.choice(7, people, p=rng.dirichlet(np.ones(7)))
         true = np.bincount(labels, minlength=7) / people
         posteriors = network(rng, labels)
-        found = estimate(posteriors, method, known)  # type: ignore[arg-type]
+        found = estimate(Crowd.of(posteriors), method, known)  # type: ignore[arg-type]
         inside.append((found.low - 1e-9 <= true) & (true <= found.high + 1e-9))
         errors.append(np.abs(found.shares - true).mean())
-        raw_errors.append(np.abs(estimate(posteriors, "raw", known).shares - true).mean())
+        raw_errors.append(np.abs(estimate(Crowd.of(posteriors), "raw", known).shares - true).mean())
         assert found.shares.sum() == pytest.approx(1)
         assert (found.low <= found.shares).all() and (found.shares <= found.high).all()
         assert found.method == method
@@ -60,8 +61,8 @@ def test_a_network_that_gives_a_label_too_rarely_is_put_right() -> None:
     posteriors = network(rng, labels) * np.exp(shy)
     posteriors /= posteriors.sum(axis=1, keepdims=True)
     sad = float((labels == 4).mean())
-    assert estimate(posteriors, "sld", known).shares[4] < sad - 0.05
-    assert estimate(posteriors, "sld", replace(known, biases=-shy)).shares[4] == pytest.approx(sad, abs=0.03)
+    assert estimate(Crowd.of(posteriors), "sld", known).shares[4] < sad - 0.05
+    assert estimate(Crowd.of(posteriors), "sld", replace(known, biases=-shy)).shares[4] == pytest.approx(sad, abs=0.03)
 
 
 def test_more_people_are_known_better() -> None:
@@ -69,13 +70,13 @@ def test_more_people_are_known_better() -> None:
     known = confusions(rng)
     widths = []
     for people in (30, 300, 3000):
-        found = estimate(network(rng, rng.choice(7, people, p=PRIORS)), "sld", known)
+        found = estimate(Crowd.of(network(rng, rng.choice(7, people, p=PRIORS))), "sld", known)
         widths.append(float((found.high - found.low).mean()))
     assert widths[0] > widths[1] > widths[2] > 0
 
 
 def test_a_network_that_says_nothing_of_itself_is_counted() -> None:
-    found = estimate(np.eye(7)[[3, 3, 3, 4]], "sld", None)
+    found = estimate(Crowd.of(np.eye(7)[[3, 3, 3, 4]]), "sld", None)
     assert found.method == "raw"
     assert dict(zip(LABELS, found.shares, strict=True))["happy"] == 0.75
     assert (found.high - found.low).max() > 0.3
@@ -85,7 +86,7 @@ def test_labels_that_cannot_be_told_apart_are_told_as_groups() -> None:
     rng = np.random.default_rng(5)
     known = confusions(rng, apart=0.3)
     labels = rng.choice(7, 500, p=PRIORS)
-    found = estimate(network(rng, labels, apart=0.3), "sld", known)
+    found = estimate(Crowd.of(network(rng, labels, apart=0.3)), "sld", known)
     assert found.method == "sld-groups"
     assert found.shares.sum() == pytest.approx(1)
     negative = [LABELS.index(label) for label in GROUPS[1]]
@@ -95,14 +96,14 @@ def test_labels_that_cannot_be_told_apart_are_told_as_groups() -> None:
 
 def test_crowds_judged_by_two_networks_are_weighted_by_their_people() -> None:
     happy, sad = np.eye(7)[[3] * 30], np.eye(7)[[4] * 10]
-    both = combined([estimate(happy, "raw", None), estimate(sad, "raw", None)])
+    both = combined([estimate(Crowd.of(happy), "raw", None), estimate(Crowd.of(sad), "raw", None)])
     assert both.people == 40
     assert dict(zip(LABELS, both.shares, strict=True))["happy"] == pytest.approx(0.75)
 
 
 def test_the_interval_of_a_sum_is_narrower_than_the_sum_of_the_intervals() -> None:
     rng = np.random.default_rng(6)
-    found = estimate(network(rng, rng.choice(7, 200, p=PRIORS)), "sld", confusions(rng))
+    found = estimate(Crowd.of(network(rng, rng.choice(7, 200, p=PRIORS))), "sld", confusions(rng))
     low, high = found.interval(np.ones(7))
     assert high - low < 0.2 * (found.high - found.low).sum()
 

@@ -50,11 +50,16 @@ def with_seven(labels: Sequence[int]) -> npt.NDArray[np.float64]:
     return np.eye(7)[list(labels)]
 
 
+def means(found: People) -> npt.NDArray[np.float64]:
+    """What everybody shows over the whole window, float64 (P, 7)."""
+    return found.crowd.by_person(found.crowd.posteriors)
+
+
 def test_nobody_is_nobody() -> None:
     for frames in ([], [frame(0, [])], [frame(0, []), frame(1, [])]):
         found = people(frames)
         assert len(found) == 0
-        assert found.posteriors.shape == (0, 7)
+        assert found.crowd.posteriors.shape == (0, 7)
         assert [len(of_frame) for of_frame in found.person] == [0] * len(frames)
 
 
@@ -67,7 +72,7 @@ def test_one_frame_is_counted_face_by_face() -> None:
 def test_a_single_face_in_a_window_is_one_person() -> None:
     found = people([frame(0, []), frame(1, [[600, 300, 680, 390]], with_seven([3])), frame(2, [])])
     assert len(found) == 1
-    assert found.posteriors.tolist() == [[0, 0, 0, 1, 0, 0, 0]]
+    assert means(found).tolist() == [[0, 0, 0, 1, 0, 0, 0]]
     assert (found.side_px.tolist(), found.faces.tolist()) == ([80], [1])
 
 
@@ -79,7 +84,7 @@ def test_somebody_who_stays_is_one_person_whose_faces_speak_together_weighted_by
         frame(2, [box], with_seven([0]), quality=0),
     ]
     found = people(frames)
-    assert found.posteriors.tolist() == [[0, 0, 0, 0.75, 0, 0, 0.25]]
+    assert means(found).tolist() == [[0, 0, 0, 0.75, 0, 0, 0.25]]
     assert found.quality.tolist() == [0.75]
     assert (found.side_px.tolist(), found.faces.tolist()) == ([86], [3])
 
@@ -87,7 +92,7 @@ def test_somebody_who_stays_is_one_person_whose_faces_speak_together_weighted_by
 def test_who_has_only_faces_of_no_quality_is_their_plain_mean() -> None:
     frames = [frame(k, [[600, 300, 680, 390]], with_seven([label]), quality=0) for k, label in enumerate((3, 6))]
     found = people(frames)
-    assert found.posteriors.tolist() == [[0, 0, 0, 0.5, 0, 0, 0.5]]
+    assert means(found).tolist() == [[0, 0, 0, 0.5, 0, 0, 0.5]]
     assert found.quality.tolist() == [0]
 
 
@@ -124,7 +129,7 @@ def test_the_order_of_faces_within_a_frame_does_not_matter(seed: int) -> None:
     rng = np.random.default_rng(seed)
     other, orders = zip(*(shuffled(one, rng) for one in frames), strict=True)
     expected, found = people(frames), people(other)
-    assert found.posteriors.tobytes() == expected.posteriors.tobytes()
+    assert means(found).tobytes() == means(expected).tobytes()
     for numbers, same, order in zip(found.person, expected.person, orders, strict=True):
         assert numbers.tolist() == same[order].tolist()
 
@@ -134,12 +139,12 @@ def test_boxes_that_are_alike_are_told_apart_by_what_is_known_of_them_whatever_t
     frames = [frame(0, boxes, rows), frame(1, boxes, rows[[2, 0, 1]])]
     found = people(frames)
     assert found.person[0].tolist() == found.person[1][[1, 2, 0]].tolist()
-    assert sorted(found.posteriors.tolist()) == sorted(rows.tolist())
+    assert sorted(means(found).tolist()) == sorted(rows.tolist())
 
 
 def same(one: People, other: People) -> bool:
     arrays = (
-        (one.posteriors, other.posteriors),
+        (means(one), means(other)),
         (one.quality, other.quality),
         *zip(one.person, other.person, strict=True),
     )
@@ -256,6 +261,6 @@ def test_thousands_of_faces_are_linked() -> None:
 def test_a_wild_detectors_boxes_do_no_harm() -> None:
     wild = [[0, 0, 0, 0], [50, 50, 10, 10], [-1280, -720, 2560, 1440], [2_000_000_000, 0, 2_000_000_001, 1]]
     found = people([frame(k, wild) for k in range(3)])
-    assert np.isfinite(found.posteriors).all()
+    assert np.isfinite(found.crowd.posteriors).all()
     many = people([frame(k, [[5, 5, 40, 40]] * 2000) for k in range(2)])
     assert len(many) <= 4000

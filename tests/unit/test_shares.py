@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from aggregator.crowd import Crowd
 from aggregator.estimate import Estimate, estimate
 from aggregator.shares import dominant, resolution, rounded, told
 from crowdmood import LABELS
@@ -10,7 +11,7 @@ from tests.crowds import showing
 
 
 def counted(*labels: str) -> Estimate:
-    return estimate(showing(labels).astype(np.float64), "raw", None)
+    return estimate(Crowd.of(showing(labels).astype(np.float64)), "raw", None)
 
 
 @pytest.mark.parametrize(
