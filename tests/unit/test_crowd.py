@@ -11,7 +11,7 @@ from crowdmood.confusions import Confusions
 HAPPY, NEUTRAL = np.eye(7)[3], np.eye(7)[6]
 
 
-def looks(*people: list[npt.NDArray[np.float64]], every_ms: int = 1000) -> Crowd:
+def looks(*people: list[npt.NDArray[np.float64]], every_ms: int = 500) -> Crowd:
     """People of whom each shows one row after the other."""
     who = np.repeat(np.arange(len(people), dtype=np.int32), [len(rows) for rows in people])
     at_ms = np.concatenate([np.arange(len(rows)) * every_ms for rows in people])
