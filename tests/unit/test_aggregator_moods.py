@@ -37,12 +37,21 @@ def test_a_person_in_many_frames_is_one_person() -> None:
     assert (stadium.as_of_ms, stadium.window_start_ms, stadium.valid_until_ms) == (10_000, 0, 15_000)
 
 
-def test_what_a_person_shows_is_the_mean_over_the_window() -> None:
-    # Eight people are happy in six frames of ten: sure of it they are not, but happier than sad.
-    north = frames("north", ["happy"] * 8, 6) + [seen("north", 6 + i, ["sad"] * 8) for i in range(4)]
+def test_what_a_person_shows_is_the_mean_of_noisy_looks() -> None:
+    # Eight people who are happy in six frames of ten within a second: sure of it they are not, but happier than sad.
+    labels = ["happy", "sad"] * 4 + ["happy"] * 2
+    north = [seen("north", i, [label] * 8, every_ms=100) for i, label in enumerate(labels)]
     (stadium, _) = moods(window(north=north))
     assert stadium.people == 8
     assert stadium.raw is not None and stadium.raw["happy"] == 1.0
+
+
+def test_who_changes_within_the_window_counts_for_both_by_the_time() -> None:
+    north = [seen("north", i, ["happy" if i < 6 else "sad"] * 8, every_ms=1000) for i in range(10)]
+    (stadium, _) = moods(window(north=north))
+    assert stadium.people == 8
+    assert stadium.raw is not None
+    assert (stadium.raw["happy"], stadium.raw["sad"]) == (0.6, 0.4)
 
 
 def test_too_few_people_and_nothing_but_the_status_is_told() -> None:
