@@ -3,10 +3,14 @@
 This package owns how the parts talk; it knows nothing about faces, networks or windows.
 """
 
+import os
 import sys
 from importlib.metadata import version
 
 __version__ = version("crowdmood")
+
+# Before numpy is imported: threads only cost time on matrices as small as ours, and sums would depend on the cores.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 # OpenVINO tells Google Analytics of every import, unless this package of its is missing.
 sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # Python knows None there

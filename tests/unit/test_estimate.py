@@ -1,5 +1,7 @@
 """Shares come with an uncertainty that holds what it promises, and with a name that says how they were made."""
 
+import subprocess
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -117,3 +119,12 @@ def test_confusions_travel_as_they_are() -> None:
     assert Confusions.from_bytes(b"") is None
     with pytest.raises(UndecodableError, match="were expected"):
         Confusions.from_bytes(known.to_bytes()[:-4])
+
+
+def test_sums_are_one_threads_so_that_they_depend_on_no_number_of_cores() -> None:
+    script = (
+        "import crowdmood, numpy, threadpoolctl\n"
+        "print({each['num_threads'] for each in threadpoolctl.threadpool_info() if each['user_api'] == 'blas'})"
+    )
+    done = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
+    assert done.stdout.strip() == "{1}"
