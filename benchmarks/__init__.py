@@ -2,3 +2,5 @@
 
 Nothing imports it, and it is not installed: it must measure what runs in service, never a copy of it.
 """
+
+import crowdmood  # noqa: F401 (before numpy, as in service: it says how many threads that may have)
