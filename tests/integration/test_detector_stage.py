@@ -2,6 +2,7 @@
 
 import threading
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -37,8 +38,8 @@ def faces(bus: Bus) -> list[Faces]:
     return [message for message in found if isinstance(message, Faces)]
 
 
-def finder(detector: object, **more: int) -> FaceFinder:
-    return FaceFinder(detector, max_megapixels=50, **({"max_faces": 5000} | more))  # type: ignore[arg-type]
+def finder(detector: Any, **more: Any) -> FaceFinder:
+    return FaceFinder(detector, max_megapixels=50, **({"max_faces": 5000} | more))
 
 
 class Everywhere:

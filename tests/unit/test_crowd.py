@@ -5,7 +5,7 @@ import numpy.typing as npt
 import pytest
 
 from aggregator.crowd import Crowd, crowd_of
-from aggregator.estimate import estimate
+from aggregator.estimate import Method, estimate
 from crowdmood.confusions import Confusions
 
 HAPPY, NEUTRAL = np.eye(7)[3], np.eye(7)[6]
@@ -74,7 +74,7 @@ def network(rng: np.random.Generator, labels: npt.NDArray[np.intp]) -> npt.NDArr
 
 
 @pytest.mark.parametrize("method", ["sld", "raw"])
-def test_a_crowd_that_cheers_in_the_middle_of_a_window_is_half_and_half(method: str) -> None:
+def test_a_crowd_that_cheers_in_the_middle_of_a_window_is_counted_by_time(method: Method) -> None:
     # Nine of ten are calm for the first 6 s and cheer for the next 4: the shares are what was shown, by time.
     rng = np.random.default_rng(1)
     held = rng.integers(0, 7, 7000)
@@ -85,7 +85,7 @@ def test_a_crowd_that_cheers_in_the_middle_of_a_window_is_half_and_half(method: 
     calm = network(rng, np.full(200, 6))
     cheering = network(rng, np.where(np.arange(200) < 180, 3, 6))
     people = [[first] * 6 + [second] * 4 for first, second in zip(calm, cheering, strict=True)]
-    found = estimate(looks(*people), method, known)  # type: ignore[arg-type]
+    found = estimate(looks(*people), method, known)
     assert found.people == 200
     if method == "sld":
         assert found.shares[[3, 6]] == pytest.approx([0.36, 0.64], abs=0.05)
