@@ -53,6 +53,7 @@ class DataSpec(_Section):
     training_faces: int = Field(ge=0)
     judged_faces: int = Field(ge=0)
     duplicates: int = Field(ge=0, description="Judged faces that also stand, pixel for pixel, in the training faces.")
+    sha256: str | None = Field(default=None, description="Of all faces, labels and splits; None in older cards.")
 
 
 class Metrics(_Section):

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 from enum import StrEnum
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from crowdmood.errors import SettingsError
 from training.recipe import Augmentation, Recipe
 
 _DEFAULT = Recipe()
@@ -46,21 +48,27 @@ class Precision(StrEnum):
 
 
 def use_backend(backend: Backend) -> None:
-    """Chooses what Keras computes with; only before Keras is first imported."""
+    """Chooses what Keras computes with; only before Keras is first imported.
+
+    Raises:
+        SettingsError: It is not installed.
+    """
+    if find_spec(backend.value) is None:
+        raise SettingsError(f"{backend.value} is not installed; `pip install {backend.value}` into this environment")
     os.environ["KERAS_BACKEND"] = backend.value
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 
 def train(
     data: Annotated[Path, typer.Option(help="Faces: fer2013.csv, an .npz, or a folder of train/validation/test.")],
-    out: Annotated[Path, typer.Option(help="Model folder to write; an older one there is replaced.")],
+    out: Annotated[Path, typer.Option(help="Model folder to write; an older model there is replaced.")],
     work: Annotated[
         Path | None,
         typer.Option(
             help="Folder of checkpoints and logs; a killed run goes on from there. Default: runs/NAME of --out."
         ),
     ] = None,
-    fresh: Annotated[bool, typer.Option("--fresh", help="Forget an earlier run in --work.")] = False,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Forget an earlier run's checkpoints in --work.")] = False,
     backend: Annotated[Backend, typer.Option(help="What Keras computes with.")] = Backend.TENSORFLOW,
     architecture: Annotated[
         str,
@@ -68,7 +76,9 @@ def train(
             help="crowdnet, conv4, conv4-dense3, conv4-256, conv4-256-dense3, mini-xception, or keras:BACKBONE."
         ),
     ] = _DEFAULT.architecture,
-    epochs: Annotated[int, typer.Option(min=1, help="Passes over the training faces.")] = _DEFAULT.epochs,
+    epochs: Annotated[
+        int, typer.Option(min=0, help="Passes over the training faces; 0 exports --start-from as it is.")
+    ] = _DEFAULT.epochs,
     minutes: Annotated[
         float | None, typer.Option(min=0.1, help="Train for so long instead; the schedule follows the clock.")
     ] = None,
@@ -115,7 +125,10 @@ def train(
     degrade: Annotated[
         float, typer.Option(min=0, max=1, help="Probability of fewer pixels, blur, noise and JPEG.")
     ] = _AUGMENT.degrade,
-    start_from: Annotated[Path | None, typer.Option(help="Weights to begin with: the best.npz of another run.")] = None,
+    start_from: Annotated[
+        list[Path] | None,
+        typer.Option(help="Weights to begin with: the best.npz of another run; several are averaged."),
+    ] = None,
     backbone_weights: Annotated[Path | None, typer.Option(help="Weights file of a keras:BACKBONE.")] = None,
     fine_tune_layers: Annotated[
         int, typer.Option(min=0, help="Last layers of a backbone that are trained after the head.")
@@ -170,7 +183,7 @@ def train(
             work=work or Path("runs") / out.name,
             teachers=tuple(teacher or ()),
             crowds=crowds,
-            start_from=start_from,
+            start_from=tuple(start_from or ()),
             backbone_weights=backbone_weights,
         ),
         fresh=fresh,

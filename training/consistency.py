@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from crowdmood.errors import DataError
 from training.crowds import crop, labelled_photos, square
 from training.degrade import shrink
 from training.serving import predict
@@ -29,6 +30,9 @@ def views(folder: Path) -> dict[str, NDArray[np.uint8]]:
     Returns:
         `(N, 48, 48) uint8` each: `as_is`; `farther`, brought down to 24 pixels and back; `wider`, from a box that is
         20 % wider; `mirrored`.
+
+    Raises:
+        DataError: There is no such face, or the photographs cannot be read.
     """
     as_is: list[NDArray[np.uint8]] = []
     wider: list[NDArray[np.uint8]] = []
@@ -38,6 +42,8 @@ def views(folder: Path) -> dict[str, NDArray[np.uint8]]:
             as_is.append(crop(photo.gray, left, top, side))
             margin = side * _WIDER / 2
             wider.append(crop(photo.gray, left - margin, top - margin, side + 2 * margin))
+    if not as_is:
+        raise DataError(f"{folder}: shows no clear face of at least {_MIN_FACE_PX} pixels; give more photographs")
     faces = np.stack(as_is)
     return {
         "as_is": faces,

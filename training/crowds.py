@@ -74,6 +74,8 @@ def labelled_photos(folder: Path, min_face_px: int, held_back: bool | None = Non
         labelled = json.loads((folder / "boxes.json").read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise DataError(f"{folder / 'boxes.json'}: cannot be read ({error}); give the folder of crowds") from error
+    if not isinstance(labelled, dict):
+        raise DataError(f"{folder / 'boxes.json'}: is no object of photographs by name; give the folder of crowds")
     for number, name in enumerate(sorted(labelled)):
         if held_back is not None and (number % _HELD_BACK_EVERY == 0) != held_back:
             continue
@@ -84,13 +86,18 @@ def labelled_photos(folder: Path, min_face_px: int, held_back: bool | None = Non
             raise DataError(
                 f"{folder / 'images' / name}: is no readable picture; restore it or drop it from boxes.json"
             )
-        boxes = np.asarray(labelled[name]["boxes_xywh"], dtype=np.float64).reshape(-1, 4)
-        clear = (
-            ~np.asarray(labelled[name]["invalid"], dtype=bool)
-            & (np.asarray(labelled[name]["occlusion"]) < 2)
-            & (boxes[:, 2:].min(axis=1) >= min_face_px)
-        )
-        yield Photo(np.asarray(gray, dtype=np.uint8), boxes, boxes[clear])
+        try:
+            boxes = np.asarray(labelled[name]["boxes_xywh"], dtype=np.float64).reshape(-1, 4)
+            clear = boxes[
+                ~np.asarray(labelled[name]["invalid"], dtype=bool)
+                & (np.asarray(labelled[name]["occlusion"]) < 2)
+                & (boxes[:, 2:].min(axis=1) >= min_face_px)
+            ]
+        except (LookupError, TypeError, ValueError) as error:
+            raise DataError(
+                f"{folder / 'boxes.json'}: what it says about {name} cannot be used ({error!r}); correct it"
+            ) from error
+        yield Photo(np.asarray(gray, dtype=np.uint8), boxes, clear)
 
 
 def load_crowds(folder: Path, held_back: bool, seed: int = 0) -> CrowdCrops:
@@ -100,6 +107,9 @@ def load_crowds(folder: Path, held_back: bool, seed: int = 0) -> CrowdCrops:
         folder: Photographs and their `boxes.json` (see `labelled_photos`).
         held_back: True for every fifth photograph, which training never sees; False for all others.
         seed: Seed of the random squares.
+
+    Raises:
+        DataError: The photographs cannot be read, or show no clear face or nothing else.
     """
     rng = np.random.default_rng(seed)
     cascade = cv2.CascadeClassifier(cv2.data.haarcascades + _CASCADE)
@@ -112,7 +122,11 @@ def load_crowds(folder: Path, held_back: bool, seed: int = 0) -> CrowdCrops:
         squares += [crop(gray, *empty) for empty in _random_squares(gray.shape, boxes, rng)]
         hits = np.asarray(cascade.detectMultiScale(gray, 1.1, 1, minSize=(_MIN_FACE_PX, _MIN_FACE_PX)))
         mistakes += [crop(gray, x, y, w) for x, y, w, h in hits.reshape(-1, 4) if not _touches((x, y, w, h), boxes)]
-    return CrowdCrops(_stack(faces), _stack(squares + mistakes), len(mistakes))
+    if not faces or not squares + mistakes:
+        which = "every fifth photograph" if held_back else "all but every fifth photograph"
+        lacking = "background beside the faces" if faces else f"clear face of at least {_MIN_FACE_PX} pixels"
+        raise DataError(f"{folder}: {which} shows no {lacking}; give more photographs")
+    return CrowdCrops(np.stack(faces), np.stack(squares + mistakes), len(mistakes))
 
 
 def crop(photo: NDArray[np.uint8], left: float, top: float, side: float) -> NDArray[np.uint8]:
@@ -163,7 +177,3 @@ def _random_squares(
         if len(found) == _RANDOM_PER_PHOTO:
             break
     return found
-
-
-def _stack(crops: list[NDArray[np.uint8]]) -> NDArray[np.uint8]:
-    return np.stack(crops) if crops else np.empty((0, SIDE, SIDE), dtype=np.uint8)

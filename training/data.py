@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -46,6 +47,13 @@ class FaceData:
         """Returns the chosen rows, by mask or by index."""
         votes = None if self.votes is None else self.votes[chosen]
         return FaceData(self.images[chosen], self.labels[chosen], self.usage[chosen], votes, self.name)
+
+    def digest(self) -> str:
+        """SHA-256 of faces, labels, splits and votes, whatever file they came from."""
+        found = hashlib.sha256()
+        for array in (self.images, self.labels, self.usage, self.votes):
+            found.update(b"" if array is None else np.ascontiguousarray(array).tobytes())
+        return found.hexdigest()
 
     def split(self, usage: int) -> FaceData:
         """Returns the rows of one split (`TRAINING`, `PUBLIC_TEST`, ...).

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
-import shutil
+from contextlib import contextmanager
 from dataclasses import asdict
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
 
 from classifier.card import (
+    CARD_FILE,
     GRAPH_FILE,
     NETWORK_FILE,
     DataSpec,
@@ -21,6 +24,7 @@ from classifier.card import (
     save_card,
 )
 from crowdmood import __version__
+from crowdmood.errors import SettingsError
 from training import metrics
 from training.calibration import calibrate, fit_prevalence
 from training.checkpoint import load_state
@@ -33,7 +37,7 @@ from training.networks import build
 from training.serving import predict, serving_network
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Iterator, Mapping, Sequence
 
     from training.crowds import CrowdCrops
     from training.recipe import Recipe
@@ -80,6 +84,31 @@ def measure_face_check(model: Any, crowds: CrowdCrops) -> FaceCheck:
     )
 
 
+def check_out(out: Path) -> None:
+    """Makes sure that nothing but a model would be lost by writing the model folder `out` anew.
+
+    Raises:
+        SettingsError: It is a file, or holds anything and no model.
+    """
+    if out.exists() and (not out.is_dir() or (any(out.iterdir()) and not (out / CARD_FILE).is_file())):
+        raise SettingsError(f"{out}: is there and is no model folder; give another --out, or remove it")
+
+
+@contextmanager
+def _replacing(out: Path) -> Iterator[Path]:
+    """Gives an empty folder that takes the place of the folder `out` at the end, unless something fails before."""
+    check_out(out)
+    target = out.resolve()
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(prefix=f".{target.name}.partial-", dir=target.parent) as aside:
+        new = Path(aside) / "new"
+        new.mkdir()
+        yield new
+        if target.exists():
+            target.rename(Path(aside) / "old")
+        new.rename(target)
+
+
 def export_folder(
     data: FaceData,
     recipe: Recipe,
@@ -88,6 +117,7 @@ def export_folder(
     data_name: str,
     crowds: CrowdCrops | None = None,
     model_json: bool = False,
+    origin: Mapping[str, Sequence[str]] | None = None,
 ) -> ModelCard:
     """Writes the model folder `out` anew: network, card, card for people.
 
@@ -99,6 +129,10 @@ def export_folder(
         data_name: How the card calls the data.
         crowds: Held-back crops for the face output.
         model_json: Also write the architecture as `model.json` and the weights as `model.weights.h5`.
+        origin: What else the network came from, for the card's recipe.
+
+    Raises:
+        SettingsError: `out` is something else than a model folder.
     """
     keras.config.set_dtype_policy("float32")
     trained = build(recipe.architecture, outputs=recipe.outputs)
@@ -108,42 +142,39 @@ def export_folder(
     logits = np.asarray(trained.predict(fresh.images[..., None], batch_size=256, verbose=0), dtype=np.float32)
     calibration = calibrate(logits[:, :7], fresh.labels, _HELD_OUT)
     model = serving_network(trained, calibration)
-    partial = out.with_name(out.name + ".partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    model.save(partial / NETWORK_FILE)
-    if model_json:
-        (partial / "model.json").write_text(model.to_json(indent=2), encoding="utf-8")
-        model.save_weights(partial / "model.weights.h5")
-    (partial / HISTORY_FILE).write_text(json.dumps(history), encoding="utf-8")
-    if keras.backend.backend() == "tensorflow":
-        # OpenVINO's graph is made from TensorFlow's.
-        save_graph(model, partial / GRAPH_FILE)
-    entry = file_entry(partial / NETWORK_FILE)
-    card = ModelCard(
-        model_id=f"{recipe.architecture}-{entry.sha256[:8]}",
-        architecture=recipe.architecture,
-        outputs=("emotions", "face") if recipe.face_output else ("emotions",),
-        files=(entry,),
-        data=DataSpec(
-            name=data_name,
-            training_faces=len(known),
-            judged_faces=len(judged),
-            duplicates=len(judged) - len(fresh),
-        ),
-        metrics=measure(model, data),
-        multiply_adds=multiply_adds(trained),
-        parameters=int(trained.count_params()),
-        code_version=__version__,
-        recipe=asdict(recipe) | {"epochs_done": len(history)},
-        calibration=calibration,
-        prevalence=fit_prevalence(predict(model, fresh.images)[0], fresh.labels, _HELD_OUT),
-        face_check=measure_face_check(model, crowds) if crowds is not None else None,
-    )
-    (partial / PEOPLE_CARD_FILE).write_text(render(card), encoding="utf-8")
-    files = tuple(file_entry(path) for path in sorted(partial.iterdir()))
-    card = card.model_copy(update={"files": files})
-    save_card(partial, card)
-    shutil.rmtree(out, ignore_errors=True)
-    partial.rename(out)
+    with _replacing(out) as partial:
+        model.save(partial / NETWORK_FILE)
+        if model_json:
+            (partial / "model.json").write_text(model.to_json(indent=2), encoding="utf-8")
+            model.save_weights(partial / "model.weights.h5")
+        (partial / HISTORY_FILE).write_text(json.dumps(history), encoding="utf-8")
+        if keras.backend.backend() == "tensorflow":
+            # OpenVINO's graph is made from TensorFlow's.
+            save_graph(model, partial / GRAPH_FILE)
+        entry = file_entry(partial / NETWORK_FILE)
+        card = ModelCard(
+            model_id=f"{recipe.architecture}-{entry.sha256[:8]}",
+            architecture=recipe.architecture,
+            outputs=("emotions", "face") if recipe.face_output else ("emotions",),
+            files=(entry,),
+            data=DataSpec(
+                name=data_name,
+                training_faces=len(known),
+                judged_faces=len(judged),
+                duplicates=len(judged) - len(fresh),
+                sha256=data.digest(),
+            ),
+            metrics=measure(model, data),
+            multiply_adds=multiply_adds(trained),
+            parameters=int(trained.count_params()),
+            code_version=__version__,
+            recipe=asdict(recipe) | {"epochs_done": len(history)} | dict(origin or {}),
+            calibration=calibration,
+            prevalence=fit_prevalence(predict(model, fresh.images)[0], fresh.labels, _HELD_OUT),
+            face_check=measure_face_check(model, crowds) if crowds is not None else None,
+        )
+        (partial / PEOPLE_CARD_FILE).write_text(render(card), encoding="utf-8")
+        files = tuple(file_entry(path) for path in sorted(partial.iterdir()))
+        card = card.model_copy(update={"files": files})
+        save_card(partial, card)
     return card

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import cv2
 import keras
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from training.recipe import Augmentation
 
     Pool = tuple[NDArray[np.uint8], NDArray[np.float32]]
+
+
+_OTHER_PX: Final = 40
 
 
 class Batches(keras.utils.PyDataset):
@@ -38,8 +41,12 @@ class Batches(keras.utils.PyDataset):
         start_epoch: int = 0,
         extra: Pool | None = None,
         extra_per_epoch: int = 0,
+        any_size: bool = False,
     ) -> None:
-        """Keeps the pools: images `(N, 48, 48) uint8` and targets `(N, K) float32`."""
+        """Keeps the pools: images `(N, 48, 48) uint8` and targets `(N, K) float32`.
+
+        Unless faces of `any_size` will be asked for, `side_px` stays as it is.
+        """
         super().__init__(workers=1, use_multiprocessing=False, max_queue_size=16)
         self._own = len(faces[0])
         self._images, self._targets = faces
@@ -51,6 +58,7 @@ class Batches(keras.utils.PyDataset):
         self._epoch = start_epoch
         self._order = self._shuffled()
         self.side_px = SIDE
+        self._asked_beforehand = any_size
 
     def _shuffled(self) -> NDArray[np.int64]:
         rng = np.random.default_rng((self._seed, self._epoch))
@@ -67,7 +75,13 @@ class Batches(keras.utils.PyDataset):
         rows = self._order[index * self._batch_size : (index + 1) * self._batch_size]
         rng = np.random.default_rng((self._seed, self._epoch, index))
         images = augment_batch(self._images[rows], self._augmentation, rng)
-        return resize(images, self.side_px)[..., None], self._targets[rows]
+        # TensorFlow asks for two batches before the first epoch, and expects all others to be of sizes that it saw.
+        side_px = _OTHER_PX if self._asked_beforehand and index % 2 else self.side_px
+        return resize(images, side_px)[..., None], self._targets[rows]
+
+    def on_epoch_begin(self) -> None:
+        """Gives every batch the size that it is to have."""
+        self._asked_beforehand = False
 
     def on_epoch_end(self) -> None:
         """Moves on to the next epoch's order."""

@@ -116,6 +116,7 @@ def fit(
         len(history),
         extra_pool(crowds),
         recipe.crowd_crops,
+        any_size=recipe.small_until[1] > 0,
     )
     pace = Pace(recipe, batches, history)
     wanted = one_hot(judged.labels)
@@ -129,7 +130,7 @@ def fit(
     if recipe.stop_patience:
         callbacks.append(keras.callbacks.EarlyStopping("val_accuracy", patience=recipe.stop_patience, mode="max"))
     callbacks.append(Checkpoint(work, history))
-    if pace.progress < 1:
+    if pace.progress < 1 and not _stopped_early(history, recipe.stop_patience):
         model.fit(
             batches,
             epochs=recipe.epochs if recipe.minutes is None else 1_000_000,
@@ -139,3 +140,9 @@ def fit(
             callbacks=callbacks,
         )
     return history
+
+
+def _stopped_early(history: list[dict[str, float]], patience: int) -> bool:
+    """Whether a run has ended because nothing got better: it is not to go on when it is started again."""
+    judged = [row.get("val_accuracy", 0.0) for row in history]
+    return bool(patience and judged) and len(judged) - 1 - int(np.argmax(judged)) >= patience

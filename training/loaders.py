@@ -51,11 +51,14 @@ def load_npz(path: Path) -> FaceData:
         DataError: The file is no archive, lacks an array, or holds arrays of a wrong shape or label.
     """
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             _check_unpacked_size(path, archive.zip)
             arrays = {name: archive[name] for name in archive.files}
-    except (OSError, ValueError) as error:
+    except DataError:
+        raise
+    except Exception as error:  # a damaged archive fails in zipfile, in zlib, in NumPy or in the tokenizer that it uses
         raise DataError(f"{path}: cannot be read as .npz ({error}); write it with numpy.savez") from error
+    arrays = {name: array for name, array in arrays.items() if isinstance(array, np.ndarray)}
     missing = [name for name in _NPZ_ARRAYS if name not in arrays]
     if missing:
         raise DataError(f"{path}: lacks the array {missing[0]!r}; it needs {', '.join(_NPZ_ARRAYS)}")
@@ -88,25 +91,31 @@ def load_csv(path: Path) -> FaceData:
     """Loads FER2013's own table: `emotion` 0-6, `pixels` (2,304 numbers), `Usage`.
 
     Raises:
-        DataError: A column is missing, or a row has an unknown label or usage or a wrong number of pixels.
+        DataError: It is no table, a column is missing, or a row has an unknown label or usage or a wrong number of
+            pixels.
     """
     images: list[NDArray[np.uint8]] = []
     labels: list[int] = []
     usage: list[int] = []
-    with path.open(newline="", encoding="utf-8") as file:
-        reader = csv.DictReader(file)
-        missing = [name for name in _CSV_COLUMNS if name not in (reader.fieldnames or ())]
-        if missing:
-            raise DataError(f"{path}: lacks the column {missing[0]!r}; the first line must be {','.join(_CSV_COLUMNS)}")
-        for row in reader:
-            where = f"{path}, line {reader.line_num}"
-            if row["emotion"] not in {str(code) for code in range(len(LABELS))}:
-                raise DataError(f"{where}: label {row['emotion']!r} is unknown; use 0-{len(LABELS) - 1}")
-            if row["Usage"] not in USAGES:
-                raise DataError(f"{where}: Usage {row['Usage']!r} is unknown; use one of {', '.join(USAGES)}")
-            images.append(_parse_pixels(row["pixels"] or "", where))
-            labels.append(int(row["emotion"]))
-            usage.append(USAGES.index(row["Usage"]))
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            reader = csv.DictReader(file)
+            missing = [name for name in _CSV_COLUMNS if name not in (reader.fieldnames or ())]
+            if missing:
+                raise DataError(
+                    f"{path}: lacks the column {missing[0]!r}; the first line must be {','.join(_CSV_COLUMNS)}"
+                )
+            for row in reader:
+                where = f"{path}, line {reader.line_num}"
+                if row["emotion"] not in {str(code) for code in range(len(LABELS))}:
+                    raise DataError(f"{where}: label {row['emotion']!r} is unknown; use 0-{len(LABELS) - 1}")
+                if row["Usage"] not in USAGES:
+                    raise DataError(f"{where}: Usage {row['Usage']!r} is unknown; use one of {', '.join(USAGES)}")
+                images.append(_parse_pixels(row["pixels"] or "", where))
+                labels.append(int(row["emotion"]))
+                usage.append(USAGES.index(row["Usage"]))
+    except (OSError, UnicodeError, csv.Error) as error:
+        raise DataError(f"{path}: cannot be read as a table ({error}); write it as UTF-8 with commas") from error
     if not images:
         raise DataError(f"{path}: holds no rows; give the whole table")
     return FaceData(
@@ -117,7 +126,7 @@ def load_csv(path: Path) -> FaceData:
 def _parse_pixels(text: str, where: str) -> NDArray[np.uint8]:
     try:
         values = np.array(text.split(), dtype=np.int64)
-    except ValueError as error:
+    except (ValueError, OverflowError) as error:
         raise DataError(f"{where}: pixels are not whole numbers ({error}); correct the row") from error
     if len(values) != SIDE * SIDE:
         raise DataError(f"{where}: {len(values)} pixels where {SIDE * SIDE} are needed; correct the row")

@@ -2,8 +2,6 @@
 
 The eight logits are one softmax, read as `P(face) * P(expression | face)`. The loss is the cross-entropy of the two
 factors, so that a face without an expression label teaches only the first, and a background nothing about expressions.
-
-so a face without an expression label teaches only the first, and a background nothing about expressions.
 """
 
 from __future__ import annotations

@@ -73,7 +73,7 @@ class Recipe:
     schedule: Literal["cosine", "plateau", "constant"] = "cosine"
     plateau_patience: int = 5
     stop_patience: int = 0
-    weight_decay: float = 5e-4
+    weight_decay: float = 5e-3
     label_smoothing: float = 0.05
     ferplus_blend: float = 0.25
     teacher_blend: float = 0.0

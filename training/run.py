@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import shutil
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from classifier.card import NETWORK_FILE, ModelCard, load_card
-from crowdmood.errors import DataError
+from classifier.card import NETWORK_FILE, ModelCard, file_entry, load_card
+from crowdmood.errors import DataError, SettingsError
+from training.averaging import average
+from training.caching import cached
 from training.crowds import CrowdCrops, load_crowds
 from training.data import TRAINING, FaceData, describe
-from training.export import export_folder
+from training.export import check_out, export_folder
 from training.fit import compile_model, fit
 from training.loaders import load_faces
 from training.networks import build
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
     from training.recipe import Recipe
 
+_CHECKPOINTS: Final = ("state.npz", "best.npz", "head.npz", "mean.npz")
+
 
 @dataclass(frozen=True, slots=True)
 class Paths:
@@ -38,7 +41,7 @@ class Paths:
         work: Checkpoints, logs, saved features, pictures of the data.
         teachers: Model folders to distil from; what they say is averaged.
         crowds: Crowd photographs for the face output.
-        start_from: Weights to begin with.
+        start_from: Weights to begin with; of several, their mean.
         backbone_weights: Weights of a `keras.applications` backbone.
     """
 
@@ -47,37 +50,68 @@ class Paths:
     work: Path
     teachers: tuple[Path, ...] = ()
     crowds: Path | None = None
-    start_from: Path | None = None
+    start_from: tuple[Path, ...] = ()
     backbone_weights: Path | None = None
 
 
 def run(recipe: Recipe, paths: Paths, fresh: bool, summary: bool, model_json: bool) -> ModelCard:
     """Trains a network and writes its model folder; a run that was killed goes on where it stopped.
 
+    Args:
+        recipe: What to train and how.
+        paths: Where to read and write.
+        fresh: Forget an earlier run's checkpoints.
+        summary: Print the network's layers.
+        model_json: Also write the architecture as `model.json` and the weights as `model.weights.h5`.
+
     Raises:
+        SettingsError: `out` or `work` cannot be written, or something would be lost there.
         DataError: The data cannot be used.
         ModelError: The teacher, the weights to begin with or the checkpoint do not fit.
     """
+    _check_folders(paths, fresh)
     faces = load_faces(paths.data)
-    if fresh:
-        shutil.rmtree(paths.work, ignore_errors=True)
-    paths.work.mkdir(parents=True, exist_ok=True)
+    held_back = _crops(paths, held_back=True)
+    for name in _CHECKPOINTS if fresh else ():
+        (paths.work / name).unlink(missing_ok=True)
     report_data(faces, paths.work)
     if summary:
         build(recipe.architecture, outputs=recipe.outputs).summary()
-    start_from = paths.start_from
+    start_from = _beginning(faces, recipe, paths)
     if recipe.architecture.startswith(PREFIX):
         start_from = _prepare_backbone(faces, recipe, paths)
-    if not recipe.architecture.startswith(PREFIX) or recipe.fine_tune_layers:
-        fit(faces, recipe, paths.work, _crops(paths, held_back=False), _teach(faces, paths), start_from)
+    trained = recipe.epochs > 0 or recipe.minutes is not None
+    if trained and (not recipe.architecture.startswith(PREFIX) or recipe.fine_tune_layers):
+        fit(faces, recipe, paths.work, _crops(paths, held_back=False), teach(faces, paths), start_from)
     weights = paths.work / "best.npz" if (paths.work / "best.npz").exists() else start_from
     if weights is None:
         raise DataError(f"{paths.work}: no epoch was finished; train longer")
     card = export_folder(
-        faces, recipe, weights, paths.out, faces.name, _crops(paths, held_back=True), model_json=model_json
+        faces,
+        recipe,
+        weights,
+        paths.out,
+        faces.name,
+        held_back,
+        model_json=model_json,
+        origin=_origin(paths),
     )
     print(f"{paths.out}: {card.model_id}, {card.metrics.accuracy:.2%} on PublicTest")
     return card
+
+
+def _check_folders(paths: Paths, fresh: bool) -> None:
+    """Makes sure of what would fail or be lost only after hours."""
+    check_out(paths.out)
+    if paths.work.resolve().is_relative_to(paths.out.resolve()):
+        raise SettingsError(f"{paths.work}: lies in --out, which is replaced at the end; give another --work")
+    for weights in paths.start_from if fresh else ():
+        if weights.resolve() in {(paths.work / name).resolve() for name in _CHECKPOINTS}:
+            raise SettingsError(f"{weights}: --fresh would delete it; give another --work")
+    try:
+        paths.work.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SettingsError(f"{paths.work}: cannot be made ({error.strerror}); give another --work") from error
 
 
 def report_data(faces: FaceData, work: Path) -> None:
@@ -92,6 +126,24 @@ def report_data(faces: FaceData, work: Path) -> None:
     class_balance(report.counts, work / "class_balance.png")
 
 
+def _origin(paths: Paths) -> dict[str, list[str]]:
+    """What else the network came from, for its card: weights by their hashes, teachers by their names."""
+    origin = {
+        "started_from": [file_entry(path).sha256 for path in paths.start_from],
+        "teachers": [load_card(folder).model_id for folder in paths.teachers],
+    }
+    return {what: names for what, names in origin.items() if names}
+
+
+def _beginning(faces: FaceData, recipe: Recipe, paths: Paths) -> Path | None:
+    """Weights to begin with: those that are named, or the mean of several."""
+    if len(paths.start_from) < 2:
+        return next(iter(paths.start_from), None)
+    mean = paths.work / "mean.npz"
+    average(paths.start_from, faces, recipe, mean)
+    return mean
+
+
 def _prepare_backbone(faces: FaceData, recipe: Recipe, paths: Paths) -> Path:
     head = paths.work / "head.npz"
     if not head.exists():
@@ -103,18 +155,16 @@ def _prepare_backbone(faces: FaceData, recipe: Recipe, paths: Paths) -> Path:
     return head
 
 
-def _teach(faces: FaceData, paths: Paths) -> NDArray[np.float32] | None:
+def teach(faces: FaceData, paths: Paths) -> NDArray[np.float32] | None:
     """What the teachers say about the training faces and their mirror images, averaged: `(N, 7) float32`.
 
     It is kept beside the checkpoint: a run that goes on need not ask again.
     """
     if not paths.teachers:
         return None
-    kept = paths.work / "teachers.npy"
-    if not kept.exists():
-        np.save(kept, _ask(paths.teachers, faces.split(TRAINING).images))
-    said: NDArray[np.float32] = np.load(kept)
-    return said
+    known = faces.split(TRAINING)
+    networks = [file.sha256 for folder in paths.teachers for file in load_card(folder).files]
+    return cached(paths.work, "teachers", [*networks, known.digest()], lambda: _ask(paths.teachers, known.images))
 
 
 def _ask(teachers: tuple[Path, ...], images: NDArray[np.uint8]) -> NDArray[np.float32]:

@@ -5,12 +5,14 @@ The backbone's weights come from a local file; nothing is downloaded.
 
 from __future__ import annotations
 
+import hashlib
 from typing import TYPE_CHECKING, Any, Final
 
 import keras
 import numpy as np
 
 from crowdmood.errors import ModelError
+from training.caching import cached
 from training.checkpoint import save_state
 from training.data import PUBLIC_TEST, SIDE, TRAINING, FaceData
 from training.labels import one_hot, with_face_column
@@ -104,16 +106,17 @@ def freeze(model: Any, last_layers: int) -> None:
 
 
 def bottleneck_features(model: Any, data: FaceData, folder: Path) -> NDArray[np.float32]:
-    """Computes the backbone's features `(N, F) float32` once and keeps them in `folder/features.npy`."""
-    path = folder / "features.npy"
-    if path.exists():
-        stored: NDArray[np.float32] = np.load(path, allow_pickle=False)
-        if len(stored) == len(data):
-            return stored
-    before_head = keras.Model(model.input, model.get_layer("features").output)
-    features = np.asarray(before_head.predict(data.images[..., None], batch_size=_BATCH, verbose=0), np.float32)
-    np.save(path, features)
-    return features
+    """Computes the backbone's features `(N, F) float32` once for these weights and faces; `folder` keeps them."""
+    weights = hashlib.sha256()
+    for array in model.get_layer("backbone").get_weights():
+        weights.update(np.ascontiguousarray(array).tobytes())
+
+    def compute() -> NDArray[np.float32]:
+        before_head = keras.Model(model.input, model.get_layer("features").output)
+        return np.asarray(before_head.predict(data.images[..., None], batch_size=_BATCH, verbose=0), np.float32)
+
+    policy = keras.config.dtype_policy().name
+    return cached(folder, "features", [model.name, policy, weights.hexdigest(), data.digest()], compute)
 
 
 def fit_head(model: Any, data: FaceData, recipe: Recipe, work: Path) -> Path:

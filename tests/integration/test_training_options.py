@@ -1,23 +1,27 @@
 """What the earlier programs could do, and more, as options of one training."""
 
 import json
+import os
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 keras = pytest.importorskip("keras")
 
-from classifier.card import NETWORK_FILE, load_card  # noqa: E402
+from classifier.card import CARD_FILE, NETWORK_FILE, file_entry, load_card  # noqa: E402
 from classifier.engines import load_engine  # noqa: E402
+from crowdmood.cli import app  # noqa: E402
 from crowdmood.errors import DataError, ModelError  # noqa: E402
 from crowdmood.settings import ClassifierSettings  # noqa: E402
-from training.checkpoint import load_state  # noqa: E402
+from training.checkpoint import load_state, save_state  # noqa: E402
 from training.cost import multiply_adds  # noqa: E402
 from training.data import FaceData  # noqa: E402
 from training.loaders import load_npz  # noqa: E402
 from training.networks import ARCHITECTURES, build  # noqa: E402
-from training.recipe import Augmentation, Recipe  # noqa: E402
+from training.recipe import Recipe  # noqa: E402
 from training.run import Paths, run  # noqa: E402
 from training.serving import predict  # noqa: E402
 
@@ -34,6 +38,16 @@ def few(assets: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert chosen.votes is not None
     np.savez(file, images=chosen.images, labels=chosen.labels, usage=chosen.usage, ferplus_votes=chosen.votes)
     return file
+
+
+@pytest.fixture(scope="module")
+def few_crowds(assets: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The first six of the crowd photographs, two of them held back."""
+    folder = tmp_path_factory.mktemp("crowds")
+    labelled = json.loads((assets / "crowds" / "boxes.json").read_text())
+    (folder / "boxes.json").write_text(json.dumps({name: labelled[name] for name in sorted(labelled)[:6]}))
+    (folder / "images").symlink_to(assets / "crowds" / "images")
+    return folder
 
 
 def check_graph(folder: Path, faces: np.ndarray) -> None:
@@ -67,38 +81,94 @@ def test_every_architecture_is_tried_above() -> None:
     assert {case[0] for case in mark.args[1]} == set(ARCHITECTURES)
 
 
-def test_every_option_of_a_training_at_once(few: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    recipe = Recipe(
-        architecture="mini-xception",
-        epochs=6,
-        batch_size=32,
-        optimizer="adam",
-        learning_rate=0.01,
-        schedule="plateau",
-        plateau_patience=1,
-        stop_patience=2,
-        class_weights=True,
-        teacher_blend=0.5,
-        precision="float32",
-        augmentation=Augmentation(shear=0.1, degrade=0.5),
-    )
-    paths = Paths(data=few, out=tmp_path / "model", work=tmp_path / "work", teachers=(CONV4,))
-    card = run(recipe, paths, fresh=True, summary=True, model_json=True)
+CHOSEN: dict[str, Any] = {
+    "architecture": "mini-xception",
+    "fine_tune_layers": 3,
+    "epochs": 6,
+    "minutes": 0.1,
+    "batch_size": 32,
+    "optimizer": "adam",
+    "learning_rate": 0.01,
+    "schedule": "plateau",
+    "plateau_patience": 1,
+    "stop_patience": 9,
+    "weight_decay": 0.02,
+    "label_smoothing": 0.03,
+    "ferplus_blend": 0.15,
+    "teacher_blend": 0.45,
+    "crowd_crops": 40,
+    "small_until": [0.2, 0.4],
+    "precision": "float32",
+    "seed": 8,
+}
+AUGMENTATION = {
+    "flip": 0.35,
+    "shift": 0.06,
+    "rotate_deg": 7.0,
+    "zoom_in": 0.07,
+    "zoom_out": 0.11,
+    "shear": 0.12,
+    "brightness": 0.17,
+    "erase": 0.13,
+    "degrade": 0.55,
+}
+RECIPE = CHOSEN | {"augmentation": AUGMENTATION, "class_weights": True, "face_output": True}
+"""What `CHOSEN`, `AUGMENTATION`, `--class-weights` and `--crowds` come to."""
 
-    assert "separable_conv2d" in capsys.readouterr().out
-    assert card.model_dump_json() == load_card(tmp_path / "model").model_dump_json()
+
+def test_every_choice_of_a_recipe_is_made_below_and_is_not_what_it_would_have_been_anyway() -> None:
+    usual = json.loads(json.dumps(asdict(Recipe())))
+    assert RECIPE.keys() == usual.keys()
+    assert AUGMENTATION.keys() == usual["augmentation"].keys()
+    assert [name for name in RECIPE if RECIPE[name] == usual[name]] == []
+    assert [name for name in AUGMENTATION if AUGMENTATION[name] == usual["augmentation"][name]] == []
+    numbers = [value for value in (CHOSEN | AUGMENTATION).values() if isinstance(value, int | float)]
+    assert len(set(numbers)) == len(numbers)  # none can stand in another's place
+
+
+def test_every_option_of_a_training_at_once(
+    few: Path, few_crowds: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for variable in ("KERAS_BACKEND", "TF_CPP_MIN_LOG_LEVEL"):
+        monkeypatch.setenv(variable, os.environ.get(variable, ""))  # so that what the command sets goes again
+    out, work, begin = tmp_path / "model", tmp_path / "work", tmp_path / "begin.npz"
+    save_state(begin, build("mini-xception", outputs=8), [])
+    out.mkdir()
+    work.mkdir()
+    for old in (out / CARD_FILE, out / "of_the_old_model", work / "state.npz", work / "notes"):
+        old.write_text("old")
+    options: list[str] = []
+    for name, value in (CHOSEN | AUGMENTATION).items():
+        options += [f"--{name.replace('_', '-')}", *map(str, value if isinstance(value, list) else [value])]
+    options += ["--data", str(few), "--out", str(out), "--work", str(work), "--teacher", str(CONV4)]
+    options += ["--crowds", str(few_crowds), "--start-from", str(begin)]
+    app(["train", *options, "--class-weights", "--fresh", "--summary", "--model-json"], standalone_mode=False)
+
+    printed = capsys.readouterr().out
+    card = load_card(out)
+    assert {name: card.recipe[name] for name in RECIPE} == RECIPE
+    assert card.recipe["teachers"] == [load_card(CONV4).model_id]
+    assert card.recipe["started_from"] == [file_entry(begin).sha256]
+    assert card.face_check is not None
+    assert card.face_check.faces > 0
+    assert "separable_conv2d" in printed
+    # What stood there is gone where a model or a checkpoint was to be replaced, and nowhere else.
+    assert {path.name for path in out.iterdir()} == {file.name for file in card.files} | {CARD_FILE}
     assert {file.name for file in card.files} >= {NETWORK_FILE, "model.json", "model.weights.h5", "MODEL_CARD.md"}
-    history = json.loads((tmp_path / "model" / "history.json").read_text())
-    assert len(history) <= 6
+    assert (work / "notes").exists()
+    assert {path.name for path in tmp_path.iterdir()} == {"model", "work", "begin.npz"}
+    history = json.loads((out / "history.json").read_text())
+    assert card.recipe["epochs_done"] == len(history) > 0
     assert all("val_accuracy" in row for row in history)
-    assert (tmp_path / "work" / "class_balance.png").read_bytes().startswith(b"\x89PNG")
+    assert history[-1]["elapsed_s"] < 60
+    assert (work / "class_balance.png").read_bytes().startswith(b"\x89PNG")
     # model.json with its weights is the same network as the Keras file.
-    twin = keras.models.model_from_json((tmp_path / "model" / "model.json").read_text())
-    twin.load_weights(tmp_path / "model" / "model.weights.h5")
+    twin = keras.models.model_from_json((out / "model.json").read_text())
+    twin.load_weights(out / "model.weights.h5")
     faces = load_npz(few).images[:8]
-    network = keras.saving.load_model(tmp_path / "model" / NETWORK_FILE, compile=False)
+    network = keras.saving.load_model(out / NETWORK_FILE, compile=False)
     assert np.array_equal(predict(twin, faces)[0], predict(network, faces)[0])
-    check_graph(tmp_path / "model", faces)
+    check_graph(out, faces)
 
 
 def test_a_backbone_from_a_file_teaches_a_head_and_then_learns_itself(few: Path, tmp_path: Path) -> None:
@@ -112,8 +182,8 @@ def test_a_backbone_from_a_file_teaches_a_head_and_then_learns_itself(few: Path,
 
     assert card.architecture == "keras:MobileNetV2"
     check_graph(tmp_path / "model", load_npz(few).images[:8])
-    features = np.load(tmp_path / "work" / "features.npy")
-    assert features.shape == (160, 1280)
+    (kept,) = (tmp_path / "work").glob("features-*.npy")
+    assert np.load(kept).shape == (160, 1280)
     # Fine-tuning moved the backbone's last layers and no other.
     before, after = (build("keras:MobileNetV2") for _ in range(2))
     load_state(tmp_path / "work" / "head.npz", before)

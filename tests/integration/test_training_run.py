@@ -1,6 +1,7 @@
 """A tiny training on real faces: learns, resumes, exports, reloads."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,12 +11,14 @@ os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 
 keras = pytest.importorskip("keras")
 
-from classifier.card import NETWORK_FILE, load_card  # noqa: E402
+from classifier.card import NETWORK_FILE, file_entry, load_card  # noqa: E402
+from training.checkpoint import load_state, save_state  # noqa: E402
 from training.data import FaceData  # noqa: E402
 from training.export import export_folder  # noqa: E402
-from training.fit import fit  # noqa: E402
+from training.fit import compile_model, fit  # noqa: E402
 from training.loaders import load_npz  # noqa: E402
 from training.recipe import Augmentation, Recipe  # noqa: E402
+from training.run import Paths, run  # noqa: E402
 from training.serving import predict  # noqa: E402
 
 STILL = Augmentation(flip=0, shift=0, rotate_deg=0, zoom_in=0, zoom_out=0, brightness=0, erase=0)
@@ -60,3 +63,37 @@ def test_a_tiny_training_learns_resumes_and_exports_what_it_learned(faces: FaceD
     judged = faces.split(1)
     accuracy = float((predict(network, judged.images)[0].argmax(axis=1) == judged.labels).mean())
     assert card.metrics.accuracy == pytest.approx(accuracy, abs=1e-6)
+
+
+def test_a_run_that_ended_early_does_not_go_on(faces: FaceData, tmp_path: Path) -> None:
+    still = replace(recipe(30), learning_rate=0.0, stop_patience=2)
+    ended = fit(faces, still, tmp_path)
+    assert len(ended) == 3
+    assert fit(faces, still, tmp_path) == ended
+
+
+def test_the_mean_of_two_networks_is_between_them_and_knows_what_it_sees(faces: FaceData, tmp_path: Path) -> None:
+    parts = tuple(tmp_path / f"{seed}.npz" for seed in (1, 2))
+    for seed, part in enumerate(parts):
+        save_state(part, compile_model(replace(recipe(0), seed=seed)), [], with_optimizer=False)
+    assert faces.votes is not None
+    arrays = {"images": faces.images, "labels": faces.labels, "usage": faces.usage, "ferplus_votes": faces.votes}
+    np.savez(tmp_path / "faces.npz", **arrays)  # type: ignore[arg-type]
+    paths = Paths(tmp_path / "faces.npz", tmp_path / "model", tmp_path / "mean", start_from=parts)
+    card = run(recipe(0), paths, fresh=False, summary=False, model_json=False)
+
+    assert card.recipe["started_from"] == [file_entry(part).sha256 for part in parts]
+    assert card.data.sha256 == faces.digest()
+    mean = compile_model(recipe(0))
+    load_state(tmp_path / "mean" / "mean.npz", mean)
+    with np.load(parts[0]) as one, np.load(parts[1]) as other:
+        kernels = [(one[name] + other[name]) / 2 for name in sorted(one.files) if name.startswith("weight")]
+    trained = {variable.path for variable in mean.trainable_variables}
+    for variable, kernel in zip(mean.variables, kernels, strict=True):
+        if variable.path in trained:
+            assert np.allclose(variable.numpy(), kernel, atol=1e-6)
+    # What the first layers see is what these faces show them.
+    norm = next(layer for layer in mean.layers if isinstance(layer, keras.layers.BatchNormalization))
+    seen = keras.Model(mean.input, norm.input)(faces.split(0).images[..., None]).numpy()
+    assert np.allclose(norm.moving_mean.numpy(), seen.mean(axis=(0, 1, 2)), atol=1e-3)
+    assert np.allclose(norm.moving_variance.numpy(), seen.var(axis=(0, 1, 2)), rtol=0.02)

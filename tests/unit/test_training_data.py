@@ -1,5 +1,6 @@
 """Faces load from three layouts, and malformed data is named with its place."""
 
+import zipfile
 from pathlib import Path
 
 import cv2
@@ -36,11 +37,65 @@ def test_the_table_of_fer2013_loads(tmp_path: Path) -> None:
         ("emotion,pixels,Usage", f"7,{PIXELS},Training", "line 2: label '7' is unknown"),
         ("emotion,pixels,Usage", f"3,{PIXELS},Later", "line 2: Usage 'Later' is unknown"),
         ("emotion,pixels,Usage", f"3,{PIXELS} x,Training", "not whole numbers"),
+        ("emotion,pixels,Usage", f"3,{'9' * 30} {PIXELS[2:]},Training", "line 2: pixels are not whole numbers"),
+        ("emotion,pixels,Usage", "3,1,Café", "line 2: Usage 'Café' is unknown"),
+        ("emotion,pixels,Usage", f"3,{PIXELS * 50},Training", "cannot be read as a table .*larger than field limit"),
     ],
 )
 def test_a_malformed_table_is_refused_with_its_place(tmp_path: Path, header: str, row: str, message: str) -> None:
     with pytest.raises(DataError, match=message):
         load_faces(write_csv(tmp_path / "f.csv", row, header=header))
+
+
+def test_a_table_that_is_no_text_of_utf_8_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "f.csv"
+    path.write_bytes(f"emotion,pixels,Usage\n3,{PIXELS},Café\n".encode("latin-1"))
+    with pytest.raises(DataError, match=r"cannot be read as a table .*write it as UTF-8"):
+        load_faces(path)
+
+
+def saved(path: Path, **changed: np.ndarray) -> bytes:
+    """A good archive of two faces, or one with other arrays."""
+    codes = np.array([0, 1], np.uint8)
+    np.savez_compressed(
+        path, **{"images": np.full((2, 48, 48), 7, np.uint8), "labels": codes, "usage": codes} | changed
+    )
+    return path.read_bytes()
+
+
+def test_an_archive_that_was_cut_short_or_altered_anywhere_is_refused_in_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "f.npz"
+    good = saved(path)
+    assert len(load_faces(path)) == 2
+    places = range(0, len(good), 3)
+    refused = 0
+    for damaged in [
+        *(good[:at] for at in places),
+        *(bytes([*good[:at], good[at] ^ 0xFF, *good[at + 1 :]]) for at in places),
+    ]:
+        path.write_bytes(damaged)
+        try:
+            load_faces(path)  # some bytes say nothing about the faces: a time, say
+        except DataError as error:
+            refused += 1
+            assert str(error).startswith(f"{path}: ")
+            assert "\n" not in str(error)
+    assert refused > 1.5 * len(places)
+
+
+def test_an_array_that_calls_itself_an_archive_is_refused(tmp_path: Path) -> None:
+    np.save(tmp_path / "f.npy", np.zeros((2, 48, 48), np.uint8))
+    path = (tmp_path / "f.npy").rename(tmp_path / "f.npz")
+    with pytest.raises(DataError, match=r"cannot be read as \.npz"):
+        load_faces(path)
+
+
+def test_an_archive_with_a_member_that_is_no_array_lacks_it(tmp_path: Path) -> None:
+    path = tmp_path / "f.npz"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("images.npy", b"not an array")
+    with pytest.raises(DataError, match="lacks the array 'images'"):
+        load_faces(path)
 
 
 def test_class_folders_load_pictures_of_any_size_and_colour_as_gray(tmp_path: Path) -> None:
