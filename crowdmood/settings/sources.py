@@ -20,7 +20,8 @@ class CameraSettings(Group):
     )
     uri: SecretStr = Field(
         description="A video file, a folder of images, rtsp://…, http(s)://… or webcam:0. "
-        "May carry credentials: never logged."
+        "May carry credentials: never logged. Footage counts its time from 1970, so that live cameras beside it wait "
+        "for its end."
     )
     include: tuple[Polygon, ...] = Field(
         default=(),

@@ -21,6 +21,9 @@ from ingest.timeline import Timeline
 _USUAL_FPS = 25
 _MISSING_TAIL_S = 1
 """A file whose frames end this much before the length it claims has lost its end."""
+_TOLD_BY_THEIR_END = ("asf", "avi", "matroska,webm", "nut")
+"""Formats whose files claim when they end by their own clock, not how long they last. Some programs that write Matroska
+mean the length all the same: taken for the end it claims too little, so that a whole file is never called torn."""
 
 
 class VideoFile:
@@ -43,7 +46,8 @@ class VideoFile:
             raise SourceError(f"{self._path} is a video without a single frame")
         with self._opened() as (container, stream):
             fps = min(Fraction(self._settings.sample_fps), stream.average_rate or _USUAL_FPS)
-            return round((_claimed_length_s(container, stream) or 0) * fps)
+            first_s, _ = next(_decoded(container, stream))
+            return round((_claimed_length_s(container, stream, first_s) or 0) * fps)
 
     def shots(self) -> Iterator[Shot]:
         """Every sampled frame, by its presentation time.
@@ -81,18 +85,32 @@ def _timed_frames(container: InputContainer, stream: VideoStream) -> Iterator[tu
     """
     frame_s = 1 / Fraction(stream.average_rate or _USUAL_FPS)
     timeline = Timeline(frame_s)
-    at_ms = None
-    try:
-        for packet in container.demux(stream):
-            for frame in _decode(packet, begun=at_ms is not None):
-                pts = frame.pts if frame.pts is not None else frame.dts
-                at_ms = timeline.at_ms(None if pts is None else pts * (frame.time_base or stream.time_base or frame_s))
-                yield at_ms, frame
-    except DECODE_ERRORS as error:
-        raise SourceError(reason(error)) from None
-    claimed_s = _claimed_length_s(container, stream)
+    first_s = at_ms = None
+    for pts_s, frame in _decoded(container, stream):
+        at_ms = timeline.at_ms(pts_s)
+        first_s = pts_s if first_s is None else first_s
+        yield at_ms, frame
+    claimed_s = _claimed_length_s(container, stream, first_s)
     if at_ms is not None and claimed_s is not None and claimed_s - at_ms / 1000 - frame_s > _MISSING_TAIL_S:
         raise SourceError(f"it claims to last {float(claimed_s):.1f} s and has no more frames")
+
+
+def _decoded(container: InputContainer, stream: VideoStream) -> Iterator[tuple[Fraction | None, av.VideoFrame]]:
+    """Every frame with its time by the file's clock, in seconds; None where the file does not say.
+
+    Raises:
+        SourceError: Something in the middle cannot be decoded.
+    """
+    begun = False
+    try:
+        for packet in container.demux(stream):
+            for frame in _decode(packet, begun=begun):
+                begun = True
+                pts = frame.pts if frame.pts is not None else frame.dts
+                time_base = frame.time_base or stream.time_base
+                yield None if pts is None or time_base is None else pts * time_base, frame
+    except DECODE_ERRORS as error:
+        raise SourceError(reason(error)) from None
 
 
 def _decode(packet: "av.Packet[VideoStream]", *, begun: bool) -> list[av.VideoFrame]:
@@ -104,13 +122,25 @@ def _decode(packet: "av.Packet[VideoStream]", *, begun: bool) -> list[av.VideoFr
         return []  # a recording cut out of a stream may begin between two key frames
 
 
-def _claimed_length_s(container: InputContainer, stream: VideoStream) -> Fraction | None:
-    """How long the pictures last by the file's own word, in seconds; None when it does not say."""
+def _claimed_length_s(container: InputContainer, stream: VideoStream, first_s: Fraction | None) -> Fraction | None:
+    """How long the pictures last by the file's own word, in seconds; None when it does not say.
+
+    Args:
+        container: The file.
+        stream: Its pictures.
+        first_s: When the first picture that can be decoded is shown, by the file's clock; what it claims to hold before
+            that does not count.
+    """
     if stream.duration is not None and stream.time_base is not None:
         # Some headers count frames that are not there any more, where the length is that of what is left.
         counted = stream.frames / Fraction(stream.average_rate) if stream.average_rate else Fraction(0)
-        return max(stream.duration * stream.time_base, counted)
+        claimed_s = max(stream.duration * stream.time_base, counted)
     # The whole file's length says nothing of the pictures when there is sound, which may last longer.
-    if container.duration is not None and len(container.streams) == 1:
-        return Fraction(container.duration, av.time_base)
-    return None
+    elif container.duration is not None and len(container.streams) == 1:
+        claimed_s = Fraction(container.duration, av.time_base)
+    else:
+        return None
+    start = 0 if container.format.name in _TOLD_BY_THEIR_END else stream.start_time
+    if first_s is None or start is None or stream.time_base is None:
+        return claimed_s
+    return max(claimed_s - (first_s - start * stream.time_base), Fraction(0))

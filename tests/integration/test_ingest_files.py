@@ -18,7 +18,13 @@ SETTINGS = IngestSettings()
 
 
 def film(
-    path: Path, frames: int = 50, fps: int = 10, codec: str = "libx264", size: tuple[int, int] = (64, 48), skip: int = 0
+    path: Path,
+    frames: int = 50,
+    fps: int = 10,
+    codec: str = "libx264",
+    size: tuple[int, int] = (64, 48),
+    skip: int = 0,
+    start: int = 0,
 ) -> Path:
     """A video of noise, so that every frame has weight; the left half is dark."""
     noise = np.random.default_rng(0)
@@ -31,7 +37,7 @@ def film(
             image = noise.integers(128, 255, (size[1], size[0], 3), dtype=np.uint8)
             image[:, : size[0] // 2] //= 4
             frame = av.VideoFrame.from_ndarray(image, format="rgb24")
-            frame.pts = number + (skip if number >= frames // 2 else 0)
+            frame.pts = start + number + (skip if number >= frames // 2 else 0)
             container.mux(stream.encode(frame))
         container.mux(stream.encode())
     return path
@@ -61,6 +67,34 @@ def test_a_video_gives_its_frames_by_their_presentation_times(tmp_path: Path, na
     footage.check()
     first, second = times_until_the_end(footage), times_until_the_end(footage)
     assert first == second == ([200 * n for n in range(25)], "")
+
+
+@pytest.mark.parametrize(
+    ("name", "codec"),
+    [
+        ("a.mkv", "mjpeg"),
+        ("b.webm", "libvpx"),
+        ("c.ts", "libx264"),
+        ("d.mp4", "libx264"),
+        ("e.flv", "libx264"),
+        ("f.avi", "libx264"),
+        ("g.asf", "mpeg4"),
+    ],
+)
+def test_a_recording_whose_clock_does_not_begin_at_zero_is_as_long_as_its_frames(
+    tmp_path: Path, name: str, codec: str
+) -> None:
+    footage = source(film(tmp_path / name, codec=codec, start=50))
+    assert footage.check() in range(24, 27)  # formats tell their length to a frame or two
+    assert times_until_the_end(footage) == ([200 * n for n in range(25)], "")
+
+
+def test_a_recording_that_begins_late_and_breaks_off_says_so(tmp_path: Path) -> None:
+    path = film(tmp_path / "a.mkv", codec="mjpeg", start=50)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size * 6 // 10])
+    times, problem = times_until_the_end(source(path))
+    assert 10 <= len(times) <= 18
+    assert "it claims to last 5.0 s" in problem
 
 
 def test_a_video_keeps_size_and_content(tmp_path: Path) -> None:
