@@ -5,8 +5,9 @@ from contextlib import closing
 from dataclasses import dataclass
 from http import HTTPStatus
 from http.client import HTTPConnection, HTTPException
+from typing import Literal
 
-from crowdmood.embedded import Servers, running_servers
+from crowdmood.embedded import running_servers
 from crowdmood.errors import CrowdMoodError, SettingsError
 from crowdmood.settings import Settings
 from crowdmood.streams.keys import StateKeys
@@ -15,6 +16,8 @@ from crowdmood.streams.partitions import AllPartitions
 
 PARTS = ("bus", "state", "ingest", "detector", "classifier", "aggregator", "dispatch", "api")
 _TIMEOUT_S = 5.0
+_OF_STATE = ("state", "dispatch")
+"""What the state store tells of; the API tells of itself, and the bus of the others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,20 +44,20 @@ def check(settings: Settings, parts: Sequence[str], of_host: str = "") -> Iterat
         of_host: Count only workers that are called after this host, as they are unless they are given a name.
 
     Raises:
-        SettingsError: No such part, or nothing runs on the data directory.
+        SettingsError: No such part, or the server that tells of it is not known.
     """
     unknown = [part for part in parts if part not in PARTS]
     if unknown:
         raise SettingsError(f"no part {unknown[0]!r}: use {', '.join(PARTS)}")
-    bus_url, state_url = addresses(settings)
+    urls = {part: _address(settings, "state" if part in _OF_STATE else "bus") for part in parts if part != "api"}
     for part in parts:
         try:
-            yield Finding(part, *_look(part, settings, bus_url, state_url, of_host))
+            yield Finding(part, *_look(part, settings, urls.get(part, ""), of_host))
         except (CrowdMoodError, HTTPException, OSError) as error:
             yield Finding(part, False, str(error))
 
 
-def _look(part: str, settings: Settings, bus_url: str, state_url: str, of_host: str) -> tuple[bool, str]:
+def _look(part: str, settings: Settings, url: str, of_host: str) -> tuple[bool, str]:
     if part == "api":
         ops = settings.api.ops_port
         host, port = (settings.api.ops_host, ops) if ops else (settings.api.host, settings.api.port)
@@ -63,8 +66,8 @@ def _look(part: str, settings: Settings, bus_url: str, state_url: str, of_host: 
             answer = connection.getresponse()
             ready = answer.status == HTTPStatus.OK
             return ready, "ready" if ready else f"answers {answer.status} {answer.reason}"
-    if part in ("state", "dispatch"):
-        store = MoodStore(state_url, settings.bus.key_prefix)
+    if part in _OF_STATE:
+        store = MoodStore(url, settings.bus.key_prefix)
         try:
             store.connection.call(lambda client: client.ping(), patient=False)
             if part == "state":
@@ -75,7 +78,7 @@ def _look(part: str, settings: Settings, bus_url: str, state_url: str, of_host: 
             return leads, "delivers" if leads else "none delivers"
         finally:
             store.close()
-    bus = AllPartitions(bus_url, settings.bus)
+    bus = AllPartitions(url, settings.bus)
     try:
         if part == "bus":
             for one in bus.partitions:
@@ -101,14 +104,17 @@ def addresses(settings: Settings) -> tuple[str, str]:
     Raises:
         SettingsError: Nothing runs there.
     """
+    return _address(settings, "bus"), _address(settings, "state")
+
+
+def _address(settings: Settings, server: Literal["bus", "state"]) -> str:
+    url = settings.bus_url if server == "bus" else settings.state_url
+    if url is not None:
+        return url.get_secret_value()
     embedded = running_servers(settings.data_dir)
-    if embedded is None and (settings.bus_url is None or settings.state_url is None):
+    if embedded is None:
         raise SettingsError(
-            f"nothing runs on the data directory {settings.data_dir}: set CROWDMOOD_BUS_URL and CROWDMOOD_STATE_URL, "
+            f"nothing runs on the data directory {settings.data_dir}: set CROWDMOOD_{server.upper()}_URL, "
             "or CROWDMOOD_DATA_DIR to where `crowdmood run` was started with"
         )
-    found = embedded or Servers("", "")
-    return (
-        settings.bus_url.get_secret_value() if settings.bus_url else found.bus_url,
-        settings.state_url.get_secret_value() if settings.state_url else found.state_url,
-    )
+    return embedded.bus_url if server == "bus" else embedded.state_url

@@ -91,6 +91,7 @@ class Connection:
         self.outages = 0
         self._role = role
         self._shown = redact(url)
+        self._user = self.client.get_connection_kwargs().get("username") or "default"
         self._up = True
         metrics.SERVER_UP.labels(role).set(1)
 
@@ -106,7 +107,7 @@ class Connection:
 
         Raises:
             ServerUnavailableError: Away, and we were told to stop or not to wait.
-            SettingsError: The server refuses our credentials.
+            SettingsError: The server refuses our credentials, or does not let our user do this.
         """
         pause_s = _FIRST_PAUSE_S
         while True:
@@ -115,6 +116,13 @@ class Connection:
                 result = operation(self.client)
             except _REFUSED as error:
                 raise SettingsError(f"{self._role} server {self._shown} refuses us: {error}") from None
+            except redis.exceptions.NoPermissionError as error:
+                # Of a pipeline it quotes what was sent, which is nothing to be shown.
+                why = str(error).rpartition("caused error: ")[2]
+                raise SettingsError(
+                    f"{self._role} server {self._shown} does not let user {self._user!r} do this: {why}; "
+                    f"deploy/redis/{self._role}.acl has what each user needs"
+                ) from None
             except _TRANSIENT as error:
                 self._note(up=False, why=str(error))
                 self._lost = self._cluster is not None

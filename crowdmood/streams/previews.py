@@ -5,7 +5,7 @@ from typing import Any
 
 import redis
 
-from crowdmood.errors import ServerUnavailableError, UnansweredError, UndecodableError
+from crowdmood.errors import ServerUnavailableError, SettingsError, UnansweredError, UndecodableError
 from crowdmood.messages import Emotions, Frame
 from crowdmood.settings import BusSettings
 from crowdmood.streams.bus import Bus
@@ -46,7 +46,7 @@ class Previews:
                     found = _next_frame(bus, camera_id, min(time.monotonic() + _TURN_MS / 1000, deadline))
                     if found is not None:
                         return found[1], _judged(bus, *found, deadline)
-        except redis.exceptions.NoPermissionError:
+        except SettingsError:
             raise UnansweredError(
                 "the bus lets the API read no frames: its user needs the streams `frames` and `emotions` as well"
             ) from None

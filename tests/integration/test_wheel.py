@@ -1,10 +1,14 @@
 """What is released works where nothing else of the project is: built as `python -m build` does, installed, and used."""
 
+import ast
 import os
+import re
 import subprocess
 import sys
 import tarfile
 import zipfile
+from collections.abc import Iterator
+from importlib.metadata import PathDistribution, packages_distributions
 from pathlib import Path
 
 import pytest
@@ -13,6 +17,8 @@ ROOT = Path(__file__).parents[2]
 NOT_SHIPPED = {f"{folder}/README.md" for folder in ("aggregator", "api", "classifier", "detector", "training")} | {
     "crowdmood/reporting/README.md"
 }
+NOT_INSTALLED = {"torch"}
+"""Whoever trains on Keras' other backend brings it."""
 USE = """
 import sys
 import numpy as np
@@ -68,6 +74,33 @@ def test_a_wheel_holds_all_that_is_loaded_and_nothing_of_the_tests(wheel: Path) 
     packages = {name.partition("/")[0] for name in held}
     assert packages.isdisjoint({"tests", "benchmarks", "examples", "deploy"})
     assert held == tracked(*packages) - NOT_SHIPPED
+
+
+def imported(source: bytes) -> Iterator[str]:
+    """The packages that a file imports, wherever in it."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name.partition(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and not node.level and node.module:
+            yield node.module.partition(".")[0]
+
+
+def canonical(requirement: str) -> str:
+    """The name of a package, as indexes compare names, without versions and markers."""
+    return re.sub(r"[-_.]+", "-", re.split(r"[^\w.-]", requirement, maxsplit=1)[0]).lower()
+
+
+def test_whatever_a_wheel_imports_it_asks_for(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        (metadata,) = (path for path in zipfile.Path(archive).iterdir() if path.name.endswith(".dist-info"))
+        asked = {canonical(line) for line in PathDistribution(metadata).requires or () if "extra ==" not in line}
+        sources = {name: archive.read(name) for name in archive.namelist() if name.endswith(".py")}
+    own = {name.partition("/")[0] for name in sources}
+    used = {package for source in sources.values() for package in imported(source)}
+    others = used - own - NOT_INSTALLED - sys.stdlib_module_names
+    assert len(others) > 10
+    bringing = packages_distributions()
+    assert {name for name in others if asked.isdisjoint(map(canonical, bringing.get(name, ())))} == set()
 
 
 def test_an_installed_wheel_has_the_command_a_network_faces_and_pages(wheel: Path, tmp_path: Path) -> None:
