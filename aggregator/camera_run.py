@@ -1,9 +1,31 @@
 """One run of one camera: which of its frames are accounted for, and those that windows still need."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any, Generic, Self, TypeVar
 
 T = TypeVar("T")
+
+
+@dataclass(slots=True)
+class Account:
+    """A camera's frames, over all its runs; who counts them tells those that were counted, late or lost for a reason.
+
+    Attributes:
+        accepted: Frames that there were, as far as anything said.
+        missing: Those that were given up without a word of what became of them.
+        awaited: Those that may still come.
+        held: Those that windows still need.
+        run_id: The camera's newest run.
+        run_accepted: Frames of that run, as far as anything said.
+    """
+
+    accepted: int = 0
+    missing: int = 0
+    awaited: int = 0
+    held: int = 0
+    run_id: str | None = None
+    run_accepted: int = 0
 
 
 class CameraRun(Generic[T]):

@@ -116,8 +116,8 @@ class _Zone:
             return None
         gap_ms = now_ms - (self._newest_ms if self._newest_ms is not None else now_ms)
         self._newest_ms = now_ms
-        if gap_ms >= self._window_ms:
-            # No frame of what spoke for a change is in this window.
+        if gap_ms > self._hop_ms and gap_ms >= self._window_ms:
+            # Windows are missing, and no frame of what spoke for a change is in this one.
             self._turned, self._ahead = _Dwell(), _Dwell()
         self._age(now_ms)
         top = int(estimate[0].argmax())

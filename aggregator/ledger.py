@@ -3,12 +3,12 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from aggregator.windows import Account
+from aggregator.camera_run import Account
 from crowdmood import metrics
 from crowdmood.messages import CameraState, Emotions, FrameRef
 from crowdmood.streams.moods import CameraTable
 
-_COUNTERS = ("accepted", "frames", "faces", "late", "duplicates", "awaited", "run_accepted")
+_COUNTERS = ("accepted", "frames", "faces", "late", "duplicates", "awaited", "held", "run_accepted")
 
 
 class Ledger:
@@ -47,10 +47,10 @@ class Ledger:
         lost[reason] = lost.get(reason, 0) + frames
 
     def settle(self, accounts: Mapping[str, Account]) -> None:
-        """Say how many frames there were in all, how many never came, and how many may still come."""
+        """Say how many frames there were in all, how many never came, may still come, and are held for windows."""
         for camera_id, account in accounts.items():
             row = self._row(camera_id)
-            row["accepted"], row["awaited"] = account.accepted, account.awaited
+            row["accepted"], row["awaited"], row["held"] = account.accepted, account.awaited, account.held
             row["run_id"], row["run_accepted"] = account.run_id, account.run_accepted
             if new := account.missing - row["lost"].get("missing", 0):
                 row["lost"]["missing"] = account.missing

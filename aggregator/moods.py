@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from aggregator.crowd import Crowd
+from aggregator.disclosure import tellable
 from aggregator.estimate import Estimate, combined, estimate
 from aggregator.people import Links, people
 from aggregator.shares import told
@@ -47,8 +48,7 @@ class Moods:
     def of(self, window: ClosedWindow[Emotions], troubled: Mapping[str, str] | None = None) -> list[Mood]:
         """The stadium's mood, then each zone's, then each camera's.
 
-        Nothing but the status is told of a scope with too few people; nor of one that lies in another with only few
-        people more: the difference of the two would tell of those.
+        Nothing but the status is told of a scope with too few people; nor of one by which others would tell of few.
 
         Args:
             window: What the cameras saw.
@@ -61,19 +61,11 @@ class Moods:
         crowds = {camera_id: self._crowd(camera_id, frames) for camera_id, frames in window.frames.items()}
         self._links = {camera_id: links for camera_id, links in self._links.items() if camera_id in crowds}
         scopes = self._scopes(states)
-        counts = [sum(len(crowds[c][0]) for c in scope.cameras if c in crowds) for scope in scopes]
-        few = self._settings.min_faces
-        hidden = [
-            own < few
-            or any(
-                scope.cameras < other.cameras and 0 < theirs - own < few
-                for other, theirs in zip(scopes, counts, strict=True)
-            )
-            for scope, own in zip(scopes, counts, strict=True)
-        ]
+        counts = {camera_id: len(crowds[camera_id][0]) if camera_id in crowds else 0 for camera_id in states}
+        may_be_told = tellable((scope.cameras for scope in scopes), counts, self._settings.min_faces)
         return [
-            self._mood(window, scope, None if withheld else crowds, states)
-            for scope, withheld in zip(scopes, hidden, strict=True)
+            self._mood(window, scope, crowds if tell else None, states)
+            for scope, tell in zip(scopes, may_be_told, strict=True)
         ]
 
     def _scopes(self, states: Mapping[str, str]) -> list[Scope]:

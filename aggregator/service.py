@@ -24,7 +24,7 @@ from crowdmood.settings import AggregatorSettings, Settings, required_url
 from crowdmood.streams.bus import Entry
 from crowdmood.streams.keys import StateKeys, StreamName
 from crowdmood.streams.lease import Lease
-from crowdmood.streams.moods import MoodStore
+from crowdmood.streams.moods import CameraTable, MoodStore
 from crowdmood.streams.partitions import AllPartitions, Inboxes
 from crowdmood.worker import Heartbeat, Outcome, Stage, Worker
 
@@ -50,7 +50,7 @@ class AggregatorStage(Stage[Emotions | FramesLost | CameraState]):
         lease: The right to write them.
         settings: Windows and thresholds.
         run_id: The run whose checkpoint is continued.
-        expected: Configured cameras, each with whether it is recorded.
+        expected: Configured cameras, each with whether it is recorded; where there are any, no others are told of.
         zones: Named sets of cameras that get a mood of their own.
         clock: Monotonic time in seconds; only used to say `stale`, and for what is done now and then.
     """
@@ -77,6 +77,7 @@ class AggregatorStage(Stage[Emotions | FramesLost | CameraState]):
         self._settings = settings
         self._run_id = run_id
         self._clock = clock
+        self._expected = expected
         self._windows: EventTimeWindows[Held] = EventTimeWindows(
             WindowPolicy(
                 window_ms=round(settings.window_s * 1000),
@@ -208,13 +209,18 @@ class AggregatorStage(Stage[Emotions | FramesLost | CameraState]):
     def _stale(self) -> list[Mood]:
         """The newest moods once more, as stale, when every live camera has been silent for too long."""
         silent_s = self._clock() - self._silent_since
-        live = any(not row["recorded"] for row in self._ledger.table.values())
+        live = any(not row["recorded"] for row in self._cameras().values())
         if not self._newest or not live or silent_s < self._settings.stale_after_s:
             return []
         stale = [mood.as_stale() for mood in self._newest]
         self._newest = []
         log.warning("no new mood for %.0f s: published as stale", silent_s)
         return stale
+
+    def _cameras(self) -> CameraTable:
+        """What is told of cameras: of those that are configured no more, nothing."""
+        table = self._ledger.table
+        return {name: row for name, row in table.items() if name in self._expected} if self._expected else table
 
     def _table_due(self) -> bool:
         return self._table_changed and self._clock() >= self._table_written + _TABLE_EVERY_S
@@ -223,6 +229,7 @@ class AggregatorStage(Stage[Emotions | FramesLost | CameraState]):
         self._ledger.settle(self._windows.accounts())
         held = [(item.emotions, self._unfit(item.emotions)) for item in self._windows.held()]
         changes = self._changes.take(moods)
+        cameras = self._cameras()
         self._store.publish(
             moods,
             changes=changes,
@@ -232,7 +239,8 @@ class AggregatorStage(Stage[Emotions | FramesLost | CameraState]):
                 "cameras": self._ledger.without(held),
                 "changes": self._changes.snapshot(),
             },
-            cameras=self._ledger.table,
+            cameras=cameras,
+            gone=self._ledger.table.keys() - cameras.keys(),
             keep=self._settings.history_entries,
             keep_s=self._settings.history_hours * 3600,
             lease=self._lease,
@@ -253,6 +261,8 @@ def run(settings: Settings, stop: threading.Event, worker_name: str, *, drain: b
     bus = AllPartitions(required_url(settings.bus_url, "bus"), settings.bus, stop)
     store = MoodStore(required_url(settings.state_url, "state"), settings.bus.key_prefix, stop)
     expected = {camera.id: camera.recorded for camera in settings.cameras}
+    if len(set(expected.values())) > 1:
+        log.warning("live cameras are set beside footage, whose time begins in 1970: their frames wait for its end")
     keys = StateKeys(settings.bus.key_prefix).leader()
     lease = Lease(store.connection, keys, identity(worker_name), settings.aggregator.lease_s)
     heartbeat = Heartbeat(bus, AggregatorStage.name, worker_name)

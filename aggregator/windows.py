@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Generic, Literal, TypeAlias, TypeVar
 
-from aggregator.camera_run import CameraRun
+from aggregator.camera_run import Account, CameraRun
 from crowdmood.messages import FrameRef
 from crowdmood.mood import WindowCameraState
 
@@ -37,25 +37,6 @@ class WindowPolicy:
     hop_ms: int
     allowed_lateness_ms: int
     idle_timeout_ms: int
-
-
-@dataclass(slots=True)
-class Account:
-    """A camera's frames, over all its runs; who counts them tells those that were counted, late or lost for a reason.
-
-    Attributes:
-        accepted: Frames that there were, as far as anything said.
-        missing: Those that were given up without a word of what became of them.
-        awaited: Those that may still come.
-        run_id: The camera's newest run.
-        run_accepted: Frames of that run, as far as anything said.
-    """
-
-    accepted: int = 0
-    missing: int = 0
-    awaited: int = 0
-    run_id: str | None = None
-    run_accepted: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,12 +63,13 @@ class EventTimeWindows(Generic[T]):
     Args:
         policy: When windows end and how long they wait.
         expected: Cameras that are configured, each with whether it is recorded footage: they are waited for
-            before the first window closes.
+            before the first window closes. Others are heard, and waited for only where none is configured.
     """
 
     def __init__(self, policy: WindowPolicy, expected: Mapping[str, bool] | None = None) -> None:
         self._policy = policy
-        self._unheard = dict(expected or {})
+        self._expected = dict(expected or {})
+        self._unheard = dict(self._expected)
         self._runs: dict[tuple[str, str], CameraRun[T]] = {}
         # Of runs that are over: how many frames each had, and what they came to by camera.
         self._retired: dict[tuple[str, str], int] = {}
@@ -162,6 +144,7 @@ class EventTimeWindows(Generic[T]):
             account.accepted += run.known
             account.missing += run.missing
             account.awaited += run.awaited
+            account.held += len(run.frames)
             if not run.superseded:
                 account.run_id, account.run_accepted = run.run_id, run.known
         return accounts
@@ -171,7 +154,9 @@ class EventTimeWindows(Generic[T]):
         newest = max((run.newest_ms for run in self._runs.values() if run.newest_ms is not None), default=None)
         if newest is None:
             return math.inf if self._over() else -math.inf
-        waiting = [run.watermark_ms() for run in self._runs.values() if not self._idle(run, newest)]
+        waiting = [
+            run.watermark_ms() for run in self._runs.values() if self._awaits(run) and not self._idle(run, newest)
+        ]
         first = self._first_ms if self._first_ms is not None else newest
         silent = (recorded or newest <= first + self._policy.idle_timeout_ms for recorded in self._unheard.values())
         return -math.inf if any(silent) else min(waiting, default=-math.inf)
@@ -195,21 +180,24 @@ class EventTimeWindows(Generic[T]):
         return {
             "last_end_ms": self._last_end_ms,
             "first_ms": self._first_ms,
-            "unheard": self._unheard,
             "retired": [[*key, known] for key, known in self._retired.items()],
             "closed": {camera_id: [account.accepted, account.missing] for camera_id, account in self._closed.items()},
             "runs": [run.snapshot() for run in self._runs.values()],
         }
 
     def restore(self, snapshot: Mapping[str, Any]) -> None:
-        """Go on where `snapshot` was taken; the held observations must then be observed again."""
+        """Go on where `snapshot` was taken; the held observations must then be observed again.
+
+        Which cameras are configured may have changed since: new ones are waited for, and others no more.
+        """
         self._last_end_ms = snapshot["last_end_ms"]
         self._first_ms = snapshot["first_ms"]
-        self._unheard = dict(snapshot["unheard"])
         self._retired = {(camera_id, run_id): known for camera_id, run_id, known in snapshot["retired"]}
         self._closed = {camera_id: Account(*counts) for camera_id, counts in snapshot["closed"].items()}
         runs = [CameraRun[T].restored(stored) for stored in snapshot["runs"]]
         self._runs = {(run.camera_id, run.run_id): run for run in runs}
+        heard = {run.camera_id for run in runs}
+        self._unheard = {name: recorded for name, recorded in self._expected.items() if name not in heard}
 
     def _run(self, camera_id: str, run_id: str, *, recorded: bool) -> CameraRun[T] | None:
         """The run, made when new: a new run of a camera means that its older ones will say no more.
@@ -244,6 +232,9 @@ class EventTimeWindows(Generic[T]):
         self._closed[camera_id].missing += frame_id - known
         return "late"
 
+    def _awaits(self, run: CameraRun[T]) -> bool:
+        return not self._expected or run.camera_id in self._expected
+
     def _idle(self, run: CameraRun[T], newest_ms: int) -> bool:
         if run.recorded:
             return False
@@ -254,7 +245,8 @@ class EventTimeWindows(Generic[T]):
         return self._last_end_ms is not None and at_ms < self._last_end_ms
 
     def _over(self) -> bool:
-        return bool(self._runs) and not self._unheard and all(run.done for run in self._runs.values())
+        waiting = any(self._awaits(run) and not run.done for run in self._runs.values())
+        return bool(self._runs) and not self._unheard and not waiting
 
     def _next_end_ms(self) -> int | None:
         """End of the next window that holds a frame; None when no frame waits for a window."""
@@ -277,7 +269,7 @@ class EventTimeWindows(Generic[T]):
         for run in self._runs.values():
             inside = run.between(start_ms, end_ms)
             frames.setdefault(run.camera_id, []).extend(inside)
-            if not run.superseded or run.camera_id not in states:
+            if (inside or self._awaits(run)) and (not run.superseded or run.camera_id not in states):
                 over = run.done and not run.superseded and (run.newest_ms is None or run.newest_ms < end_ms)
                 states[run.camera_id] = "ended" if over else "live" if inside else "idle"
         self._last_end_ms = end_ms

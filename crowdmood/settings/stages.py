@@ -1,9 +1,9 @@
 """The detector, the classifier and the aggregator."""
 
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Literal, Self, TypeAlias
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from crowdmood.settings.base import Group
 
@@ -102,7 +102,12 @@ class AggregatorSettings(Group):
     """How probabilities become moods (all times are event time: capture time)."""
 
     window_s: float = Field(default=10.0, gt=0, le=3600, description="Length of a window, in seconds.")
-    hop_s: float = Field(default=1.0, gt=0, le=3600, description="Distance between two windows' ends, in seconds.")
+    hop_s: float = Field(
+        default=1.0,
+        gt=0,
+        le=3600,
+        description="Distance between two windows' ends, in seconds; at most `window_s`, or frames would be in none.",
+    )
     allowed_lateness_s: float = Field(
         default=2.0, ge=0, le=600, description="Seconds a window waits for missing frames of a live camera."
     )
@@ -154,3 +159,12 @@ class AggregatorSettings(Group):
     history_hours: float = Field(
         default=168.0, gt=0, le=87_600, description="Hours after which moods and changes are forgotten all the same."
     )
+
+    @model_validator(mode="after")
+    def _every_frame_is_in_a_window(self) -> Self:
+        if self.hop_s > self.window_s:
+            raise ValueError(
+                f"hop_s is {self.hop_s:g} and window_s {self.window_s:g}: frames between two windows would be in none, "
+                "so hop_s may be at most window_s"
+            )
+        return self

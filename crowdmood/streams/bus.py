@@ -155,6 +155,18 @@ class Bus:
         told = {key.decode(): value.decode().rpartition(" ") for key, value in found.items() if b"/" not in key}
         return {camera_id: (run_id, int(frame_id) + 1) for camera_id, (run_id, _, frame_id) in told.items()}
 
+    def entries(self) -> dict[StreamName, int]:
+        """How many entries each stream between the stages holds; what moves on meanwhile may be counted twice."""
+        names: list[StreamName] = ["frames", "faces", "emotions", "control"]
+
+        def ask(client: Client) -> list[int]:
+            with client.pipeline(transaction=False) as pipeline:
+                for name in names:
+                    pipeline.xlen(self.keys.stream(name))
+                return list(pipeline.execute())
+
+        return dict(zip(names, self.connection.call(ask, patient=False), strict=True))
+
     def beat(self, stage: str, worker: str, ttl_s: float, using: str = "") -> None:
         """Say that a worker is ready and works, and with what; said again before `ttl_s` seconds are over."""
         key = self.keys.health(stage, worker)

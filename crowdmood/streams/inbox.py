@@ -15,6 +15,8 @@ from crowdmood.streams.keys import StreamName
 
 T = TypeVar("T")
 _SCAN_START = b"0-0"
+_READ_MEANWHILE = 100_000
+"""More entries than anybody can read between two of our commands."""
 
 
 class Inbox:
@@ -87,11 +89,12 @@ class Inbox:
     def take_everything(self) -> None:
         """Make every entry that any consumer of the group holds ours: a new leader starts from all of them.
 
-        Done again now and then: whoever led before may have read on before it knew.
+        Done again now and then: whoever led before may have read on before it knew. Names that led before are
+        forgotten; who still reads under one is known again by that.
         """
         for key in self._names:
-            if self._held_by_others(key):
-                self._take_all(key)
+            if others := self._others(key):
+                self._call(partial(self._follow, key, others))
                 self._own_cursors[key] = _SCAN_START
 
     def idle(self) -> bool:
@@ -132,14 +135,18 @@ class Inbox:
         self.claimed += len(found)
         return found
 
-    def _held_by_others(self, key: bytes) -> bool:
-        held = self._call(lambda client: client.xpending(key, self.group))
-        return any(row["name"] != self._consumer.encode() for row in held["consumers"])
+    def _others(self, key: bytes) -> list[bytes]:
+        known = self._call(lambda client: client.xinfo_consumers(key, self.group))
+        return [row["name"] for row in known if row["name"] != self._consumer.encode()]
 
-    def _take_all(self, key: bytes) -> None:
-        cursor, _ = self._autoclaim(key, 0, _SCAN_START, 1000)
-        while cursor != _SCAN_START:
-            cursor, _ = self._autoclaim(key, 0, cursor, 1000)
+    def _follow(self, key: bytes, others: Sequence[bytes], client: Client) -> None:
+        """Take what others hold and forget them, at once: what a forgotten consumer holds, nobody gets any more."""
+        held = client.xpending(key, self.group)["pending"]
+        with client.pipeline(transaction=True) as multi:
+            multi.xautoclaim(key, self.group, self._consumer, 0, _SCAN_START, count=held + _READ_MEANWHILE, justid=True)
+            for name in others:
+                multi.xgroup_delconsumer(key, self.group, name)
+            multi.execute()
 
     def _autoclaim(self, key: bytes, idle_ms: int, cursor: bytes, count: int) -> tuple[bytes, list[Any]]:
         def claim(client: Client) -> tuple[bytes, list[Any]]:
@@ -178,7 +185,7 @@ class Inbox:
             try:
                 return operation(client)
             except redis.ResponseError as error:
-                if not str(error).startswith("NOGROUP"):
+                if not str(error).startswith(("NOGROUP", "no such key")):
                     raise
                 self._create_groups(client)
                 return operation(client)

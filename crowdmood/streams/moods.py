@@ -4,7 +4,7 @@ import json
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, TypeAlias, TypeVar
 
 import redis
@@ -46,6 +46,7 @@ class MoodStore:
         keep: int,
         keep_s: float | None = None,
         changes: Iterable[MoodChange] = (),
+        gone: Collection[str] = (),
         lease: Lease | None = None,
     ) -> None:
         """Write moods, what changed, the checkpoint after them and the cameras' table: all or nothing.
@@ -58,6 +59,7 @@ class MoodStore:
             keep: How many of the newest moods, and of the newest changes, are kept.
             keep_s: Seconds after which they go all the same; None for no bound.
             changes: New changes, oldest first.
+            gone: Cameras of which nothing is told any more.
             lease: The right to write, where another writer may claim it too: then it is written exactly once, or not
                 at all.
 
@@ -76,6 +78,8 @@ class MoodStore:
             multi.set(self._keys.checkpoint(run_id), json.dumps(checkpoint))
             for camera_id, known in cameras.items():
                 multi.hset(self._keys.cameras, camera_id, json.dumps(known))
+            if gone:
+                multi.hdel(self._keys.cameras, *gone)
 
         def transaction(client: Client) -> None:
             with client.pipeline(transaction=True) as multi:

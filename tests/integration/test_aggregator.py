@@ -200,3 +200,56 @@ def test_a_bus_that_delivers_everything_again_after_an_outage_changes_nothing(pi
     aggregator.loop(drain=True)
     assert [mood.as_of_ms for mood in pipeline.moods()] == [1000 * second for second in range(1, 11)]
     assert [row["duplicates"] for row in pipeline.store.cameras().values()] == [0, 0]
+
+
+@pytest.mark.parametrize("recorded", [True, False])
+def test_a_camera_that_was_taken_away_is_neither_waited_for_nor_told_of(pipeline: Pipeline, *, recorded: bool) -> None:
+    both, until = {"north": recorded, "south": recorded}, 20
+    publish(pipeline, [("control", state(camera, "live", recorded=recorded)) for camera in both])
+    publish(pipeline, [("emotions", emotions(name, i, recorded=recorded)) for i in range(until) for name in both])
+    first = pipeline.aggregator(both)
+    first.stage.start(first._inbox)
+    while first.poll(block_ms=1):
+        pass
+    assert (pipeline.moods()[-1].as_of_ms, list(pipeline.store.cameras())) == (9_000, ["north", "south"])
+
+    # What north still had on its way comes through; no more is said of it.
+    publish(pipeline, [("emotions", emotions("north", until, recorded=recorded))])
+    publish(pipeline, [("emotions", emotions("south", i, recorded=recorded)) for i in range(until, 2 * until)])
+    second = pipeline.aggregator({"south": recorded}, name="two")
+    second.stage.start(second._inbox)
+    while second.poll(block_ms=1):
+        pass
+    moods = pipeline.moods()
+    assert [mood.as_of_ms for mood in moods] == [1000 * second for second in range(1, 20)]
+    assert moods[9].cameras == {"north": "live", "south": "live"}
+    assert moods[-1].cameras == {"south": "live"}
+    assert {mood.people for mood in moods} == {5, 10}
+    assert list(pipeline.store.cameras()) == ["south"]
+
+
+def test_who_led_before_is_forgotten_and_loses_nothing(pipeline: Pipeline) -> None:
+    messages = footage()
+    for number in range(4):
+        publish(pipeline, messages[:20])
+        del messages[:20]
+        leader = pipeline.aggregator(name=f"leader-{number}")
+        leader.stage.start(leader._inbox)
+        while leader.poll(block_ms=1):
+            pass
+    client, keys = pipeline.bus.connection.client, pipeline.bus.keys
+    names = {
+        stream: [row["name"] for row in client.xinfo_consumers(keys.stream(stream), "aggregator")]
+        for stream in ("emotions", "control")
+    }
+    assert names == {"emotions": [b"leader-3"], "control": [b"leader-3"]}
+
+    # One that led before and knows nothing of it reads on: what it took is taken over, and it is forgotten again.
+    publish(pipeline, messages[:2])
+    client.xreadgroup("aggregator", "leader-0", {keys.stream("emotions"): ">"})
+    publish(pipeline, messages[2:])
+    pipeline.now[0] += 5
+    leader.loop(drain=True)
+    assert [mood.as_of_ms for mood in pipeline.moods()] == [1000 * second for second in range(1, 21)]
+    assert [row["frames"] for row in pipeline.store.cameras().values()] == [40, 40]
+    assert [row["name"] for row in client.xinfo_consumers(keys.stream("emotions"), "aggregator")] == [b"leader-3"]

@@ -15,7 +15,7 @@ from api import examples
 from crowdmood.errors import LeadershipLostError, ServerUnavailableError
 from crowdmood.mood import MoodChange
 from crowdmood.settings import BusSettings
-from crowdmood.streams.connection import Connection
+from crowdmood.streams.connection import Connection, connect
 from crowdmood.streams.keys import StateKeys
 from crowdmood.streams.lease import Lease
 from crowdmood.streams.moods import START, MoodStore
@@ -23,11 +23,35 @@ from crowdmood.streams.moods import START, MoodStore
 CHANGE = MoodChange(1, "stadium", 1_000, 6_000, "neutral", "happy", 60, {"happy": 0.8}, {"happy": 0.7}, {"happy": 0.9})
 
 
+TTL_S = 30.0
+
+
+class LeaseKey:
+    """The lease's key as the server has it: no test waits for its time to run out."""
+
+    def __init__(self, url: str, key: str) -> None:
+        self._client, self._key = connect(url), key
+
+    @property
+    def left_s(self) -> float:
+        """Seconds until it runs out; negative when there is none."""
+        return int(self._client.pttl(self._key)) / 1000
+
+    def leave(self, seconds: float) -> None:
+        """Let it run out so soon; with 0, now."""
+        assert self._client.pexpire(self._key, round(seconds * 1000))
+
+
+@pytest.fixture
+def key(server_url: str, bus_settings: BusSettings) -> LeaseKey:
+    return LeaseKey(server_url, StateKeys(bus_settings.key_prefix).leader().lease)
+
+
 @pytest.fixture
 def lease_of(server_url: str, bus_settings: BusSettings) -> Callable[..., Lease]:
-    def lease(holder: str, ttl_s: float = 30.0) -> Lease:
+    def lease(holder: str, clock: Callable[[], float] = time.monotonic) -> Lease:
         connection = Connection(server_url, "state")
-        return Lease(connection, StateKeys(bus_settings.key_prefix).leader(), holder, ttl_s)
+        return Lease(connection, StateKeys(bus_settings.key_prefix).leader(), holder, TTL_S, clock)
 
     return lease
 
@@ -44,10 +68,11 @@ def publish(store: MoodStore, lease: Lease, run_id: str = "run-1") -> None:
     )
 
 
-def test_one_leads_and_the_next_leader_has_a_larger_token(lease_of: Callable[..., Lease]) -> None:
-    first, second = lease_of("first", 0.3), lease_of("second")
+def test_one_leads_and_the_next_leader_has_a_larger_token(lease_of: Callable[..., Lease], key: LeaseKey) -> None:
+    first, second = lease_of("first"), lease_of("second")
     assert (first.take(), second.take()) == (True, False)
-    time.sleep(0.35)
+    assert 0 < key.left_s <= TTL_S
+    key.leave(0)
     assert second.take()
     assert (first.token, second.token) == (1, 2)
     assert not first.take()
@@ -61,13 +86,15 @@ def test_of_many_who_want_to_lead_one_does(lease_of: Callable[..., Lease]) -> No
 
 
 def test_who_was_followed_writes_neither_moods_nor_changes_nor_a_checkpoint(
-    lease_of: Callable[..., Lease], store: MoodStore
+    lease_of: Callable[..., Lease], store: MoodStore, key: LeaseKey
 ) -> None:
-    old, new = lease_of("old", 0.2), lease_of("new")
+    now_s = 0.0
+    old, new = lease_of("old", lambda: now_s), lease_of("new")
     old.take()
     publish(store, old, "old")
-    time.sleep(0.25)
+    key.leave(0)
     assert new.take()
+    now_s = TTL_S
     with pytest.raises(LeadershipLostError, match="term 1"):
         publish(store, old, "late")
     with pytest.raises(LeadershipLostError):
@@ -89,21 +116,31 @@ def test_who_is_followed_between_looking_and_writing_writes_nothing(
     assert store.connection.client.get("never") is None
 
 
-def test_a_lease_that_ran_out_and_that_nobody_took_is_kept(lease_of: Callable[..., Lease], store: MoodStore) -> None:
-    leader, other = lease_of("leader", 0.3), lease_of("other")
+def test_a_lease_that_ran_out_and_that_nobody_took_is_kept(
+    lease_of: Callable[..., Lease], store: MoodStore, key: LeaseKey
+) -> None:
+    now_s = 0.0
+    leader, other = lease_of("leader", lambda: now_s), lease_of("other")
     leader.take()
-    time.sleep(0.4)
+    key.leave(0)
     publish(store, leader)
+    now_s = TTL_S + 1
     leader.hold()
     assert not other.take()
 
 
-def test_holding_it_keeps_it_for_longer_than_its_time_to_live(lease_of: Callable[..., Lease]) -> None:
-    leader, other = lease_of("leader", 0.3), lease_of("other")
+def test_holding_it_renews_it_when_a_third_of_its_time_is_over(lease_of: Callable[..., Lease], key: LeaseKey) -> None:
+    now_s = 0.0
+    leader, other = lease_of("leader", lambda: now_s), lease_of("other")
     leader.take()
-    for _ in range(20):
-        time.sleep(0.04)
+    for _ in range(3):
+        key.leave(2 / 3 * TTL_S)
+        now_s += 0.3 * TTL_S
         leader.hold()
+        assert key.left_s <= 2 / 3 * TTL_S
+        now_s += 0.1 * TTL_S
+        leader.hold()
+        assert key.left_s > 2 / 3 * TTL_S
         assert not other.take()
 
 

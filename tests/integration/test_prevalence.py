@@ -21,7 +21,8 @@ def judged(assets: Path) -> tuple[Matrix, np.ndarray]:
 
 @pytest.fixture(scope="module")
 def table(judged: tuple[Matrix, np.ndarray]) -> dict[tuple[str, int, str], Row]:
-    return {(row.mix, row.people, row.method): row for row in measure(*judged, splits=10, crowds=12)}
+    """The table of aggregator/README.md."""
+    return {(row.mix, row.people, row.method): row for row in measure(*judged)}
 
 
 def test_every_estimator_agrees_with_quapy(judged: tuple[Matrix, np.ndarray]) -> None:
@@ -42,7 +43,7 @@ def test_every_estimator_agrees_with_quapy(judged: tuple[Matrix, np.ndarray]) ->
 
 
 @pytest.mark.parametrize("mix", MIXES)
-@pytest.mark.parametrize(("people", "most"), [(50, 0.8), (200, 0.55), (1000, 0.42)])
+@pytest.mark.parametrize(("people", "most"), [(50, 0.8), (200, 0.5), (1000, 0.4)])
 def test_shares_are_about_twice_as_close_as_counts(
     table: dict[tuple[str, int, str], Row], mix: str, people: int, most: float
 ) -> None:
@@ -55,8 +56,7 @@ def test_shares_are_about_twice_as_close_as_counts(
 def test_intervals_hold_nine_of_ten_true_shares(
     table: dict[tuple[str, int, str], Row], mix: str, people: int, method: str
 ) -> None:
-    # The few crowds of a test leave a doubt of about 2 %; the table in aggregator/README.md has many.
-    assert 0.83 <= table[mix, people, method].coverage <= 0.97
+    assert 0.85 <= table[mix, people, method].coverage <= 0.95
 
 
 def test_the_default_method_is_the_one_that_errs_least(table: dict[tuple[str, int, str], Row]) -> None:

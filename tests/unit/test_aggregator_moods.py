@@ -85,6 +85,17 @@ def test_a_zone_is_withheld_when_the_rest_would_tell_of_few() -> None:
     assert [mood.status for mood in (home, of_a, of_b)] == ["insufficient"] * 3
 
 
+def test_a_camera_is_withheld_when_the_stadium_less_several_others_would_tell_of_few() -> None:
+    crowd = {name: frames(name, ["happy"] * people) for name, people in (("a", 12), ("b", 12), ("c", 2))}
+    told = moods(window(**crowd))
+    assert [(mood.status, mood.people) for mood in told] == [
+        ("ok", 26),
+        ("insufficient", None),
+        ("ok", 12),
+        ("insufficient", None),
+    ]
+
+
 def test_a_zone_of_every_camera_hides_nobody() -> None:
     told = moods(window(a=frames("a", ["happy"] * 12)), home=["a"])
     assert [mood.status for mood in told] == ["ok"] * 3

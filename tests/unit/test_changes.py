@@ -167,6 +167,23 @@ def test_what_spoke_for_a_change_is_forgotten_after_a_window_of_silence() -> Non
     assert [change.as_of_ms for change in changes_of(moods, settings)] == [43_000]
 
 
+@pytest.mark.parametrize(
+    ("dwell_s", "until_s", "expected"),
+    [
+        pytest.param(1, 200, [120], id="held for a hop"),
+        pytest.param(20, 200, [130], id="held for two"),
+        pytest.param(20, 130, [], id="not held for long enough"),
+    ],
+)
+def test_windows_that_share_no_frame_tell_changes_as_well(dwell_s: float, until_s: int, expected: list[int]) -> None:
+    settings = AggregatorSettings(window_s=10, hop_s=10, change_dwell_s=dwell_s)
+    moods = [told(end, CALM if end <= 100 else GOAL) for end in range(10, until_s, 10)]
+    assert [change.as_of_ms / 1000 for change in changes_of(moods, settings)] == expected
+    # One window without an answer is a whole window's silence.
+    del moods[11]
+    assert [change.as_of_ms / 1000 for change in changes_of(moods, settings)] == [at + 20 for at in expected]
+
+
 def test_a_mood_that_comes_again_counts_once() -> None:
     moods = [*(told(i, CALM) for i in range(1, 21)), *([told(21, GOAL)] * 50)]
     assert changes_of(moods, SETTINGS.model_copy(update={"change_dwell_s": 2})) == []
@@ -245,6 +262,19 @@ CONSTANT = [
 def test_ten_minutes_of_a_constant_mix_with_noise_bring_no_change(mix: Shares) -> None:
     for seed in range(5):
         assert changes_of(crowd([mix] * 600, np.random.default_rng(seed))) == []
+
+
+def test_intervals_of_one_moment_lie_apart_by_chance_and_are_no_change() -> None:
+    """Why a change needs a turn: of two level labels each is clearly ahead at some time."""
+    for seed in range(5):
+        moods = crowd([LEVEL] * 600, np.random.default_rng(seed))
+        ahead = {
+            label
+            for mood in moods
+            for label, other in (("neutral", "happy"), ("happy", "neutral"))
+            if (mood.low or {})[label] > (mood.high or {})[other]
+        }
+        assert ahead == {"neutral", "happy"}
 
 
 @pytest.mark.parametrize("people", [60, 120])

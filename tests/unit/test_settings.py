@@ -49,6 +49,7 @@ def test_the_command_line_wins_over_the_environment_and_that_over_the_file(
         ("CROWDMOOD_CAMERAS", "[{", "cameras"),
         ("CROWDMOOD_CAMERAS", '[{"id": "A b", "uri": "x"}]', "CROWDMOOD_CAMERAS__0__ID"),
         ("CROWDMOOD_CAMERAS", '[{"id": "a", "uri": "x"}, {"id": "a", "uri": "y"}]', "used twice: a"),
+        ("CROWDMOOD_AGGREGATOR__HOP_S", "12", "CROWDMOOD_AGGREGATOR: hop_s is 12 and window_s 10"),
         ("CROWDMOOD_CONFIG", "missing.toml", "missing.toml, which is not a file"),
     ],
 )

@@ -1,0 +1,60 @@
+"""Whose moods may be told, so that no sum or difference of what is told is about few people. Pure.
+
+Withholding a scope with few people is not enough: who knows a total and the other parts knows it by subtraction. What
+else must be withheld is called complementary suppression (Cox, "Suppression Methodology and Statistical Disclosure
+Control", JASA 1980). Here cameras are put together until every group has enough people or none, and a scope is told
+when it is made of whole groups. Then whatever is computed from what is told weighs all cameras of a group alike: a set
+of cameras that anybody can single out is made of whole groups as well, so it has enough people or none.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TypeAlias
+
+Cameras: TypeAlias = frozenset[str]
+
+
+def tellable(scopes: Iterable[Cameras], people: Mapping[str, int], few: int) -> list[bool]:
+    """Which scopes may be told.
+
+    Args:
+        scopes: Sets of cameras.
+        people: How many people each camera saw; all cameras of the scopes.
+        few: So many people may be told of, and fewer may not.
+
+    Returns:
+        For each scope whether it has enough people, and is made of whole groups.
+    """
+    scopes = list(scopes)
+    groups = _groups([scope for scope in scopes if len(scope) > 1], people, few)
+    return [
+        _count(scope, people) >= few and all(group <= scope or group.isdisjoint(scope) for group in groups)
+        for scope in scopes
+    ]
+
+
+def _groups(scopes: Sequence[Cameras], people: Mapping[str, int], few: int) -> list[Cameras]:
+    """Cameras put together until each group has enough people or none; one group is left of too few people in all.
+
+    The smallest group joins the one with which it divides the fewest scopes: a camera its neighbour in a zone, so that
+    the zone can still be told. Of several it joins the smallest, and of those the first by name.
+    """
+    groups = [frozenset([camera]) for camera in sorted(people) if people[camera]]
+    while len(groups) > 1:
+        smallest = min(groups, key=lambda group: _count(group, people))
+        if _count(smallest, people) >= few:
+            break
+        groups.remove(smallest)
+        other = min(groups, key=lambda group: (_divided(scopes, smallest, group), _count(group, people)))
+        groups[groups.index(other)] = other | smallest
+    return groups
+
+
+def _divided(scopes: Sequence[Cameras], one: Cameras, other: Cameras) -> int:
+    """How many scopes hold one group whole and nothing of the other."""
+    return sum(
+        (one <= scope and other.isdisjoint(scope)) or (other <= scope and one.isdisjoint(scope)) for scope in scopes
+    )
+
+
+def _count(cameras: Cameras, people: Mapping[str, int]) -> int:
+    return sum(people[camera] for camera in cameras)

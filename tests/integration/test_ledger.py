@@ -1,0 +1,172 @@
+"""The account of frames against real servers: what is under way is on the bus, and what is not there is missed."""
+
+import json
+import threading
+from collections.abc import Callable
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from aggregator.service import AggregatorStage
+from crowdmood import ledger
+from crowdmood.cli import app
+from crowdmood.messages import CameraState, Emotions, Frame, FramesLost, Message
+from crowdmood.settings import AggregatorSettings, BusSettings, Settings, load, to_environment
+from crowdmood.streams.bus import Bus
+from crowdmood.streams.keys import StateKeys, StreamName
+from crowdmood.streams.lease import Lease
+from crowdmood.streams.moods import MoodStore
+from crowdmood.worker import Worker
+from tests.crowds import seen
+
+FRAMES = 40
+
+
+def emotions(frame_id: int, camera: str = "north", *, recorded: bool = True) -> Emotions:
+    return seen(camera, frame_id, ["happy"] * 5, every_ms=500, recorded=recorded)
+
+
+def ended(camera: str = "north", *, recorded: bool = True) -> CameraState:
+    return CameraState(camera, "run-1", "ended", recorded, f"{camera}.mp4", "", FRAMES, 1_000)
+
+
+class Installation:
+    """A bus with what ingest told of, and an aggregator."""
+
+    def __init__(self, url: str, bus: BusSettings, **more: object) -> None:
+        self.settings: Settings = load(bus_url=url, state_url=url, bus=bus.model_dump(), **more)
+        self.bus = Bus(url, bus)
+        store = MoodStore(url, bus.key_prefix)
+        lease = Lease(store.connection, StateKeys(bus.key_prefix).leader(), "aggregator", 60)
+        assert lease.take()
+        settings, self.now_s = AggregatorSettings(window_s=3), 0
+        stage = AggregatorStage(store, lease, settings, "run-1", {}, clock=lambda: self.now_s)
+        self.aggregator = Worker(stage, self.bus, bus, "aggregator", threading.Event())
+        stage.start(self.aggregator._inbox)
+
+    def publish(self, *messages: tuple[StreamName, Message], told: int = FRAMES, camera: str = "north") -> None:
+        """Put messages on the bus; ingest has told of so many frames."""
+        self.bus.publish(messages, cursors={camera: ("run-1", told - 1)})
+
+    def aggregate(self) -> None:
+        """Let what has come be counted and written down."""
+        for _ in range(3):
+            self.now_s += 1
+            self.aggregator.poll(block_ms=1)
+
+    def delete(self, stream: StreamName, frame_id: int) -> None:
+        """Take a frame of camera north from the bus behind everybody's back."""
+        client, key = self.bus.connection.client, self.bus.keys.stream(stream)
+        wanted = {b"camera_id": b"north", b"frame_id": b"%d" % frame_id}
+        (entry,) = (entry for entry, fields in client.xrange(key) if wanted.items() <= fields.items())
+        client.xdel(key, entry)
+
+    def accounts(self) -> dict[str, ledger.Account]:
+        return {account.camera: account for account in ledger.read(self.settings)}
+
+    def told(self, monkeypatch: pytest.MonkeyPatch, *words: str) -> Result:
+        """What `crowdmood ledger` tells."""
+        for variable, value in to_environment(self.settings).items():
+            monkeypatch.setenv(variable, value)
+        return CliRunner().invoke(app, ["ledger", *words])
+
+
+@pytest.fixture
+def installed(
+    server_url: str, bus_settings: BusSettings, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., Installation]:
+    monkeypatch.setattr(ledger, "_LOOK_EVERY_S", 0.01)
+    return lambda **more: Installation(server_url, bus_settings, **more)
+
+
+def test_frames_are_under_way_in_whichever_stream_or_hand(installed: Callable[..., Installation]) -> None:
+    it = installed()
+    frames = [Frame(emotions(number).ref, b"jpeg") for number in range(FRAMES)]
+    it.publish(*(("frames", frame) for frame in frames))
+    assert it.accounts() == {"north": ledger.Account("north", FRAMES, 0, under_way=FRAMES)}
+    client, keys = it.bus.connection.client, it.bus.keys
+    client.xgroup_create(keys.stream("frames"), "detector", "0")
+    client.xreadgroup("detector", "one", {keys.stream("frames"): ">"}, count=10)
+    assert it.accounts()["north"].balance == 0
+
+
+def test_what_is_counted_late_and_lost_is_accounted_for_while_the_rest_is_under_way(
+    installed: Callable[..., Installation],
+) -> None:
+    it = installed()
+    for number in range(20):
+        it.publish(("emotions", emotions(number)), told=number + 1)
+    it.publish(("control", FramesLost("north", "run-1", 20, 21, "undecodable")), told=22)
+    assert it.accounts()["north"].balance == 0
+    it.aggregate()
+    assert it.accounts() == {"north": ledger.Account("north", 22, 20, 0, {"undecodable": 2}, 0)}
+    # More of them are on their way, and one of those that wait for its elders is held already.
+    it.publish(*(("emotions", emotions(number)) for number in (24, 25)), told=24)
+    it.publish(*(("faces", Frame(emotions(number).ref, b"jpeg")) for number in (22, 23)), told=26)
+    it.aggregate()
+    assert it.accounts() == {"north": ledger.Account("north", 26, 22, 0, {"undecodable": 2}, 2)}
+
+
+@pytest.mark.parametrize("gone", [0, 17, FRAMES - 1])
+def test_a_frame_that_vanished_from_the_bus_is_missed_and_named(
+    installed: Callable[..., Installation], monkeypatch: pytest.MonkeyPatch, gone: int
+) -> None:
+    it = installed()
+    it.publish(*(("emotions", emotions(number)) for number in range(FRAMES)))
+    it.publish(("control", ended()))
+    for number in range(FRAMES):
+        it.publish(("emotions", emotions(number, "south")), told=number + 1, camera="south")
+    it.publish(("control", ended("south")), camera="south")
+    it.delete("emotions", gone)
+    it.aggregate()
+    accounts = it.accounts()
+    assert (accounts["north"].counted, accounts["north"].under_way, accounts["north"].balance) == (FRAMES - 1, 0, 1)
+    assert accounts["south"] == ledger.Account("south", FRAMES, FRAMES)
+    done = it.told(monkeypatch, "--json")
+    assert done.exit_code == 1
+    assert {row["camera"]: row["balance"] for row in json.loads(done.stdout)} == {"north": 1, "south": 0}
+
+
+def test_frames_of_which_nobody_but_ingest_knows_are_missed(installed: Callable[..., Installation]) -> None:
+    it = installed()
+    it.publish(told=1000)
+    assert it.accounts() == {"north": ledger.Account("north", 1000, 0, under_way=0)}
+    assert it.accounts()["north"].balance == 1000
+
+
+def test_what_is_still_to_be_said_to_be_lost_is_not_missed(installed: Callable[..., Installation]) -> None:
+    it = installed()
+    it.publish(("control", FramesLost("north", "run-1", 0, 9, "overload")), told=10)
+    assert it.accounts() == {"north": ledger.Account("north", 10, 0, under_way=10)}
+    it.aggregate()
+    assert it.accounts() == {"north": ledger.Account("north", 10, 0, 0, {"overload": 10})}
+
+
+def test_footage_that_is_read_again_since_the_bus_was_emptied_is_under_way(
+    installed: Callable[..., Installation],
+) -> None:
+    it = installed()
+    it.publish(*(("emotions", emotions(number)) for number in (0, 1, 2, 9)), told=10)
+    it.aggregate()
+    it.bus.connection.client.delete(it.bus.keys.cursors, it.bus.keys.stream("emotions"))
+    assert it.accounts() == {"north": ledger.Account("north", 10, 4, under_way=6)}
+    it.publish(("frames", Frame(emotions(0).ref, b"jpeg")), told=1)
+    assert it.accounts() == {"north": ledger.Account("north", 10, 4, under_way=6)}
+
+
+def test_a_live_cameras_gap_is_waited_for_and_then_missing(installed: Callable[..., Installation]) -> None:
+    it = installed()
+    it.publish(*(("emotions", emotions(number, recorded=False)) for number in (0, 1, 3)), told=4)
+    it.aggregate()
+    assert it.accounts() == {"north": ledger.Account("north", 4, 3, under_way=1)}
+    it.publish(*(("emotions", emotions(number, recorded=False)) for number in range(4, 9)), told=9)
+    it.aggregate()
+    assert it.accounts() == {"north": ledger.Account("north", 9, 8, 0, {"missing": 1})}
+
+
+def test_a_camera_that_was_taken_away_is_not_asked_for(installed: Callable[..., Installation]) -> None:
+    it = installed(cameras=[{"id": "south", "uri": "south.mp4"}])
+    it.publish(told=10)
+    assert it.accounts() == {}
+    it.publish(told=10, camera="south")
+    assert it.accounts()["south"].balance == 10
