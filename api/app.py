@@ -67,6 +67,7 @@ def create_app(settings: Settings, reader: MoodReader, clock: Clock = time.time)
         version=__version__,
         description=_DESCRIPTION,
         openapi_tags=_TAGS,
+        docs_url=None,  # FastAPI's pages run scripts of elsewhere, on the origin that holds the page's key
         redoc_url=None,
         lifespan=_lifespan,
         generate_unique_id_function=lambda route: route.name,

@@ -4,7 +4,7 @@ import io
 from dataclasses import dataclass
 from typing import Final
 
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image
 
 from api.problems import Kind, ProblemError
 
@@ -17,6 +17,16 @@ _LONGEST_SIDE: Final = 65_500
 """What a JPEG can hold."""
 _MOST_SCANS: Final = 100
 """Of a progressive JPEG, which usually has ten: each scan costs as much as decoding the whole picture."""
+_UPRIGHT: Final = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""How to turn a picture upright, by the orientation that its camera noted (EXIF 2.32, 4.6.4 A)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +61,9 @@ def to_picture(body: bytes, max_megapixels: float) -> Picture:
             width, height = image.size
             if width * height > max_megapixels * 1e6 or max(width, height) > _LONGEST_SIDE:
                 raise ProblemError(TOO_MANY_PIXELS, f"{width}x{height}; at most {max_megapixels:g} megapixels")
-            upright = ImageOps.exif_transpose(image).convert("RGB")
+            image.load()
+            turn = _UPRIGHT.get(_orientation(image))
+            upright = (image if turn is None else image.transpose(turn)).convert("RGB")
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise ProblemError(TOO_MANY_PIXELS, f"at most {max_megapixels:g} megapixels are accepted") from None
     except (OSError, SyntaxError, ValueError, EOFError):
@@ -62,3 +74,11 @@ def to_picture(body: bytes, max_megapixels: float) -> Picture:
     out = io.BytesIO()
     upright.save(out, "JPEG", quality=_QUALITY)
     return Picture(out.getvalue(), *upright.size)
+
+
+def _orientation(image: Image.Image) -> int:
+    """How its camera was held, 1 to 8; 1, upright, where that is not told or cannot be read."""
+    try:
+        return int(image.getexif().get(ExifTags.Base.Orientation, 1))
+    except Exception:  # of whatever kind what Pillow's reader stumbles over is: the pixels are there all the same
+        return 1

@@ -9,6 +9,7 @@ import math
 import socket
 import time
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -26,11 +27,13 @@ from api.problems import Kind
 from crowdmood.settings import ApiSettings
 from crowdmood.streams.api_keys import Scope as KeyScope
 
+FOREIGN_HOST = Kind("foreign-host", 421, "Without a key, only this machine may ask, by its own name.")
 FOREIGN_ORIGIN = Kind("foreign-origin", 403, "Web pages of other origins may not ask.")
 TOO_OFTEN = Kind("rate-limited", 429, "Too many requests.")
 LENGTH_MISSING = Kind("length-required", 411, "The body's length is not stated.")
 TOO_LARGE = Kind("too-large", 413, "The body is too large.")
 URL_TOO_LONG = Kind("url-too-long", 414, "The address is too long.")
+HEAD_TOO_LARGE = Kind("headers-too-large", 431, "The headers are too large.")
 
 GUARDED = problems.responses(UNAUTHORIZED, FORBIDDEN, TOO_OFTEN, NOT_READY)
 """What a route's `responses` says of its guard."""
@@ -40,20 +43,17 @@ PHOTO_BYTES: Final = 10 * 1024 * 1024
 _BODY_BYTES: Final = 64 * 1024
 """Largest body that any other route takes."""
 _URL_BYTES: Final = 8 * 1024
+HEAD_BYTES: Final = 32 * 1024
+"""Largest headers of a request, all together."""
 _CALLER: Final = "crowdmood.caller"
 
-_NOWHERE: Final = b"default-src 'none'; frame-ancestors 'none'"
-_DOCS: Final = (
-    b"default-src 'none'; script-src 'unsafe-inline' https://cdn.jsdelivr.net; style-src 'unsafe-inline' "
-    b"https://cdn.jsdelivr.net; "
-    b"img-src data: https://fastapi.tiangolo.com; connect-src 'self'; frame-ancestors 'none'"
-)
 _HEADERS: Final = (
     (b"cache-control", b"no-store"),
     (b"x-content-type-options", b"nosniff"),
     (b"x-frame-options", b"DENY"),
     (b"referrer-policy", b"no-referrer"),
     (b"cross-origin-resource-policy", b"same-origin"),
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
 )
 """Of every answer whose route does not say otherwise."""
 
@@ -110,7 +110,7 @@ class Gate:
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] in ("http.response.start", "websocket.http.response.start"):
-                _complete(message, scope["path"])
+                _complete(message)
             await send(message)
 
         headers = dict(scope["headers"])
@@ -136,11 +136,18 @@ class Gate:
         return problems.response(TOO_OFTEN, "each key and each address may ask only so often", after)
 
     def _foreign(self, headers: dict[bytes, bytes]) -> JSONResponse | None:
-        """An open API trusts this machine, not the web pages that its browser happens to show."""
-        origin = headers.get(b"origin", b"").decode("latin-1")
-        if not origin or origin in self._origins or not self._ring.open or _is_ours(origin):
+        """An open API trusts this machine, not the web pages that its browser happens to show.
+
+        A page's name may mean this machine (DNS rebinding): then its requests have no `Origin`, but its `Host`.
+        """
+        if not self._ring.open:
             return None
-        return problems.response(FOREIGN_ORIGIN, f"{origin} is not among CROWDMOOD_API__CORS_ORIGINS")
+        host, origin = (headers.get(name, b"").decode("latin-1") for name in (b"host", b"origin"))
+        if not _is_here(f"//{host}"):
+            return problems.response(FOREIGN_HOST, "ask localhost, or make a key (`crowdmood keys create`)")
+        if origin and origin not in self._origins and not _is_here(origin):
+            return problems.response(FOREIGN_ORIGIN, f"{origin} is not among CROWDMOOD_API__CORS_ORIGINS")
+        return None
 
 
 def only_here(settings: ApiSettings) -> bool:
@@ -157,9 +164,14 @@ def is_local(host: str) -> bool:
         return False
 
 
-def _is_ours(origin: str) -> bool:
-    host = urlsplit(origin).hostname or ""
-    return host == "localhost" or host.startswith("127.") or host == "::1"
+@lru_cache(256)
+def _is_here(url: str) -> bool:
+    """Whether an address names this machine in a way that means no other one anywhere."""
+    try:
+        name = urlsplit(url).hostname or ""
+        return name == "localhost" or ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return False
 
 
 def _network(address: str) -> str:
@@ -175,6 +187,8 @@ def _network(address: str) -> str:
 def _too_much(scope: Scope, headers: dict[bytes, bytes]) -> JSONResponse | None:
     if len(scope.get("raw_path") or b"") + len(scope["query_string"]) > _URL_BYTES:
         return problems.response(URL_TOO_LONG, f"at most {_URL_BYTES} bytes are accepted")
+    if sum(len(name) + len(value) for name, value in scope["headers"]) > HEAD_BYTES:
+        return problems.response(HEAD_TOO_LARGE, f"at most {HEAD_BYTES} bytes are accepted")
     if b"transfer-encoding" in headers:
         return problems.response(LENGTH_MISSING, "send a Content-Length rather than chunks")
     most = PHOTO_BYTES if scope["path"] == "/predict" else _BODY_BYTES
@@ -184,9 +198,7 @@ def _too_much(scope: Scope, headers: dict[bytes, bytes]) -> JSONResponse | None:
     return None
 
 
-def _complete(message: Message, path: str) -> None:
+def _complete(message: Message) -> None:
     headers = message["headers"] = list(message.get("headers", ()))
     present = {name for name, _ in headers}
     headers += [header for header in _HEADERS if header[0] not in present]
-    if b"content-security-policy" not in present:
-        headers.append((b"content-security-policy", _DOCS if path == "/docs" else _NOWHERE))

@@ -14,6 +14,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api.app import context_of, create_app, create_ops_app
 from api.dependencies import Context
+from api.protocol import BoundedProtocol
 from api.security import only_here
 from crowdmood.errors import ServerUnavailableError, SettingsError
 from crowdmood.settings import Settings
@@ -51,6 +52,11 @@ def run(settings: Settings, stop: threading.Event, on_bound: Callable[[str], Non
     state_url = settings.state_url.get_secret_value()
     reader = MoodReader(state_url, settings.bus.key_prefix)
     where = settings.api
+    if where.ops_port and where.ops_port == where.port:
+        # Which application answers depends on the port alone.
+        raise SettingsError(
+            f"CROWDMOOD_API__PORT and CROWDMOOD_API__OPS_PORT are both {where.port}: give operators another port"
+        )
     with contextlib.ExitStack() as sockets:
         listeners = [sockets.enter_context(_listen(where.host, where.port, "API__"))]
         if where.ops_port:
@@ -85,6 +91,7 @@ def _serve(
         log_config=None,
         access_log=False,
         lifespan="on",
+        http=BoundedProtocol,
         ws_max_size=_MOST_SAID_BYTES,
         ws_per_message_deflate=False,  # it would compress each message anew for every reader
         server_header=False,

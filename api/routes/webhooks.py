@@ -54,8 +54,9 @@ def webhook(context: ContextDep, endpoint_id: EndpointId) -> models.EndpointAnsw
 
 @router.patch("/{endpoint_id}", summary="Change a webhook", responses=responses(UNKNOWN_WEBHOOK, INVALID, STORE_AWAY))
 def change_webhook(context: ContextDep, endpoint_id: EndpointId, given: models.EndpointPatch) -> models.EndpointAnswer:
-    """Change what is given and leave the rest. `enabled: true` also sends again to one that was disabled."""
-    _check(context, _merged(_found(context, endpoint_id).endpoint, given))
+    """Change what is given and leave the rest, of `adapter` as well. `enabled: true` sends again to a disabled one."""
+    _merged(_found(context, endpoint_id).endpoint, given)
+    _check(context, given)
     forgive = given.enabled and "enabled" in given.model_fields_set
     # Merged again with what there is when it is written: another change may have come between.
     _change(context, endpoint_id, lambda now: _merged(now, given).applied(now), forgive=forgive)
@@ -175,7 +176,8 @@ def redeliver_range(context: ContextDep, endpoint_id: EndpointId, given: models.
 
 def _merged(endpoint: Endpoint, given: models.EndpointPatch) -> models.EndpointSettings:
     """An endpoint's settings with what is given in their place."""
-    fields = models.settings_of(endpoint) | given.model_dump(mode="json", exclude_unset=True)
+    kept, changed = models.settings_of(endpoint), given.model_dump(mode="json", exclude_unset=True)
+    fields = kept | changed | {"adapter": kept["adapter"] | changed.get("adapter", {})}
     try:
         return models.EndpointSettings.model_validate(fields)
     except ValidationError as error:
@@ -183,12 +185,17 @@ def _merged(endpoint: Endpoint, given: models.EndpointPatch) -> models.EndpointS
         raise RequestValidationError(problems) from None
 
 
-def _check(context: Context, given: models.EndpointSettings) -> None:
-    """Refuse what no delivery could ever do, rather than let its owner wait for it."""
+def _check(context: Context, given: models.EndpointSettings | models.EndpointPatch) -> None:
+    """Refuse what no delivery could ever do, rather than let its owner wait for it.
+
+    Only what is given now: an endpoint whose host or zone is gone since can still be changed, and disabled.
+    """
     zones = {STADIUM, *context.settings.zones}
     unknown = sorted(set(given.zones) - zones)
     if unknown:
         raise ProblemError(INVALID, f"zones: there is no zone {unknown[0]!r}: there are {', '.join(sorted(zones))}")
+    if "url" not in given.model_fields_set:
+        return
     allowed = [ipaddress.ip_network(network) for network in context.settings.webhooks.allow_networks]
     try:
         resolve_now(parse(given.url), allowed)

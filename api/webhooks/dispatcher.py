@@ -94,8 +94,7 @@ class Dispatcher:
                 running = [feeding_on, *(worker.task for worker in self._workers.values())]
                 done, _ = await asyncio.wait(running, timeout=0.1, return_when=asyncio.FIRST_COMPLETED)
                 for task in done:
-                    if not task.cancelled():  # as a removed endpoint's is
-                        task.result()
+                    task.result()
                 self._workers = {id_: worker for id_, worker in self._workers.items() if worker.task not in done}
         except ServerUnavailableError:
             if not self._stop.is_set():
@@ -171,18 +170,13 @@ class Dispatcher:
         self._lease.write(lambda multi: self._store.queue_events(multi, watch, made, superfluous))
 
     async def _reload(self) -> None:
-        """See what the API has written, and have a worker for each endpoint."""
+        """See what the API has written; every endpoint's worker does the same, also of one that is gone."""
         revision = await self._in_thread(self._store.revision)
         if revision == self._revision:
             return
         self._endpoints = await self._in_thread(self._store.all)
         self._revision = revision
-        ids = {one.endpoint.id for one in self._endpoints}
-        for endpoint_id in set(self._workers) - ids:
-            worker = self._workers.pop(endpoint_id)
-            await tasks.end(worker.task)
-            await self._in_thread(self._lease.write, functools.partial(self._store.queue_forgetting, endpoint_id))
-        for endpoint_id in ids:
+        for endpoint_id in {one.endpoint.id for one in self._endpoints} | set(self._workers):
             self._wake(endpoint_id)
 
     def _wake(self, endpoint_id: str) -> None:
@@ -204,6 +198,11 @@ class Dispatcher:
                 found, read = await self._in_thread(self._store.work, endpoint_id)
                 pending, read_at = {one.id: one for one in read}, revision
                 if found is None:
+                    # Its owner deleted it: what was in hand, and what the feeder did not know, was written after that.
+                    await self._in_thread(
+                        self._lease.write, functools.partial(self._store.queue_forgetting, endpoint_id)
+                    )
+                    del self._workers[endpoint_id]  # if the feeder does not know yet, it wakes another one
                     return
             now_ms = self._now_ms()
             due = [replace(one, due_at_ms=self._schedule.when(one.due_at_ms, now_ms)) for one in pending.values()]

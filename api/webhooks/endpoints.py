@@ -7,11 +7,13 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Self
 
 from api.adapters import Adapter, AdapterName
-from api.webhooks.deliveries import Attempt
+from api.webhooks.deliveries import RETRY_AFTER_S, Attempt
 from api.webhooks.events import Event, EventType
 
 _SECRET_BYTES = 32
 GONE = 410
+_SILENT_MS = round(2 * RETRY_AFTER_S[-1] * 1000)
+"""Time without an attempt after which nothing was being retried: that nothing arrived meanwhile is no failure."""
 
 
 def new_secret() -> str:
@@ -64,9 +66,14 @@ class Endpoint:
     created_at_ms: int
     secrets: tuple[Secret, ...]
 
-    def wants(self, event: Event) -> bool:
-        """Whether this event passes its filters; how often is not asked."""
-        if event.type not in self.events:
+    def wants(self, event: Event, *, has_none: bool = False) -> bool:
+        """Whether this event passes its filters; how often is not asked.
+
+        Args:
+            event: What happened.
+            has_none: Whether the last that it was told of this crowd is that there is no mood: then it wants the next.
+        """
+        if event.type not in self.events and not (has_none and event.type is EventType.MOOD_UPDATED):
             return False
         if not event.type.of_mood:
             return True
@@ -112,7 +119,8 @@ class Health:
     Attributes:
         disabled_at_ms: When it was disabled by what it answered; None while it is sent to.
         reason: Why; None while it is sent to.
-        failing_since_ms: First failure since the last success; None when the last attempt succeeded.
+        failing_since_ms: First failure since the last success, or since nothing was tried for hours; None when the
+            last attempt succeeded.
         last_success_ms: The newest success.
         last_error: What the newest attempt failed of; None when it succeeded.
         hold_until_ms: Nothing is sent before, because the receiver said so.
@@ -135,7 +143,10 @@ class Health:
         now_ms = attempt.at_ms + attempt.duration_ms
         if attempt.error is None:
             return replace(self, failing_since_ms=None, last_success_ms=attempt.at_ms, last_error=None, hold_until_ms=0)
-        since_ms = self.failing_since_ms or attempt.at_ms
+        since_ms = self.failing_since_ms
+        # The last failure's `hold_until_ms` is its end, or when the receiver let us try again.
+        if since_ms is None or attempt.at_ms - self.hold_until_ms > _SILENT_MS:
+            since_ms = attempt.at_ms
         hold_until_ms = now_ms + round((attempt.retry_after_s or 0) * 1000)
         failing = replace(self, failing_since_ms=since_ms, last_error=attempt.error, hold_until_ms=hold_until_ms)
         if attempt.status_code == GONE:

@@ -9,6 +9,9 @@ from crowdmood.logs import redact_text
 from crowdmood.mood import Mood, MoodChange, to_rfc3339
 from crowdmood.streams.moods import CameraTable, published_at_ms
 
+NO_MOOD = 0
+"""In `Watch.told`: so long ago that the next mood is never too soon."""
+
 
 class EventType(StrEnum):
     """What an endpoint can be told of."""
@@ -95,7 +98,7 @@ class Watch:
         crowds: What was last seen of each crowd, by `zone/camera`.
         cameras: Whether each camera was up when last seen.
         told: When each endpoint was last sent a mood.updated of each crowd, by `endpoint/zone/camera`, in
-            milliseconds since 1970-01-01 UTC.
+            milliseconds since 1970-01-01 UTC; `NO_MOOD` when it was told since that there is none.
         newest: The moods that crowds' positions mean. They are not written with the rest, every second: whoever goes on
             reads them again.
     """

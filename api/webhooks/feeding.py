@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 
 from api.webhooks.deliveries import Delivery
 from api.webhooks.endpoints import Endpoint
-from api.webhooks.events import Event, EventType, Watch
+from api.webhooks.events import NO_MOOD, Event, EventType, Watch
 from crowdmood.mood import Mood, MoodChange
 from crowdmood.streams.moods import CameraTable
 from crowdmood.streams.positions import Position
@@ -54,12 +54,7 @@ def wanted(
     """
     ids = {endpoint.id for endpoint in endpoints}
     watch.told = {key: at_ms for key, at_ms in watch.told.items() if key.partition("/")[0] in ids}
-    return [
-        (endpoint, event)
-        for event in events
-        for endpoint in endpoints
-        if endpoint.wants(event) and _in_time(watch, event, endpoint, now_ms)
-    ]
+    return [(endpoint, event) for event in events for endpoint in endpoints if _is_told(watch, event, endpoint, now_ms)]
 
 
 def deliveries_of(
@@ -72,14 +67,22 @@ def deliveries_of(
     return made
 
 
-def _in_time(watch: Watch, event: Event, endpoint: Endpoint, now_ms: int) -> bool:
-    """Whether an endpoint is to hear of a mood.updated: not too soon after the last one, nor too late to act on it."""
+def _is_told(watch: Watch, event: Event, endpoint: Endpoint, now_ms: int) -> bool:
+    """Whether an endpoint hears of an event: of a mood.updated not too soon after the last, nor too late to act on it.
+
+    Who was told that there is no mood is told of the next one at once, whether or not it takes mood.updated: else it
+    would show its default until the crowd shows something else than before.
+    """
+    key = f"{endpoint.id}/{event.zone}/{event.camera or ''}"
+    if not endpoint.wants(event, has_none=watch.told.get(key) == NO_MOOD):
+        return False
+    if event.type is EventType.MOOD_UNAVAILABLE:
+        watch.told[key] = NO_MOOD
     if event.type is not EventType.MOOD_UPDATED:
         return True
     if event.expires_at_ms is not None and event.expires_at_ms <= now_ms:
         return False
-    key = f"{endpoint.id}/{event.zone}/{event.camera or ''}"
-    if event.at_ms - watch.told.get(key, 0) < endpoint.min_interval_s * 1000:
+    if event.at_ms - watch.told.get(key, NO_MOOD) < endpoint.min_interval_s * 1000:
         return False
     watch.told[key] = event.at_ms
     return True

@@ -83,7 +83,11 @@ class EndpointSettings(_Given):
         "this; a `mixed` mood counts as 0. `mood.unavailable` and cameras' events are always sent.",
     )
     min_interval_s: float = Field(
-        default=1.0, ge=0, le=86_400, description="Least seconds between two `mood.updated` of one crowd."
+        default=1.0,
+        ge=0,
+        le=86_400,
+        description="Least seconds between two `mood.updated` of one crowd; the first after a `mood.unavailable` is "
+        "sent at once, also to those who do not take `mood.updated`.",
     )
     adapter: AdapterChoice = AdapterChoice()
     description: str = Field(default="", max_length=200, description="For people.")

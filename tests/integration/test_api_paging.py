@@ -39,6 +39,13 @@ CHANGES = [
 ]
 
 
+RUNS = ("live", "replay-1")
+
+
+def run_of(item: Mood | MoodChange) -> str:
+    return RUNS[item.as_of_ms < at_ms(10)]
+
+
 @dataclass
 class Replicas:
     """Two replicas of the API on one state store."""
@@ -55,7 +62,9 @@ class Replicas:
 def replicas(server_url: str) -> Iterator[Replicas]:
     bus = BusSettings(key_prefix="test-paging")
     store = MoodStore(server_url, bus.key_prefix)
-    store.publish(MOODS, changes=CHANGES, run_id="test", checkpoint={}, cameras={}, keep=100_000)
+    for run in RUNS:
+        moods, changes = ([item for item in items if run_of(item) == run] for items in (MOODS, CHANGES))
+        store.publish(moods, changes=changes, run_id=run, checkpoint={}, cameras={}, keep=100_000)
     store.close()
     told = Settings(state_url=server_url, bus=bus, aggregator=AggregatorSettings(stale_after_s=3600))
     apps = [create_app(told, MoodReader(server_url, bus.key_prefix)) for _ in range(2)]
@@ -63,7 +72,7 @@ def replicas(server_url: str) -> Iterator[Replicas]:
         lifespans = [portal.wrap_async_context_manager(app.router.lifespan_context(app)) for app in apps]
         with lifespans[0], lifespans[1]:
             transports = [httpx.ASGITransport(app) for app in apps]
-            clients = [httpx.AsyncClient(transport=transport, base_url="http://api") for transport in transports]
+            clients = [httpx.AsyncClient(transport=transport, base_url="http://localhost") for transport in transports]
             both = Replicas(portal, clients)
             for replica in range(2):
                 while both.get(replica, "/mood", {}).json()["status"] == "stale":
@@ -79,6 +88,7 @@ def wanted(items: list[Any], query: dict[str, Any]) -> list[dict[str, Any]]:
         return (
             item.zone == query.get("zone", "stadium")
             and getattr(item, "camera", None) == query.get("camera")
+            and query.get("run") in (None, run_of(item))
             and query.get("from", "") <= as_of
             and as_of < query.get("to", "~")
         )
@@ -98,7 +108,8 @@ SCOPES = st.one_of(
 def filters(draw: st.DrawFn) -> dict[str, Any]:
     first, last = draw(TIMES), draw(TIMES)
     chosen = draw(st.sampled_from([{}, {"from": first}, {"to": last}, {"from": first, "to": last}]))
-    return chosen | draw(SCOPES) | {"limit": draw(st.integers(1, 40))}
+    run = draw(st.sampled_from([{}, *({"run": run} for run in (*RUNS, "replay"))]))
+    return chosen | draw(SCOPES) | run | {"limit": draw(st.integers(1, 40))}
 
 
 MANY = settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -3,7 +3,7 @@
 import io
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from crowdmood.streams.keys import StateKeys
 from crowdmood.streams.regions import Regions, SavedRegions
 from detector.following import following
 from tests.serving import Running, running
+from tests.waiting import eventually
 
 SIZE = (640, 480)
 FACE = (200, 120, 300, 240)
@@ -200,10 +201,3 @@ def test_a_detector_keeps_masks_over_a_restart_and_through_what_it_cannot_read(
         key = StateKeys(bus_settings.key_prefix).regions("live")
         store.connection.client.hset(key, "south", b"{}}")
         assert store.all().keys() == {"north"}
-
-
-def eventually(holds: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 20
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)

@@ -45,7 +45,8 @@ class Crowd:
 
 @pytest.fixture
 def settings(server_url: str, bus_settings: BusSettings) -> Settings:
-    return load(state_url=server_url, bus=bus_settings.model_dump(), api={"port": 0})
+    patient = {"stale_after_s": 3600}  # what is valid for how long is the moods' to say
+    return load(state_url=server_url, bus=bus_settings.model_dump(), api={"port": 0}, aggregator=patient)
 
 
 @pytest.fixture
@@ -82,10 +83,18 @@ def connect(request: pytest.FixtureRequest) -> Iterator[Callable[..., Crowd]]:
             crowd.ask("close")
 
 
+VALID_S = 600
+"""Seconds for which a new mood is valid: no test takes as long."""
+
+
 def mood_now(**changes: Any) -> Mood:
     now_ms = round(time.time() * 1000)
     return replace(
-        examples.OK, as_of_ms=now_ms, window_start_ms=now_ms - 10_000, valid_until_ms=now_ms + 5_000, **changes
+        examples.OK,
+        as_of_ms=now_ms,
+        window_start_ms=now_ms - 10_000,
+        valid_until_ms=now_ms + VALID_S * 1000,
+        **changes,
     )
 
 
@@ -123,12 +132,12 @@ def test_while_an_answer_is_valid_nothing_is_asked_and_then_only_whether_it_stil
     first = crowd.ask("mood")
     assert [crowd.ask("mood") for _ in range(5)] == [first] * 5
     assert crowd.statuses == [200]
-    crowd.ahead_s = 6
+    crowd.ahead_s = VALID_S + 1
     assert crowd.ask("mood") == first
     assert crowd.statuses == [200, 304]
     publish(store, mood_now(dominant="sad"))
     api.eventually("/mood", lambda answer: answer.json()["dominant"] == "sad")
-    crowd.ahead_s = 12
+    crowd.ahead_s = 2 * VALID_S + 2
     assert crowd.ask("leading", "neutral") == "sad"
     assert crowd.statuses == [200, 304, 200]
 
@@ -154,7 +163,7 @@ def test_without_an_api_the_last_answer_holds_while_it_is_valid_and_then_the_def
         api.stop.set()
         api.result.result(timeout=10)
     assert crowd.ask("leading", "neutral") == "happy"
-    crowd.ahead_s = 6
+    crowd.ahead_s = VALID_S + 1
     assert crowd.ask("leading", "neutral") == "neutral"
     with pytest.raises(ClientError, match="no answer from http:") as caught:
         crowd.ask("mood")

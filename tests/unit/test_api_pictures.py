@@ -67,6 +67,76 @@ def test_a_picture_is_turned_as_its_camera_was_held() -> None:
     assert np.abs(pixels(picture)[:24] - RED).max() < 40
 
 
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
+def test_each_way_to_hold_a_camera_gives_the_same_upright_picture(kind: str, orientation: int) -> None:
+    corners = Image.new("RGB", (64, 32), BLUE)
+    corners.paste(RED, (0, 0, 32, 16))
+    corners.paste((255, 255, 0), (0, 16, 32, 32))
+    # The standard's words: which side of the scene the first row and the first column of the file show.
+    sides = {1: "top left", 2: "top right", 3: "bottom right", 4: "bottom left"}
+    sides |= {5: "left top", 6: "right top", 7: "right bottom", 8: "left bottom"}
+    row, column = sides[orientation].split()
+    scene = np.asarray(corners)
+    if "right" in (row, column):
+        scene = scene[:, ::-1]
+    if "bottom" in (row, column):
+        scene = scene[::-1]
+    if row in ("left", "right"):
+        scene = scene.transpose(1, 0, 2)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    seen = pixels(to_picture(file(Image.fromarray(np.ascontiguousarray(scene)), kind, exif=exif), 50))
+    assert seen.shape == (32, 64, 3)
+    places = {(8, 16): RED, (24, 16): (255, 255, 0), (8, 48): BLUE, (24, 48): BLUE}
+    assert all(np.abs(seen[place] - colour).max() < 40 for place, colour in places.items())
+
+
+EXIF_ENTRIES = st.tuples(
+    st.sampled_from([0x0112, 0x011A, 0x0128, 0x010E, 0x8769, 0x8825]) | st.integers(0, 0xFFFF),  # tag
+    st.integers(0, 16),  # type
+    st.sampled_from([0, 1, 2, 8, 1 << 31, (1 << 32) - 1]),  # count
+    st.sampled_from([0, 6, 8, 26, (1 << 32) - 1]) | st.integers(0, (1 << 32) - 1),  # value, or where it is
+).map(lambda fields: struct.pack("<HHII", *fields))
+
+
+@st.composite
+def exif_blocks(draw: st.DrawFn) -> bytes:
+    """A turned picture's notes, damaged; or a directory of entries that need not make sense."""
+    if draw(st.booleans()):
+        exif = Image.Exif()
+        exif.update({0x0112: 6, 0x010E: "somewhere", 0x011A: 72.0, 0x0128: 2, 0x829A: 1.5})
+        block = bytearray(exif.tobytes())
+        for place, value in draw(st.dictionaries(st.integers(6, len(block) - 1), st.integers(0, 255))).items():
+            block[place] = value
+        return bytes(block[: draw(st.integers(6, len(block)))])
+    entries = draw(st.lists(EXIF_ENTRIES, max_size=5))
+    count = struct.pack("<H", len(entries) + draw(st.integers(0, 1)))
+    return b"Exif\0\0II*\0\x08\0\0\0" + count + b"".join(entries) + draw(st.binary(max_size=40))
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning:PIL")
+@given(exif_blocks(), st.sampled_from(["JPEG", "PNG", "WEBP"]))
+def test_whatever_is_noted_beside_a_picture_it_is_one(block: bytes, kind: str) -> None:
+    if kind == "JPEG":
+        body = file(half_red(), kind)
+        body = body[:2] + b"\xff\xe1" + struct.pack(">H", len(block) + 2) + block + body[2:]
+    else:
+        body = file(half_red(), kind, exif=block)
+    picture = to_picture(body, 50)
+    assert {picture.width, picture.height} == {64, 32}
+    assert not any(segment in picture.jpeg for segment in (b"Exif", b"somewhere"))
+
+
+def test_notes_that_cannot_be_written_again_are_no_reason_to_refuse_a_picture() -> None:
+    entry = struct.pack("<HHII", 0x0112, 3, 1, 6) + struct.pack("<HHII", 0x011A, 2, 4, 0x41424344)  # a ratio as text
+    block = b"Exif\0\0II*\0\x08\0\0\0" + struct.pack("<H", 2) + entry + bytes(4)
+    body = file(half_red(), "JPEG")
+    body = body[:2] + b"\xff\xe1" + struct.pack(">H", len(block) + 2) + block + body[2:]
+    picture = to_picture(body, 50)
+    assert (picture.width, picture.height) == (32, 64)
+
+
 def test_who_took_it_when_and_where_goes_no_further() -> None:
     exif = Image.Exif()
     exif[0x010E] = "taken by somebody"

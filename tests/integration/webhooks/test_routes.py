@@ -17,6 +17,7 @@ from api.webhooks.deliveries import Delivery, Status
 from api.webhooks.events import EventType
 from api.webhooks.samples import sample
 from api.webhooks.store import WebhookStore
+from crowdmood.mood import to_rfc3339
 from crowdmood.settings import Settings
 from crowdmood.streams.api_keys import ApiKey, ApiKeyStore
 from tests.receiver import Answer, Receiver
@@ -110,6 +111,26 @@ def test_a_change_is_refused_like_a_registration(api: httpx.Client, receiver: Re
     assert "tells of moods only" in problem(refused, 422, "invalid-request")
     refused = api.patch(f"/webhooks/{made['id']}", json={"url": "https://10.1.2.3/"})
     assert "private" in problem(refused, 422, "invalid-request")
+
+
+def test_of_an_adapter_too_only_what_is_given_changes(api: httpx.Client, receiver: Receiver) -> None:
+    made = register(api, receiver.url(), adapter={"name": "xibo", "metric": "mood", "fallback": "none"})
+    changed = api.patch(f"/webhooks/{made['id']}", json={"adapter": {"fallback": "house"}})
+    assert changed.json()["adapter"] == made["adapter"] | {"fallback": "house"}
+    half = {"adapter": {"name": "template", "template": "{{ value"}}
+    assert "no template" in problem(api.patch(f"/webhooks/{made['id']}", json=half), 422, "invalid-request")
+
+
+def test_an_endpoint_whose_host_and_zone_are_gone_can_still_be_changed(
+    api: httpx.Client, settings: Settings, server_url: str
+) -> None:
+    store = WebhookStore(server_url, settings.bus.key_prefix)
+    store.add(endpoint("https://gone.invalid/hook", zones=("closed",)), 3)
+    store.close()
+    changed = api.patch("/webhooks/ep_1", json={"enabled": False, "description": "gone"})
+    assert (changed.status_code, changed.json()["status"]) == (200, "disabled"), changed.text
+    for again in ({"url": "https://gone.invalid/hook"}, {"zones": ["closed"]}):
+        problem(api.patch("/webhooks/ep_1", json=again), 422, "invalid-request")
 
 
 def test_there_are_only_so_many(api: httpx.Client, receiver: Receiver) -> None:
@@ -221,6 +242,45 @@ def test_pages_of_deliveries_hold_each_once_the_newest_first(
             break
         query["cursor"] = page["next"]
     assert found == [str(number) for number, state in enumerate(states) if status in (None, state)][::-1]
+
+
+SECONDS = st.none() | st.integers(-1, 7)
+
+
+@given(
+    made=st.lists(st.tuples(st.integers(0, 6), st.sampled_from(list(Status))), max_size=12),
+    first=SECONDS,
+    last=SECONDS,
+    statuses=st.none() | st.lists(st.sampled_from(list(Status)), min_size=1, unique=True),
+)
+@hypothesis_settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_whatever_is_asked_for_again_is_what_ended_so_and_was_made_then(
+    server_url: str,
+    settings: Settings,
+    api: httpx.Client,
+    made: list[tuple[int, Status]],
+    first: int | None,
+    last: int | None,
+    statuses: list[Status] | None,
+) -> None:
+    store = WebhookStore(server_url, settings.bus.key_prefix)
+    store.remove("ep_again")
+    store.add(endpoint("https://example.com", "ep_again"), 3)
+    for number, (second, status) in enumerate(made):
+        delivery = Delivery.of(sample(EventType.CAMERA_UP, str(number), 1000), "ep_again", 100 + number, second * 1000)
+        store.send_again("ep_again", [replace(delivery, status=status)])
+    asked: dict[str, Any] = {} if statuses is None else {"statuses": [status.value for status in statuses]}
+    asked |= {name: to_rfc3339(second * 1000) for name, second in (("from", first), ("to", last)) if second is not None}
+    answer = api.post("/webhooks/ep_again/redeliver", json=asked)
+    kinds = {Status.EXPIRED, Status.SUPERSEDED, Status.FAILED} if statuses is None else set(statuses)
+    again = [
+        status in kinds - {Status.PENDING} and (first is None or first <= second) and (last is None or second < last)
+        for second, status in made
+    ]
+    assert answer.json() == {"deliveries": sum(again)}
+    now = {one.sequence - 100: one.status for one in store.deliveries("ep_again", lambda _: True, 100)}
+    store.close()
+    assert now == {number: Status.PENDING if again[number] else status for number, (_, status) in enumerate(made)}
 
 
 def test_a_path_tells_everything_that_may_be_done_there(api: httpx.Client) -> None:
