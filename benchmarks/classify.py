@@ -148,7 +148,7 @@ def measure(session: Session) -> Figure:
 
 def figure_of(rates: dict[str, Rates]) -> Figure:
     """Everything that was measured; ratios are to the earlier programs' network in batches."""
-    base = rates[REFERENCE].median
+    base, ours = rates[REFERENCE].median, rates[ENGINE].median
     return Figure(
         title="Classification",
         rows=[
@@ -163,6 +163,8 @@ def figure_of(rates: dict[str, Rates]) -> Figure:
         ],
         chart=Chart(list(rates), {"faces/s": [rate.median for rate in rates.values()]}, "", "faces a second", log=True),
         goals=[
+            Goal("CrowdNet's faces/s on two cores with AMX", 10_000, ours),
+            Goal("CrowdNet's faces/s over the earlier programs' network in batches", 15, ours / base),
             Goal("the classifier worker's faces/s over its engine's", 0.8, worker_over_engine(rates)),
         ],
         notes=["Medians of rounds in turns; the spread is the distance between the quartiles over the median."],

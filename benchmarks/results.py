@@ -93,6 +93,8 @@ class Figure:
 def machine() -> dict[str, Any]:
     """What was measured on, and with what: nothing that names a place on this machine."""
     commit = _git("rev-parse", "--short=12", "HEAD")
+    # Results that this very run has written change nothing of what is measured.
+    changes = _git("status", "--porcelain", "--untracked-files=no", "--", ":/", f":(exclude){RESULTS.name}")
     return {
         "processor": _processor(),
         "instructions": _instructions(),
@@ -101,7 +103,7 @@ def machine() -> dict[str, Any]:
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
         "packages": {name: version(name) for name in _PACKAGES} | _installed(_MORE_PACKAGES),
-        "commit": commit + ("+changes" if commit and _git("status", "--porcelain", "--untracked-files=no") else ""),
+        "commit": commit + ("+changes" if commit and changes else ""),
     }
 
 

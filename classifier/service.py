@@ -100,9 +100,10 @@ class ClassifierStage(Stage[Faces]):
         work, engine = judging.work, judging.engine
         details = [detail(frame.boxes, frame.crops) for _, frame in work]  # meanwhile
         probabilities, is_face = judging.answer.result()
+        finite = np.isfinite(probabilities).all(axis=1) & np.isfinite(is_face)
         metrics.BATCH_FACES.observe(len(probabilities))
-        if len(probabilities):
-            metrics.BATCH_CONFIDENCE_RATIO.observe(float(probabilities.max(axis=1).mean()))
+        if finite.any():
+            metrics.BATCH_CONFIDENCE_RATIO.observe(float(probabilities[finite].max(axis=1).mean()))
         published: list[tuple[StreamName, Message]] = []
         done: list[Entry] = []
         dead: list[DeadLetter] = []
@@ -110,7 +111,7 @@ class ClassifierStage(Stage[Faces]):
         for (entry, frame), seen, end in zip(work, details, ends, strict=True):
             rows = slice(end - len(frame.boxes), end)
             part, belief = probabilities[rows], is_face[rows]
-            if not (np.isfinite(part).all() and np.isfinite(belief).all()):
+            if not finite[rows].all():
                 dead.append(DeadLetter(entry, "not_finite", f"{engine.model_id} gave values that are no numbers"))
                 continue
             message = Emotions(

@@ -1,6 +1,5 @@
 """Swaps the network while faces flow: the new one is loaded and warmed beside the old, which goes on meanwhile."""
 
-import contextlib
 import logging
 import threading
 from collections import deque
@@ -10,7 +9,7 @@ from pathlib import Path
 from classifier import DEFAULT_MODEL
 from classifier.engines import Engine, load_engine
 from crowdmood import metrics
-from crowdmood.errors import CrowdMoodError, ModelError, ServerUnavailableError
+from crowdmood.errors import CrowdMoodError, ModelError, ServerUnavailableError, SettingsError
 from crowdmood.settings import ClassifierSettings
 from crowdmood.streams.models import ModelChoice, ModelChoices
 
@@ -44,6 +43,7 @@ class ModelSwap:
         self._choice: ModelChoice | None = None
         self._ready: deque[Engine] = deque()
         self._told = threading.Event()
+        self._wanted = settings
         self._hung_up = False
         self._closed = False
         self._thread = threading.Thread(target=self._follow, name="model-swap", daemon=True)
@@ -78,32 +78,44 @@ class ModelSwap:
         self._choices.close()
 
     def _follow(self) -> None:
+        refused = ""
         while not self._closed:
             self._told.wait(_LOOK_EVERY_S)
             self._told.clear()
             # Without its store we look again in a moment, and faces flow meanwhile.
-            with contextlib.suppress(ServerUnavailableError):
+            try:
                 self._look()
+            except ServerUnavailableError:  # the connection has said so
+                continue
+            except SettingsError as error:
+                if str(error) != refused:
+                    log.error("the network stays as it is while the state store refuses us: %s", error)
+                refused = str(error)
+            else:
+                refused = ""
 
     def _look(self) -> None:
-        settings = self.settings
+        """Go where the settings and the choice lead; what fails for want of the store is wanted the next time, too."""
         if self._hung_up:
             self._hung_up = False
-            settings = self._settings_now()
+            self._wanted = self._settings_now()
+        choice = self._choices.chosen()
         # The newer decision holds: a changed setting ends what was chosen before.
-        decided_anew = settings.model != self.settings.model
-        choice = None if decided_anew else self._choices.chosen()
-        if (settings, choice) == (self.settings, self._choice):
+        decided_anew = self._wanted.model != self.settings.model
+        if decided_anew:
+            choice = None
+        if (self._wanted, choice) == (self.settings, self._choice):
             return
-        engine = self._load(settings, choice)
+        engine = self._load(self._wanted, choice)
         if not decided_anew:
             self._choice = choice
         if engine is None:
+            self._wanted = self.settings
             return
         if decided_anew:
             self._choices.forget()
             self._choice = None
-        self.settings = settings
+        self.settings = self._wanted
         self._ready.append(engine)
 
     def _settings_now(self) -> ClassifierSettings:

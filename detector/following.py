@@ -5,7 +5,7 @@ import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
-from crowdmood.errors import ServerUnavailableError
+from crowdmood.errors import ServerUnavailableError, SettingsError
 from crowdmood.settings import CameraSettings
 from crowdmood.streams.regions import Regions, SavedRegions
 from detector.regions import Region
@@ -20,7 +20,7 @@ def following(cameras: Iterable[CameraSettings], saved: SavedRegions) -> Iterato
     """Regions by camera, changed in place within about a second of each change.
 
     The first ones are waited for: as long as nobody knows who is masked, nobody is looked at. In an outage of the state
-    store they stay as they were.
+    store, or while it refuses us, they stay as they were.
 
     Args:
         cameras: What the settings draw.
@@ -36,11 +36,18 @@ def following(cameras: Iterable[CameraSettings], saved: SavedRegions) -> Iterato
 
     def follow() -> None:
         nonlocal known
+        refused = ""
         while not stop.wait(_LOOK_EVERY_S):
             try:
                 now = drawn | saved.all()
-            except ServerUnavailableError:
+            except ServerUnavailableError:  # the connection has said so
                 continue
+            except SettingsError as error:
+                if str(error) != refused:
+                    log.error("regions stay as they are while the state store refuses us: %s", error)
+                refused = str(error)
+                continue
+            refused = ""
             for camera_id in known.keys() | now.keys():
                 one = now.get(camera_id, Regions())
                 if one != known.get(camera_id):

@@ -67,7 +67,8 @@ class HaarDetector:
         return searched_pixels(self._levels(width, height))
 
     def _levels(self, width: int, height: int) -> tuple[Level, ...]:
-        return plan(width, height, self._scale, self._settings.tile_px, at_least=1)
+        min_face = self._settings.min_face_px * _TOLERANCE
+        return plan(width, height, self._scale, self._settings.tile_px, at_least=1, min_face=min_face)
 
     def _find(self, gray: Image, min_face: float, max_face: float) -> tuple[Boxes, Scores]:
         boxes, scores = self._faces(self._cascade, self._settings.cascade, gray, min_face, max_face)
@@ -86,8 +87,7 @@ class HaarDetector:
     def _faces(
         self, cascade: cv2.CascadeClassifier, name: str, gray: Image, min_face: float, max_face: float
     ) -> tuple[Boxes, Scores]:
-        smallest = round(max(min_face, self._settings.min_face_px * self._scale * _TOLERANCE))
-        largest = 0 if max_face == inf else round(max_face)
+        smallest, largest = round(min_face), 0 if max_face == inf else round(max_face)
         windows, _, weights = cascade.detectMultiScale3(
             gray,
             scaleFactor=self._settings.scale_factor,

@@ -66,8 +66,10 @@ class Level:
     max_face: float
 
 
-def plan(width: int, height: int, scale: float, tile_px: int, at_least: int) -> tuple[Level, ...]:
-    """The levels of a frame, the finest first.
+def plan(
+    width: int, height: int, scale: float, tile_px: int, at_least: int, min_face: float = 0.0
+) -> tuple[Level, ...]:
+    """The levels of a frame, the finest first; those that could only find smaller faces than are searched are left out.
 
     Args:
         width: Width of the frame in pixels.
@@ -75,14 +77,16 @@ def plan(width: int, height: int, scale: float, tile_px: int, at_least: int) -> 
         scale: Scale of the finest level.
         tile_px: Longest side of what is searched at once, in pixels of the level; more than twice the overlap.
         at_least: How many levels there are even when the first one fits one tile.
+        min_face: Height of the smallest face that is searched, in pixels of the frame.
     """
     scales = [scale]
     while len(scales) < at_least or max(width, height) * scales[-1] > tile_px:
         scales.append(scales[-1] / 2)
     ends = [0.0, *(SWITCH_PX / s for s in scales[:-1]), inf]
     return tuple(
-        Level(s, _tiles(width, height, s, tile_px), start * _SHARED, end)
+        Level(s, _tiles(width, height, s, tile_px), max(start * _SHARED, min_face), end)
         for s, (start, end) in zip(scales, pairwise(ends), strict=True)
+        if end > min_face
     )
 
 

@@ -1,6 +1,7 @@
 """Where a camera is looked at: what lies outside is blotted out before detection, and cut off where it can be."""
 
 from collections.abc import Sequence
+from math import ceil
 
 import cv2
 import numpy as np
@@ -12,6 +13,10 @@ from detector.base import Image
 
 _BLOT = 127
 """Grey of what is blotted out: in the middle, so that it makes no hard edges against bright or dark."""
+
+
+_PARTS = 8
+"""What is cut out is so many parts of a frame's width and height, or less: a network is compiled for each size."""
 
 
 class Region:
@@ -51,18 +56,18 @@ class Region:
             image: uint8 (height, width) or (height, width, 3), 0-255; is changed.
 
         Returns:
-            The part of the picture (not a copy) that holds everything allowed, without pixels when nothing is; and
-            where its upper left corner lies in the picture, x and y in pixels.
+            The part of the picture (not a copy) that holds everything allowed, its sides eighths of the picture's,
+            without pixels when nothing is allowed; and where its upper left corner lies in the picture, x and y in
+            pixels.
         """
         if not self.include and not self.mask:
             return image, (0, 0)
         allowed = self.allowed(image.shape[1], image.shape[0])
         image[~allowed] = _BLOT
-        rows, columns = (np.flatnonzero(allowed.any(axis=axis)) for axis in (1, 0))
-        if not len(rows):
+        if not allowed.any():
             return image[:0, :0], (0, 0)
-        part = image[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-        return part, (int(columns[0]), int(rows[0]))
+        rows, columns = (_cut(np.flatnonzero(allowed.any(axis=1 - axis)), allowed.shape[axis]) for axis in (0, 1))
+        return image[rows, columns], (columns.start, rows.start)
 
     def holds(self, boxes: npt.NDArray[np.int32], width: int, height: int) -> npt.NDArray[np.bool_]:
         """Which boxes have their middle where it may be looked at.
@@ -81,6 +86,14 @@ class Region:
         y = np.clip((boxes[:, 1] + boxes[:, 3]) // 2, 0, height - 1)
         held: npt.NDArray[np.bool_] = self.allowed(width, height)[y, x]
         return held
+
+
+def _cut(allowed: npt.NDArray[np.intp], side: int) -> slice:
+    """The range that holds all of the places that are allowed along a side: as many eighths of it as are needed."""
+    first, end = int(allowed[0]), int(allowed[-1]) + 1
+    length = ceil(ceil((end - first) * _PARTS / side) * side / _PARTS)
+    first = min(first, side - length)
+    return slice(first, first + length)
 
 
 def corners(polygon: Polygon, width: int, height: int) -> npt.NDArray[np.int32]:

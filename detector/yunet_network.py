@@ -1,11 +1,8 @@
 """YuNet's network in OpenVINO: one inference thread a worker, and one compiled network for each size of input."""
 
-from collections import OrderedDict
-from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
-import numpy.typing as npt
 
 from crowdmood.errors import ModelError, SettingsError
 from crowdmood.settings import DetectorSettings
@@ -16,15 +13,16 @@ from detector.yunet_decoding import OUTPUTS, Outputs
 _MULTIPLE: Final = 32
 """Sides of the input are multiples of the largest stride, in pixels."""
 
-_KEPT: Final = 6
-"""Compiled networks that are kept, each with its memory: two sizes a camera, for cameras of three sizes."""
+_WARM_PX: Final = 20_000_000
+"""Inputs of the networks that keep their memory, all together, in pixels: 33 bytes each with f32, 16 with bf16.
 
+Beyond, those that were used least recently give it back, and take a fourth longer when they are used next; to compile
+one takes as long as several frames.
+"""
 
-@dataclass(slots=True)
-class _Compiled:
-    request: Any
-    input: npt.NDArray[np.uint8]
-    """uint8 (1, height, width, 3), BGR: the request's own memory."""
+_KEPT: Final = 32
+"""Compiled networks that are kept without their memory: 7 MB each; of inputs below a megapixel, up to 30 MB more stay
+with the C library."""
 
 
 class YuNetNetwork:
@@ -56,7 +54,10 @@ class YuNetNetwork:
         self._file = settings.yunet_model
         self._threads = settings.threads
         self.precision = self._choose(settings.precision)
-        self._compiled: OrderedDict[tuple[int, int], _Compiled] = OrderedDict()
+        # Inference requests by height and width, those first that were used least recently.
+        self._warm: dict[tuple[int, int], Any] = {}
+        self._cold: dict[tuple[int, int], Any] = {}
+        self._pixels = np.empty(0, np.uint8)
         self._for_size(_MULTIPLE, _MULTIPLE)
 
     def run(self, bgr: Image) -> Outputs:
@@ -70,13 +71,22 @@ class YuNetNetwork:
         """
         height, width = bgr.shape[:2]
         padded = tuple(-(-side // _MULTIPLE) * _MULTIPLE for side in (height, width))
-        compiled = self._for_size(*padded)
-        compiled.input[0, :height, :width] = bgr
-        compiled.input[0, height:] = 0
-        compiled.input[0, :, width:] = 0
-        compiled.request.infer()
-        arrays = {name: compiled.request.get_tensor(name).data for name in OUTPUTS}
+        request = self._for_size(*padded)
+        pixels = self._input(*padded)
+        pixels[0, :height, :width] = bgr
+        pixels[0, height:] = 0
+        pixels[0, :, width:] = 0
+        request.set_input_tensor(self._openvino.Tensor(pixels, shared_memory=True))
+        request.infer()
+        arrays = {name: request.get_tensor(name).data for name in OUTPUTS}
         return Outputs(arrays, padded[1])
+
+    def _input(self, height: int, width: int) -> Image:
+        """Memory for an input, uint8 (1, height, width, 3), BGR: the same for all sizes."""
+        size = height * width * 3
+        if self._pixels.size < size:
+            self._pixels = np.empty(size, np.uint8)
+        return self._pixels[:size].reshape(1, height, width, 3)
 
     def _choose(self, asked: str) -> str:
         has_bf16 = "BF16" in self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
@@ -84,15 +94,19 @@ class YuNetNetwork:
             raise SettingsError("this processor has no bfloat16: set CROWDMOOD_DETECTOR__PRECISION to auto or f32")
         return "bf16" if has_bf16 and asked != "f32" else "f32"
 
-    def _for_size(self, height: int, width: int) -> _Compiled:
-        if (height, width) not in self._compiled:
-            self._compiled[height, width] = self._compile(height, width)
-        self._compiled.move_to_end((height, width))
-        while len(self._compiled) > _KEPT:
-            self._compiled.popitem(last=False)
-        return self._compiled[height, width]
+    def _for_size(self, height: int, width: int) -> Any:
+        size = height, width
+        request = self._warm.pop(size, None) or self._cold.pop(size, None) or self._compile(height, width)
+        self._warm[size] = request
+        while len(self._warm) > 1 and sum(h * w for h, w in self._warm) > _WARM_PX:
+            oldest = next(iter(self._warm))
+            self._cold[oldest] = self._warm.pop(oldest)
+            self._cold[oldest].get_compiled_model().release_memory()
+        while len(self._cold) > _KEPT:
+            del self._cold[next(iter(self._cold))]
+        return request
 
-    def _compile(self, height: int, width: int) -> _Compiled:
+    def _compile(self, height: int, width: int) -> Any:
         ov = self._openvino
         try:
             model = self._core.read_model(self._file)
@@ -109,7 +123,7 @@ class YuNetNetwork:
         steps = ov.preprocess.PrePostProcessor(model)
         steps.input().tensor().set_element_type(ov.Type.u8).set_layout(ov.Layout("NHWC"))
         steps.input().model().set_layout(ov.Layout("NCHW"))
-        request = self._core.compile_model(
+        return self._core.compile_model(
             steps.build(),
             "CPU",
             {
@@ -120,6 +134,3 @@ class YuNetNetwork:
                 "ENABLE_CPU_PINNING": False,
             },
         ).create_infer_request()
-        pixels = np.zeros((1, height, width, 3), np.uint8)
-        request.set_input_tensor(ov.Tensor(pixels, shared_memory=True))
-        return _Compiled(request, pixels)

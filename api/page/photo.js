@@ -7,6 +7,7 @@ const LONGEST_SIDE_PX = 1280;
 const PAUSE_MS = 250;
 
 let display = null;
+let asked = null; // the newest wish for the camera, until it is given up: also while the browser asks for permission
 let stream = null;
 let ready = false;
 
@@ -18,7 +19,7 @@ export function show(given) {
     ...["Face", "Shows", ...display.stacked.toReversed(), "Quality"].map((name) => el("th", { scope: "col" }, name)),
   );
   byId("file").addEventListener("change", () => judgeFile(byId("file").files[0]));
-  byId("webcam").addEventListener("click", () => (stream ? stop() : watch()));
+  byId("webcam").addEventListener("click", () => (asked ? stop() : watch()));
   const drop = byId("drop");
   for (const [type, over] of [
     ["dragover", true],
@@ -61,19 +62,26 @@ async function watch() {
     say(byId("photo-said"), "Browsers give their camera only to pages of this machine or over https.", true);
     return;
   }
+  const mine = (asked = {});
+  byId("webcam").textContent = "Stop the camera";
+  const video = byId("webcam-video");
   try {
-    stream = await navigator.mediaDevices.getUserMedia({ video: { width: { ideal: LONGEST_SIDE_PX } } });
+    const given = await navigator.mediaDevices.getUserMedia({ video: { width: { ideal: LONGEST_SIDE_PX } } });
+    if (asked !== mine) {
+      end(given);
+      return;
+    }
+    video.srcObject = stream = given;
+    await video.play();
   } catch {
-    say(byId("photo-said"), "The browser did not give its camera.", true);
+    if (asked === mine) {
+      stop();
+      say(byId("photo-said"), "The browser did not give its camera.", true);
+    }
     return;
   }
-  const mine = stream;
-  const video = byId("webcam-video");
-  byId("webcam").textContent = "Stop the camera";
-  video.srcObject = stream;
-  await video.play();
   const frame = document.createElement("canvas");
-  while (stream === mine) {
+  while (asked === mine) {
     const scale = Math.min(1, LONGEST_SIDE_PX / Math.max(video.videoWidth, video.videoHeight));
     frame.width = Math.round(video.videoWidth * scale);
     frame.height = Math.round(video.videoHeight * scale);
@@ -81,19 +89,24 @@ async function watch() {
     const body = await new Promise((resolve) => frame.toBlob(resolve, "image/jpeg", 0.9));
     try {
       const found = await get("predict", { method: "POST", body });
-      if (stream === mine) draw(frame, found);
+      if (asked === mine) draw(frame, found);
     } catch (error) {
-      say(byId("photo-said"), error.message, true);
+      if (asked === mine) say(byId("photo-said"), error.message, true);
     }
     await new Promise((resolve) => setTimeout(resolve, PAUSE_MS));
   }
 }
 
 function stop() {
-  for (const track of stream?.getTracks() ?? []) track.stop();
+  asked = null;
+  if (stream) end(stream);
   stream = null;
   byId("webcam-video").srcObject = null;
   byId("webcam").textContent = "Use this device's camera";
+}
+
+function end(given) {
+  for (const track of given.getTracks()) track.stop();
 }
 
 function draw(picture, found) {

@@ -17,6 +17,7 @@ let cross = [0.5, 0.5];
 export async function open(id) {
   camera = id;
   draft = null;
+  regions = { include: [], mask: [] };
   image = el("img", { alt: `Newest frame of ${id}, with a box around each face that was found`, hidden: true });
   svg = shape("svg", {
     viewBox: "0 0 1 1",
@@ -33,6 +34,7 @@ export async function open(id) {
   svg.addEventListener("keydown", keyed);
   byId("preview-head").textContent = `Preview of ${id}`;
   byId("preview-stage").replaceChildren(image, svg);
+  byId("preview-tools").replaceChildren();
   say(byId("preview-said"), "Waiting for the next frame…");
   byId("preview").showModal();
   byId("preview").addEventListener("close", close, { once: true });
@@ -40,7 +42,7 @@ export async function open(id) {
   try {
     await known(id);
   } catch (error) {
-    say(byId("preview-said"), error.message, true);
+    if (camera === id) say(byId("preview-said"), error.message, true);
   }
 }
 
@@ -56,31 +58,35 @@ function forget() {
 
 /** One picture after the other, as long as the dialog is open. */
 async function look(id) {
-  while (camera === id) {
+  const mine = image;
+  while (camera && image === mine) {
     try {
       const picture = await (await ask(`cameras/${encodeURIComponent(id)}/preview`, { cache: "no-store" })).blob();
-      if (camera !== id) return;
+      if (!camera || image !== mine) return;
       forget();
       image.src = URL.createObjectURL(picture);
       image.hidden = false;
       if (!draft) say(byId("preview-said"), "");
     } catch (error) {
-      if (camera === id) say(byId("preview-said"), error.message, true);
+      if (camera && image === mine) say(byId("preview-said"), error.message, true);
       if (error.status === 401 || error.status === 403) return;
     }
     await new Promise((resolve) => setTimeout(resolve, PAUSE_MS));
   }
 }
 
+/** Show a camera's regions, if it is still the one that is looked at when they are known. */
 async function known(id) {
   const { include, mask, saved } = await get(`cameras/${encodeURIComponent(id)}/regions`);
+  if (camera !== id) return;
   regions = { include, mask };
   tools(saved ? "These regions were saved here." : "These regions are those of the settings.");
 }
 
 function tools(text) {
   const said = byId("preview-said");
-  const path = `cameras/${encodeURIComponent(camera)}/regions`;
+  const id = camera;
+  const path = `cameras/${encodeURIComponent(id)}/regions`;
   const removers = Object.keys(NAMES).flatMap((kind) =>
     regions[kind].map((_, place) =>
       action(
@@ -103,7 +109,7 @@ function tools(text) {
           "Save",
           async () => {
             await send("PUT", path, regions);
-            await known(camera);
+            await known(id);
             return "Saved: detectors follow within a second.";
           },
           said,
@@ -112,7 +118,7 @@ function tools(text) {
           "As in the settings",
           async () => {
             await send("DELETE", path);
-            await known(camera);
+            await known(id);
           },
           said,
         ),

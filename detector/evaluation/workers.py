@@ -28,10 +28,14 @@ class Rate:
     Attributes:
         frames_per_s: Frames that are finished in a second.
         cores: Processor time they take in a second, all together, in seconds: how many cores they keep busy.
+        ready: Share of its time in which the thread that does a worker's work ran, or stood in line for a core that
+            somebody else had; of the worker with the least. Below 1 it waited for something else, as for another
+            worker. 0 where the system does not tell.
     """
 
     frames_per_s: float
     cores: float
+    ready: float
 
 
 def measure(photos: list[Path], workers: int, settings: Settings) -> Rate:
@@ -44,29 +48,40 @@ def measure(photos: list[Path], workers: int, settings: Settings) -> Rate:
     """
     spawn = multiprocessing.get_context("spawn")
     start = spawn.Barrier(workers + 1)
-    used_s: Queue[float] = spawn.Queue()
-    processes = [spawn.Process(target=_work, args=(photos, settings, start, used_s)) for _ in range(workers)]
+    used: Queue[tuple[float, float]] = spawn.Queue()
+    processes = [spawn.Process(target=_work, args=(photos, settings, start, used)) for _ in range(workers)]
     for process in processes:
         process.start()
     start.wait(_LONGEST_LOAD_S)
     began = time.perf_counter()
-    total_s = sum(used_s.get(timeout=_LONGEST_WORK_S) for _ in processes)
+    by_worker = [used.get(timeout=_LONGEST_WORK_S) for _ in processes]
     seconds = time.perf_counter() - began
     for process in processes:
         process.join()
-    return Rate(workers * len(photos) / seconds, total_s / seconds)
+    return Rate(
+        workers * len(photos) / seconds,
+        sum(busy_s for busy_s, _ in by_worker) / seconds,
+        min(ready for _, ready in by_worker),
+    )
 
 
-def _work(photos: list[Path], settings: Settings, start: Barrier, used_s: "Queue[float]") -> None:
+def _work(photos: list[Path], settings: Settings, start: Barrier, used: "Queue[tuple[float, float]]") -> None:
     finder = load_finder(settings)
     frames = [photo.read_bytes() for photo in photos]
     for frame in frames:
         finder.find(frame, Region())
     start.wait(_LONGEST_LOAD_S)
-    began_s = time.process_time()
+    began_s, busy_s, ready_s = time.perf_counter(), time.process_time(), _ready_s()
     for frame in frames:
         finder.find(frame, Region())
-    used_s.put(time.process_time() - began_s)
+    seconds = time.perf_counter() - began_s
+    used.put((time.process_time() - busy_s, (_ready_s() - ready_s) / seconds))
+
+
+def _ready_s() -> float:
+    """How long our busiest thread has run or could have run since it began, in seconds, as Linux counts it."""
+    times_ns = (map(int, file.read_text().split()[:2]) for file in Path("/proc/self/task").glob("*/schedstat"))
+    return max((ran + in_line for ran, in_line in times_ns), default=0.0) / 1e9
 
 
 def _main(folder: Path, counts: list[int]) -> None:

@@ -1,13 +1,14 @@
 """Measurements measure: tiny ones, on real servers, real stages and real cameras."""
 
+import json
 import threading
 import time
 import urllib.request
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from benchmarks.__main__ import main
 from benchmarks.cameras import cameras
 from benchmarks.costs import spent_on, together
 from benchmarks.session import Session, jpegs, pictures
@@ -16,13 +17,7 @@ from benchmarks.webhooks import rate
 from crowdmood.streams.connection import Connection
 from crowdmood.worker import Worker
 from simulator.match import Match
-
-
-def eventually(holds: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 30
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+from tests.waiting import eventually
 
 
 @pytest.fixture(scope="module")
@@ -84,3 +79,12 @@ def test_cameras_keep_the_pace_that_is_set_while_they_run(video: Path) -> None:
 
 def test_webhooks_are_delivered_to_every_board() -> None:
     assert rate(boards=2, changes=3) > 0
+
+
+def test_what_was_measured_goes_into_a_file_that_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    file = tmp_path / "figures.json"
+    main(["webhooks"], work=tmp_path, json_file=file, quick=True)
+    (told,) = json.loads(file.read_text()).values()
+    assert told["title"] == "Webhooks"
+    assert all(row["delivered/s"] > 0 for row in told["rows"])

@@ -177,6 +177,8 @@ def test_values_that_are_no_numbers_cost_their_frame_and_no_other(
 ) -> None:
     counter = metrics.DEAD_LETTERS.labels("classifier", "not_finite")
     before = counter._value.get()
+    confidence = metrics.BATCH_CONFIDENCE_RATIO._sum
+    told = confidence.get()
     frames = [faces(0, [1, 2]), faces(1, [3, 0]), faces(2, [4])]
     bus, _ = classify(server_url, bus_settings, frames, monkeypatch)
     assert [message.ref.frame_id for message in emotions(bus)] == [0, 2]
@@ -185,6 +187,7 @@ def test_values_that_are_no_numbers_cost_their_frame_and_no_other(
     assert sum(map(len, letter[1].values())) < 48 * 48  # no pixels
     assert bus.backlog("control") == 1
     assert counter._value.get() == before + 1
+    assert confidence.get() == told + 1  # of the faces that were judged
 
 
 @pytest.mark.parametrize("crops", [b"", bytes(2 * 48 * 40), bytes(4 * 2 * 48 * 48)], ids=["none", "narrow", "float"])

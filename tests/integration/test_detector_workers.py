@@ -17,3 +17,5 @@ def test_workers_use_a_core_each_and_no_more(assets: Path, kind: str, workers: i
     rate = measure([photo] * 4, workers, settings)
     assert rate.frames_per_s > 0
     assert 0 < rate.cores <= workers * 1.1
+    # On a busy machine they stand in line for their core; who waits for the other one does not even do that.
+    assert rate.ready > 0.8 or rate.ready == 0  # unknown

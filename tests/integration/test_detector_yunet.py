@@ -14,6 +14,7 @@ from crowdmood.settings import DetectorSettings
 from detector.base import Detector
 from detector.boxes import iou
 from detector.haar import HaarDetector
+from detector.regions import Region
 from detector.yunet import YuNetDetector, find
 from detector.yunet_network import YuNetNetwork
 
@@ -92,6 +93,35 @@ def test_the_same_picture_gives_the_same_boxes_whatever_was_looked_at_before(
         assert ((scores > 0) & (scores <= 1)).all()
 
 
+def test_cameras_with_different_regions_are_compiled_for_once_and_what_gave_its_memory_back_finds_the_same(
+    model: Path, photos: list[np.ndarray], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compiled: list[tuple[int, int]] = []
+    really = YuNetNetwork._compile
+
+    def counted(network: YuNetNetwork, height: int, width: int) -> object:
+        compiled.append((height, width))
+        return really(network, height, width)
+
+    monkeypatch.setattr(YuNetNetwork, "_compile", counted)
+    photo = cv2.resize(photos[0], (640, 360), interpolation=cv2.INTER_AREA)
+    bands = [Region(include=[((0, top), (1, top), (1, 1), (0, 1))]) for top in np.arange(10) / 25]
+    stands = [Region(include=[((0, 0), (side, 0), (side, 1), (0, 1))]) for side in np.arange(4, 10) / 10]
+    parts = [region.blot(photo.copy())[0] for region in (*bands, *stands)]
+    shapes = {part.shape for part in parts}
+    assert len(shapes) <= 8 < len(parts)
+    found: dict[int, list[tuple[np.ndarray, ...]]] = {}
+    for warm_px in (20_000_000, 500_000):
+        monkeypatch.setattr("detector.yunet_network._WARM_PX", warm_px)
+        yunet = YuNetDetector(DetectorSettings(yunet_model=model))
+        compiled.clear()
+        found[warm_px] = [yunet.detect(part) for _ in range(3) for part in parts]
+        assert len(compiled) == len(set(compiled)) <= 1 + 2 * len(shapes)  # two levels, and one to try the file out
+    assert sum(len(boxes) for boxes, _ in found[500_000]) > 10
+    for one, other in zip(*found.values(), strict=True):
+        assert all(map(np.array_equal, one, other))
+
+
 @pytest.mark.parametrize("channels", [1, 4])
 def test_pictures_of_one_and_four_channels_are_searched(
     detector: Detector, photos: list[np.ndarray], channels: int
@@ -145,6 +175,20 @@ def test_a_4k_crowd_is_searched_in_bounded_memory(assets: Path, model: Path, kin
     faces, megabytes = map(int, done.stdout.split())
     assert faces > 10
     assert megabytes < 700
+
+
+def test_networks_of_many_sizes_take_the_memory_of_few(model: Path) -> None:
+    code = (
+        "import numpy as np; from pathlib import Path\n"
+        "from crowdmood.settings import DetectorSettings; from detector.yunet_network import YuNetNetwork\n"
+        f"network = YuNetNetwork(DetectorSettings(precision='f32', yunet_model=Path({str(model)!r})))\n"
+        "for height in range(1728, 2049, 32):\n"
+        "    network.run(np.zeros((height, 2048, 3), np.uint8))\n"
+        "peak = next(line for line in open('/proc/self/status') if line.startswith('VmHWM'))\n"
+        "print(int(peak.split()[1]) // 1024)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert int(done.stdout) < 1300  # 11 of them would take 1,700 MB
 
 
 def test_a_profile_cascade_adds_faces_and_counts_none_twice(photos: list[np.ndarray]) -> None:

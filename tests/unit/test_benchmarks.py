@@ -2,6 +2,7 @@
 
 import json
 import re
+import subprocess
 from pathlib import Path
 
 import cv2
@@ -126,6 +127,27 @@ def test_the_page_tells_which_goals_are_missed_and_what_ran_beside(tmp_path: Pat
     told = json.loads((tmp_path / "quiet.json").read_text())
     assert told["machine"]["packages"]["crowdmood"]
     assert [goal["met"] for goal in told["goals"]] == [True, False]
+
+
+def test_results_of_this_very_run_are_no_changes_and_everything_else_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def git(*words: str) -> None:
+        subprocess.run(["git", "-c", "user.name=a", "-c", "user.email=a@b", *words], cwd=tmp_path, check=True)
+
+    folder = tmp_path / "benchmarks" / "results"
+    monkeypatch.setattr(results, "RESULTS", folder)
+    folder.mkdir(parents=True)
+    source = tmp_path / "source.py"
+    for file in (source, folder / "api.json"):
+        file.write_text("before")
+    git("init", "--quiet")
+    git("add", ".")
+    git("commit", "--quiet", "--message", "before")
+    (folder / "api.json").write_text("measured anew")
+    assert re.fullmatch("[0-9a-f]{12}", results.machine()["commit"])
+    source.write_text("after")
+    assert results.machine()["commit"].endswith("+changes")
 
 
 def test_committed_results_are_of_known_commits_and_name_no_place_on_a_machine() -> None:

@@ -1,12 +1,16 @@
 """Haar's windows become faces with scores; what cannot be searched is refused."""
 
+import cv2
 import numpy as np
 import pytest
 
+from crowdmood import LABELS
 from crowdmood.errors import SettingsError, UndecodableError
 from crowdmood.settings import DetectorSettings
+from detector.boxes import iou
 from detector.haar import HaarDetector
 from detector.hits import score, to_faces
+from simulator.bank import load_bank
 
 CASCADE = "haarcascade_frontalface_default"
 
@@ -75,3 +79,37 @@ def test_small_faces_enlarge_the_frame_and_large_ones_do_not_shrink_it() -> None
         HaarDetector(DetectorSettings(min_face_px=side)).searched_pixels(100, 100) for side in (12, 20, 24, 200)
     ]
     assert searched == [167**2, 10_000, 10_000, 10_000]
+
+
+def stand(width: int, height: int, sides: list[int]) -> tuple[np.ndarray, np.ndarray]:
+    """A picture with a row of eight of the simulator's faces for each size, and their boxes."""
+    people, picture, boxes, top = load_bank(), np.full((height, width), 90, np.uint8), [], 20
+    for side in sides:
+        for number in range(8):
+            face = cv2.resize(people.face(LABELS.index("neutral"), number), (side, side))
+            hair = side // 6
+            left = 20 + number * 2 * side
+            head = cv2.copyMakeBorder(face, hair, hair, hair, hair, cv2.BORDER_REPLICATE)
+            picture[top : top + len(head), left : left + len(head)] = head
+            boxes.append([left + hair, top + hair, left + hair + side, top + hair + side])
+        top += 2 * side
+    return picture, np.array(boxes, np.float32)
+
+
+@pytest.mark.parametrize("min_face_px", [20, 45, 90])
+@pytest.mark.parametrize(("width", "height"), [(2000, 1700), (2200, 1700), (3840, 2160)])
+def test_faces_of_every_size_that_is_searched_are_found_however_wide_the_frame_is(
+    width: int, height: int, min_face_px: int
+) -> None:
+    sides = [side for side in (24, 50, 70, 75, 95, 110, 125) if side >= min_face_px]
+    picture, truth = stand(width, height, sides)
+    boxes, _ = HaarDetector(DetectorSettings(min_face_px=min_face_px)).detect(picture)
+    found = (iou(truth, boxes.astype(np.float32)) > 0.3).any(axis=1).reshape(-1, 8).sum(axis=1)
+    assert found.min() >= 7, dict(zip(sides, found.tolist(), strict=True))
+    assert len(boxes) <= len(truth) + 2
+
+
+def test_pixels_in_which_no_face_would_be_large_enough_are_not_searched() -> None:
+    wide = [HaarDetector(DetectorSettings(min_face_px=side)).searched_pixels(3840, 2160) for side in (80, 90)]
+    assert wide[0] > 3840 * 2160
+    assert wide[1] == 1920 * 1080

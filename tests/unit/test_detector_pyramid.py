@@ -51,6 +51,13 @@ def test_tiles_cover_the_frame_have_one_size_and_overlap_by_more_than_their_larg
     assert OVERLAP_PX > SWITCH_PX
 
 
+def test_levels_begin_at_the_smallest_face_that_is_searched() -> None:
+    fine, coarse = plan(3840, 2160, 1.0, 2048, 1, min_face=70)
+    assert (fine.scale, fine.min_face, fine.max_face) == (1.0, 70, SWITCH_PX)
+    assert (coarse.scale, coarse.min_face) == (0.5, 70)
+    assert plan(3840, 2160, 1.0, 2048, 1, min_face=SWITCH_PX)[0].scale == 0.5  # the next one takes those
+
+
 def white_squares(image: np.ndarray, _min_face: float, _max_face: float) -> tuple[np.ndarray, np.ndarray]:
     """Stands in for a detector: finds bright blobs, cut ones too, and is as certain of each as it is large."""
     import cv2

