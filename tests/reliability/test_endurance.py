@@ -93,34 +93,57 @@ def two_eyes(
         eyes = [stack.enter_context(watching(pictures(clip, seconds=2), fps)) for clip in clips]
         cameras = [{"id": f"eye-{number}", "uri": eye.uri} for number, eye in enumerate(eyes)]
         rig = stack.enter_context(
-            installation(folder, cameras, aggregator={"window_s": window_s}, log={"level": "ERROR"}, **settings)
+            installation(
+                folder,
+                cameras,
+                aggregator={"window_s": window_s, "allowed_lateness_s": 10},
+                log={"level": "ERROR"},
+                **settings,
+            )
         )
         eventually(lambda: bool(delays(rig)), 90)
         yield rig, eyes
 
 
+def loaded(rig: Installation, gauges: Gauges, for_s: float) -> tuple[float, float, float]:
+    """Frames offered and done a second, and for how many seconds: so many, and until frames were let go."""
+    start, began_s = rig.ledger(), time.monotonic()
+    gauges.watch(rig, for_s)
+    while lost(rig.ledger()) == lost(start) and time.monotonic() < began_s + for_s + 30:
+        gauges.watch(rig, 1)
+    end, took_s = rig.ledger(), time.monotonic() - began_s
+    offered, done = (
+        sum(end[name][what] - row[what] for name, row in start.items()) for what in ("accepted", "counted")
+    )
+    return offered / took_s, done / took_s, took_s
+
+
+def lost(ledger: dict[str, Any]) -> int:
+    """Frames that were let go."""
+    return sum(sum(row["lost"].values()) for row in ledger.values())
+
+
 def check_load(
     folder: Path, assets: Path, yunet: dict[str, Any], for_s: float, tell: Callable[..., None], *, flat: bool
 ) -> None:
-    """One detector that looks for small faces: what it can do is a third of what two cameras send."""
+    """One detector that looks for small faces, and two cameras that send more than twice what it can do."""
     settings = {
         "detector": yunet | {"min_face_px": 20},
         "run": {"detectors": 1, "max_restarts": 0},
-        "ingest": {"sample_fps": 20},
+        "ingest": {"sample_fps": 120},
     }
     with two_eyes(folder, assets, 0.25, USUAL_WINDOW_S, **settings) as (rig, eyes):
         time.sleep(USUAL_WINDOW_S)
         before_s = statistics.median(delay for _, delay in delays(rig))
-        start = rig.ledger()
-        gauges, began_s = Gauges(), time.monotonic()
+        gauges = Gauges()
         for eye in eyes:
             eye.fps = LOAD_FPS
-        gauges.watch(rig, for_s)
-        while not any(row["lost"] for row in rig.ledger().values()):
-            assert time.monotonic() < began_s + for_s + 60, "nothing was lost: it can do what it was given"
-            gauges.watch(rig, 1)
-        end = rig.ledger()
-        took_s = time.monotonic() - began_s
+        offered, done, took_s = loaded(rig, gauges, for_s)
+        while offered <= 2 * done:  # a quick machine
+            assert eyes[0].fps < 100, f"it can do what it was given: {done:.1f} of {offered:.1f} frames/s"
+            for eye in eyes:
+                eye.fps *= 2
+            offered, done, took_s = loaded(rig, gauges, for_s)
         for eye in eyes:
             eye.fps = 0.25
         ended_s = time.time()
@@ -133,11 +156,6 @@ def check_load(
         eventually(quick_again, 90)
         worst_s = max(delay for _, delay in delays(rig))
         ledger = rig.ledger()
-    gained = {
-        what: sum(row[what] for row in end.values()) - sum(row[what] for row in start.values())
-        for what in ("accepted", "counted")
-    }
-    offered, done = gained["accepted"] / took_s, gained["counted"] / took_s
     reasons = {reason for row in ledger.values() for reason in row["lost"]}
     tell(f"{took_s:.0f} s at {offered:.1f} frames/s, {offered / done:.1f} times the {done:.1f} that it can do")
     tell(
@@ -146,7 +164,6 @@ def check_load(
     )
     held = f"{max(gauges.entries['frames'])} frames and {max(gauges.bus) / 1e6:.0f} MB"
     tell(f"lost, by reason: {sorted(reasons)}; at most {held} on the bus")
-    assert offered > 2 * done
     assert reasons == {"overload"}
     assert max(gauges.entries["frames"]) <= 2 * rig.settings.bus.max_backlog
     if flat:

@@ -147,7 +147,7 @@ def register(rig: Installation, receiver: Receiver) -> None:
 def recovery(rig: Installation) -> float:
     """Seconds from now until a mood is there of a window that ended after now."""
     healthy_s, healthy_ms = time.monotonic(), time.time_ns() // 1_000_000
-    eventually(lambda: any(m.status == "ok" and m.as_of_ms > healthy_ms for m in rig.of_stadium()), 60, 0.05)
+    eventually(lambda: any(m.status == "ok" and m.as_of_ms > healthy_ms for m in rig.of_stadium()), 60)
     return time.monotonic() - healthy_s
 
 
@@ -184,8 +184,8 @@ def check_live(
         }
         tell(f"the {role} {fault} ({for_s:g} s): a new mood {took_s:.1f} s after its health; lost {new or 'nothing'}")
         assert took_s <= within_s
-        # A machine that has other things to do loses frames to load at any time.
-        assert new.keys() <= (LIVE_LOSSES if role == "bus" else {"overload"}), new
+        # A machine that has other things to do loses frames to load at any time, and waits for late ones in vain.
+        assert new.keys() <= (LIVE_LOSSES if role == "bus" else {"overload", "missing"}), new
     assert rig.supervisor.pids() == pids  # nobody died of it
     arrived = len(receiver.taken)
     eventually(lambda: len(receiver.taken) > arrived, 30)
@@ -231,11 +231,11 @@ def check_recorded(
             assert not rig.complete(), "the footage was over before the faults were"
             ways.break_(role, fault, for_s)
             moods = len(rig.moods())
-            took_s = eventually(lambda known=moods: len(rig.moods()) > known or rig.complete(), 60, 0.05)  # type: ignore[misc]
+            took_s = eventually(lambda known=moods: len(rig.moods()) > known or rig.complete(), 60)  # type: ignore[misc]
             tell(f"the {role} {fault} ({for_s:g} s) in mid-match: moods go on {took_s:.1f} s after its health")
         alive = {name: pid for name, pid in rig.supervisor.pids().items() if name != "ingest-0"}
         assert alive.items() <= pids.items()  # nobody died of it
-        eventually(rig.complete, 240, 0.5)
+        eventually(rig.complete, 240)
         ledger = rig.settled()
         assert all(row["accepted"] == row["counted"] > 0 and not row["lost"] for row in ledger.values()), ledger
         told = [mood.to_json() for mood in rig.moods()]
@@ -261,7 +261,7 @@ def test_recorded_footage_survives_every_fault(
     terraces: list[dict[str, str]], yunet: dict[str, Any], tmp_path: Path, figures: Callable[..., None]
 ) -> None:
     with installation(tmp_path / "undisturbed", terraces, detector=yunet, ingest={"speed": "max"}) as rig:
-        eventually(rig.complete, 240, 0.5)
+        eventually(rig.complete, 240)
         expected = [mood.to_json() for mood in rig.moods()]
     faults = [(role, fault, 10.0) for fault in FAULTS for role in ("bus", "state")]
     check_recorded(tmp_path / "faults", terraces, yunet, expected, 0.3, faults, figures)

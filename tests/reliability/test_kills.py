@@ -34,7 +34,7 @@ def replay(
         while done < kills and not rig.complete():
             time.sleep(chance.uniform(0.2, 1.4))
             done += rig.kill(chance.choice(PROCESSES))
-        eventually(rig.complete, 240, 0.5)
+        eventually(rig.complete, 240)
         return told(rig), rig.settled(), rig.deaths
 
 

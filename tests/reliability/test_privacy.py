@@ -26,10 +26,10 @@ from crowdmood.settings import BusSettings
 from crowdmood.streams.bus import Bus
 from crowdmood.streams.connection import connect
 from crowdmood.streams.keys import BusKeys
+from tests.ports import free_port
 
 from .eyes import pictures, watching
 from .rig import eventually
-from .servers import free_port
 
 PASSWORD = b"s3cret"
 JPEG_HEADERS = (b"\xff\xd8\xff", b"/9j/")

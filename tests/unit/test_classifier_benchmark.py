@@ -37,5 +37,9 @@ def test_the_worker_is_compared_with_its_engine_round_by_round() -> None:
     rates[WORKER] = Rates([1800.0, 900.0, 1760.0])
     assert worker_over_engine(rates) == pytest.approx(0.9)
     figure = figure_of(rates)
-    assert [goal.reached for goal in figure.goals] == [pytest.approx(0.9)]
+    assert [(goal.wanted, goal.reached, goal.met) for goal in figure.goals] == [
+        (10_000, 2000, False),
+        (15, 20, True),
+        (0.8, pytest.approx(0.9), True),
+    ]
     assert [row["times the batched earlier network"] for row in figure.rows] == [1, 20, 17.6]
