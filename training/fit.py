@@ -130,7 +130,7 @@ def fit(
     if recipe.stop_patience:
         callbacks.append(keras.callbacks.EarlyStopping("val_accuracy", patience=recipe.stop_patience, mode="max"))
     callbacks.append(Checkpoint(work, history))
-    if pace.progress < 1 and not _stopped_early(history, recipe.stop_patience):
+    if pace.progress < 1 and not stopped_early(history, recipe.stop_patience):
         model.fit(
             batches,
             epochs=recipe.epochs if recipe.minutes is None else 1_000_000,
@@ -142,7 +142,7 @@ def fit(
     return history
 
 
-def _stopped_early(history: list[dict[str, float]], patience: int) -> bool:
+def stopped_early(history: list[dict[str, float]], patience: int) -> bool:
     """Whether a run has ended because nothing got better: it is not to go on when it is started again."""
     judged = [row.get("val_accuracy", 0.0) for row in history]
     return bool(patience and judged) and len(judged) - 1 - int(np.argmax(judged)) >= patience

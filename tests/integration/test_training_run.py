@@ -15,7 +15,7 @@ from classifier.card import NETWORK_FILE, file_entry, load_card  # noqa: E402
 from training.checkpoint import load_state, save_state  # noqa: E402
 from training.data import FaceData  # noqa: E402
 from training.export import export_folder  # noqa: E402
-from training.fit import compile_model, fit  # noqa: E402
+from training.fit import compile_model, fit, stopped_early  # noqa: E402
 from training.loaders import load_npz  # noqa: E402
 from training.recipe import Augmentation, Recipe  # noqa: E402
 from training.run import Paths, run  # noqa: E402
@@ -65,11 +65,19 @@ def test_a_tiny_training_learns_resumes_and_exports_what_it_learned(faces: FaceD
     assert card.metrics.accuracy == pytest.approx(accuracy, abs=1e-6)
 
 
-def test_a_run_that_ended_early_does_not_go_on(faces: FaceData, tmp_path: Path) -> None:
-    still = replace(recipe(30), learning_rate=0.0, stop_patience=2)
-    ended = fit(faces, still, tmp_path)
-    assert len(ended) == 3
-    assert fit(faces, still, tmp_path) == ended
+@pytest.mark.parametrize(
+    ("accuracies", "patience", "over"),
+    [
+        ((), 2, False),
+        ((0.3, 0.3, 0.3), 0, False),
+        ((0.3, 0.2), 2, False),
+        ((0.3, 0.2, 0.3), 2, True),  # as good is no better
+        ((0.3, 0.2, 0.4), 2, False),
+        ((0.3, 0.4, 0.2, 0.2), 2, True),
+    ],
+)
+def test_a_run_that_ended_early_does_not_go_on(accuracies: tuple[float, ...], patience: int, over: bool) -> None:
+    assert stopped_early([{"val_accuracy": accuracy} for accuracy in accuracies], patience) is over
 
 
 def test_the_mean_of_two_networks_is_between_them_and_knows_what_it_sees(faces: FaceData, tmp_path: Path) -> None:
