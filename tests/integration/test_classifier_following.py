@@ -35,7 +35,9 @@ def following(url: str, settings: list[ClassifierSettings]) -> Iterator[ModelSwa
 
 def taken(swap: ModelSwap) -> str:
     """The network that takes the place of the other one, as soon as there is one."""
-    return eventually(swap.take).model_id  # type: ignore[union-attr]
+    network = eventually(swap.take)
+    assert network is not None
+    return network.model_id
 
 
 def test_a_choice_that_was_made_while_the_store_refused_our_login_is_taken_up(
@@ -73,5 +75,6 @@ def test_settings_that_changed_while_the_store_was_away_take_effect_when_it_is_b
         eventually(lambda: not swap._told.is_set() and not swap._hung_up)
         assert swap.take() is None
         stack.enter_context(server())
-        assert taken(swap) == settings[-1].model.name  # type: ignore[union-attr]
+        assert settings[-1].model is not None
+        assert taken(swap) == settings[-1].model.name
         assert swap.settings == settings[-1]

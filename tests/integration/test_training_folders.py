@@ -68,7 +68,7 @@ def test_weights_to_begin_with_are_not_deleted() -> None:
     Path("work").mkdir()
     Path("work/best.npz").write_text("mine")
     with pytest.raises(SettingsError, match="--fresh would delete it"):
-        begin("new", fresh=True, start_from=(Path("work/../work/best.npz"),))
+        begin("new", fresh=True, start_from=(Path.cwd() / "work" / "best.npz",))
     assert Path("work/best.npz").read_text() == "mine"
 
 
