@@ -1,4 +1,8 @@
-"""When what a crowd shows has changed: a state machine over the moods of each zone. Pure.
+"""When what a crowd shows has changed: a state machine over what each zone showed lately. Pure.
+
+A mood is the mean of its window and follows a goal by half a window; what everybody showed last follows at once, and
+is what a change is judged by. It is told when the mood calls the old label dominant no more: who hears of both is
+never led back.
 
 The lead of one label over another is known up to an interval, from low - high to high - low of the two shares. A crowd
 has turned to a new label when that label leads the old one, and the interval of its lead lies above the one it had
@@ -17,6 +21,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from aggregator.moods import Finding
 from crowdmood import LABELS
 from crowdmood.mood import Mood, MoodChange
 from crowdmood.settings import AggregatorSettings
@@ -33,11 +38,11 @@ _LASTING_WINDOWS = 3
 
 
 class Changes:
-    """The changes of every zone, in the order of its moods.
+    """The changes of every zone, in the order of its windows.
 
-    The first mood that can be told sets what later ones are compared with, and is no change: it takes a window's length
-    of moods, since windows at the beginning hold few frames. Windows that are `insufficient` or `stale` neither support
-    nor hinder a change.
+    The first one that can be told sets what later ones are compared with, and is no change: it takes a window's length,
+    since windows at the beginning hold few frames. Windows of which nothing may be told neither support nor hinder a
+    change.
 
     Args:
         settings: Window, hop, dwell and cooldown.
@@ -47,17 +52,17 @@ class Changes:
         self._settings = settings
         self._zones: dict[str, _Zone] = {}
 
-    def take(self, moods: Iterable[Mood]) -> list[MoodChange]:
-        """Take in new moods, oldest first; moods of single cameras are passed over.
+    def take(self, findings: Iterable[Finding]) -> list[MoodChange]:
+        """Take in what was found in new windows, oldest first.
 
         Returns:
             The changes that they settle, in their order.
         """
         changes = []
-        for mood in moods:
-            if mood.camera is None:
-                zone = self._zones.setdefault(mood.zone, _Zone(self._settings))
-                if change := zone.take(mood):
+        for finding in findings:
+            if finding.lately is not None:
+                zone = self._zones.setdefault(finding.mood.zone, _Zone(self._settings))
+                if change := zone.take(finding.mood, finding.lately):
                     changes.append(change)
         return changes
 
@@ -72,26 +77,22 @@ class Changes:
 
 @dataclass(slots=True)
 class _Dwell:
-    """How long a label has held what it takes: windows in which it does not count against it, noise never adds up."""
+    """For how long something has held, None if not; windows in which it does not count against it."""
 
-    label: int | None = None
-    held_ms: int = 0
+    held_ms: int | None = None
 
-    def hold(self, label: int | None, passed_ms: int) -> int | None:
-        """Take in which label holds in a window (None: none) and the time since the last one; returns for how long."""
-        if label is not None and label == self.label:
-            self.held_ms += passed_ms
-        elif label is not None:
-            self.label, self.held_ms = label, 0
-        else:
-            self.held_ms -= passed_ms
-            if self.held_ms < 0:
-                self.label, self.held_ms = None, 0
-        return self.held_ms if label is not None else None
+    def hold(self, holds: bool, passed_ms: int) -> int | None:
+        """Take in whether it holds in a window, and the time since the last one; returns for how long it has by now."""
+        if holds:
+            self.held_ms = 0 if self.held_ms is None else self.held_ms + passed_ms
+            return self.held_ms
+        if self.held_ms is not None:
+            self.held_ms = self.held_ms - passed_ms if self.held_ms >= passed_ms else None
+        return None
 
 
 class _Zone:
-    """One zone's state: who leads, what the crowd showed since then, and who may be about to lead."""
+    """One zone's state: who leads, what the crowd showed since then, and for how long another label may have led."""
 
     def __init__(self, settings: AggregatorSettings) -> None:
         self._window_ms = round(settings.window_s * 1000)
@@ -109,10 +110,10 @@ class _Zone:
         self._before_count = 0
         self._turned, self._ahead = _Dwell(), _Dwell()
 
-    def take(self, mood: Mood) -> MoodChange | None:
-        """Take in the zone's next mood; returns the change that it settles."""
-        estimate, now_ms = _estimate(mood), mood.as_of_ms
-        if estimate is None or (self._newest_ms is not None and now_ms <= self._newest_ms):
+    def take(self, mood: Mood, lately: Mood) -> MoodChange | None:
+        """Take in the zone's next window; returns the change that it settles."""
+        estimate, now_ms = _estimate(lately), lately.as_of_ms
+        if self._newest_ms is not None and now_ms <= self._newest_ms:
             return None
         gap_ms = now_ms - (self._newest_ms if self._newest_ms is not None else now_ms)
         self._newest_ms = now_ms
@@ -127,15 +128,16 @@ class _Zone:
                 self._lead(top, now_ms, estimate)
             return None
         passed_ms = min(gap_ms, self._hop_ms)
-        turned_ms = self._turned.hold(top if self._has_turned(top, estimate) else None, passed_ms)
-        ahead_ms = self._ahead.hold(top if _is_ahead(top, self._leader, estimate) else None, passed_ms)
+        turned_ms = self._turned.hold(self._has_turned(top, estimate), passed_ms)
+        ahead_ms = self._ahead.hold(_is_ahead(top, self._leader, estimate), passed_ms)
         settled = (turned_ms is not None and turned_ms >= self._dwell_ms) or (
             ahead_ms is not None and ahead_ms >= max(self._dwell_ms, _LASTING_WINDOWS * self._window_ms)
         )
-        if not settled or (self._changed_ms is not None and now_ms < self._changed_ms + self._cooldown_ms):
+        cooling = self._changed_ms is not None and now_ms < self._changed_ms + self._cooldown_ms
+        if not settled or cooling or mood.dominant == LABELS[self._leader]:
             self._recent.append((now_ms, estimate))
             return None
-        return self._change(top, mood, estimate)
+        return self._change(self._led_since(now_ms - max(turned_ms or 0, ahead_ms or 0), estimate), lately, estimate)
 
     def snapshot(self) -> dict[str, Any]:
         return {
@@ -165,24 +167,31 @@ class _Zone:
         zone._turned, zone._ahead = _Dwell(**snapshot["turned"]), _Dwell(**snapshot["ahead"])
         return zone
 
-    def _change(self, top: int, mood: Mood, estimate: Estimate) -> MoodChange:
-        assert self._leader is not None and mood.people is not None
-        assert mood.shares is not None and mood.low is not None and mood.high is not None
+    def _led_since(self, since_ms: int, estimate: Estimate) -> int:
+        """The new label: of several that took the lead together, the one that had most since then."""
+        windows = [shares for at_ms, (shares, *_) in self._recent if at_ms >= since_ms] + [estimate[0]]
+        others: npt.NDArray[np.float64] = np.mean(windows, axis=0)
+        others[self._leader] = -1
+        return int(others.argmax())
+
+    def _change(self, label: int, lately: Mood, estimate: Estimate) -> MoodChange:
+        assert self._leader is not None and lately.people is not None
+        assert lately.shares is not None and lately.low is not None and lately.high is not None
         self._sequence += 1
         change = MoodChange(
             sequence=self._sequence,
-            zone=mood.zone,
-            as_of_ms=mood.as_of_ms,
-            valid_until_ms=mood.valid_until_ms,
+            zone=lately.zone,
+            as_of_ms=lately.as_of_ms,
+            valid_until_ms=lately.valid_until_ms,
             from_label=LABELS[self._leader],
-            to_label=LABELS[top],
-            people=mood.people,
-            shares=mood.shares,
-            low=mood.low,
-            high=mood.high,
+            to_label=LABELS[label],
+            people=lately.people,
+            shares=lately.shares,
+            low=lately.low,
+            high=lately.high,
         )
-        self._changed_ms = mood.as_of_ms
-        self._lead(top, mood.as_of_ms, estimate)
+        self._changed_ms = lately.as_of_ms
+        self._lead(label, lately.as_of_ms, estimate)
         return change
 
     def _lead(self, label: int, now_ms: int, estimate: Estimate) -> None:
@@ -220,8 +229,7 @@ def _is_ahead(label: int, other: int, estimate: Estimate) -> bool:
     return label != other and _lead_interval(label, other, estimate)[0] > 0
 
 
-def _estimate(mood: Mood) -> Estimate | None:
-    """The mood's shares and their intervals; None when it tells none."""
-    if mood.status != "ok" or mood.shares is None or mood.low is None or mood.high is None:
-        return None
+def _estimate(mood: Mood) -> Estimate:
+    """The mood's shares and their intervals."""
+    assert mood.shares is not None and mood.low is not None and mood.high is not None
     return np.array([[part[label] for label in LABELS] for part in (mood.shares, mood.low, mood.high)])

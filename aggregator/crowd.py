@@ -32,7 +32,8 @@ class Crowd:
 
     Attributes:
         posteriors: float64 (S, 7), mean probabilities of each stretch, in the order of `LABELS`, rows sum to one.
-        person: intp (S,), whose stretch it is; people are numbered from 0 without gaps.
+        person: intp (S,), whose stretch it is; people are numbered from 0 without gaps. A person's stretches stand in
+            the order in which they began.
         weights: float64 (S,), share of the person's faces, and so of the time that they were seen; a person's stretches
             add up to one.
     """
@@ -66,6 +67,16 @@ class Crowd:
         return replace(
             self, posteriors=self.posteriors[kept], person=number[self.person[kept]], weights=self.weights[kept]
         )
+
+    def is_constant(self) -> bool:
+        """Whether nobody changed their expression."""
+        return len(self.person) == len(self)
+
+    def lately(self) -> Self:
+        """Everybody once, with what their last stretch showed."""
+        last = np.zeros(len(self), np.intp)
+        last[self.person] = np.arange(len(self.person))
+        return replace(self, posteriors=self.posteriors[last], person=self.person[last], weights=np.ones(len(self)))
 
     def by_person(self, rows: Matrix) -> Matrix:
         """The mean of each person's stretches: float64 (S, K) becomes (P, K)."""

@@ -24,6 +24,20 @@ Judged: TypeAlias = tuple[Crowd, bytes]
 
 
 @dataclass(frozen=True, slots=True)
+class Finding:
+    """What a window says of one scope.
+
+    Attributes:
+        mood: Its mood, which is published: the mean of the window.
+        lately: The same by what each person showed last in the window; None where nothing may be told, and for a
+            single camera, of whose changes nobody is told.
+    """
+
+    mood: Mood
+    lately: Mood | None
+
+
+@dataclass(frozen=True, slots=True)
 class Scope:
     """Whose mood is told: a zone's (every camera's for the stadium), or one camera's."""
 
@@ -45,8 +59,8 @@ class Moods:
         self._zones = {name: frozenset(cameras) for name, cameras in (zones or {}).items()}
         self._links: dict[str, Links] = {}
 
-    def of(self, window: ClosedWindow[Emotions], troubled: Mapping[str, str] | None = None) -> list[Mood]:
-        """The stadium's mood, then each zone's, then each camera's.
+    def of(self, window: ClosedWindow[Emotions], troubled: Mapping[str, str] | None = None) -> list[Finding]:
+        """What is found for the stadium, then for each zone, then for each camera.
 
         Nothing but the status is told of a scope with too few people; nor of one by which others would tell of few.
 
@@ -64,7 +78,7 @@ class Moods:
         counts = {camera_id: len(crowds[camera_id][0]) if camera_id in crowds else 0 for camera_id in states}
         may_be_told = tellable((scope.cameras for scope in scopes), counts, self._settings.min_faces)
         return [
-            self._mood(window, scope, crowds if tell else None, states)
+            self._finding(window, scope, crowds if tell else None, states)
             for scope, tell in zip(scopes, may_be_told, strict=True)
         ]
 
@@ -83,14 +97,14 @@ class Moods:
         # The frames of a window in which the model was changed are read as the newest one's.
         return seen.crowd.only(seen.quality > 0), frames[-1].confusions
 
-    def _mood(
+    def _finding(
         self,
         window: ClosedWindow[Emotions],
         scope: Scope,
         crowds: Mapping[str, Judged] | None,
         states: Mapping[str, str],
-    ) -> Mood:
-        """A scope's mood; withheld without crowds."""
+    ) -> Finding:
+        """What is found for a scope; withheld without crowds."""
         cameras = [camera_id for camera_id in states if camera_id in scope.cameras]
         frames = [frame for camera_id in cameras for frame in window.frames.get(camera_id, [])]
         blank = Mood.blank(
@@ -105,8 +119,17 @@ class Moods:
             cameras={camera_id: states[camera_id] for camera_id in cameras},
         )
         if crowds is None:
-            return blank
-        found = self._estimate([crowds[camera_id] for camera_id in cameras if camera_id in crowds])
+            return Finding(blank, None)
+        judged = [crowds[camera_id] for camera_id in cameras if camera_id in crowds]
+        mood = self._filled(blank, judged)
+        if scope.camera is not None:
+            return Finding(mood, None)
+        if all(crowd.is_constant() for crowd, _ in judged):
+            return Finding(mood, mood)
+        return Finding(mood, self._filled(blank, [(crowd.lately(), confusions) for crowd, confusions in judged]))
+
+    def _filled(self, blank: Mood, crowds: Sequence[Judged]) -> Mood:
+        found = self._estimate(crowds)
         return replace(blank, status="ok", people=found.people, method=found.method, **told(found))
 
     def _estimate(self, crowds: Sequence[Judged]) -> Estimate:

@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 
 from aggregator.changes import Changes
 from aggregator.ledger import Ledger
-from aggregator.moods import Moods, unfit
+from aggregator.moods import Finding, Moods, unfit
 from aggregator.windows import ClosedWindow, EventTimeWindows, WindowPolicy
 from crowdmood import metrics
 from crowdmood.messages import CameraState, Emotions, FramesLost
@@ -138,11 +138,11 @@ class AggregatorStage(Stage[Emotions | FramesLost | CameraState]):
                 self._state(message)
                 self._unneeded.append(entry)
             self._in_hand.add(entry.identity)
-        moods = self._close_windows() or self._stale()
+        findings = self._close_windows() or self._stale()
         released = self._windows.release()
-        if moods or released or self._table_due() or (self._unneeded and not work):
+        if findings or released or self._table_due() or (self._unneeded and not work):
             # What is let go of is gone for a successor: the checkpoint has to know it first.
-            self._publish(moods)
+            self._publish(findings)
             done = [held.entry for held in released] + self._unneeded
             self._unneeded = []
             self._in_hand.difference_update(entry.identity for entry in done)
@@ -191,28 +191,28 @@ class AggregatorStage(Stage[Emotions | FramesLost | CameraState]):
         else:
             self._windows.expect(message.camera_id, message.run_id, recorded=message.recorded)
 
-    def _close_windows(self) -> list[Mood]:
+    def _close_windows(self) -> list[Finding]:
         closed = self._windows.close_ready()
         if not closed:
             return []
-        by_window = [self._moods_of(window) for window in closed]
-        self._newest = by_window[-1]
+        by_window = [self._found_in(window) for window in closed]
+        self._newest = [finding.mood for finding in by_window[-1]]
         self._silent_since = self._clock()
         metrics.MOOD_AS_OF_SECONDS.set(self._newest[0].as_of_ms / 1000)
-        return [mood for moods in by_window for mood in moods]
+        return [finding for findings in by_window for finding in findings]
 
-    def _moods_of(self, window: ClosedWindow[Held]) -> list[Mood]:
+    def _found_in(self, window: ClosedWindow[Held]) -> list[Finding]:
         # Catching up, there are many windows at once: none of them may cost us the lead.
         self._lease.hold()
         return self._moods.of(_emotions(window), self._ledger.troubled())
 
-    def _stale(self) -> list[Mood]:
+    def _stale(self) -> list[Finding]:
         """The newest moods once more, as stale, when every live camera has been silent for too long."""
         silent_s = self._clock() - self._silent_since
         live = any(not row["recorded"] for row in self._cameras().values())
         if not self._newest or not live or silent_s < self._settings.stale_after_s:
             return []
-        stale = [mood.as_stale() for mood in self._newest]
+        stale = [Finding(mood.as_stale(), None) for mood in self._newest]
         self._newest = []
         log.warning("no new mood for %.0f s: published as stale", silent_s)
         return stale
@@ -225,10 +225,11 @@ class AggregatorStage(Stage[Emotions | FramesLost | CameraState]):
     def _table_due(self) -> bool:
         return self._table_changed and self._clock() >= self._table_written + _TABLE_EVERY_S
 
-    def _publish(self, moods: list[Mood]) -> None:
+    def _publish(self, findings: list[Finding]) -> None:
         self._ledger.settle(self._windows.accounts())
         held = [(item.emotions, self._unfit(item.emotions)) for item in self._windows.held()]
-        changes = self._changes.take(moods)
+        changes = self._changes.take(findings)
+        moods = [finding.mood for finding in findings]
         cameras = self._cameras()
         self._store.publish(
             moods,

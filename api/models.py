@@ -77,7 +77,7 @@ class MoodChange(BaseModel):
     from_label: Label = Field(alias="from", description="What the crowd showed before.")
     to_label: Label = Field(alias="to", description="What it shows now.")
     people: int = Field(description="How many people that rests on.", ge=0)
-    shares: Shares = Field(description="Estimated share of people per expression, now.")
+    shares: Shares = Field(description="Estimated share of people per expression, by what each showed last.")
     low: Shares = Field(description="Lower ends of the shares' 90 % intervals.")
     high: Shares = Field(description="Upper ends of the shares' 90 % intervals.")
 

@@ -102,21 +102,36 @@ def samples(
         seed: Of everything that is drawn.
     """
     rng = np.random.default_rng(seed)
-    classes = posteriors.shape[1]
+    for confusions, by_label in halves(posteriors, labels, splits, rng):
+        for mix in MIXES:
+            for people in PEOPLE:
+                for number in range(crowds):
+                    counts = rng.multinomial(people, _shares(mix, number, rng))
+                    rows = np.concatenate([rng.choice(of, n) for of, n in zip(by_label, counts, strict=True)])
+                    yield Sample(mix, counts / people, posteriors[rows], confusions)
+
+
+def halves(
+    posteriors: Matrix, labels: npt.NDArray[np.uint8], splits: int, rng: np.random.Generator
+) -> Iterator[tuple[Confusions, list[npt.NDArray[np.intp]]]]:
+    """Halve the faces, again and again; each half is once the one that tells of the network.
+
+    Args:
+        posteriors: float64 (N, 7), of faces that the network was not trained on.
+        labels: uint8 (N,), their labels.
+        splits: How often.
+        rng: Chance.
+
+    Yields:
+        What one half says of the network, and the rows of the other half's faces by label.
+    """
     for _ in range(splits):
         order = rng.permutation(len(labels))
         for known, drawn in ((order[::2], order[1::2]), (order[1::2], order[::2])):
             section = fit_prevalence(posteriors[known].astype(np.float32), labels[known], "half")
             confusions = Confusions.of_card(section.model_dump() if section else None)
             assert confusions is not None, "a half without faces of every label"
-            by_label = [drawn[labels[drawn] == label] for label in range(classes)]
-            for mix in MIXES:
-                for people in PEOPLE:
-                    for number in range(crowds):
-                        shares = _shares(mix, number, rng)
-                        counts = rng.multinomial(people, shares)
-                        rows = np.concatenate([rng.choice(by_label[k], counts[k]) for k in range(classes)])
-                        yield Sample(mix, counts / people, posteriors[rows], confusions)
+            yield confusions, [drawn[labels[drawn] == label] for label in range(posteriors.shape[1])]
 
 
 def measure(posteriors: Matrix, labels: npt.NDArray[np.uint8], splits: int = 10, crowds: int = 30) -> list[Row]:

@@ -149,7 +149,7 @@ class MoodChange(_Answer):
         from_label: What the crowd showed before.
         to_label: What it shows now.
         people: How many people that rests on.
-        shares: Estimated share of people per label, now.
+        shares: Estimated share of people per label, by what each of them showed last.
         low: Lower end of each share's 90 % interval.
         high: Upper end of each share's 90 % interval.
     """

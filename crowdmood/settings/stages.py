@@ -142,7 +142,7 @@ class AggregatorSettings(Group):
         description="Faces that may be trusted less, by size, sharpness and looks, are seen, but do not count.",
     )
     change_dwell_s: float = Field(
-        default=1.0, ge=0, le=3600, description="Seconds that a new mood must hold before it counts as a change."
+        default=3.0, ge=0, le=3600, description="Seconds that a new mood must hold before it counts as a change."
     )
     change_cooldown_s: float = Field(
         default=10.0, ge=0, le=3600, description="Seconds after a change during which there is no other."

@@ -30,11 +30,15 @@ def footage(assets: Path) -> list[Path]:
 
 @pytest.fixture(scope="module")
 def settings(assets: Path) -> dict[str, str]:
-    """The clips' faces are 80 pixels wide: looking for much smaller ones would only cost time."""
+    """The clips' faces are 80 pixels wide, and nothing else there looks like one.
+
+    From 40 pixels on, frames are searched at their own size, and with less certain faces too few are left out.
+    """
     return {
         "CROWDMOOD_DETECTOR__KIND": "yunet",
         "CROWDMOOD_DETECTOR__YUNET_MODEL": str(assets / "models" / "face_detection_yunet_2023mar.onnx"),
-        "CROWDMOOD_DETECTOR__MIN_FACE_PX": "28",
+        "CROWDMOOD_DETECTOR__MIN_FACE_PX": "40",
+        "CROWDMOOD_DETECTOR__YUNET_MIN_SCORE": "0.4",
         "CROWDMOOD_ZONES": json.dumps({zone: [camera] for zone, camera in ZONES.items()}),
     }
 
@@ -109,9 +113,7 @@ def test_the_label_that_leads_each_phase_is_the_true_one(
     assert {mood["dominant"] for mood in told} <= {phase[2], "mixed"}
     mean = {label: sum(mood["shares"][label] for mood in told) for label in LABELS}
     assert max(LABELS, key=lambda label: mean[label]) == phase[2]
-    # Of the third phase's 36 angry and 48 sad pictures the network takes as many for angry as for sad.
-    most = sorted(LABELS, key=lambda label: -sum(mood["raw"][label] for mood in told))
-    assert phase[2] in most[: 2 if phase[2] == "sad" else 1]
+    assert max(LABELS, key=lambda label: sum(mood["raw"][label] for mood in told)) == phase[2]
 
 
 def test_shares_are_closer_to_the_truth_than_counts(at_full_speed: tuple[str, dict[str, Any]], assets: Path) -> None:
@@ -133,11 +135,13 @@ def test_shares_are_closer_to_the_truth_than_counts(at_full_speed: tuple[str, di
 def test_exactly_the_two_true_changes_are_told_and_soon(at_full_speed: tuple[str, dict[str, Any]], zone: str) -> None:
     changes = [change for change in at_full_speed[1]["changes"] if change["zone"] == zone]
     told = [(change["sequence"], change["from"], change["to"]) for change in changes]
-    assert told[0] == (1, "neutral", "happy")
-    # Of sixty people 18 are truly angry then and 24 sad: in one clip alone the network cannot tell which are more.
-    assert told[1:] in ([(2, "happy", "sad")], [] if zone == "stadium" else [(2, "happy", "angry")])
-    for change, (start_s, _, _) in zip(changes, PHASES[1:], strict=True):
-        assert start_s < seconds(change["as_of"]) <= start_s + (8 if zone == "stadium" else 9)
+    assert told == [(1, "neutral", "happy"), (2, "happy", "sad")]
+    for change, (start_s, end_s, _) in zip(changes, PHASES[1:], strict=True):
+        told_s = seconds(change["as_of"])
+        assert start_s < told_s <= start_s + 8
+        # Who hears of moods as well is not led back.
+        after = [mood for mood in moods_of(at_full_speed[1], zone) if told_s <= seconds(mood["as_of"]) <= end_s]
+        assert change["from"] not in {mood["dominant"] for mood in after}
 
 
 @pytest.mark.timeout(600)

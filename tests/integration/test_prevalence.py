@@ -9,6 +9,7 @@ from quapy.method.aggregative import ACC, EMQ
 
 from aggregator.estimate import adjustment_of
 from aggregator.prevalence import Matrix, count, expectation_maximisation, probabilistic_count
+from benchmarks.changes import tell
 from benchmarks.prevalence import METHODS, MIXES, PEOPLE, Row, measure, posteriors_of, samples
 from classifier import DEFAULT_MODEL
 from crowdmood.settings import AggregatorSettings
@@ -62,3 +63,14 @@ def test_intervals_hold_nine_of_ten_true_shares(
 def test_the_default_method_is_the_one_that_errs_least(table: dict[tuple[str, int, str], Row]) -> None:
     errors = {method: sum(row.error for key, row in table.items() if key[2] == method) for method in METHODS}
     assert min(METHODS, key=lambda method: errors[method]) == AggregatorSettings().method
+
+
+def test_crowds_of_sixty_have_their_two_changes_told_within_eight_seconds(judged: tuple[Matrix, np.ndarray]) -> None:
+    told = list(tell(*judged, crowds=20))
+    assert len(told) == 20
+    for crowd in told:
+        assert crowd.two_in_time()
+        assert crowd.changes[0] == ("neutral", "happy")
+        assert crowd.changes[1][0] == "happy"
+    # Of 24 sad people and 18 angry ones the network does not always know which are more.
+    assert np.mean([crowd.changes[1][1] == "sad" for crowd in told]) >= 0.5

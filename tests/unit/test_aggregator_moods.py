@@ -19,7 +19,7 @@ def window(**frames: list[Emotions]) -> ClosedWindow[Emotions]:
 
 
 def moods(closed: ClosedWindow[Emotions], **zones: list[str]) -> list[Mood]:
-    return Moods(SETTINGS, zones).of(closed)
+    return [finding.mood for finding in Moods(SETTINGS, zones).of(closed)]
 
 
 def frames(camera: str, labels: list[str], count: int = 5, **more: object) -> list[Emotions]:
@@ -54,12 +54,30 @@ def test_who_changes_within_the_window_counts_for_both_by_the_time() -> None:
     assert (stadium.raw["happy"], stadium.raw["sad"]) == (0.6, 0.4)
 
 
+def test_what_everybody_showed_last_is_found_too_for_zones() -> None:
+    sixteen = ["happy"] * 8 + ["neutral"] * 8
+    north = [seen("north", i, sixteen if i < 6 else ["sad"] * 8 + ["neutral"] * 8, every_ms=1000) for i in range(10)]
+    stadium, home, camera = Moods(SETTINGS, {"home": ["north"]}).of(window(north=north))
+    for zone in (stadium, home):
+        assert zone.lately is not None and zone.lately.raw is not None
+        assert (zone.lately.people, zone.lately.status, zone.lately.zone) == (16, "ok", zone.mood.zone)
+        assert (zone.lately.raw["happy"], zone.lately.raw["sad"], zone.lately.raw["neutral"]) == (0.0, 0.5, 0.5)
+    # Nobody is told of a single camera's changes.
+    assert camera.lately is None
+
+
+def test_of_a_crowd_that_keeps_its_expressions_both_are_the_same() -> None:
+    (stadium, _) = Moods(SETTINGS).of(window(north=frames("north", ["happy"] * 8)))
+    assert stadium.lately == stadium.mood
+
+
 def test_too_few_people_and_nothing_but_the_status_is_told() -> None:
     (stadium, _) = moods(window(north=frames("north", ["happy", "happy"])))
     assert stadium.status == "insufficient"
     told = (stadium.people, stadium.shares, stadium.low, stadium.high, stadium.raw, stadium.dominant)
     assert told == (None,) * 6
     assert (stadium.valence, stadium.valence_low, stadium.valence_high) == (None,) * 3
+    assert Moods(SETTINGS).of(window(north=frames("north", ["happy", "happy"])))[0].lately is None
 
 
 def test_frames_without_faces_are_seen_and_count_nobody() -> None:
@@ -118,7 +136,7 @@ def test_the_networks_confusions_are_undone() -> None:
     (stadium, _) = moods(window(a=frames("a", ["happy"] * 40 + ["sad"] * 10, confusions=known)))
     assert stadium.method == "sld"
     (counted, _) = Moods(SETTINGS.model_copy(update={"method": "raw"})).of(window(a=frames("a", ["happy"] * 40)))
-    assert counted.method == "raw"
+    assert counted.mood.method == "raw"
 
 
 def test_a_mixed_fleet_of_models_shows() -> None:
@@ -130,7 +148,7 @@ def test_a_mixed_fleet_of_models_shows() -> None:
 
 def test_a_camera_in_trouble_is_named_in_the_mood() -> None:
     closed: ClosedWindow[Emotions] = ClosedWindow(0, 10_000, {}, {"a": "live", "b": "idle", "c": "ended"})
-    stadium = Moods(SETTINGS).of(closed, {"a": "frozen", "b": "down", "c": "down"})[0]
+    stadium = Moods(SETTINGS).of(closed, {"a": "frozen", "b": "down", "c": "down"})[0].mood
     assert stadium.cameras == {"a": "frozen", "b": "down", "c": "ended"}
 
 
@@ -138,4 +156,4 @@ def test_a_window_gives_the_same_moods_whatever_was_seen_before() -> None:
     first, second = window(a=frames("a", ["happy"] * 12, 20)), window(a=frames("a", ["happy"] * 12, 30)[10:])
     used = Moods(SETTINGS)
     used.of(first)
-    assert [m.to_json() for m in used.of(second)] == [m.to_json() for m in Moods(SETTINGS).of(second)]
+    assert used.of(second) == Moods(SETTINGS).of(second)

@@ -66,6 +66,17 @@ def test_some_of_the_people_and_several_crowds_keep_their_stretches_apart() -> N
     assert both.by_person(both.posteriors)[2:].tolist() == crowd.by_person(crowd.posteriors).tolist()
 
 
+def test_lately_everybody_counts_once_with_what_they_showed_last() -> None:
+    wavering = [NEUTRAL] * 2 + [HAPPY] * 2 + [NEUTRAL, HAPPY]
+    crowd = looks([HAPPY] * 2, wavering, [HAPPY] * 4 + [NEUTRAL] * 4, every_ms=1000)
+    lately = crowd.lately()
+    assert lately.posteriors.tolist() == [row.tolist() for row in (HAPPY, HAPPY, NEUTRAL)]
+    assert (lately.person.tolist(), lately.weights.tolist()) == ([0, 1, 2], [1.0, 1.0, 1.0])
+    assert (crowd.is_constant(), lately.is_constant()) == (False, True)
+    both = Crowd.joined([crowd.only(np.array([False, True, True])), crowd]).lately()
+    assert both.posteriors.tolist() == [row.tolist() for row in (HAPPY, NEUTRAL, HAPPY, HAPPY, NEUTRAL)]
+
+
 def network(rng: np.random.Generator, labels: npt.NDArray[np.intp]) -> npt.NDArray[np.float64]:
     """Calibrated posteriors of a network that mistakes one label in three."""
     evidence = np.exp(2.2 * np.eye(7)[labels] + rng.normal(0, 1.0, (len(labels), 7)))
