@@ -164,7 +164,7 @@ class _Zone:
         zone._recent.extend((at_ms, np.array(estimate)) for at_ms, estimate in snapshot["recent"])
         zone._before = np.array(snapshot["before"])
         zone._before_count = snapshot["before_count"]
-        zone._turned, zone._ahead = _Dwell(**snapshot["turned"]), _Dwell(**snapshot["ahead"])
+        zone._turned, zone._ahead = _Dwell(snapshot["turned"]["held_ms"]), _Dwell(snapshot["ahead"]["held_ms"])
         return zone
 
     def _led_since(self, since_ms: int, estimate: Estimate) -> int:

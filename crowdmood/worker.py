@@ -28,6 +28,8 @@ M = TypeVar("M")
 
 _BEAT_EVERY_S = 2.0
 _BLOCK_MS = 500
+"""Longest wait for the bus at once: so often we look whether to stop, and no answer is late."""
+
 _ROOM_POLL_S = 0.01
 
 
@@ -212,7 +214,7 @@ class Worker:
             left_ms = int((deadline - time.monotonic()) * 1000)
             if left_ms <= 0:
                 break
-            entries += self._inbox.read(self.stage.read_count, left_ms)
+            entries += self._inbox.read(self.stage.read_count, min(left_ms, _BLOCK_MS))
         # An outage in between makes the inbox start over with what it gave us already.
         return list({entry.identity: entry for entry in entries}.values())
 
