@@ -45,6 +45,7 @@ def stretches(assets: Path, tmp_path_factory: pytest.TempPathFactory) -> list[St
         match / "stand-2.mp4",
         CROWDMOOD_AGGREGATOR__WINDOW_S="4",
         CROWDMOOD_DETECTOR__KIND="yunet",
+        CROWDMOOD_DETECTOR__MIN_FACE_PX="40",  # nobody's is smaller
         CROWDMOOD_DETECTOR__YUNET_MODEL=str(assets / "models" / "face_detection_yunet_2023mar.onnx"),
     )
     assert done.returncode == 0, done.stderr
