@@ -134,10 +134,12 @@ class _Zone:
             ahead_ms is not None and ahead_ms >= max(self._dwell_ms, _LASTING_WINDOWS * self._window_ms)
         )
         cooling = self._changed_ms is not None and now_ms < self._changed_ms + self._cooldown_ms
-        if not settled or cooling or mood.dominant == LABELS[self._leader]:
+        # Whoever waited, for its dwell, the cooldown or the mood, may have been overtaken meanwhile.
+        leads = top == self._led_lately(now_ms, estimate)
+        if not settled or cooling or not leads or mood.dominant == LABELS[self._leader]:
             self._recent.append((now_ms, estimate))
             return None
-        return self._change(self._led_since(now_ms - max(turned_ms or 0, ahead_ms or 0), estimate), lately, estimate)
+        return self._change(top, lately, estimate)
 
     def snapshot(self) -> dict[str, Any]:
         return {
@@ -167,14 +169,14 @@ class _Zone:
         zone._turned, zone._ahead = _Dwell(snapshot["turned"]["held_ms"]), _Dwell(snapshot["ahead"]["held_ms"])
         return zone
 
-    def _led_since(self, since_ms: int, estimate: Estimate) -> int:
-        """The new label: of several that took the lead together, the one that had most since then."""
-        windows = [shares for at_ms, (shares, *_) in self._recent if at_ms >= since_ms] + [estimate[0]]
-        others: npt.NDArray[np.float64] = np.mean(windows, axis=0)
+    def _led_lately(self, now_ms: int, estimate: Estimate) -> int:
+        """Of the labels but the leader, that with the most throughout the dwell: several may lead by turns."""
+        held = [shares for at_ms, (shares, *_) in self._recent if at_ms >= now_ms - self._dwell_ms] + [estimate[0]]
+        others: npt.NDArray[np.float64] = np.mean(held, axis=0)
         others[self._leader] = -1
         return int(others.argmax())
 
-    def _change(self, label: int, lately: Mood, estimate: Estimate) -> MoodChange:
+    def _change(self, top: int, lately: Mood, estimate: Estimate) -> MoodChange:
         assert self._leader is not None and lately.people is not None
         assert lately.shares is not None and lately.low is not None and lately.high is not None
         self._sequence += 1
@@ -184,14 +186,14 @@ class _Zone:
             as_of_ms=lately.as_of_ms,
             valid_until_ms=lately.valid_until_ms,
             from_label=LABELS[self._leader],
-            to_label=LABELS[label],
+            to_label=LABELS[top],
             people=lately.people,
             shares=lately.shares,
             low=lately.low,
             high=lately.high,
         )
         self._changed_ms = lately.as_of_ms
-        self._lead(label, lately.as_of_ms, estimate)
+        self._lead(top, lately.as_of_ms, estimate)
         return change
 
     def _lead(self, label: int, now_ms: int, estimate: Estimate) -> None:

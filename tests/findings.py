@@ -11,6 +11,7 @@ from crowdmood.settings import AggregatorSettings
 SETTINGS = AggregatorSettings()
 CALM = {"neutral": 0.6, "happy": 0.2, "sad": 0.2}
 GOAL = {"happy": 0.7, "surprise": 0.2, "neutral": 0.1}
+CHANCE = {"surprise": 0.5, "fear": 0.3, "neutral": 0.2}
 CONCEDED = {"sad": 0.5, "angry": 0.3, "neutral": 0.2}
 LEVEL = {"neutral": 0.46, "happy": 0.44, "sad": 0.1}
 HALF_WIDTH = 0.12

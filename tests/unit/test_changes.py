@@ -10,7 +10,7 @@ from aggregator.moods import Finding
 from crowdmood import LABELS, STADIUM
 from crowdmood.mood import MoodChange, Shares
 from crowdmood.settings import AggregatorSettings
-from tests.findings import CALM, CONCEDED, GOAL, LEVEL, SETTINGS, brief, changes_of, mood, sliding, told
+from tests.findings import CALM, CHANCE, CONCEDED, GOAL, LEVEL, SETTINGS, brief, changes_of, mood, sliding, told
 
 
 @pytest.mark.parametrize(
@@ -33,6 +33,12 @@ from tests.findings import CALM, CONCEDED, GOAL, LEVEL, SETTINGS, brief, changes
         pytest.param([(60, LEVEL), (60, CONCEDED)], [("neutral", "sad")], id="from a level mix to something else"),
         pytest.param([(60, LEVEL), (60, GOAL)], [("neutral", "happy")], id="one of two level labels takes the lead"),
         pytest.param([(60, GOAL), (60, CALM), (60, {"sad": 1.0})], [("happy", "neutral"), ("neutral", "sad")], id="on"),
+        pytest.param([(30, GOAL), (3, CHANCE), (30, CALM)], [("happy", "neutral")], id="a moment on the way"),
+        pytest.param(
+            [(20, CALM), (6, GOAL), (4, CALM), (30, CONCEDED)],
+            [("neutral", "happy"), ("happy", "sad")],
+            id="another change in the cooldown",
+        ),
     ],
 )
 def test_table_of_changes(script: list[tuple[int, Shares]], expected: list[tuple[str, str]]) -> None:
@@ -70,11 +76,11 @@ def test_who_hears_of_moods_and_changes_is_never_led_back() -> None:
         assert change.from_label not in after
 
 
-def test_of_two_labels_that_take_the_lead_neither_delays_the_other() -> None:
+def test_of_two_labels_that_lead_by_turns_neither_hinders_the_change() -> None:
     angry, sad = {"angry": 0.42, "sad": 0.38, "neutral": 0.2}, {"angry": 0.36, "sad": 0.44, "neutral": 0.2}
     findings = [told(i, GOAL) for i in range(1, 21)] + [told(i, sad if i % 2 else angry) for i in range(21, 60)]
-    # Angry leads in the window that settles it, and sad on average since the turn.
-    assert [(change.as_of_ms, change.to_label) for change in changes_of(findings)] == [(24_000, "sad")]
+    # In the window that ends at 24 s the dwell is over; angry leads there, and throughout the dwell sad had more.
+    assert [(change.as_of_ms, change.to_label) for change in changes_of(findings)] == [(25_000, "sad")]
 
 
 def test_a_crowd_that_drifts_slowly_is_told_to_have_changed_once() -> None:
