@@ -9,8 +9,10 @@ drawn from one half of PublicTest, the other half says how the network confuses 
 from __future__ import annotations
 
 import argparse
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Final
 
@@ -67,8 +69,7 @@ def tell(posteriors: Matrix, labels: npt.NDArray[np.uint8], crowds: int, seed: i
         seed: Of everything that is drawn.
     """
     rng = np.random.default_rng(seed)
-    halved = halves(posteriors, labels, crowds, rng)
-    for _, (confusions, by_label) in zip(range(crowds), halved, strict=False):
+    for confusions, by_label in islice(halves(posteriors, labels, crowds, rng), crowds):
         phases = [_people(counts, by_label, rng) for counts in SCRIPT]
         changes = _changes([posteriors[rows] for rows in phases], confusions)
         yield Told(
@@ -87,7 +88,7 @@ def main() -> None:
     told = list(tell(*posteriors_of(options.model, options.data), options.crowds))
     print(f"two changes, each within {IN_TIME_S} s: {np.mean([each.two_in_time() for each in told]):.0%}")
     for number, (before, after) in enumerate(TRUE):
-        times = [each.after_s[number] for each in told if len(each.after_s) > number]
+        times = [each.after_s[number] for each in told if len(each.after_s) > number] or [math.nan]
         right = np.mean([each.changes[number : number + 1] == ((before, after),) for each in told])
         print(f"from {before} to {after}: {right:.0%}; seconds: median {np.median(times):g}, most {max(times):g}")
 

@@ -1,12 +1,14 @@
 """What windows find, for tests of changes: crowds whose shares are known, and what is told of them."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from aggregator.changes import Changes
 from aggregator.moods import Finding
 from crowdmood import LABELS, STADIUM
 from crowdmood.mood import Mood, MoodChange, Shares
 from crowdmood.settings import AggregatorSettings
+from tests import timelines
 
 SETTINGS = AggregatorSettings()
 CALM = {"neutral": 0.6, "happy": 0.2, "sad": 0.2}
@@ -17,29 +19,18 @@ LEVEL = {"neutral": 0.46, "happy": 0.44, "sad": 0.1}
 HALF_WIDTH = 0.12
 
 
-def mood(second: int, shares: Shares, half_width: float = HALF_WIDTH, zone: str = STADIUM) -> Mood:
+def mood(second: int, shares: Shares, zone: str = STADIUM) -> Mood:
+    """What sixty people showed, as far as it is known from so many."""
     every = {label: round(shares.get(label, 0.0), 4) for label in LABELS}
-    first, second_most, *_ = sorted(LABELS, key=lambda label: -every[label])
-    return Mood(
-        as_of_ms=second * 1000,
-        window_start_ms=(second - 10) * 1000,
-        valid_until_ms=(second + 5) * 1000,
-        status="ok",
-        zone=zone,
-        camera=None,
+    first, next_to_it, *_ = sorted(LABELS, key=lambda label: -every[label])
+    return replace(
+        timelines.mood(second, zone),
         people=60,
         shares=every,
-        low={label: round(max(0.0, share - half_width), 4) for label, share in every.items()},
-        high={label: round(min(1.0, share + half_width), 4) for label, share in every.items()},
+        low={label: round(max(0.0, share - HALF_WIDTH), 4) for label, share in every.items()},
+        high={label: round(min(1.0, share + HALF_WIDTH), 4) for label, share in every.items()},
         raw=every,
-        dominant=first if every[first] > every[second_most] + half_width else "mixed",
-        valence=0.0,
-        valence_low=-0.1,
-        valence_high=0.1,
-        method="pacc",
-        model="crowdnet",
-        detector="yunet",
-        cameras={"north": "live"},
+        dominant=first if every[first] > every[next_to_it] + HALF_WIDTH else "mixed",
     )
 
 

@@ -88,7 +88,7 @@ def test_noise_does_not_hide_a_true_change(people: int) -> None:
         assert changes[0].as_of_ms <= 28_000
         assert changes[1].as_of_ms <= 48_000
         named.append((changes[0].to_label, changes[1].to_label))
-    # Drawing anew each second, 60 people of whom 24 are sad on average and 18 angry are more often angry now and then.
+    # People draw their faces anew each second: of 60, now and then more are angry than sad.
     assert named.count(("happy", "sad")) >= 19
 
 
