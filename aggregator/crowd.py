@@ -1,8 +1,8 @@
-"""Who counts in a window, and what their faces say: people in stretches in which they show one expression. Pure.
+"""The readable people of a window and what their faces show: each person in stretches of one expression. Pure.
 
-A person's faces are averaged, which takes noise out of them. But who is calm before a goal and cheers after it shows
-two expressions one after the other; their mean is neither, and what is made of it is mostly what the others show. So
-such a person counts for each of the two by its share of the time that they were seen.
+The mean over a person's faces takes out noise. A person who is calm before a goal and cheers after it shows two
+expressions one after the other, and the mean of both is neither. So such a person counts for each expression by the
+share of the time in which they were seen with it.
 """
 
 from collections.abc import Sequence
@@ -16,10 +16,10 @@ from aggregator.matching import Indices
 from aggregator.prevalence import Matrix, Vector
 
 _MOMENT_MS: Final = 1000
-"""Faces of one person from so short a time are one look: enough to take out noise, and hardly two expressions."""
+"""Faces of one person within this time make one sample: enough to take out noise, and seldom two expressions."""
 
 _CHANGED: Final = 0.4
-"""How far a look must be from those before it, in total variation, to begin a new stretch.
+"""How far a sample must be from the stretch before it, in total variation, to begin a new stretch.
 
 Measured: on the terraces, whose people keep their expression for 20 s, 1.00 stretch a person; in a simulated match 1.9,
 and half the error of a share that one stretch a person has. From 0.3 to 0.6 it makes little difference.
@@ -31,56 +31,113 @@ class Crowd:
     """People, each in one stretch or several.
 
     Attributes:
-        posteriors: float64 (S, 7), mean probabilities of each stretch, in the order of `LABELS`, rows sum to one.
-        person: intp (S,), whose stretch it is; people are numbered from 0 without gaps. A person's stretches stand in
-            the order in which they began.
-        weights: float64 (S,), share of the person's faces, and so of the time that they were seen; a person's stretches
-            add up to one.
+        posteriors: float64 (S, K), mean probabilities of each stretch, in the order of `LABELS`, rows sum to one.
+        confidence: float64 (S,), mean over the faces of each stretch of their largest probability.
+        person: intp (S,), the number of the person; people are numbered from 0 without gaps. The stretches of a person
+            are in the order in which they began.
+        weights: float64 (S,), share of the person's faces, and so of the time in which they were seen, times the
+            probability that the person can be read: that is what a person's stretches add up to.
+        scenes: intp (P,), the number of the scene in which each person was seen: people before one camera share light
+            and distance, and the network's mistakes with them.
     """
 
     posteriors: Matrix
+    confidence: Vector
     person: Indices
     weights: Vector
+    scenes: Indices
 
     @classmethod
-    def of(cls, posteriors: Matrix) -> Self:
-        """People who showed one expression each: float64 (P, 7)."""
-        return cls(posteriors, np.arange(len(posteriors)), np.ones(len(posteriors)))
+    def of(cls, posteriors: Matrix, scenes: Indices | None = None, readable: Vector | None = None) -> Self:
+        """Return people with one face each.
+
+        Args:
+            posteriors: float64 (P, K).
+            scenes: intp (P,), the scene of each person; None: all in one.
+            readable: float64 (P,), probability that each person can be read; None: all can.
+        """
+        people = len(posteriors)
+        return cls(
+            posteriors,
+            posteriors.max(axis=1, initial=0),
+            np.arange(people),
+            np.ones(people) if readable is None else readable,
+            np.zeros(people, np.intp) if scenes is None else scenes,
+        )
 
     @classmethod
     def joined(cls, crowds: Sequence[Self]) -> Self:
-        """Several crowds of different people as one; at least one."""
-        before = np.cumsum([0, *map(len, crowds)])
+        """Return several crowds of different people, each in scenes of its own, as one; at least one crowd."""
+        people = np.cumsum([0, *map(len, crowds)])
+        scenes = np.cumsum([0, *(int(one.scenes.max(initial=-1)) + 1 for one in crowds)])
         return cls(
             np.concatenate([one.posteriors for one in crowds]),
-            np.concatenate([one.person + first for one, first in zip(crowds, before[:-1], strict=True)]),
+            np.concatenate([one.confidence for one in crowds]),
+            np.concatenate([one.person + first for one, first in zip(crowds, people[:-1], strict=True)]),
             np.concatenate([one.weights for one in crowds]),
+            np.concatenate([one.scenes + first for one, first in zip(crowds, scenes[:-1], strict=True)]),
         )
+
+    @property
+    def labels(self) -> int:
+        """Number of labels that the network knows."""
+        return int(self.posteriors.shape[1])
+
+    @property
+    def features(self) -> Matrix:
+        """float64 (S, K + 1): the posteriors and the confidence of each stretch, as in `Confusions`."""
+        return np.column_stack([self.posteriors, self.confidence])
+
+    @property
+    def of_people(self) -> Vector:
+        """float64 (P,): the weight of each person."""
+        weights: Vector = np.bincount(self.person, self.weights, len(self)).astype(np.float64)
+        return weights
+
+    @property
+    def independent_people(self) -> float:
+        """How many people of equal weight would deviate from their labels' means as little."""
+        weights = self.of_people
+        return float(weights.sum() ** 2 / np.square(weights).sum())
+
+    @property
+    def scene_weight(self) -> float:
+        """How much of a deviation that a scene's people share remains in the mean: 1 for one scene, 1/n for n equal."""
+        scenes = np.bincount(self.scenes, self.of_people)
+        return float(np.square(scenes / scenes.sum()).sum())
 
     def __len__(self) -> int:
         return int(self.person.max(initial=-1)) + 1
 
     def only(self, people: npt.NDArray[np.bool_]) -> Self:
-        """Some of the people: bool (P,)."""
+        """Return some of the people: bool (P,)."""
         kept = people[self.person]
         number = np.cumsum(people) - 1
         return replace(
-            self, posteriors=self.posteriors[kept], person=number[self.person[kept]], weights=self.weights[kept]
+            self,
+            posteriors=self.posteriors[kept],
+            confidence=self.confidence[kept],
+            person=number[self.person[kept]],
+            weights=self.weights[kept],
+            scenes=self.scenes[people],
         )
 
-    def is_constant(self) -> bool:
-        """Whether nobody changed their expression."""
-        return len(self.person) == len(self)
-
     def lately(self) -> Self:
-        """Everybody once, with what their last stretch showed."""
+        """Return the same people with their last stretch only."""
         last = np.zeros(len(self), np.intp)
         last[self.person] = np.arange(len(self.person))
-        return replace(self, posteriors=self.posteriors[last], person=self.person[last], weights=np.ones(len(self)))
+        return replace(
+            self,
+            posteriors=self.posteriors[last],
+            confidence=self.confidence[last],
+            person=self.person[last],
+            weights=self.of_people,
+        )
 
     def by_person(self, rows: Matrix) -> Matrix:
-        """The mean of each person's stretches: float64 (S, K) becomes (P, K)."""
-        return np.stack([np.bincount(self.person, self.weights * column, len(self)) for column in rows.T], axis=1)
+        """Return the mean of each person's stretches: float64 (S, D) becomes (P, D)."""
+        sums = [np.bincount(self.person, self.weights * column, len(self)) for column in rows.T]
+        return np.stack(sums, axis=1) / self.of_people[:, None]
 
 
 def crowd_of(
@@ -89,40 +146,43 @@ def crowd_of(
     """Divide the faces of people into stretches.
 
     Args:
-        probabilities: float64 (N, 7), of each face.
-        weights: float64 (N,), how much each one says; every person has one that says something.
+        probabilities: float64 (N, K), of each face.
+        weights: float64 (N,), how much each face counts; every person has a face that does.
         at_ms: int64 (N,), event time of its frame.
-        who: int32 (N,), whose face it is, 0 to `people` - 1.
-        people: How many there are.
+        who: int32 (N,), the number of its person, 0 to `people` - 1.
+        people: Number of people.
 
     Returns:
-        The crowd; people keep their numbers.
+        The crowd, in one scene; people keep their numbers.
     """
-    looks, of_look = np.unique(at_ms // _MOMENT_MS * max(people, 1) + who, return_inverse=True)
-    total = np.bincount(of_look, weights, len(looks))
-    sums = np.stack([np.bincount(of_look, weights * column, len(looks)) for column in probabilities.T], axis=1)
-    faces = np.bincount(of_look, weights > 0, len(looks))
-    said = total > 0
-    looks, total, sums, faces = looks[said], total[said], sums[said], faces[said]
-    person, moment = looks % max(people, 1), looks // max(people, 1)
+    samples, of_sample = np.unique(at_ms // _MOMENT_MS * max(people, 1) + who, return_inverse=True)
+    total = np.bincount(of_sample, weights, len(samples))
+    rows = np.column_stack([probabilities, probabilities.max(axis=1, initial=0)])
+    sums = np.stack([np.bincount(of_sample, weights * column, len(samples)) for column in rows.T], axis=1)
+    faces = np.bincount(of_sample, weights > 0, len(samples))
+    used = total > 0
+    samples, total, sums, faces = samples[used], total[used], sums[used], faces[used]
+    person, moment = samples % max(people, 1), samples // max(people, 1)
     newest = np.full(people, -1)
-    stretch = np.empty(len(looks), np.intp)
+    stretch = np.empty(len(samples), np.intp)
     count = 0
-    # One moment after the other, everybody at once: sums and weights of a stretch stand at its number.
+    # One moment after the other, all people at once: sums and weights of a stretch are stored at its number.
     so_far, weighed = np.zeros_like(sums), np.ones_like(total)
-    for rows in np.split(np.arange(len(looks)), np.flatnonzero(np.diff(moment)) + 1):
-        last = newest[person[rows]]
-        looked = sums[rows] / total[rows, None]
-        apart = 0.5 * np.abs(looked - so_far[last] / weighed[last, None]).sum(axis=1)
+    for now in np.split(np.arange(len(samples)), np.flatnonzero(np.diff(moment)) + 1):
+        last = newest[person[now]]
+        sample = sums[now] / total[now, None]
+        apart = 0.5 * np.abs(sample - so_far[last] / weighed[last, None])[:, :-1].sum(axis=1)
         new = (last < 0) | (apart > _CHANGED)
         numbers = np.where(new, count + np.cumsum(new) - 1, last)
         count += int(new.sum())
         so_far[numbers[new]], weighed[numbers[new]] = 0, 0
-        so_far[numbers] += sums[rows]
-        weighed[numbers] += total[rows]
-        newest[person[rows]] = stretch[rows] = numbers
-    of_whom = np.empty(count, np.intp)
-    of_whom[stretch] = person
-    share = np.bincount(stretch, faces, count) / np.bincount(person, faces, people)[of_whom]
-    posteriors = so_far[:count] / weighed[:count, None]
-    return Crowd(posteriors / posteriors.sum(axis=1, keepdims=True), of_whom, share)
+        so_far[numbers] += sums[now]
+        weighed[numbers] += total[now]
+        newest[person[now]] = stretch[now] = numbers
+    owner = np.empty(count, np.intp)
+    owner[stretch] = person
+    share = np.bincount(stretch, faces, count) / np.bincount(person, faces, people)[owner]
+    means = so_far[:count] / weighed[:count, None]
+    posteriors, confidence = means[:, :-1], means[:, -1]
+    posteriors /= posteriors.sum(axis=1, keepdims=True)
+    return Crowd(posteriors, confidence, owner, share, np.zeros(people, np.intp))

@@ -1,10 +1,11 @@
-"""Whose moods may be told, so that no sum or difference of what is told is about few people. Pure.
+"""Which scopes may be published, so that no sum or difference of published figures is about few people. Pure.
 
-Withholding a scope with few people is not enough: who knows a total and the other parts knows it by subtraction. What
-else must be withheld is called complementary suppression (Cox, "Suppression Methodology and Statistical Disclosure
-Control", JASA 1980). Here cameras are put together until every group has enough people or none, and a scope is told
-when it is made of whole groups. Then whatever is computed from what is told weighs all cameras of a group alike: a set
-of cameras that anybody can single out is made of whole groups as well, so it has enough people or none.
+Withholding a scope with few people is not enough: a reader who knows a total and the other parts gets it by
+subtraction. What else must be withheld is called complementary suppression (Cox, "Suppression Methodology and
+Statistical Disclosure Control", JASA 1980). Here cameras are put into groups until every group has enough people or
+none, and a scope is published when it is made of whole groups. Then any figure that is computed from published ones
+weighs all cameras of a group alike: a set of cameras that a reader can single out is made of whole groups as well, so
+it has enough people or none.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -13,16 +14,16 @@ from typing import TypeAlias
 Cameras: TypeAlias = frozenset[str]
 
 
-def tellable(scopes: Iterable[Cameras], people: Mapping[str, int], few: int) -> list[bool]:
-    """Which scopes may be told.
+def publishable(scopes: Iterable[Cameras], people: Mapping[str, int], few: int) -> list[bool]:
+    """Return which scopes may be published.
 
     Args:
         scopes: Sets of cameras.
-        people: How many people each camera saw; all cameras of the scopes.
-        few: So many people may be told of, and fewer may not.
+        people: Number of readable people before each camera; all cameras of the scopes.
+        few: Figures of fewer people must not be published.
 
     Returns:
-        For each scope whether it has enough people, and is made of whole groups.
+        For each scope whether it has enough people and is made of whole groups.
     """
     scopes = list(scopes)
     groups = _groups([scope for scope in scopes if len(scope) > 1], people, few)
@@ -33,10 +34,10 @@ def tellable(scopes: Iterable[Cameras], people: Mapping[str, int], few: int) -> 
 
 
 def _groups(scopes: Sequence[Cameras], people: Mapping[str, int], few: int) -> list[Cameras]:
-    """Cameras put together until each group has enough people or none; one group is left of too few people in all.
+    """Put cameras together until each group has enough people or none; too few people in all make one group.
 
     The smallest group joins the one with which it divides the fewest scopes: a camera its neighbour in a zone, so that
-    the zone can still be told. Of several it joins the smallest, and of those the first by name.
+    the zone can still be published. Of several it joins the smallest, and of those the first by name.
     """
     groups = [frozenset([camera]) for camera in sorted(people) if people[camera]]
     while len(groups) > 1:
@@ -50,7 +51,7 @@ def _groups(scopes: Sequence[Cameras], people: Mapping[str, int], few: int) -> l
 
 
 def _divided(scopes: Sequence[Cameras], one: Cameras, other: Cameras) -> int:
-    """How many scopes hold one group whole and nothing of the other."""
+    """Return how many scopes hold one whole group and nothing of the other."""
     return sum(
         (one <= scope and other.isdisjoint(scope)) or (other <= scope and one.isdisjoint(scope)) for scope in scopes
     )

@@ -1,8 +1,7 @@
 """From the people in a closed window to shares, and how sure those are. Pure.
 
-Whichever method: the mean of some feature of the people is seen, and the shares are the mix of the labels' own means
-that explains it. What is not known exactly are the deviation of these people from their labels' means, and those means
-themselves; both grow into the shares by the inverse of the confusion.
+`gls` is the default method (`mixture`). The others are for comparison: `raw` counts, `pcc` averages, `pacc` and `sld`
+undo the network's confusions, but know nothing of scenes or misfits.
 """
 
 from __future__ import annotations
@@ -13,33 +12,26 @@ from functools import lru_cache
 from typing import Final, Literal, TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 
 from aggregator.crowd import Crowd
+from aggregator.mixture import most_probable
 from aggregator.prevalence import Adjustment, Matrix, Vector, count, expectation_maximisation, probabilistic_count
-from crowdmood import LABELS
 from crowdmood.confusions import Confusions
 
-Method: TypeAlias = Literal["sld", "pacc", "pcc", "raw"]
-
-GROUPS: Final = (("happy",), ("angry", "disgust", "fear", "sad"), ("surprise", "neutral"))
-"""Positive, negative and neutral labels: what can still be told apart when single labels cannot."""
+Method: TypeAlias = Literal["gls", "sld", "pacc", "pcc", "raw"]
 
 _Z90: Final = 1.6449
 """Half of a 90 % interval, in standard deviations of a normal distribution."""
 
-_ILL_CONDITIONED: Final = 30.0
-"""Confusions beyond this blow a deviation of one person in a hundred up to a third of the crowd."""
-
 _PSEUDO_PEOPLE: Final = 0.25
-"""People of each label that are assumed when a share's variance is estimated: none seen does not mean none there."""
+"""People of each label that are assumed when a share's variance is estimated: none seen does not mean none exist."""
 
 _ASSUMED_PEOPLE: Final = 3.0
-"""People whom `sld` assumes beside those seen: few, and enough that nobody is taken for disgusted who may be angry."""
+"""People whom `sld` assumes besides those seen: they decide between labels that look alike."""
 
 _HELD_OUT_WEIGHT: Final = 2.0
-"""The labels' means are uncertain twice: they were measured on few faces, and this crowd's differ from those by as
-much again."""
+"""For `sld` and `pacc` the labels' means are uncertain twice: they were measured on few faces, and the means of this
+crowd differ from those by as much again."""
 
 _LEAST_POSTERIOR: Final = 1e-4
 """No network is surer than this that a face does not show a label; half precision is not finer either."""
@@ -47,8 +39,8 @@ _LEAST_POSTERIOR: Final = 1e-4
 _LEAST_SINGULAR: Final = 0.02
 """Directions in which a crowd's labels look more alike than this are not blown up further."""
 
-
-_MEMBERSHIP: Final = np.array([[label in group for group in GROUPS] for label in LABELS], np.float64)
+_UNKNOWN_CROWD: Final = 4.0
+"""A crowd that no mixture explains is worth the answers of as many people."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,13 +48,14 @@ class Estimate:
     """Shares of a crowd.
 
     Attributes:
-        people: How many people it rests on.
-        raw: float64 (7,), in the order of `LABELS`, shares of the likeliest labels; adds up to one.
-        shares: float64 (7,), adds up to one.
-        low: float64 (7,), lower ends of the 90 % intervals.
-        high: float64 (7,), upper ends.
-        covariance: float64 (7, 7) of the shares' errors.
+        people: Number of people it rests on.
+        raw: float64 (K,), in the order of `LABELS`, shares of the likeliest labels; adds up to one.
+        shares: float64 (K,), adds up to one.
+        low: float64 (K,), lower ends of the 90 % intervals.
+        high: float64 (K,), upper ends.
+        covariance: float64 (K, K) of the shares' errors.
         method: How they were estimated.
+        fit: How much of the correction is applied, in [0, 1]; None for methods without one.
     """
 
     people: int
@@ -72,108 +65,153 @@ class Estimate:
     high: Vector
     covariance: Matrix
     method: str
+    fit: float | None
 
     def deviation(self, weights: Vector) -> float:
-        """Standard deviation of a sum of shares weighted by `weights (7,)`."""
+        """Return the standard deviation of a sum of shares weighted by `weights (K,)`."""
         return math.sqrt(max(float(weights @ self.covariance @ weights), 0.0))
 
     def interval(self, weights: Vector) -> tuple[float, float]:
-        """90 % interval of a sum of shares weighted by `weights (7,)`."""
+        """Return the 90 % interval of a sum of shares weighted by `weights (K,)`."""
         middle, half = float(weights @ self.shares), _Z90 * self.deviation(weights)
         return middle - half, middle + half
 
 
-def estimate(crowd: Crowd, method: Method, confusions: Confusions | None) -> Estimate:
+def estimate(crowd: Crowd, method: Method, confusions: Confusions | None, *, within_scene: bool = False) -> Estimate:
     """Estimate shares and their uncertainty.
 
-    The intervals are for the shares among the people seen, and speak of the network's mistakes alone. For `sld` and
-    `pacc` they cover about nine in ten true shares (measured: aggregator/README.md); `raw` and `pcc` know nothing of
-    the confusions, and theirs are only as wide as a poll's of as many people.
+    The intervals are for the shares among the people seen and hold the network's mistakes. Those of `gls` cover about
+    nine in ten true shares (measured: aggregator/README.md); `raw` and `pcc` know nothing of the confusions, and theirs
+    are only as wide as a poll's of as many people.
 
     Args:
-        crowd: People with calibrated posteriors, at least one.
-        method: `sld`, `pacc`, `pcc` or `raw`.
-        confusions: What is known about the network; None when it does not say: shares are then raw counts.
+        crowd: At least one person.
+        method: `gls`, `sld`, `pacc`, `pcc` or `raw`.
+        confusions: What is known about the network, with as many labels as the crowd; None when it is unknown: shares
+            are then raw counts.
+        within_scene: Give intervals for comparison with other windows of the same scene: without what the scene, the
+            held-out faces and a misfit contribute, which are the same in all of them. Only `gls` knows them.
     """
     if confusions is None:
-        return _plain(crowd, count(crowd.posteriors, crowd.weights), "raw")
-    posteriors = (crowd.posteriors + _LEAST_POSTERIOR) * np.exp(confusions.biases)
-    crowd = replace(crowd, posteriors=posteriors / posteriors.sum(axis=1, keepdims=True))
+        return _poll(crowd, count(crowd.posteriors, crowd.weights), "raw")
+    if method == "gls":
+        return _mixture(_unbiased(crowd, confusions), confusions, within_scene=within_scene)
+    crowd = _unbiased(crowd, confusions)
     if method == "raw":
-        return _plain(crowd, count(crowd.posteriors, crowd.weights), "raw")
+        return _poll(crowd, count(crowd.posteriors, crowd.weights), "raw")
     if method == "pcc":
-        return _plain(crowd, probabilistic_count(crowd.posteriors, crowd.weights), "pcc")
-    if adjustment_of(confusions).condition <= _ILL_CONDITIONED:
-        return _finished(crowd, *_adjusted(crowd, method, confusions), method)
-    return _by_groups(crowd, method, confusions)
+        return _poll(crowd, probabilistic_count(crowd.posteriors, crowd.weights), "pcc")
+    return _finished(crowd, *_adjusted(crowd, method, confusions), method)
 
 
 @lru_cache(maxsize=16)
 def adjustment_of(confusions: Confusions) -> Adjustment:
-    """Undoes a network's confusions; worked out once."""
-    return Adjustment(confusions.means)
-
-
-@lru_cache(maxsize=16)
-def _grouped(confusions: Confusions) -> Confusions:
-    """The same for the three groups instead of seven labels."""
-    weights = confusions.priors[:, None] * _MEMBERSHIP
-    weights /= weights.sum(axis=0)
-    rows = confusions.means @ _MEMBERSHIP
-    means = weights.T @ rows
-    away = rows[:, None, :] - means[None, :, :]
-    within = np.einsum("lg,lij->gij", weights, _MEMBERSHIP.T @ confusions.covariances @ _MEMBERSHIP)
-    between = np.einsum("lg,lgi,lgj->gij", weights, away, away)
-    return Confusions(confusions.faces, np.zeros(len(GROUPS)), confusions.priors @ _MEMBERSHIP, means, within + between)
+    """Return what undoes a network's confusions; computed once."""
+    return Adjustment(_probabilities(confusions))
 
 
 def combined(estimates: list[Estimate]) -> Estimate:
-    """The estimate for several crowds together, weighted by their people.
+    """Return the estimate for several crowds together, weighted by their people.
+
+    Networks may differ in their labels: the result knows the labels that all of them know, and people with other
+    expressions do not count.
 
     Args:
         estimates: Of different people, at least one.
     """
     if len(estimates) == 1:
         return estimates[0]
-    people = sum(each.people for each in estimates)
-    weights = [each.people / people for each in estimates]
-    raw = sum((w * each.raw for w, each in zip(weights, estimates, strict=True)), np.zeros(len(LABELS)))
-    shares = sum((w * each.shares for w, each in zip(weights, estimates, strict=True)), np.zeros(len(LABELS)))
-    covariance = sum(
-        (w * w * each.covariance for w, each in zip(weights, estimates, strict=True)), np.zeros((len(LABELS),) * 2)
+    labels = min(len(each.shares) for each in estimates)
+    voters = np.array([each.people * float(each.shares[:labels].sum()) for each in estimates])
+    weights = voters / voters.sum()
+    known = [_cut(each, labels) for each in estimates]
+    fits = [(weight, each.fit) for weight, each in zip(weights, known, strict=True) if each.fit is not None]
+    shares = weights @ np.stack([each.shares for each in known])
+    covariance = np.einsum("n,nij->ij", weights**2, np.stack([each.covariance for each in known]))
+    return Estimate(
+        sum(each.people for each in known),
+        weights @ np.stack([each.raw for each in known]),
+        shares,
+        *_interval(shares, covariance),
+        covariance,
+        "+".join(sorted({each.method for each in known})),
+        float(sum(weight * fit for weight, fit in fits) / sum(weight for weight, _ in fits)) if fits else None,
     )
-    method = "+".join(sorted({each.method for each in estimates}))
+
+
+def _cut(found: Estimate, labels: int) -> Estimate:
+    """Return the estimate of the first labels among the people who show one of them."""
+    kept, counted = float(found.shares[:labels].sum()), float(found.raw[:labels].sum())
+    if len(found.shares) == labels or kept <= 0:
+        return replace(
+            found, raw=found.raw[:labels], shares=found.shares[:labels], covariance=found.covariance[:labels, :labels]
+        )
+    shares = found.shares[:labels] / kept
+    raw = found.raw[:labels] / counted if counted > 0 else shares
+    moved = (np.eye(labels) - shares[:, None]) / kept
+    covariance = moved @ found.covariance[:labels, :labels] @ moved.T
     low, high = _interval(shares, covariance)
-    return Estimate(people, raw, shares, low, high, covariance, method)
+    return replace(found, raw=raw, shares=shares, low=low, high=high, covariance=covariance)
+
+
+def _mixture(crowd: Crowd, confusions: Confusions, *, within_scene: bool) -> Estimate:
+    """Return the most probable mixture; as far as none explains the crowd, its counts with wide intervals instead."""
+    found, raw = most_probable(crowd, confusions), count(crowd.posteriors, crowd.weights)
+    fit, unknown = found.fit, 1 - found.fit
+    shares = fit * found.shares + unknown * raw
+    of_one = _of_one(_padded(shares, len(crowd)))
+    if within_scene:
+        covariance = fit**2 * found.sampling + unknown**2 * of_one / len(crowd)
+    else:
+        apart = found.shares - raw
+        covariance = found.covariance / fit + unknown * np.outer(apart, apart) + unknown**2 * of_one / _UNKNOWN_CROWD
+    return Estimate(len(crowd), raw, shares, *_interval(shares, covariance), covariance, "gls", fit)
+
+
+def _unbiased(crowd: Crowd, confusions: Confusions) -> Crowd:
+    """Return the crowd with the biases of an older card taken out."""
+    if not confusions.biases.any():
+        return crowd
+    posteriors = (crowd.posteriors + _LEAST_POSTERIOR) * np.exp(confusions.biases)
+    posteriors /= posteriors.sum(axis=1, keepdims=True)
+    return replace(crowd, posteriors=posteriors, confidence=posteriors.max(axis=1, initial=0))
+
+
+def _probabilities(confusions: Confusions) -> Matrix:
+    """Return the mean probabilities (K, K) by true label, without other features."""
+    return confusions.means[:, : confusions.labels]
 
 
 def _adjusted(crowd: Crowd, method: Method, confusions: Confusions) -> tuple[Vector, Matrix]:
-    """Shares (K,) and the covariance (K, K) of their errors."""
-    people, classes = len(crowd), crowd.posteriors.shape[1]
-    held_out = np.maximum(confusions.priors * confusions.faces, 1.0)
+    """Return the shares (K,) of `pacc` or `sld` and the covariance (K, K) of their errors."""
+    people, classes = len(crowd), confusions.labels
     if method == "pacc":
         shares = adjustment_of(confusions).shares(probabilistic_count(crowd.posteriors, crowd.weights)[None])[0]
         padded = _padded(shares, people)
-        means, spreads = confusions.means, confusions.covariances
+        means, spreads = _probabilities(confusions), confusions.covariances[:, :classes, :classes]
         trust = 1.0
     else:
-        shares = expectation_maximisation(crowd.posteriors, confusions.priors, _ASSUMED_PEOPLE, crowd.weights)
+        # What a network takes for the shares is its mean answer to the faces that it was measured on.
+        priors = confusions.priors @ _probabilities(confusions) + _LEAST_POSTERIOR
+        posteriors = crowd.posteriors + _LEAST_POSTERIOR
+        posteriors /= posteriors.sum(axis=1, keepdims=True)
+        shares = expectation_maximisation(posteriors, priors / priors.sum(), _ASSUMED_PEOPLE, crowd.weights)
         trust = people / (people + _ASSUMED_PEOPLE)
         padded = _padded(shares, people)
-        # The feature is the posterior corrected for this crowd. Its mean over those who probably show a label, and the
-        # spread of people about that mean, are read off the crowd itself.
-        corrected = crowd.posteriors * (padded / confusions.priors)
+        # The feature is the posterior corrected for this crowd. Its mean over the people who probably show a label, and
+        # the spread of people about that mean, are read off the crowd itself.
+        corrected = posteriors * (padded / priors)
         corrected /= corrected.sum(axis=1, keepdims=True)
         means, _ = _of_labels(corrected, crowd.weights)
         _, spreads = _of_labels(crowd.by_person(corrected), np.ones(people))
-    noise = padded / people + _HELD_OUT_WEIGHT * padded**2 / held_out
+    noise = padded / people + _HELD_OUT_WEIGHT * padded**2 / confusions.counts
     # How a deviation of the mean feature moves the shares: the derivative of what they are the fixed point of.
     inverse = trust * np.linalg.pinv((1 - trust) * np.eye(classes) + trust * means.T, rcond=_LEAST_SINGULAR)
     return shares, inverse @ np.einsum("k,kij->ij", noise, spreads) @ inverse.T
 
 
-def _of_labels(rows: Matrix, weights: Vector) -> tuple[Matrix, npt.NDArray[np.float64]]:
-    """Means (K, K) and covariances (K, K, K) of rows (N, K) that say of which label they probably are."""
+def _of_labels(rows: Matrix, weights: Vector) -> tuple[Matrix, Matrix]:
+    """Return means (K, K) and covariances (K, K, K) of rows (N, K) that say of which label they probably are."""
     classes = rows.shape[1]
     weighted = rows * weights[:, None]
     total = weighted.sum(axis=0)
@@ -184,38 +222,24 @@ def _of_labels(rows: Matrix, weights: Vector) -> tuple[Matrix, npt.NDArray[np.fl
 
 
 def _padded(shares: Vector, people: int) -> Vector:
-    """Shares with a little of every label, so that no label's absence looks certain."""
+    """Return shares with a little of every label, so that no label's absence looks certain."""
     padded: Vector = (shares * people + _PSEUDO_PEOPLE) / (people + _PSEUDO_PEOPLE * len(shares))
     return padded
 
 
-def _by_groups(crowd: Crowd, method: Method, confusions: Confusions) -> Estimate:
-    """Shares of groups, divided within each as the mean posterior is; a label's interval reaches from none to all."""
-    grouped = _grouped(confusions)
-    found, covariance = _adjusted(replace(crowd, posteriors=crowd.posteriors @ _MEMBERSHIP), method, grouped)
-    low, high = _interval(found, covariance)
-    mean = probabilistic_count(crowd.posteriors, crowd.weights)
-    within = _MEMBERSHIP * mean[:, None] / np.maximum(mean @ _MEMBERSHIP, 1e-12)
-    alone = _MEMBERSHIP.sum(axis=0) == 1
-    return Estimate(
-        len(crowd),
-        count(crowd.posteriors, crowd.weights),
-        within @ found,
-        _MEMBERSHIP @ np.where(alone, low, 0.0),
-        _MEMBERSHIP @ high,
-        within @ covariance @ within.T,
-        f"{method}-groups",
-    )
+def _of_one(shares: Vector) -> Matrix:
+    """Return the covariance of the label of one person drawn from these shares."""
+    covariance: Matrix = np.diag(shares) - np.outer(shares, shares)
+    return covariance
 
 
-def _plain(crowd: Crowd, shares: Vector, method: str) -> Estimate:
-    padded = _padded(shares, len(crowd))
-    return _finished(crowd, shares, (np.diag(padded) - np.outer(padded, padded)) / len(crowd), method)
+def _poll(crowd: Crowd, shares: Vector, method: str) -> Estimate:
+    return _finished(crowd, shares, _of_one(_padded(shares, len(crowd))) / len(crowd), method)
 
 
 def _finished(crowd: Crowd, shares: Vector, covariance: Matrix, method: str) -> Estimate:
     raw = count(crowd.posteriors, crowd.weights)
-    return Estimate(len(crowd), raw, shares, *_interval(shares, covariance), covariance, method)
+    return Estimate(len(crowd), raw, shares, *_interval(shares, covariance), covariance, method, None)
 
 
 def _interval(shares: Vector, covariance: Matrix) -> tuple[Vector, Vector]:

@@ -2,16 +2,16 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TypeAlias
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
 from aggregator.crowd import Crowd
-from aggregator.disclosure import tellable
+from aggregator.disclosure import publishable
 from aggregator.estimate import Estimate, combined, estimate
 from aggregator.people import Links, people
-from aggregator.shares import told
+from aggregator.shares import published_figures
 from aggregator.windows import ClosedWindow
 from crowdmood import STADIUM
 from crowdmood.confusions import Confusions
@@ -19,18 +19,34 @@ from crowdmood.messages import Emotions
 from crowdmood.mood import Mood
 from crowdmood.settings import AggregatorSettings
 
-Judged: TypeAlias = tuple[Crowd, bytes]
-"""The people whom one camera saw in a window and who count; and what is known of the network, as it travels."""
+_LEAST_PROBABILITY: Final = 1e-3
+"""Added to the labels that are left of a face, so that a face that shows another label still has shares."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CameraCrowd:
+    """The people whom one camera saw in a window.
+
+    Attributes:
+        people: Number of people seen with a face that is large and sharp enough, readable or not.
+        crowd: The readable ones.
+        confusions: What is known of the network, as it travels.
+    """
+
+    people: int
+    crowd: Crowd
+    confusions: bytes
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What a window says of one scope.
+    """The result of a window for one scope.
 
     Attributes:
         mood: Its mood, which is published: the mean of the window.
-        lately: The same by what each person showed last in the window; None where nothing may be told, and for a
-            single camera, of whose changes nobody is told.
+        lately: The same by what each person showed last in the window, with intervals for comparison with other
+            windows of the same scene. None where figures are withheld, and for a single camera, whose changes are not
+            published.
     """
 
     mood: Mood
@@ -39,7 +55,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """Whose mood is told: a zone's (every camera's for the stadium), or one camera's."""
+    """A set of cameras with a mood of its own: a zone (the stadium holds every camera), or one camera."""
 
     zone: str
     camera: str | None
@@ -60,13 +76,14 @@ class Moods:
         self._links: dict[str, Links] = {}
 
     def of(self, window: ClosedWindow[Emotions], troubled: Mapping[str, str] | None = None) -> list[Finding]:
-        """What is found for the stadium, then for each zone, then for each camera.
+        """Return the findings of the stadium, then of each zone, then of each camera.
 
-        Nothing but the status is told of a scope with too few people; nor of one by which others would tell of few.
+        The figures of a scope with too few readable people are withheld, and those of a scope that would reveal few
+        people by subtraction.
 
         Args:
             window: What the cameras saw.
-            troubled: Cameras that report `frozen` or `down`, which a live camera's state in the mood then says.
+            troubled: Cameras that report `frozen` or `down`: the mood then shows that instead of `live`.
         """
         states = {
             camera_id: (troubled or {}).get(camera_id, state) if state != "ended" else state
@@ -75,11 +92,11 @@ class Moods:
         crowds = {camera_id: self._crowd(camera_id, frames) for camera_id, frames in window.frames.items()}
         self._links = {camera_id: links for camera_id, links in self._links.items() if camera_id in crowds}
         scopes = self._scopes(states)
-        counts = {camera_id: len(crowds[camera_id][0]) if camera_id in crowds else 0 for camera_id in states}
-        may_be_told = tellable((scope.cameras for scope in scopes), counts, self._settings.min_faces)
+        counts = {camera_id: len(crowds[camera_id].crowd) if camera_id in crowds else 0 for camera_id in states}
+        may_publish = publishable((scope.cameras for scope in scopes), counts, self._settings.min_faces)
         return [
-            self._finding(window, scope, crowds if tell else None, states)
-            for scope, tell in zip(scopes, may_be_told, strict=True)
+            self._finding(window, scope, crowds if allowed else None, states)
+            for scope, allowed in zip(scopes, may_publish, strict=True)
         ]
 
     def _scopes(self, states: Mapping[str, str]) -> list[Scope]:
@@ -90,21 +107,21 @@ class Moods:
             *(Scope(STADIUM, camera_id, frozenset([camera_id])) for camera_id in states),
         ]
 
-    def _crowd(self, camera_id: str, frames: Sequence[Emotions]) -> Judged:
+    def _crowd(self, camera_id: str, frames: Sequence[Emotions]) -> CameraCrowd:
         links = self._links.setdefault(camera_id, Links())
-        seen = people([_weighed(frame, self._settings) for frame in frames], links)
+        known, confusions = _of_common_labels(frames)
+        seen = people([_weighed(frame, self._settings) for frame in known], links, self._settings.min_readable)
         links.end_window()
-        # The frames of a window in which the model was changed are read as the newest one's.
-        return seen.crowd.only(seen.quality > 0), frames[-1].confusions
+        return CameraCrowd(int((seen.quality > 0).sum()), seen.crowd.only(seen.readable), confusions)
 
     def _finding(
         self,
         window: ClosedWindow[Emotions],
         scope: Scope,
-        crowds: Mapping[str, Judged] | None,
+        crowds: Mapping[str, CameraCrowd] | None,
         states: Mapping[str, str],
     ) -> Finding:
-        """What is found for a scope; withheld without crowds."""
+        """Return the finding of a scope; its figures are withheld without crowds."""
         cameras = [camera_id for camera_id in states if camera_id in scope.cameras]
         frames = [frame for camera_id in cameras for frame in window.frames.get(camera_id, [])]
         blank = Mood.blank(
@@ -120,49 +137,78 @@ class Moods:
         )
         if crowds is None:
             return Finding(blank, None)
-        judged = [crowds[camera_id] for camera_id in cameras if camera_id in crowds]
-        mood = self._filled(blank, judged)
+        seen = [crowds[camera_id] for camera_id in cameras if camera_id in crowds]
+        mood = self._filled(blank, seen)
         if scope.camera is not None:
             return Finding(mood, None)
-        if all(crowd.is_constant() for crowd, _ in judged):
-            return Finding(mood, mood)
-        return Finding(mood, self._filled(blank, [(crowd.lately(), confusions) for crowd, confusions in judged]))
+        last = [replace(each, crowd=each.crowd.lately()) for each in seen]
+        return Finding(mood, self._filled(blank, last, within_scene=True))
 
-    def _filled(self, blank: Mood, crowds: Sequence[Judged]) -> Mood:
-        found = self._estimate(crowds)
-        return replace(blank, status="ok", people=found.people, method=found.method, **told(found))
+    def _filled(self, blank: Mood, seen: Sequence[CameraCrowd], *, within_scene: bool = False) -> Mood:
+        found = self._estimate(seen, within_scene=within_scene)
+        figures = published_figures(found)
+        return replace(blank, status="ok", people=sum(each.people for each in seen), readable=found.people, **figures)
 
-    def _estimate(self, crowds: Sequence[Judged]) -> Estimate:
-        by_network: dict[bytes, list[Crowd]] = {}
-        for crowd, confusions in crowds:
-            if len(crowd):
-                by_network.setdefault(confusions, []).append(crowd)
+    def _estimate(self, seen: Sequence[CameraCrowd], *, within_scene: bool) -> Estimate:
+        by_network: dict[tuple[bytes, int], list[Crowd]] = {}
+        for each in seen:
+            if len(each.crowd):
+                by_network.setdefault((each.confusions, each.crowd.labels), []).append(each.crowd)
         return combined(
             [
-                estimate(Crowd.joined(parts), self._settings.method, Confusions.from_bytes(confusions))
-                for confusions, parts in by_network.items()
+                estimate(
+                    Crowd.joined(parts),
+                    self._settings.method,
+                    Confusions.from_bytes(confusions),
+                    within_scene=within_scene,
+                )
+                for (confusions, _), parts in by_network.items()
             ]
         )
 
 
 def unfit(emotions: Emotions, settings: AggregatorSettings) -> dict[str, npt.NDArray[np.bool_]]:
-    """Which faces are seen but do not count, by reason; bool (N,) each, no face has two.
+    """Return which faces are seen but do not count, by reason; bool (N,) each, no face has two reasons.
 
     Args:
         emotions: The faces of one frame.
-        settings: The smallest and the worst face that count.
+        settings: The smallest, the worst and the least readable face that count.
     """
     boxes = emotions.boxes
     small = np.minimum(boxes[:, 2] - boxes[:, 0], boxes[:, 3] - boxes[:, 1]) < settings.min_face_px
-    return {"small": small, "poor": ~small & (emotions.quality < settings.min_quality)}
+    poor = ~small & (emotions.quality < settings.min_quality)
+    unreadable = ~small & ~poor & (emotions.readable < settings.min_readable)
+    return {"small": small, "poor": poor, "unreadable": unreadable}
 
 
 def _weighed(emotions: Emotions, settings: AggregatorSettings) -> Emotions:
-    """The same faces; those that do not count say nothing."""
-    without = np.logical_or.reduce(list(unfit(emotions, settings).values()))
-    return replace(emotions, quality=np.where(without, np.float16(0), emotions.quality))
+    """Return the same faces with quality 0 for those that are too small or too poor."""
+    reasons = unfit(emotions, settings)
+    return replace(emotions, quality=np.where(reasons["small"] | reasons["poor"], np.float16(0), emotions.quality))
+
+
+def _of_common_labels(frames: Sequence[Emotions]) -> tuple[Sequence[Emotions], bytes]:
+    """Return the frames with the labels that the networks of all of them know, and what is known of the newest such.
+
+    Networks differ in a window in which the model was changed. A face that shows a label that not all of them know
+    counts by what remains of its probabilities.
+    """
+    labels = min(frame.probabilities.shape[1] for frame in frames)
+    confusions = next(frame.confusions for frame in reversed(frames) if frame.probabilities.shape[1] == labels)
+    return [frame if frame.probabilities.shape[1] == labels else _cut(frame, labels) for frame in frames], confusions
+
+
+def _cut(emotions: Emotions, labels: int) -> Emotions:
+    """Return a frame with its first labels only."""
+    rows = emotions.probabilities[:, :labels].astype(np.float64) + _LEAST_PROBABILITY
+    left = rows.sum(axis=1)
+    return replace(
+        emotions,
+        probabilities=(rows / left[:, None]).astype(np.float16),
+        quality=(emotions.quality * np.minimum(left, 1.0)).astype(np.float16),
+    )
 
 
 def _named(names: Iterable[str]) -> str | None:
-    """All the names that occur, so that a mixed fleet shows."""
+    """Return all the names that occur, so that a mixed fleet shows."""
     return "+".join(sorted(set(names))) or None

@@ -1,13 +1,14 @@
-"""From the frames of one camera in one window to people: who was seen, and what their faces say together. Pure.
+"""From the frames of one camera in one window to people: each with the mean of their readable faces. Pure.
 
-What a window gives is a function of its frames and of nothing else, so that it is the same at any speed and after any
-restart. The trackers of the field (SORT, ByteTrack, OC-SORT) carry their state on from before the window: hence own
-code. Like them it goes from frame to frame with the camera's motion taken out: first the links of consecutive frames
-(`association`), which are remembered as windows overlap; then who was missed for a while is found again (`tracks`).
+The result is a function of the window's frames and of nothing else, so it is the same at any speed and after any
+restart. Known trackers (SORT, ByteTrack, OC-SORT) keep state from before the window: hence own code. Like them it goes
+from frame to frame with the camera's motion taken out: first it links consecutive frames (`association`) and keeps the
+links because windows overlap; then it joins the tracks of people who were missed for a while (`tracks`).
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -18,22 +19,31 @@ from aggregator.tracks import Linking, tracks
 from crowdmood import LABELS
 from crowdmood.messages import Emotions
 
+MIN_READABLE: Final = 0.5
+"""Faces with a lower probability of being readable do not count, unless settings say otherwise."""
+
+_LEAST_READABLE: Final = 1e-3
+"""The least weight of a face that counts, where settings let all of them count."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class People:
     """The people that a camera saw in a window, in the order in which they were first seen.
 
     Attributes:
-        crowd: What they show, with a number for each person.
+        crowd: What their readable faces show, with a number for each person; what it holds of people without a
+            readable face is arbitrary.
         quality: float64 (P,), of each person's best face, 0-1.
+        readable: bool (P,), whether a face of quality above 0 was readable in at least one observation.
         side_px: int32 (P,), the shorter side of each person's largest face in pixels.
         faces: int32 (P,), in how many frames each person was found.
-        person: For each frame int32 (N,), whose face each one is, an index into the others; -1 for what was found too
-            rarely to be a face.
+        person: For each frame int32 (N,), the number of each face's person; -1 for detections that were too rare to
+            be a face.
     """
 
     crowd: Crowd
     quality: npt.NDArray[np.float64]
+    readable: npt.NDArray[np.bool_]
     side_px: npt.NDArray[np.int32]
     faces: npt.NDArray[np.int32]
     person: list[npt.NDArray[np.int32]]
@@ -45,7 +55,7 @@ class People:
 class Links:
     """The links of one camera's frames, computed once although windows overlap.
 
-    Holds what the newest two windows asked for. A link is a pure function of its two frames, so what is held changes no
+    Keeps the links of the newest two windows. A link is a pure function of its two frames, so the cache changes no
     result: after a restart it begins empty.
     """
 
@@ -64,39 +74,47 @@ class Links:
         return len(self._held.keys() | self._asked.keys())
 
     def end_window(self) -> None:
-        """A window has been dealt with: forget what it did not ask for."""
+        """Forget the links that the finished window did not need."""
         self._held, self._asked = self._asked, {}
 
 
-def people(frames: Sequence[Emotions], links: Linking = link) -> People:
-    """Say which faces are the same person's, and what they say together.
+def people(frames: Sequence[Emotions], links: Linking = link, min_readable: float = MIN_READABLE) -> People:
+    """Find which faces belong to the same person, and average each person's readable faces.
 
-    Two faces of one frame are two people. Who leaves the picture and comes back is the same person, also when the
-    camera cuts away and back. Who is seen in two pictures with nothing else in common is two: nobody is identified.
+    Two faces of one frame are two people. A person who leaves the image and returns is the same person, also when the
+    camera cuts away and back. A person seen in two images with nothing else in common is two: there is no
+    identification.
 
     Args:
-        frames: One camera's frames of one window, in their order.
+        frames: One camera's frames of one window, in their order; all with the same number of labels.
         links: Computes the link of two frames: `link`, or this camera's `Links`.
+        min_readable: Faces with a lower probability of being readable do not count.
 
     Returns:
-        The people. Faces are weighed by their quality: one of 0 says nothing beside others, and as much as another when
-        a person has no better ones.
+        The people. Each readable face counts by its quality and its probability of being readable, and each person by
+        the mean of that probability over the faces that count.
     """
     person = tracks(frames, links)
     if not frames:
-        nobody = Crowd.of(np.empty((0, len(LABELS))))
-        return People(nobody, np.empty(0), np.empty(0, np.int32), np.empty(0, np.int32), person)
+        empty = Crowd.of(np.empty((0, len(LABELS))))
+        return People(empty, np.empty(0), np.empty(0, np.bool_), np.empty(0, np.int32), np.empty(0, np.int32), person)
     who = np.concatenate(person)
     counted = who >= 0
     who = who[counted]
     count = int(who.max(initial=-1)) + 1
     boxes = np.concatenate([frame.boxes for frame in frames])[counted]
     quality = np.concatenate([frame.quality for frame in frames])[counted].astype(np.float64)
+    readable = np.concatenate([frame.readable for frame in frames])[counted].astype(np.float64)
     rows = np.concatenate([frame.probabilities for frame in frames])[counted].astype(np.float64)
     best, side_px = np.zeros(count), np.zeros(count, np.int32)
     np.maximum.at(best, who, quality)
     np.maximum.at(side_px, who, np.minimum(boxes[:, 2] - boxes[:, 0], boxes[:, 3] - boxes[:, 1]))
-    weights = np.where(best[who] > 0, quality, 1.0)
+    votes = quality * np.where(readable >= min_readable, np.maximum(readable, _LEAST_READABLE), 0.0)
+    voters = np.bincount(who, votes, count) > 0
     at_ms = np.repeat([frame.ref.captured_at_ms for frame in frames], [len(frame.boxes) for frame in frames])[counted]
     faces = np.bincount(who, minlength=count).astype(np.int32)
-    return People(crowd_of(rows, weights, at_ms, who, count), best, side_px, faces, person)
+    crowd = crowd_of(rows, np.where(voters[who], votes, 1.0), at_ms, who, count)
+    counted_faces = np.bincount(who, votes > 0, count)
+    sure = np.bincount(who, np.where(votes > 0, readable, 0.0), count) / np.maximum(counted_faces, 1)
+    crowd = replace(crowd, weights=crowd.weights * np.maximum(sure, _LEAST_READABLE)[crowd.person])
+    return People(crowd, best, voters, side_px, faces, person)

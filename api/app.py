@@ -31,10 +31,10 @@ from crowdmood.streams.previews import Previews
 from crowdmood.streams.regions import SavedRegions
 
 _DESCRIPTION = """
-Which share of a stadium's visible faces shows each of seven expressions: one answer, one enum, a safe default.
+The share of a stadium's readable people that shows each of eight expressions: one answer, one enum, a safe default.
 
-Poll `GET /mood` and act on it only while `status` is `ok`. All times are RFC 3339 in UTC and, unless said otherwise,
-event time: when the cameras saw it.
+Poll `GET /mood` and act on it only while `status` is `ok`. A figure that is null is not known or withheld, never 0. All
+times are RFC 3339 in UTC and event time, when the cameras saw it, unless stated otherwise.
 """
 
 _TAGS = [

@@ -6,7 +6,7 @@ from typing import Final
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont, UnidentifiedImageError
 
-from crowdmood import LABELS
+from api.photos import UNREADABLE, shown_label
 from crowdmood.errors import UndecodableError
 from crowdmood.messages import Emotions
 from crowdmood.palette import LABEL_COLOURS
@@ -21,6 +21,7 @@ _LEAST_BLOCK_PX, _HIDDEN_BLOCK_PX = 5, 24
 """Smallest block, and that of where nobody is looked for: how large faces are there, nobody knows."""
 _NAMED_FROM_PX: Final = 36
 """Narrower boxes have a colour only."""
+_COLOURS: Final = LABEL_COLOURS | {UNREADABLE: "#FFFFFF"}
 
 
 def draw(jpeg: bytes, found: Emotions, regions: Regions, *, show_faces: bool) -> bytes:
@@ -56,13 +57,13 @@ def draw(jpeg: bytes, found: Emotions, regions: Regions, *, show_faces: bool) ->
                 _pixelate(image, box)
     brush = ImageDraw.Draw(image)
     font = ImageFont.load_default(14)
-    for box, row in zip(boxes, found.probabilities, strict=True):
-        label = LABELS[int(row.argmax())]
+    for box, row, readable in zip(boxes, found.probabilities, found.readable, strict=True):
+        label = shown_label(row, readable)
         left, top, right, bottom = (round(side) for side in box.tolist())
-        brush.rectangle((left, top, max(left, right), max(top, bottom)), outline=LABEL_COLOURS[label], width=2)
+        brush.rectangle((left, top, max(left, right), max(top, bottom)), outline=_COLOURS[label], width=2)
         if right - left >= _NAMED_FROM_PX:
             place = brush.textbbox((left, top), label, font, "ls")
-            brush.rectangle((place[0], place[1] - 2, place[2] + 4, place[3] + 2), fill=LABEL_COLOURS[label])
+            brush.rectangle((place[0], place[1] - 2, place[2] + 4, place[3] + 2), fill=_COLOURS[label])
             brush.text((left + 2, top), label, "black", font, "ls")
     out = io.BytesIO()
     image.save(out, "JPEG", quality=80)

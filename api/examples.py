@@ -1,12 +1,17 @@
 """Realistic answers for the OpenAPI document, made by the code that makes the real ones."""
 
+from dataclasses import replace
 from typing import Any
 
 from api.answers import Scope, camera_answers, no_mood_yet
-from crowdmood import STADIUM
-from crowdmood.mood import Mood, MoodChange, to_ms
+from crowdmood import LABELS, STADIUM
+from crowdmood.mood import Mood, MoodChange, Shares, to_ms
 
 _AS_OF_MS = to_ms("2026-05-01T15:00:00Z")
+
+_SHARES: Shares = dict(zip(LABELS, (0.01, 0.0, 0.01, 0.5, 0.02, 0.04, 0.2, 0.22), strict=True))
+_LOW: Shares = dict(zip(LABELS, (0.0, 0.0, 0.0, 0.44, 0.0, 0.02, 0.15, 0.17), strict=True))
+_HIGH: Shares = dict(zip(LABELS, (0.03, 0.01, 0.03, 0.56, 0.04, 0.06, 0.25, 0.27), strict=True))
 
 OK = Mood(
     as_of_ms=_AS_OF_MS,
@@ -15,51 +20,36 @@ OK = Mood(
     status="ok",
     zone=STADIUM,
     camera=None,
-    people=412,
-    shares={
-        "angry": 0.05,
-        "disgust": 0.01,
-        "fear": 0.02,
-        "happy": 0.58,
-        "sad": 0.04,
-        "surprise": 0.12,
-        "neutral": 0.18,
-    },
-    low={
-        "angry": 0.03,
-        "disgust": 0.0,
-        "fear": 0.0,
-        "happy": 0.54,
-        "sad": 0.01,
-        "surprise": 0.09,
-        "neutral": 0.14,
-    },
-    high={
-        "angry": 0.07,
-        "disgust": 0.02,
-        "fear": 0.05,
-        "happy": 0.62,
-        "sad": 0.08,
-        "surprise": 0.15,
-        "neutral": 0.22,
-    },
-    raw={
-        "angry": 0.06,
-        "disgust": 0.01,
-        "fear": 0.03,
-        "happy": 0.54,
-        "sad": 0.05,
-        "surprise": 0.11,
-        "neutral": 0.2,
-    },
+    people=498,
+    readable=412,
+    shares=_SHARES,
+    low=_LOW,
+    high=_HIGH,
+    raw=dict(zip(LABELS, (0.02, 0.0, 0.01, 0.48, 0.04, 0.05, 0.22, 0.18), strict=True)),
     dominant="happy",
     valence=0.46,
-    valence_low=0.41,
-    valence_high=0.51,
-    method="sld",
+    valence_low=0.39,
+    valence_high=0.53,
+    energy=0.26,
+    energy_low=0.2,
+    energy_high=0.32,
+    method="gls",
+    fit=0.94,
     model="crowdnet-1a2b3c4d/openvino-bf16",
     detector="haarcascade_frontalface_default",
     cameras={"north": "live", "south": "live"},
+)
+
+SEVEN_LABELS = replace(
+    OK,
+    shares=dict(zip(LABELS, (0.02, 0.0, 0.02, 0.55, 0.05, 0.11, 0.25, None), strict=True)),
+    low=dict(zip(LABELS, (0.0, 0.0, 0.0, 0.48, 0.01, 0.06, 0.19, None), strict=True)),
+    high=dict(zip(LABELS, (0.05, 0.02, 0.05, 0.62, 0.09, 0.16, 0.31, None), strict=True)),
+    raw=dict(zip(LABELS, (0.04, 0.0, 0.03, 0.52, 0.07, 0.1, 0.24, None), strict=True)),
+    energy=None,
+    energy_low=None,
+    energy_high=None,
+    model="conv4-5e6f7a8b/openvino-bf16",
 )
 
 INSUFFICIENT = Mood.blank(
@@ -68,7 +58,7 @@ INSUFFICIENT = Mood.blank(
     valid_until_ms=_AS_OF_MS + 5_000,
     zone=STADIUM,
     camera="south",
-    method="sld",
+    method="gls",
     model="crowdnet-1a2b3c4d/openvino-bf16",
     detector="haarcascade_frontalface_default",
     cameras={"south": "frozen"},
@@ -76,7 +66,8 @@ INSUFFICIENT = Mood.blank(
 
 MOOD: dict[str, Any] = {
     "ok": {"summary": "A mood to act on", "value": OK.to_dict()},
-    "insufficient": {"summary": "Too few people: show your default", "value": INSUFFICIENT.to_dict()},
+    "seven labels": {"summary": "The network does not know cheering", "value": SEVEN_LABELS.to_dict()},
+    "insufficient": {"summary": "Too few readable people: show your default", "value": INSUFFICIENT.to_dict()},
     "stale": {"summary": "Nothing new for too long: show your default", "value": OK.as_stale().to_dict()},
     "none": {"summary": "Before the first mood: show your default", "value": no_mood_yet(Scope())},
 }
@@ -85,8 +76,6 @@ MOODS: dict[str, Any] = {
     "range": {"summary": "A short range", "value": {"moods": [OK.to_dict()], "next": None}},
 }
 
-_shares, _low, _high = OK.shares, OK.low, OK.high
-assert _shares is not None and _low is not None and _high is not None
 CHANGE = MoodChange(
     sequence=7,
     zone=STADIUM,
@@ -94,10 +83,11 @@ CHANGE = MoodChange(
     valid_until_ms=OK.valid_until_ms,
     from_label="neutral",
     to_label="happy",
-    people=412,
-    shares=_shares,
-    low=_low,
-    high=_high,
+    people=498,
+    readable=412,
+    shares=_SHARES,
+    low=_LOW,
+    high=_HIGH,
 )
 
 CHANGES: dict[str, Any] = {
@@ -121,7 +111,7 @@ CAMERAS: dict[str, Any] = {
                     "last_frame_at_ms": _AS_OF_MS - 200,
                     "frames": 18_000,
                     "faces": 3_712_450,
-                    "unfit": {"small": 181_200, "poor": 40_118},
+                    "unfit": {"small": 181_200, "poor": 40_118, "unreadable": 402_770},
                     "lost": {"overload": 12},
                     "late": 3,
                     "duplicates": 0,
@@ -138,7 +128,7 @@ CAMERAS: dict[str, Any] = {
                     "last_frame_at_ms": 2_700_000,
                     "frames": 13_500,
                     "faces": 810_000,
-                    "unfit": {"small": 0, "poor": 9_204},
+                    "unfit": {"small": 0, "poor": 9_204, "unreadable": 98_310},
                     "lost": {},
                     "late": 0,
                     "duplicates": 4,

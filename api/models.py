@@ -15,69 +15,92 @@ Time = Annotated[
     WithJsonSchema({"type": "string", "format": "date-time", "examples": ["2026-05-01T15:00:00.000Z"]}),
 ]
 Share = Annotated[float, Field(ge=0, le=1)]
-Label = Literal["angry", "disgust", "fear", "happy", "sad", "surprise", "neutral"]
+Label = Literal["angry", "disgust", "fear", "happy", "sad", "surprise", "neutral", "cheering"]
 Dominant = Literal[Label, "mixed"]
 
 
 class Shares(BaseModel):
-    """Share of people per expression; the seven add up to 1."""
+    """Share per expression. Null: the network does not know this one; the others add up to 1."""
 
-    angry: Share
-    disgust: Share
-    fear: Share
-    happy: Share
-    sad: Share
-    surprise: Share
-    neutral: Share
+    angry: Share | None
+    disgust: Share | None
+    fear: Share | None
+    happy: Share | None
+    sad: Share | None
+    surprise: Share | None
+    neutral: Share | None
+    cheering: Share | None = Field(description="Mouth open, singing, shouting or chanting; no other expression.")
 
 
 class Mood(BaseModel):
     """What a crowd shows in one window of event time. Act on it only while `status` is `ok`."""
 
-    schema_version: int = Field(alias="schema", description="Version of this shape.")
+    schema_version: int = Field(alias="schema", description="Version of this shape: 2.")
     as_of: Time | None = Field(description="End of the window (exclusive), event time; null before the first mood.")
     window_start: Time | None = Field(description="Start of the window (inclusive), event time.")
-    valid_until: Time | None = Field(description="Event time after which nobody should act on it.")
+    valid_until: Time | None = Field(description="Event time after which the mood must not be acted on.")
     status: Status = Field(
-        description="`ok`; `insufficient`: too few people, numbers are withheld; `stale`: nothing new came for too "
-        "long or at all, numbers are withheld. Show your default unless it is `ok`."
+        description="`ok`; `insufficient`: too few readable people, figures are withheld; `stale`: no new mood for too "
+        "long or none at all, figures are withheld. Show your default unless it is `ok`."
     )
     zone: str = Field(description="The named set of cameras this is about; `stadium` holds every camera.")
     camera: str | None = Field(description="The one camera this is about; null for the whole zone.")
-    people: int | None = Field(description="How many people it rests on; null unless `ok`.", ge=0)
-    shares: Shares | None = Field(description="Estimated share of people per expression; null unless `ok`.")
+    people: int | None = Field(description="Number of people seen, readable or not; null unless `ok`.", ge=0)
+    readable: int | None = Field(
+        description="Number of people counted: their expression was readable at least once. Shares are of these. Null "
+        "unless `ok`, and in moods stored with schema 1.",
+        ge=0,
+    )
+    shares: Shares | None = Field(description="Estimated share of readable people per expression; null unless `ok`.")
     low: Shares | None = Field(description="Lower ends of the shares' 90 % intervals; null unless `ok`.")
     high: Shares | None = Field(description="Upper ends of the shares' 90 % intervals; null unless `ok`.")
-    raw: Shares | None = Field(description="Share of people whose likeliest expression is this one; null unless `ok`.")
+    raw: Shares | None = Field(
+        description="Share of readable people whose likeliest expression is this one; null unless `ok`."
+    )
     dominant: Dominant | None = Field(
         description="The expression with the largest share, or `mixed` when its lead may be chance; null unless `ok`."
     )
     valence: float | None = Field(
-        description="Balance of positive and negative expressions; null unless `ok`.", ge=-1, le=1
+        description="Share of happy less angry, disgust, fear and sad; cheering, surprise and neutral count 0. Null "
+        "unless `ok`.",
+        ge=-1,
+        le=1,
     )
     valence_low: float | None = Field(description="Lower end of its 90 % interval; null unless `ok`.", ge=-1, le=1)
     valence_high: float | None = Field(description="Upper end of its 90 % interval; null unless `ok`.", ge=-1, le=1)
-    method: str | None = Field(
-        description="How shares were estimated: `sld`, `pacc`, `pcc`, or `raw` where nothing is known of the network's "
-        "confusions; with `-groups` only positive, negative and neutral labels could be told apart."
+    energy: Share | None = Field(
+        description="Share of cheering and surprise together: how excited a crowd is, for good or bad. Null "
+        "unless `ok`, when the network does not know cheering, and in moods stored with schema 1."
     )
-    model: str | None = Field(description="Which network judged, and what ran it; null when it saw no face.")
-    detector: str | None = Field(description="Which detector looked; null when no frame arrived.")
+    energy_low: Share | None = Field(description="Lower end of its 90 % interval; null where `energy` is.")
+    energy_high: Share | None = Field(description="Upper end of its 90 % interval; null where `energy` is.")
+    method: str | None = Field(
+        description="How shares were estimated: `gls`, `sld`, `pacc`, `pcc`, or `raw` where nothing is known of the "
+        "network's confusions; several, joined by `+`, where the cameras' networks differ."
+    )
+    fit: Share | None = Field(
+        description="How much of the correction for the network's confusions is applied. 1: a mixture of known faces "
+        "explains the crowd; towards 0: none does, shares lean towards counting and intervals are wider. Null for "
+        "methods without a correction, unless `ok`, and in moods stored with schema 1."
+    )
+    model: str | None = Field(description="The network and the engine that ran it; null when it saw no face.")
+    detector: str | None = Field(description="The detector; null when no frame arrived.")
     cameras: dict[str, WindowCameraState] = Field(description="State of each camera in this window, by camera.")
 
 
 class MoodChange(BaseModel):
-    """What a crowd shows has changed: from one leading expression to another."""
+    """A change of what a crowd shows: from one leading expression to another."""
 
-    schema_version: int = Field(alias="schema", description="Version of this shape.")
+    schema_version: int = Field(alias="schema", description="Version of this shape: 2.")
     as_of: Time = Field(description="End of the window that settled it (exclusive), event time.")
-    valid_until: Time = Field(description="Event time after which nobody should act on it.")
+    valid_until: Time = Field(description="Event time after which the change must not be acted on.")
     sequence: int = Field(description="1, 2, 3, … within a run and zone, without gaps.", ge=1)
     zone: str = Field(description="The named set of cameras this is about; `stadium` holds every camera.")
     from_label: Label = Field(alias="from", description="What the crowd showed before.")
     to_label: Label = Field(alias="to", description="What it shows now.")
-    people: int = Field(description="How many people that rests on.", ge=0)
-    shares: Shares = Field(description="Estimated share of people per expression, by what each showed last.")
+    people: int = Field(description="Number of people seen, readable or not.", ge=0)
+    readable: int | None = Field(description="Number of people counted; null in changes stored with schema 1.", ge=0)
+    shares: Shares = Field(description="Estimated share of readable people per expression, by what each showed last.")
     low: Shares = Field(description="Lower ends of the shares' 90 % intervals.")
     high: Shares = Field(description="Upper ends of the shares' 90 % intervals.")
 
@@ -118,7 +141,8 @@ class Camera(BaseModel):
     frames: int = Field(description="Frames counted.", ge=0)
     faces: int = Field(description="Faces seen.", ge=0)
     unfit: dict[str, int] = Field(
-        description="Of those, faces that do not count: `small`, or `poor` (too blurred, or hardly a face)."
+        description="Of those, faces that do not count: `small`, `poor` (too blurred), or `unreadable` (no expression "
+        "can be seen)."
     )
     lost: dict[str, int] = Field(description="Frames that were never counted, by reason.")
     late: int = Field(description="Frames that came after their windows had closed.", ge=0)
@@ -126,26 +150,29 @@ class Camera(BaseModel):
 
 
 class Probabilities(Shares):
-    """How likely a face shows each expression; the seven add up to 1."""
+    """Probability of each expression of a face; null for a label that the network does not know."""
 
 
 class PhotoFace(BaseModel):
     """A face of a picture."""
 
     box: tuple[int, int, int, int] = Field(description="Left, top, right and bottom in pixels.")
-    label: Label = Field(description="Its likeliest expression.")
+    label: Label | Literal["unreadable"] = Field(
+        description="Its likeliest expression; `unreadable` if `readable` is below 0.5."
+    )
     probabilities: Probabilities
-    quality: float = Field(description="How far it may be trusted, by its size, sharpness and looks.", ge=0, le=1)
+    readable: float = Field(description="Probability that an expression can be seen.", ge=0, le=1)
+    quality: float = Field(description="How much detail the image holds, by size and sharpness.", ge=0, le=1)
 
 
 class Prediction(BaseModel):
-    """What the faces of one picture show."""
+    """The expressions of the faces of one picture."""
 
     width: int = Field(description="Width of the upright picture in pixels.", ge=1)
     height: int = Field(description="Its height in pixels.", ge=1)
     faces: list[PhotoFace] = Field(description="Its faces; none when none was found.")
-    model: str = Field(description="Which network judged, and what ran it.")
-    detector: str = Field(description="Which detector looked.")
+    model: str = Field(description="The network, and the engine that ran it.")
+    detector: str = Field(description="The detector that found them.")
 
 
 class Display(BaseModel):

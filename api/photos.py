@@ -3,9 +3,11 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
+from itertools import zip_longest
 from typing import Any, Final
 
 import numpy as np
+import numpy.typing as npt
 
 from api.pictures import to_picture
 from api.problems import Kind, ProblemError
@@ -18,6 +20,9 @@ NO_ANSWER = Kind("no-worker", 503, "No worker answered.")
 TOO_SLOW = Kind("too-slow", 408, "The body took too long to arrive.")
 
 ANSWER_WITHIN_S: Final = 5.0
+UNREADABLE: Final = "unreadable"
+READABLE_FROM: Final = 0.5
+"""A face with a lower probability of being readable is shown as `unreadable`."""
 _BODY_WITHIN_S: Final = 30.0
 _AT_ONCE: Final = 8
 """Pictures in hand: bounds the memory that they take."""
@@ -73,16 +78,28 @@ class PhotoDesk:
             await self._bus.close()
 
 
+def shown_label(probabilities: npt.NDArray[np.floating[Any]], readable: float) -> str:
+    """Return the likeliest label of a face, or `unreadable`.
+
+    Args:
+        probabilities: float (K,), in the order of `LABELS`.
+        readable: Probability that an expression can be seen.
+    """
+    return LABELS[int(probabilities.argmax())] if readable >= READABLE_FROM else UNREADABLE
+
+
 def answer(found: Emotions) -> dict[str, Any]:
-    """What `POST /predict` tells of a picture: its faces in the order in which they were found."""
+    """Return the answer of `POST /predict`: the faces of a picture in the order in which they were found."""
+    rows = found.probabilities.astype(np.float64)
     faces = []
-    for box, row, quality in zip(found.boxes, found.probabilities.astype(np.float64), found.quality, strict=True):
-        probabilities = {label: round(float(share), 4) for label, share in zip(LABELS, row, strict=True)}
+    for box, row, readable, quality in zip(found.boxes, rows, found.readable, found.quality, strict=True):
+        known = [round(float(probability), 4) for probability in row]
         faces.append(
             {
                 "box": [int(side) for side in box],
-                "label": LABELS[int(row.argmax())],
-                "probabilities": probabilities,
+                "label": shown_label(row, readable),
+                "probabilities": dict(zip_longest(LABELS, known)),
+                "readable": round(float(readable), 4),
                 "quality": round(float(quality), 4),
             }
         )

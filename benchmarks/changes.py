@@ -1,9 +1,9 @@
-"""How soon and how rightly changes are told, over crowds of whom everything is known but what the network says.
+"""How soon and how rightly changes are published, over crowds of PublicTest faces with a known script.
 
     python -m benchmarks.changes faces.npz [--model FOLDER] [--crowds 100]
 
-Crowds of 60 people with the terrace clips' script: 20 s calm, 20 s after a goal, 20 s after another. Their faces are
-drawn from one half of PublicTest, the other half says how the network confuses labels.
+Crowds of 60 people with the terrace clips' script: 20 s calm, 20 s after a goal, 20 s after another. The model's card
+says how the network confuses labels.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ import argparse
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Final
 
@@ -23,15 +22,15 @@ from aggregator.changes import Changes
 from aggregator.moods import Finding, Moods
 from aggregator.prevalence import Matrix
 from aggregator.windows import ClosedWindow
-from benchmarks.prevalence import halves, posteriors_of
+from benchmarks.drawn_crowds import public_test
 from classifier import DEFAULT_MODEL
-from crowdmood.confusions import Confusions
+from classifier.card import load_card
 from crowdmood.messages import Emotions, FrameRef
 from crowdmood.mood import MoodChange
 from crowdmood.settings import AggregatorSettings
 
 SCRIPT: Final = np.array([[4, 0, 3, 9, 7, 3, 34], [1, 0, 1, 37, 0, 15, 6], [18, 3, 3, 0, 24, 3, 9]])
-"""People who show each of `LABELS` in each phase: those of the terrace clips."""
+"""People who show each of `FER_LABELS` in each phase: those of the terrace clips."""
 
 PHASE_S: Final = 20
 TRUE: Final = (("neutral", "happy"), ("happy", "sad"))
@@ -43,8 +42,8 @@ _SEATS_A_ROW: Final = 10
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
-    """What was told of one crowd.
+class Published:
+    """The changes of one crowd.
 
     Attributes:
         changes: From what to what, in order.
@@ -55,53 +54,58 @@ class Told:
     after_s: tuple[float, ...]
 
     def two_in_time(self) -> bool:
-        """Whether there were two changes, each soon enough."""
+        """Return whether there were two changes, each soon enough."""
         return len(self.changes) == len(TRUE) and all(0 < after <= IN_TIME_S for after in self.after_s)
 
 
-def tell(posteriors: Matrix, labels: npt.NDArray[np.uint8], crowds: int, seed: int = 0) -> Iterator[Told]:
-    """Tell the changes of crowds.
+def publish(
+    posteriors: Matrix, labels: npt.NDArray[np.uint8], confusions: bytes, crowds: int, seed: int = 0
+) -> Iterator[Published]:
+    """Yield the changes of crowds.
 
     Args:
-        posteriors: float64 (N, 7), of faces that the network was not trained on.
+        posteriors: float64 (N, K), of faces that the network was not trained on.
         labels: uint8 (N,), their labels.
-        crowds: How many crowds.
-        seed: Of everything that is drawn.
+        confusions: What the card says of the network, as it travels.
+        crowds: Number of crowds.
+        seed: Seed of everything that is drawn.
     """
     rng = np.random.default_rng(seed)
-    for confusions, by_label in islice(halves(posteriors, labels, crowds, rng), crowds):
+    by_label = [np.flatnonzero(labels == label) for label in range(SCRIPT.shape[1])]
+    for _ in range(crowds):
         phases = [_people(counts, by_label, rng) for counts in SCRIPT]
         changes = _changes([posteriors[rows] for rows in phases], confusions)
-        yield Told(
+        yield Published(
             tuple((change.from_label, change.to_label) for change in changes),
             tuple(change.as_of_ms / 1000 - PHASE_S * number for number, change in enumerate(changes[: len(TRUE)], 1)),
         )
 
 
 def main() -> None:
-    """Print what was told."""
+    """Print the figures."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.changes", description=__doc__)
     parser.add_argument("data", type=Path, help="faces with a PublicTest split")
     parser.add_argument("--model", type=Path, default=DEFAULT_MODEL, help="model folder")
-    parser.add_argument("--crowds", type=int, default=100, help="how many crowds")
+    parser.add_argument("--crowds", type=int, default=100, help="number of crowds")
     options = parser.parse_args()
-    told = list(tell(*posteriors_of(options.model, options.data), options.crowds))
-    print(f"two changes, each within {IN_TIME_S} s: {np.mean([each.two_in_time() for each in told]):.0%}")
+    confusions = load_card(options.model).confusions()
+    found = list(publish(*public_test(options.model, options.data), confusions, options.crowds))
+    print(f"two changes, each within {IN_TIME_S} s: {np.mean([each.two_in_time() for each in found]):.0%}")
     for number, (before, after) in enumerate(TRUE):
-        times = [each.after_s[number] for each in told if len(each.after_s) > number] or [math.nan]
-        right = np.mean([each.changes[number : number + 1] == ((before, after),) for each in told])
+        times = [each.after_s[number] for each in found if len(each.after_s) > number] or [math.nan]
+        right = np.mean([each.changes[number : number + 1] == ((before, after),) for each in found])
         print(f"from {before} to {after}: {right:.0%}; seconds: median {np.median(times):g}, most {max(times):g}")
 
 
 def _people(
     counts: npt.NDArray[np.int64], by_label: list[npt.NDArray[np.intp]], rng: np.random.Generator
 ) -> npt.NDArray[np.intp]:
-    """Rows of different faces, in seats at random."""
+    """Return rows of different faces, in random seats."""
     drawn = [rng.choice(of, n, replace=False) for of, n in zip(by_label, counts, strict=True)]
     return rng.permutation(np.concatenate(drawn))
 
 
-def _changes(phases: list[Matrix], confusions: Confusions) -> list[MoodChange]:
+def _changes(phases: list[Matrix], confusions: bytes) -> list[MoodChange]:
     settings = AggregatorSettings()
     length, hop = round(settings.window_s), round(settings.hop_s)
     frames = [_frame(second, phases[second // PHASE_S], confusions) for second in range(PHASE_S * len(phases))]
@@ -113,7 +117,7 @@ def _changes(phases: list[Matrix], confusions: Confusions) -> list[MoodChange]:
     return machine.take(found)
 
 
-def _frame(second: int, posteriors: Matrix, confusions: Confusions) -> Emotions:
+def _frame(second: int, posteriors: Matrix, confusions: bytes) -> Emotions:
     number = np.arange(len(posteriors))
     corners = np.stack([number % _SEATS_A_ROW, number // _SEATS_A_ROW], axis=1) * 2 * _SIDE_PX
     return Emotions(
@@ -121,9 +125,10 @@ def _frame(second: int, posteriors: Matrix, confusions: Confusions) -> Emotions:
         np.concatenate([corners, corners + _SIDE_PX], axis=1).astype(np.int32),
         posteriors.astype(np.float16),
         np.ones(len(posteriors), np.float16),
+        np.ones(len(posteriors), np.float16),
         "network",
         "none",
-        confusions.to_bytes(),
+        confusions,
     )
 
 

@@ -14,9 +14,9 @@ from rich.table import Table
 from classifier import DEFAULT_MODEL
 from classifier.engines import load_engine
 from crowdmood.errors import CrowdMoodError
+from crowdmood.framing import FRAMINGS
 from crowdmood.settings import load
 from detector.evaluation.framing import accuracy, redetect, seats_of_faces, seats_of_footage, sweep
-from detector.framing import FRAMINGS
 from detector.loading import load_detector
 from training.data import PUBLIC_TEST
 from training.loaders import load_npz

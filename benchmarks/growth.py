@@ -180,12 +180,12 @@ def _emotions(running: Stages, settings: Settings, frames: int, rng: np.random.G
     boxes = np.concatenate([corner, corner + 60], axis=1).astype(np.int32)
     runs = [CameraRun(camera, settings.run_id) for camera in settings.cameras]
     running.bus.publish([("control", run.opening()) for run in runs])
-    quality = np.ones(len(boxes), np.float16)
+    ones = np.ones(len(boxes), np.float16)
     for place in range(frames):
         for run in runs:
             ref = _ref(run.camera.id, run.run_id, place, 1280, 720, fps=2)
             told = rng.dirichlet(np.ones(len(LABELS)), len(boxes)).astype(np.float16)
-            running.bus.publish([("emotions", Emotions(ref, boxes, told, quality, "bench/none", "haar"))])
+            running.bus.publish([("emotions", Emotions(ref, boxes, told, ones, ones, "bench/none", "haar"))])
     running.bus.publish([("control", run.state("ended", frame_count=frames)) for run in runs])
 
 

@@ -39,17 +39,27 @@ class Goal:
         wanted: Its bound.
         reached: What was measured.
         at_least: Whether the bound is the least that is good, rather than the most.
+        floor: A weaker bound that must hold where the goal is missed; None where there is none.
     """
 
     what: str
     wanted: float
     reached: float
     at_least: bool = True
+    floor: float | None = None
 
     @property
     def met(self) -> bool:
         """Whether the promise is kept."""
-        return self.reached >= self.wanted if self.at_least else self.reached <= self.wanted
+        return self._within(self.wanted)
+
+    @property
+    def floor_met(self) -> bool | None:
+        """Whether the weaker bound holds; None where there is none."""
+        return None if self.floor is None else self._within(self.floor)
+
+    def _within(self, bound: float) -> bool:
+        return self.reached >= bound if self.at_least else self.reached <= bound
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,11 +86,12 @@ class Figure:
     """One figure.
 
     Attributes:
-        title: What it tells.
+        title: Its heading.
         rows: What was measured, as a table; the first column names the row.
         chart: The picture.
         goals: What was promised of it.
         notes: What one must know to read it.
+        left_out: What could not be measured here, and how it can be: one line each.
     """
 
     title: str
@@ -88,6 +99,7 @@ class Figure:
     chart: Chart
     goals: Sequence[Goal] = ()
     notes: Sequence[str] = field(default_factory=tuple)
+    left_out: Sequence[str] = ()
 
 
 def machine() -> dict[str, Any]:
@@ -122,8 +134,8 @@ def write(folder: Path, name: str, figure: Figure, seconds: float, others: float
         seconds: How long that took.
         others: Cores that others used just before, or while nothing of ours ran.
     """
-    goals = [asdict(goal) | {"met": goal.met} for goal in figure.goals]
-    told = asdict(figure) | {
+    goals = [asdict(goal) | {"met": goal.met, "floor_met": goal.floor_met} for goal in figure.goals]
+    written = asdict(figure) | {
         "goals": goals,
         "measured_at": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()),
         "seconds": round(seconds, 1),
@@ -132,7 +144,7 @@ def write(folder: Path, name: str, figure: Figure, seconds: float, others: float
         "machine": machine(),
     }
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / f"{name}.json").write_text(json.dumps(_rounded(told), indent=1) + "\n", encoding="utf-8")
+    (folder / f"{name}.json").write_text(json.dumps(_rounded(written), indent=1) + "\n", encoding="utf-8")
 
 
 def page(folder: Path, names: Sequence[str]) -> str:
@@ -140,14 +152,14 @@ def page(folder: Path, names: Sequence[str]) -> str:
 
     Args:
         folder: Where figures were written.
-        names: Figures in the order in which they are told.
+        names: Figures in the order of the page.
     """
     figures = [(name, json.loads(file.read_text())) for name in names if (file := folder / f"{name}.json").is_file()]
     goals = [
         {"goal": goal["what"], "wanted": f"{'≥' if goal['at_least'] else '≤'} {shown(goal['wanted'])}"}
         | {
             "reached": shown(goal["reached"]),
-            "": "kept" if goal["met"] else "**missed**",
+            "": "kept" if goal["met"] else f"**missed**{_floor(goal)}",
             "figure": f"[{name}](#{name})",
         }
         for name, figure in figures
@@ -158,6 +170,7 @@ def page(folder: Path, names: Sequence[str]) -> str:
         where = figure["machine"]
         parts += [f'<a id="{name}"></a>\n\n## {figure["title"]}', f"![{figure['title']}]({name}.png)"]
         parts += [table(figure["rows"]), *figure["notes"]]
+        parts += [f"Left out: {line}." for line in figure.get("left_out", ())]
         beside = figure["cores_used_by_others_before"]
         parts.append(
             f"<sub>{where['processor']}, {where['cores']} cores ({', '.join(where['instructions'])}); "
@@ -166,6 +179,13 @@ def page(folder: Path, names: Sequence[str]) -> str:
             + f" ([all of it]({name}.json))</sub>"
         )
     return "\n\n".join(parts) + "\n"
+
+
+def _floor(goal: Mapping[str, Any]) -> str:
+    """Return whether the goal's floor holds, as words after `missed`; nothing for a goal without one."""
+    if goal.get("floor") is None:
+        return ""
+    return f", floor {shown(goal['floor'])} {'kept' if goal['floor_met'] else '**missed**'}"
 
 
 def table(rows: Sequence[Row]) -> str:

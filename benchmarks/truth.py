@@ -1,4 +1,4 @@
-"""What the people of footage truly show, and how far from it somebody's shares are."""
+"""What the people of footage truly show, and how far from it measured shares are."""
 
 from __future__ import annotations
 
@@ -14,13 +14,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
     from pathlib import Path
 
-Shares: TypeAlias = "Mapping[str, float]"
+Shares: TypeAlias = "Mapping[str, float | None]"
+"""By label; a label that is None or missing is not known."""
 TrueShares: TypeAlias = "Callable[[float, float], Shares | None]"
-"""The mean shares from one second of footage to another, exclusive; None where nobody knows."""
+"""The mean shares of the readable people from one second of footage to another, exclusive; None where unknown."""
 
 
 def truth_of(footage: Path) -> TrueShares | None:
-    """The truth about a simulated match's folder, or about a clip that has its phases in a JSON file beside it."""
+    """Return the truth about a simulated match's folder, or about a clip with its phases in a JSON file beside it."""
     if (footage / TRUTH_FILE).is_file():
         seconds = [(moment.at_s, moment.stadium.shares) for moment in load_truth(footage).seconds]
         return lambda start_s, end_s: _mean([shares for at_s, shares in seconds if start_s <= at_s < end_s and shares])
@@ -37,20 +38,25 @@ def truth_of(footage: Path) -> TrueShares | None:
 
 
 def error(windows: Iterable[tuple[float, float, Shares]], true: TrueShares) -> float | None:
-    """Mean absolute error of a share.
+    """Return the mean absolute error of a share, over the labels that both sides know.
 
     Args:
-        windows: Seconds from, to, and the shares that somebody tells.
+        windows: Seconds from, to, and the measured shares.
         true: The truth.
 
     Returns:
         The error, 0-1; None when no window has a truth.
     """
     pairs = [(shares, known) for start_s, end_s, shares in windows if (known := true(max(start_s, 0), end_s))]
-    if not pairs:
-        return None
-    return float(np.mean([abs(told[label] - known[label]) for told, known in pairs for label in LABELS]))
+    errors = [
+        abs(measured - actual)
+        for shares, known in pairs
+        for label in LABELS
+        if (measured := shares.get(label)) is not None and (actual := known.get(label)) is not None
+    ]
+    return float(np.mean(errors)) if errors else None
 
 
-def _mean(told: list[dict[str, float]]) -> Shares | None:
-    return {label: float(np.mean([one[label] for one in told])) for label in LABELS} if told else None
+def _mean(shares: list[dict[str, float]]) -> Shares | None:
+    known = [label for label in LABELS if all(label in one for one in shares)]
+    return {label: float(np.mean([one[label] for one in shares])) for label in known} if shares else None

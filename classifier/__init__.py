@@ -1,6 +1,6 @@
-"""Judges the expression of faces: model folders and their cards, engines that run them, batching across cameras.
+"""Classifies the expressions of faces: model folders and their cards, engines that run them, batches across cameras.
 
-Owns everything about the network in service; it must not look at whole frames nor add up what a crowd shows.
+This package owns everything about the network in service; it reads no whole frames and computes no shares of crowds.
 """
 
 from pathlib import Path

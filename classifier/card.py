@@ -10,19 +10,24 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
-from typing import Any, Final
+from typing import Annotated, Any, Final, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from crowdmood import LABELS
+from crowdmood import FER_LABELS, LABELS
 from crowdmood.confusions import Confusions
 from crowdmood.errors import ModelError
 
 CARD_FILE: Final = "card.json"
 NETWORK_FILE: Final = "model.keras"
 GRAPH_FILE: Final = "model.xml"
+EMOTIONS_OUTPUT: Final = "emotions"
+_READABLE_OUTPUTS: Final = ("readable", "face")
+"""The first of these is served as `readable`; `face` is that of earlier networks."""
 _CHUNK_BYTES: Final = 1 << 20
-_REMEDY: Final = "copy the whole folder again or export the model anew"
+_REMEDY: Final = "copy the whole folder again or export the model again"
+
+Rate: TypeAlias = Annotated[float, Field(ge=0, le=1)]
 
 
 class _Section(BaseModel):
@@ -74,6 +79,12 @@ class Calibration(_Section):
 
     method: str
     temperature: float = Field(gt=0, description="The logits were divided by this.")
+    biases: tuple[float, ...] | None = Field(
+        default=None, description="Then these were added, one a label, so that rare labels are found more often."
+    )
+    readable_offset: float | None = Field(
+        default=None, description="Subtracted from the logit of `readable`; 5.5 % of readable faces are below 0.5 then."
+    )
     fitted_on: str
     log_loss_before: float
     log_loss_after: float
@@ -82,35 +93,87 @@ class Calibration(_Section):
 
 
 class Prevalence(_Section):
-    """What an estimator of shares needs to undo the network's confusions; fitted on held-out faces."""
+    """What an estimator of shares needs to undo the network's confusions; fitted on held-out faces.
+
+    The features of a face are its K probabilities and, in newer cards, their maximum: F is K + 1, or K.
+    """
 
     fitted_on: str
     faces: int = Field(gt=0)
     biases: tuple[float, ...] | None = Field(
         default=None,
-        description="Added to the logarithms of calibrated probabilities before crowds are counted, one a label; "
-        "what follows is of probabilities so corrected (bias-corrected calibration, Alexandari et al. 2020).",
+        description="Added to the logarithms of probabilities before crowds are counted, one a label; what follows is "
+        "of probabilities so corrected. Only in older cards.",
     )
-    priors: tuple[float, ...] = Field(description="Share of each label among those faces.")
+    priors: tuple[float, ...] = Field(description="Share of each label among those faces; none zero.")
+    label_faces: tuple[float, ...] | None = Field(
+        default=None,
+        description="By label: the number of faces on which its row of `soft_confusion` rests; None: `faces` times its "
+        "prior.",
+    )
+    label_scenes: tuple[float, ...] | None = Field(
+        default=None,
+        description="By label: the number of equally large photographs from which those faces come; None: it does not "
+        "matter, as `scene_covariance` is unknown.",
+    )
     soft_confusion: tuple[tuple[float, ...], ...] = Field(
-        description="Row: true label; column: mean calibrated probability of that label (PACC, Bella et al. 2010)."
+        description="Row: true label; column: mean of a feature, (K, F) (PACC, Bella et al. 2010)."
     )
     soft_covariance: tuple[tuple[tuple[float, ...], ...], ...] | None = Field(
         default=None,
-        description="By true label: covariance of the calibrated probabilities of its faces, (7, 7); how far the mean "
-        "of few faces strays from the row of `soft_confusion`.",
+        description="By true label: covariance of the features of its faces, (K, F, F); how far the mean of few faces "
+        "strays from the row of `soft_confusion`.",
+    )
+    scene_covariance: tuple[tuple[float, ...], ...] | None = Field(
+        default=None,
+        description="Covariance (F, F) of what all faces of one photograph deviate by together; None: unknown.",
     )
     confusion: tuple[tuple[int, ...], ...] = Field(description="Row: true label; column: predicted label; counts.")
 
 
 class FaceCheck(_Section):
-    """How well the network tells faces from a detector's mistakes, on held-back crops."""
+    """How well an earlier network with an output `face` finds a detector's mistakes, on held-back crops."""
 
-    threshold: float = Field(ge=0, le=1, description="Below this the second output means: not a face.")
+    threshold: float = Field(ge=0, le=1, description="Below this the output `face` means: not a face.")
     precision: float = Field(ge=0, le=1, description="Share of real faces among the crops taken for faces.")
     recall: float = Field(ge=0, le=1, description="Share of the real faces that were taken for faces.")
     faces: int = Field(ge=0)
     backgrounds: int = Field(ge=0)
+
+
+class CrowdFigures(_Section):
+    """How well the network does on faces of real crowds; a rate without any face to measure it on is None."""
+
+    faces: int = Field(ge=0)
+    accuracy_readable: Rate | None = Field(
+        default=None, description="Share of the readable faces whose likeliest label is the annotators'."
+    )
+    recall: dict[str, Rate | None] = Field(
+        default_factory=dict, description="By label: share of its faces whose likeliest label it is."
+    )
+    unreadable_recall: Rate | None = Field(
+        default=None, description="Share of the unreadable faces with `readable` below 0.5."
+    )
+    readable_lost: Rate | None = Field(
+        default=None, description="Share of the readable faces with `readable` below 0.5."
+    )
+    share_error_200: Rate | None = Field(
+        default=None, description="Mean absolute error of a share of crowds of 200 faces."
+    )
+    negative_error_200: Rate | None = Field(
+        default=None, description="Mean absolute error of angry, disgust, fear and sad together, in the same crowds."
+    )
+    coverage_90: Rate | None = Field(
+        default=None, description="Share of the true shares that lie in their 90 % intervals, in the same crowds."
+    )
+
+
+class CrowdMetrics(CrowdFigures):
+    """The same for all faces, and by the size of faces."""
+
+    by_size: dict[str, CrowdFigures] = Field(
+        default_factory=dict, description="By size in pixels: `20-32`, `32-48`, `48-96`, `96+`."
+    )
 
 
 class ModelCard(_Section):
@@ -120,8 +183,9 @@ class ModelCard(_Section):
         schema_version: Version of this layout.
         model_id: Name and the beginning of the network file's hash; travels with every prediction.
         architecture: Name of the architecture.
-        labels: What the columns of the first output mean.
-        outputs: Names of the outputs: `emotions (N, 7)` and, for networks that check it, `face (N, 1)` in [0, 1].
+        labels: The columns of the output `emotions`: `crowdmood.LABELS`, or `crowdmood.FER_LABELS` without cheering.
+        outputs: Names of the outputs: `emotions (N, K)`, and `readable (N, 1)`, the probability that an expression can
+            be seen. Earlier networks have `face (N, 1)` instead, which is used as `readable`.
         input: What the network takes.
         files: Every file of the folder but the card.
         data: Training and judging data.
@@ -130,14 +194,16 @@ class ModelCard(_Section):
         parameters: Number of weights.
         code_version: Version of CrowdMood that trained it.
         recipe: Summary of the training recipe.
-        calibration, prevalence, face_check: Sections that simpler networks lack.
+        labelling: How the faces of `crowd` were labelled.
+        calibration, prevalence, crowd: Sections that simpler networks lack.
+        face_check: Figures of the output `face` of earlier networks.
     """
 
     schema_version: int = Field(default=1, ge=1, le=1)
     model_id: str = Field(min_length=1)
     architecture: str
     labels: tuple[str, ...] = LABELS
-    outputs: tuple[str, ...] = ("emotions",)
+    outputs: tuple[str, ...] = (EMOTIONS_OUTPUT,)
     input: InputSpec = InputSpec()
     files: tuple[FileEntry, ...] = Field(min_length=1)
     data: DataSpec
@@ -146,12 +212,19 @@ class ModelCard(_Section):
     parameters: int = Field(ge=0)
     code_version: str
     recipe: dict[str, Any] = Field(default_factory=dict)
+    labelling: str | None = None
     calibration: Calibration | None = None
     prevalence: Prevalence | None = None
+    crowd: CrowdMetrics | None = None
     face_check: FaceCheck | None = None
 
+    @property
+    def readable_output(self) -> str | None:
+        """Name of the output that is served as `readable`, or None if the network has none."""
+        return next((name for name in _READABLE_OUTPUTS if name in self.outputs), None)
+
     def confusions(self) -> bytes:
-        """What travels with every judgement, so that crowds can be counted: `Confusions`; empty when not known."""
+        """Return the bytes of `Confusions` that travel with every message, empty when they are unknown."""
         known = Confusions.of_card(self.prevalence.model_dump() if self.prevalence else None)
         return known.to_bytes() if known else b""
 
@@ -188,10 +261,14 @@ def load_card(folder: Path) -> ModelCard:
         first = error.errors(include_url=False)[0]
         where = ".".join(str(part) for part in first["loc"]) or "the file"
         raise ModelError(f"{path}: {where}: {first['msg']}; {_REMEDY}") from error
-    if card.labels != LABELS:
-        raise ModelError(f"{path}: labels are {', '.join(card.labels)}; train with {', '.join(LABELS)}")
+    if card.labels not in (LABELS, FER_LABELS):
+        raise ModelError(
+            f"{path}: labels are {', '.join(card.labels)}; train with {', '.join(LABELS)}, or without {LABELS[-1]}"
+        )
+    if EMOTIONS_OUTPUT not in card.outputs:
+        raise ModelError(f"{path}: lists no output {EMOTIONS_OUTPUT}; {_REMEDY}")
     if card.input != InputSpec():
-        raise ModelError(f"{path}: input is {_shape(card.input)}, faces come as {_shape(InputSpec())}; train anew")
+        raise ModelError(f"{path}: input is {_shape(card.input)}, faces come as {_shape(InputSpec())}; train again")
     for entry in card.files:
         _verify(folder, entry)
     if NETWORK_FILE not in {entry.name for entry in card.files}:

@@ -1,4 +1,4 @@
-"""How far a face may be trusted: the part of the network's input that is really there, times the belief in a face.
+"""The quality of a face: how much of the detail that the network could use the image holds.
 
 A face of 24 pixels that fills a crop of 48 has as little detail as one of 48 pixels that is blurred accordingly; so
 sharpness is measured as a resolution too, and the lesser of both counts.
@@ -19,45 +19,31 @@ this times the square of the share of their pixels that is left. So an ordinary 
 """
 
 
-def quality(seen: npt.NDArray[np.float64], is_face: npt.NDArray[np.float32]) -> npt.NDArray[np.float16]:
-    """Quality of faces.
-
-    Args:
-        seen: float64 (N,), what `detail` gave.
-        is_face: float32 (N,), how sure the network is that each crop shows a face, 0-1.
-
-    Returns:
-        float16 (N,), 0-1; a face's value does not depend on the faces beside it.
-    """
-    trusted: npt.NDArray[np.float16] = (seen * is_face).astype(np.float16)
-    return trusted
-
-
-def detail(boxes: npt.NDArray[np.int32], crops: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
-    """The part of the network's input that is really there; needs no network, and can be computed beside it.
+def quality(boxes: npt.NDArray[np.int32], crops: npt.NDArray[np.uint8]) -> npt.NDArray[np.float16]:
+    """Return the quality of faces; it needs no network.
 
     Args:
         boxes: int32 (N, 4), xyxy in pixels of the frame.
         crops: uint8 (N, 48, 48), gray, 0-255.
 
     Returns:
-        float64 (N,), 0-1.
+        float16 (N,), 0-1; a face's value does not depend on the faces beside it.
     """
     sides = np.minimum(boxes[:, 2] - boxes[:, 0], boxes[:, 3] - boxes[:, 1])
-    seen: npt.NDArray[np.float64] = np.minimum(sides / CROP_SIZE, np.sqrt(sharpness(crops) / _ORDINARY))
-    return np.clip(seen, 0, 1)
+    detail: npt.NDArray[np.float64] = np.minimum(sides / CROP_SIZE, np.sqrt(sharpness(crops) / _ORDINARY))
+    return np.clip(detail, 0, 1).astype(np.float16)
 
 
 def sharpness(crops: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
-    """The variance of the Laplacian over that of the brightness, after Pech-Pacheco et al. (ICPR 2000).
+    """Return the variance of the Laplacian over that of the brightness, after Pech-Pacheco et al. (ICPR 2000).
 
-    The division makes it independent of contrast. Computed in whole numbers: the same bits in any batch.
+    The division makes it independent of contrast. It is computed in whole numbers: the same bits in any batch.
 
     Args:
         crops: uint8 (N, 48, 48), gray, 0-255.
 
     Returns:
-        float64 (N,), from 0 (nothing to be seen) upwards; noise has more than 10.
+        float64 (N,), 0 for a crop of one brightness; noise has more than 10.
     """
     pixels = np.pad(crops, ((0, 0), (1, 1), (1, 1)), mode="edge").astype(np.int16)
     laplacian = -4 * pixels[:, 1:-1, 1:-1]

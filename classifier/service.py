@@ -1,4 +1,4 @@
-"""The classifier's process: faces of many frames and cameras fill one batch; a frame without faces goes on too."""
+"""The classifier's process: faces of many frames and cameras share a batch; a frame without faces is published too."""
 
 import logging
 import threading
@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from classifier.engines import Engine
-from classifier.quality import detail, quality
+from classifier.quality import quality
 from classifier.swapping import ModelSwap
 from crowdmood import metrics
 from crowdmood.messages import Emotions, Faces, Message
@@ -27,13 +27,13 @@ log = logging.getLogger("crowdmood.classifier")
 
 
 @dataclass(frozen=True, slots=True)
-class Judging:
-    """A batch that a network is at work on.
+class RunningBatch:
+    """A batch that a network is working on.
 
     Attributes:
         work: Its frames.
         engine: The network.
-        answer: What `Engine.predict` will give.
+        answer: The future result of `Engine.predict`.
     """
 
     work: Sequence[tuple[Entry, Faces]]
@@ -42,16 +42,16 @@ class Judging:
 
 
 class ClassifierStage(Stage[Faces]):
-    """Judges faces in batches: while the network is at work on one, the last is published and the next is read.
+    """Classifies faces in batches: while the network works on one, the last is published and the next is read.
 
     Args:
-        swap: Loads the network, and others while it is at work.
+        swap: Loads the network, and its successors in the background.
     """
 
     name: ClassVar[str] = "classifier"
     inputs: ClassVar[tuple[StreamName, ...]] = ("faces",)
     accepts: ClassVar[tuple[type[Faces]]] = (Faces,)
-    # The aggregator keeps entries as long as windows need them: emotions have no room to wait for.
+    # The aggregator keeps entries as long as windows need them: the stream of emotions has no bound to wait for.
     output: ClassVar[StreamName | None] = None
     read_count: int = 16
 
@@ -59,8 +59,8 @@ class ClassifierStage(Stage[Faces]):
 
     def __init__(self, swap: ModelSwap) -> None:
         self._swap = swap
-        self._judge = ThreadPoolExecutor(1, "judge")
-        self._judging: Judging | None = None
+        self._network = ThreadPoolExecutor(1, "network")
+        self._running: RunningBatch | None = None
         self._faces = 0
 
     def start(self, inbox: Inboxes) -> None:  # noqa: ARG002 (other stages read there)
@@ -68,39 +68,39 @@ class ClassifierStage(Stage[Faces]):
         self._use(self._swap.start())
 
     def close(self) -> None:
-        """Look for no other network, and end our threads."""
+        """Stop following the choice of a network, and end the threads."""
         self._swap.close()
-        self._judge.shutdown()
+        self._network.shutdown()
 
     def using(self) -> str:
-        """The network in use, and why the last one that should take its place was refused."""
+        """Return the name of the network in use, and why its last successor was refused, if it was."""
         model = _full_name(self._engine)
         return f"{model}; {self._swap.refused}" if self._swap.refused else model
 
     def full(self, entries: Sequence[Entry]) -> bool:
-        """Whether the frames at hand hold enough faces for a call of the network."""
+        """Return whether these frames hold enough faces for a call of the network."""
         counts = (entry.fields.get(b"n", b"") for entry in entries)
         return sum(int(n) for n in counts if n.isdigit()) >= self._swap.settings.max_batch_size
 
     def handle(self, work: Sequence[tuple[Entry, Faces]]) -> Outcome:
-        """Begin to judge the faces of all frames at once; hand out by frame what was judged of the batch before."""
+        """Start to classify the faces of all frames at once; return the results of the batch before, by frame."""
         if engine := self._swap.take():
             metrics.MODEL.labels(self._engine.model_id, self._engine.name).set(0)
             log.info("%s takes the place of %s", engine.model_id, _full_name(self._engine))
             self._use(engine)
-        before, self._judging = self._judging, self._begin(work) if work else None
-        self.in_hand = self._judging is not None
+        before, self._running = self._running, self._begin(work) if work else None
+        self.in_hand = self._running is not None
         return self._outcome(before) if before else Outcome()
 
-    def _begin(self, work: Sequence[tuple[Entry, Faces]]) -> Judging:
+    def _begin(self, work: Sequence[tuple[Entry, Faces]]) -> RunningBatch:
         crops = np.concatenate([_seen(frame) for _, frame in work])
-        return Judging(work, self._engine, self._judge.submit(self._engine.predict, crops))
+        return RunningBatch(work, self._engine, self._network.submit(self._engine.predict, crops))
 
-    def _outcome(self, judging: Judging) -> Outcome:
-        work, engine = judging.work, judging.engine
-        details = [detail(frame.boxes, frame.crops) for _, frame in work]  # meanwhile
-        probabilities, is_face = judging.answer.result()
-        finite = np.isfinite(probabilities).all(axis=1) & np.isfinite(is_face)
+    def _outcome(self, batch: RunningBatch) -> Outcome:
+        work, engine = batch.work, batch.engine
+        qualities = [quality(frame.boxes, frame.crops) for _, frame in work]  # while the network works
+        probabilities, readable = batch.answer.result()
+        finite = np.isfinite(probabilities).all(axis=1) & np.isfinite(readable)
         metrics.BATCH_FACES.observe(len(probabilities))
         if finite.any():
             metrics.BATCH_CONFIDENCE_RATIO.observe(float(probabilities[finite].max(axis=1).mean()))
@@ -108,29 +108,29 @@ class ClassifierStage(Stage[Faces]):
         done: list[Entry] = []
         dead: list[DeadLetter] = []
         ends = np.cumsum([len(frame.boxes) for _, frame in work])
-        for (entry, frame), seen, end in zip(work, details, ends, strict=True):
+        for (entry, frame), of_frame, end in zip(work, qualities, ends, strict=True):
             rows = slice(end - len(frame.boxes), end)
-            part, belief = probabilities[rows], is_face[rows]
             if not finite[rows].all():
                 dead.append(DeadLetter(entry, "not_finite", f"{engine.model_id} gave values that are no numbers"))
                 continue
             message = Emotions(
                 frame.ref,
                 frame.boxes,
-                part.astype(np.float16),
-                quality(seen, belief),
+                probabilities[rows].astype(np.float16),
+                readable[rows].astype(np.float16),
+                of_frame,
                 _full_name(engine),
                 frame.detector,
                 engine.confusions,
             )
             published.append(("emotions", message))
             done.append(entry)
-            self._faces += len(part)
-            metrics.FACES.labels(self.name).inc(len(part))
+            self._faces += len(frame.boxes)
+            metrics.FACES.labels(self.name).inc(len(frame.boxes))
         return Outcome(publish=published, done=done, dead=dead)
 
     def summary(self) -> str:
-        """How many faces were judged."""
+        """Return how many faces were classified."""
         return f"{self._faces} faces"
 
     def _use(self, engine: Engine) -> None:
@@ -144,16 +144,16 @@ def _full_name(engine: Engine) -> str:
 
 
 def _seen(frame: Faces) -> npt.NDArray[np.uint8]:
-    """A frame's crops as the network sees them: every second frame in the mirror.
+    """Return a frame's crops for the network: every second frame is mirrored.
 
-    A person's frames are averaged, and a network is right more often of a face that it saw both ways: on PublicTest
-    70.2 % of the time instead of 69.2 %. So this costs nothing.
+    A person's frames are averaged, and the mean of both views is right more often: on PublicTest for 70.2 % of the
+    faces instead of 69.2 %. It costs nothing.
     """
     return frame.crops[:, :, ::-1] if frame.ref.frame_id % 2 else frame.crops
 
 
 def run(settings: Settings, stop: threading.Event, worker_name: str, *, drain: bool = False) -> None:
-    """Run a classifier until told to stop."""
+    """Run a classifier until `stop` is set."""
     bus = Bus(required_url(settings.bus_url, "bus"), settings.bus, stop)
     choices = ModelChoices(required_url(settings.state_url, "state"), settings.bus.key_prefix, settings.run_id, stop)
     swap = ModelSwap(settings.classifier, choices, lambda: load().classifier)

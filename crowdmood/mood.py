@@ -1,45 +1,54 @@
-"""The answer: one crowd's mood over one closed window, a change of it, and how both are written as JSON."""
+"""A crowd's mood over one closed window, a change of mood, and both as JSON."""
 
 import json
 from dataclasses import asdict, dataclass, fields, replace
 from datetime import UTC, datetime
 from typing import Any, ClassVar, Literal, Self, TypeAlias
 
+from crowdmood import LABELS
 from crowdmood.errors import UndecodableError
 from crowdmood.messages import CameraStateName
 
 Status: TypeAlias = Literal["ok", "insufficient", "stale"]
-Shares: TypeAlias = dict[str, float]
+Shares: TypeAlias = dict[str, float | None]
+"""By label, in the order of `LABELS`; None for a label that the network does not know."""
 WindowCameraState: TypeAlias = CameraStateName | Literal["idle"]
 
 
 _PUBLIC_NAMES = {"from_label": "from", "to_label": "to"}
-"""Of fields whose public names are words of the language."""
+"""Public names that are keywords of Python."""
+
+_SINCE_SCHEMA_2 = frozenset({"readable", "energy", "energy_low", "energy_high", "fit"})
+"""Fields that an object of schema 1 lacks: they read as None."""
+
+_BY_LABEL = frozenset({"shares", "low", "high", "raw"})
+"""Fields with a value for each label: a label that an older writer did not know reads as None."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Answer:
-    """What is told to the world, and kept, as a JSON object."""
+    """Something that is published and stored as a JSON object."""
 
     WHAT: ClassVar[str]
-    SCHEMA_VERSION: ClassVar[int]
+    SCHEMA_VERSION: ClassVar[int] = 2
 
     def to_dict(self) -> dict[str, Any]:
-        """The public JSON object: times as RFC 3339 text in UTC, keys in a fixed order."""
-        told = asdict(self)
-        times = {name.removesuffix("_ms"): to_rfc3339(told.pop(name)) for name in list(told) if name.endswith("_ms")}
-        return {"schema": self.SCHEMA_VERSION, **times, **{_PUBLIC_NAMES.get(name, name): told[name] for name in told}}
+        """Return the public JSON object: times as RFC 3339 text in UTC, keys in a fixed order."""
+        given = asdict(self)
+        times = {name.removesuffix("_ms"): to_rfc3339(given.pop(name)) for name in list(given) if name.endswith("_ms")}
+        public = {_PUBLIC_NAMES.get(name, name): value for name, value in given.items()}
+        return {"schema": self.SCHEMA_VERSION, **times, **public}
 
     def to_json(self) -> str:
-        """The public JSON object as one line, the same bytes for the same answer."""
+        """Return the public JSON object as one line; equal objects give equal bytes."""
         return json.dumps(self.to_dict(), separators=(",", ":"), ensure_ascii=False)
 
     @classmethod
     def from_json(cls, text: str | bytes) -> Self:
-        """Read what `to_json` wrote; fields that a newer writer added are ignored.
+        """Read what `to_json` of this or an earlier schema wrote; ignore fields that a newer writer added.
 
         Raises:
-            UndecodableError: It is none.
+            UndecodableError: The text is not such an object.
         """
         try:
             given: dict[str, Any] = json.loads(text)
@@ -51,7 +60,12 @@ class _Answer:
 def _read(given: dict[str, Any], name: str) -> Any:
     if name.endswith("_ms"):
         return to_ms(given[name.removesuffix("_ms")])
-    return given[_PUBLIC_NAMES.get(name, name)]
+    if name in _SINCE_SCHEMA_2 and given["schema"] == 1:
+        return given.get(name)
+    value = given[_PUBLIC_NAMES.get(name, name)]
+    if name in _BY_LABEL and value is not None:
+        return {label: value.get(label) for label in LABELS}
+    return value
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,27 +75,35 @@ class Mood(_Answer):
     Attributes:
         as_of_ms: End of the window (exclusive), event time in milliseconds.
         window_start_ms: Start of the window (inclusive), event time in milliseconds.
-        valid_until_ms: Event time after which nobody should act on it, in milliseconds.
-        status: `ok`, `insufficient` (too few people: nothing else is told) or `stale`.
+        valid_until_ms: Event time after which the mood must not be acted on, in milliseconds.
+        status: `ok`, `insufficient` (too few readable people: the figures are withheld) or `stale`.
         zone: The named set of cameras this is about.
         camera: The one camera this is about; None for the whole zone.
-        people: How many people it rests on; None unless `ok`.
-        shares: Estimated share of people per label, adding up to 1 but for rounding; None unless `ok`.
+        people: Number of people seen, readable or not; None unless `ok`.
+        readable: Number of people counted: their expression was readable in at least one observation; None unless `ok`.
+        shares: Estimated share of the readable people per label, adding up to 1 but for rounding; None unless `ok`.
+            The share of a label that the network does not know is None.
         low: Lower end of each share's 90 % interval; None unless `ok`.
         high: Upper end of each share's 90 % interval; None unless `ok`.
-        raw: Share of people whose likeliest label is this one; None unless `ok`.
+        raw: Share of readable people whose likeliest label is this one; None unless `ok`.
         dominant: The label with the largest share, or `mixed` when its lead may be chance; None unless `ok`.
-        valence: Balance of positive and negative expressions in [-1, 1]; None unless `ok`.
+        valence: Share of happy less angry, disgust, fear and sad, in [-1, 1]; None unless `ok`.
         valence_low: Lower end of valence's 90 % interval; None unless `ok`.
         valence_high: Upper end of valence's 90 % interval; None unless `ok`.
+        energy: Share of cheering and surprise together, in [0, 1]; None unless `ok`, and when the network does not know
+            cheering.
+        energy_low: Lower end of energy's 90 % interval; None where `energy` is.
+        energy_high: Upper end of energy's 90 % interval; None where `energy` is.
         method: How shares were estimated.
-        model: Which network judged, and what ran it; None when it saw no face.
-        detector: Which detector looked; None when no frame arrived.
+        fit: How much of the correction for the network's confusions is applied, in [0, 1]; None for methods without
+            one, and unless `ok`. 1: a mixture of known faces explains the crowd; towards 0: none does, and shares
+            are shrunk towards counting.
+        model: The network and the engine that ran it; None when it saw no face.
+        detector: The detector; None when no frame arrived.
         cameras: State of each camera in this window, by camera.
     """
 
     WHAT: ClassVar[str] = "mood"
-    SCHEMA_VERSION: ClassVar[int] = 1
     as_of_ms: int
     window_start_ms: int
     valid_until_ms: int
@@ -89,6 +111,7 @@ class Mood(_Answer):
     zone: str
     camera: str | None
     people: int | None
+    readable: int | None
     shares: Shares | None
     low: Shares | None
     high: Shares | None
@@ -97,33 +120,38 @@ class Mood(_Answer):
     valence: float | None
     valence_low: float | None
     valence_high: float | None
+    energy: float | None
+    energy_low: float | None
+    energy_high: float | None
     method: str
+    fit: float | None
     model: str | None
     detector: str | None
     cameras: dict[str, str]
 
     @classmethod
     def blank(cls, *, status: Status = "insufficient", **known: Any) -> Self:
-        """A mood that tells nothing that could be acted on.
+        """Return a mood whose figures are withheld.
 
         Args:
-            status: Why.
+            status: The reason.
             **known: Every field but those that are withheld.
         """
         return cls(status=status, **known, **_WITHHELD)
 
     def as_stale(self) -> Self:
-        """The same mood when too old to act on: everything that could be acted on is withheld."""
+        """Return the same mood as too old to act on: its figures are withheld."""
         return replace(self, status="stale", **_WITHHELD)
 
     def ended(self) -> bool:
-        """Whether all its footage has ended: nothing newer will come, and nothing is late."""
+        """Return whether the footage of every camera has ended, so that no newer mood will follow."""
         return bool(self.cameras) and all(state == "ended" for state in self.cameras.values())
 
 
 _WITHHELD: dict[str, Any] = dict.fromkeys(
     (
         "people",
+        "readable",
         "shares",
         "low",
         "high",
@@ -132,30 +160,35 @@ _WITHHELD: dict[str, Any] = dict.fromkeys(
         "valence",
         "valence_low",
         "valence_high",
+        "energy",
+        "energy_low",
+        "energy_high",
+        "fit",
     )
 )
-"""The fields of a mood that could be acted on."""
+"""The figures of a mood."""
 
 
 @dataclass(frozen=True, slots=True)
 class MoodChange(_Answer):
-    """What a crowd shows has changed: from one leading label to another.
+    """A change of what a crowd shows: from one leading label to another.
 
     Attributes:
         sequence: 1, 2, 3, … within a run and zone, without gaps.
         zone: The named set of cameras this is about.
         as_of_ms: End of the window that settled it (exclusive), event time in milliseconds.
-        valid_until_ms: Event time after which nobody should act on it, in milliseconds.
+        valid_until_ms: Event time after which the change must not be acted on, in milliseconds.
         from_label: What the crowd showed before.
         to_label: What it shows now.
-        people: How many people that rests on.
-        shares: Estimated share of people per label, by what each of them showed last.
+        people: Number of people seen, readable or not.
+        readable: Number of people counted; None for a change that was stored with schema 1.
+        shares: Estimated share of the readable people per label, by what each of them showed last; None for a label
+            that the network does not know.
         low: Lower end of each share's 90 % interval.
         high: Upper end of each share's 90 % interval.
     """
 
     WHAT: ClassVar[str] = "change of mood"
-    SCHEMA_VERSION: ClassVar[int] = 1
     sequence: int
     zone: str
     as_of_ms: int
@@ -163,19 +196,20 @@ class MoodChange(_Answer):
     from_label: str
     to_label: str
     people: int
+    readable: int | None
     shares: Shares
     low: Shares
     high: Shares
 
 
 def to_rfc3339(ms: int) -> str:
-    """Milliseconds since 1970-01-01 UTC as `2026-05-01T15:00:00.000Z`."""
+    """Return milliseconds since 1970-01-01 UTC as `2026-05-01T15:00:00.000Z`."""
     at = datetime.fromtimestamp(ms // 1000, UTC)
     return at.strftime("%Y-%m-%dT%H:%M:%S.") + f"{ms % 1000:03d}Z"
 
 
 def to_ms(text: str) -> int:
-    """RFC 3339 text as milliseconds since 1970-01-01 UTC.
+    """Return RFC 3339 text as milliseconds since 1970-01-01 UTC.
 
     Raises:
         ValueError: Not a time, or one without a time zone.

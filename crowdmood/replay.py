@@ -5,14 +5,14 @@ import tempfile
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TextIO, TypeVar
+from typing import Final, TextIO, TypeVar
 
 from crowdmood import LABELS, STADIUM
 from crowdmood.errors import CrowdMoodError, SettingsError
-from crowdmood.mood import Mood, MoodChange
+from crowdmood.mood import Mood, MoodChange, Shares
 from crowdmood.settings import Settings, required_url
 from crowdmood.streams.moods import CameraTable, MoodStore
 from crowdmood.supervisor import PIPELINE, servers_for, supervised
@@ -20,6 +20,9 @@ from crowdmood.supervisor import PIPELINE, servers_for, supervised
 T = TypeVar("T")
 
 _POLL_S = 0.2
+
+LOW_FIT: Final = 0.5
+"""A mood of a lower fit is pointed out to operators."""
 
 
 @dataclass(slots=True)
@@ -212,14 +215,30 @@ def of_stadium(mood: Mood) -> bool:
     return mood.zone == STADIUM and mood.camera is None
 
 
-def minutes(moods: Iterable[Mood]) -> Iterator[tuple[int, int, dict[str, float]]]:
-    """The stadium's mood of each minute of event time: (minute, moods in it that have shares, their mean shares)."""
-    by_minute: dict[int, list[dict[str, float]]] = {}
+def minutes(moods: Iterable[Mood]) -> Iterator[tuple[int, int, Shares]]:
+    """Yield the stadium's mood of each minute of event time.
+
+    Yields:
+        The minute, the number of its moods that have shares, and the means of those shares: empty without any, None
+        for a label that one of the moods does not know.
+    """
+    by_minute: dict[int, list[Shares]] = {}
     for mood in filter(of_stadium, moods):
         # A window that ends on the minute belongs to the minute that it closes.
         shares = by_minute.setdefault((mood.as_of_ms - 1) // 60_000, [])
         if mood.shares is not None:
             shares.append(mood.shares)
     for minute, shares in sorted(by_minute.items()):
-        means = {label: sum(s[label] for s in shares) / len(shares) for label in LABELS} if shares else {}
+        means = {label: _mean([one[label] for one in shares]) for label in LABELS} if shares else {}
         yield minute, len(shares), means
+
+
+def most_shown(shares: Shares) -> str | None:
+    """Return the label with the largest share; None when no share is known."""
+    known = {label: share for label, share in shares.items() if share is not None}
+    return max(known, key=lambda label: known[label], default=None)
+
+
+def _mean(shares: Sequence[float | None]) -> float | None:
+    known = [share for share in shares if share is not None]
+    return sum(known) / len(known) if len(known) == len(shares) else None

@@ -11,8 +11,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
+from crowdmood.replay import LOW_FIT, Replay, minutes, most_shown, of_stadium
 from crowdmood.replay import Progress as ReplayProgress
-from crowdmood.replay import Replay, minutes
 from crowdmood.settings import Settings
 
 if TYPE_CHECKING:
@@ -64,9 +64,17 @@ def show(console: Console, result: Replay) -> None:
     console.print(totals)
     table = Table("minute", "moods", "dominant", "shares", title="Mood per minute")
     for minute, moods, means in minutes(result.moods):
-        dominant = max(means, key=lambda label: means[label]) if means else "too few people"
-        table.add_row(str(minute + 1), str(moods), dominant, _leading(means))
+        table.add_row(str(minute + 1), str(moods), most_shown(means) or "too few readable people", _leading(means))
     console.print(table)
+    fits = [mood.fit for mood in result.moods if of_stadium(mood) and mood.fit is not None]
+    low = sum(fit < LOW_FIT for fit in fits)
+    if low:
+        console.print(
+            f"Fit below {LOW_FIT} in {low} of {len(fits)} windows. The crowd differs from those that the network's "
+            "card knows: shares lean towards counting, and intervals are wider.",
+            soft_wrap=True,
+            highlight=False,
+        )
 
 
 def show_comparison(console: Console, stretches: Sequence[Stretch]) -> None:
@@ -74,14 +82,15 @@ def show_comparison(console: Console, stretches: Sequence[Stretch]) -> None:
     table = Table("seconds", "after", "true", "measured", "mean error of a share", title="Measured and true")
     for stretch in stretches:
         error = "" if stretch.error is None else f"{stretch.error:.3f}"
-        measured = "too few people" if stretch.measured is None else _leading(stretch.measured)
+        measured = "too few readable people" if stretch.measured is None else _leading(stretch.measured)
         seconds = f"{stretch.start_s:g} to {stretch.end_s:g}"
         table.add_row(seconds, stretch.began_with, _leading(stretch.true), measured, error)
     console.print(table)
 
 
-def _leading(shares: Mapping[str, float]) -> str:
-    leading = sorted(shares.items(), key=lambda item: -item[1])
+def _leading(shares: Mapping[str, float | None]) -> str:
+    known = ((label, share) for label, share in shares.items() if share is not None)
+    leading = sorted(known, key=lambda item: -item[1])
     return ", ".join(f"{label} {share:.0%}" for label, share in leading[:4])
 
 

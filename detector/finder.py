@@ -5,11 +5,11 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from crowdmood.framing import FRAMINGS, tilts_of, to_squares
 from crowdmood.messages import CROP_SIZE
 from detector.base import Detector, EyeDetector, Image
 from detector.cropping import crop_faces
 from detector.decoding import REDUCTIONS, decode
-from detector.framing import FRAMINGS, tilts_of, to_squares
 from detector.regions import Region
 
 

@@ -5,7 +5,7 @@ import time
 
 from crowdmood.client import Client
 
-ADS = {"happy": "celebrate.mp4", "surprise": "wow.mp4", "sad": "comfort.mp4", "angry": "calm.mp4"}
+ADS = {"happy": "celebrate.mp4", "cheering": "anthem.mp4", "surprise": "wow.mp4", "sad": "comfort.mp4"}
 
 with Client(*sys.argv[1:]) as crowd:
     while True:

@@ -29,19 +29,19 @@ class FaceBank:
 
     Attributes:
         faces: One array for each of `crowdmood.LABELS`, `(N, 64, 64) uint8`, gray; N >= 1 and may differ. In the bank
-            that comes along, equal rows are the same person with seven expressions.
+            that comes along, equal rows are the same person with eight expressions.
     """
 
     faces: tuple[NDArray[np.uint8], ...]
 
     def face(self, label: int, number: int) -> NDArray[np.uint8]:
-        """Returns the face `(64, 64) uint8` that person `number` (any whole number >= 0) makes for a label 0-6."""
+        """Return the face `(64, 64) uint8` that person `number` (any whole number >= 0) makes for a label 0-7."""
         choice = self.faces[label]
         return np.asarray(choice[number % len(choice)], dtype=np.uint8)
 
 
 def load_bank(folder: Path | None = None) -> FaceBank:
-    """Loads the bank that comes along, or a user's folder with one folder of pictures for each label.
+    """Load the bank that comes along, or a user's folder with one folder of pictures for each label.
 
     Raises:
         DataError: The folder or a picture cannot be read, or a label has no picture.
@@ -50,7 +50,7 @@ def load_bank(folder: Path | None = None) -> FaceBank:
 
 
 def write_sheet(path: Path, faces: NDArray[np.uint8]) -> None:
-    """Writes faces `(N, 64, 64) uint8` row by row into one PNG of 16 columns; unused tiles are black."""
+    """Write faces `(N, 64, 64) uint8` row by row into one PNG of 16 columns; unused tiles are black."""
     rows = -(-len(faces) // SHEET_COLUMNS)
     tiles = np.zeros((rows * SHEET_COLUMNS, TILE_PX, TILE_PX), np.uint8)
     tiles[: len(faces)] = faces
@@ -61,24 +61,30 @@ def write_sheet(path: Path, faces: NDArray[np.uint8]) -> None:
 
 
 def read_sheets(folder: Path) -> FaceBank:
-    """Reads a bank that is kept as one sheet for each label, and a card that tells how many faces each holds.
+    """Read a bank that is kept as one sheet for each label, and a card that says how many faces each holds.
 
     Raises:
         DataError: Something of it is missing or damaged.
     """
+    return FaceBank(tuple(read_sheet(folder, label) for label in LABELS))
+
+
+def read_sheet(folder: Path, label: str) -> NDArray[np.uint8]:
+    """Read the faces `(N, 64, 64) uint8` of one label from a bank of sheets.
+
+    Raises:
+        DataError: The sheet or the bank's card is missing or damaged.
+    """
     try:
         count = int(json.loads((folder / CARD_FILE).read_text(encoding="utf-8"))["faces_per_label"])
     except (OSError, ValueError, KeyError) as error:
-        raise DataError(f"{folder / CARD_FILE}: cannot be read ({error}); install CrowdMood anew") from error
-    banks = []
-    for label in LABELS:
-        sheet = _read_gray(folder / f"{label}.png")
-        rows = sheet.shape[0] // TILE_PX
-        if sheet.shape != (rows * TILE_PX, SHEET_COLUMNS * TILE_PX) or rows * SHEET_COLUMNS < count:
-            raise DataError(f"{folder / label}.png: does not hold {count} faces; install CrowdMood anew")
-        tiles = sheet.reshape(rows, TILE_PX, SHEET_COLUMNS, TILE_PX).swapaxes(1, 2)
-        banks.append(tiles.reshape(-1, TILE_PX, TILE_PX)[:count])
-    return FaceBank(tuple(banks))
+        raise DataError(f"{folder / CARD_FILE}: cannot be read ({error}); install CrowdMood again") from error
+    sheet = _read_gray(folder / f"{label}.png")
+    rows = sheet.shape[0] // TILE_PX
+    if sheet.shape != (rows * TILE_PX, SHEET_COLUMNS * TILE_PX) or rows * SHEET_COLUMNS < count:
+        raise DataError(f"{folder / label}.png: does not hold {count} faces; install CrowdMood again")
+    tiles = sheet.reshape(rows, TILE_PX, SHEET_COLUMNS, TILE_PX).swapaxes(1, 2)
+    return tiles.reshape(-1, TILE_PX, TILE_PX)[:count]
 
 
 def _read_folders(folder: Path) -> tuple[NDArray[np.uint8], ...]:
@@ -110,7 +116,7 @@ def _read_gray(path: Path) -> NDArray[np.uint8]:
 
 
 def _as_tile(gray: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Cuts the middle square and scales it to 64x64."""
+    """Cut the middle square and scale it to 64x64."""
     height, width = gray.shape
     side = min(height, width)
     top, left = (height - side) // 2, (width - side) // 2

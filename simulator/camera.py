@@ -41,7 +41,7 @@ class Camera:
         self._offsets = rng.integers(0, _NOISE_MARGIN_PX, (997, 2))
 
     def view(self, at_s: float, excitement: float) -> NDArray[np.float64]:
-        """The map `(2, 3) float64` from pixels of the view at rest to pixels of the picture.
+        """Return the map `(2, 3) float64` from pixels of the view at rest to pixels of the picture.
 
         Args:
             at_s: Time in seconds.
@@ -57,7 +57,7 @@ class Camera:
         return np.asarray(view + shift, dtype=np.float64)
 
     def expose(self, picture: NDArray[np.uint8], frame: int, at_s: float) -> NDArray[np.uint8]:
-        """Lights a picture `(H, W, 3) uint8` and adds the sensor's noise."""
+        """Light a picture `(H, W, 3) uint8` and add the sensor's noise."""
         light = 1 + _LIGHT * (0.7 * self._wave(8, 43, at_s) + 0.3 * self._wave(9, 11, at_s))
         lit = cv2.convertScaleAbs(picture, alpha=light)
         dx, dy = self._offsets[frame % len(self._offsets)]

@@ -1,4 +1,4 @@
-"""Draws in units of a face: what is drawn can be pasted into a picture where it covers it."""
+"""Draw in units of a face: what is drawn can be pasted into a picture where it covers it."""
 
 from __future__ import annotations
 
@@ -32,12 +32,20 @@ class Sprite:
         mask: `(H, W) uint8`, 255 where the person is.
         left: Column of the picture's left edge relative to the face square's, in pixels.
         top: Row of the picture's upper edge relative to the face square's, in pixels.
+        free: Share of the face that the person shows: 1, or less behind an arm or a flag of their own, or turned away.
     """
 
     bgr: NDArray[np.uint8]
     mask: NDArray[np.uint8]
     left: int
     top: int
+    free: float = 1.0
+
+
+def shade(colour: Colour, factor: float) -> Colour:
+    """Return a colour darkened (factor below 1) or lightened."""
+    blue, green, red = colour
+    return min(blue * factor, 255.0), min(green * factor, 255.0), min(red * factor, 255.0)
 
 
 class Canvas:
@@ -55,49 +63,74 @@ class Canvas:
         self.mask = np.zeros((height, width), np.uint8)
 
     def ellipse(self, x: float, y: float, rx: float, ry: float, colour: Colour, start: int = 0, end: int = 360) -> None:
-        """Fills an ellipse, or its part from `start` to `end` degrees, clockwise from the right."""
+        """Fill an ellipse, or its part from `start` to `end` degrees, clockwise from the right."""
         axes = (self._length(rx), self._length(ry))
         for target, value in ((self.bgr, colour), (self.mask, 255)):
             cv2.ellipse(target, self._point(x, y), axes, 0, start, end, value, -1, cv2.LINE_AA, _SUBPIXEL_BITS)
 
     def polygon(self, points: list[tuple[float, float]], colour: Colour) -> None:
-        """Fills a polygon."""
+        """Fill a polygon."""
         corners = [np.array([self._point(x, y) for x, y in points], np.int32)]
         for target, value in ((self.bgr, colour), (self.mask, 255)):
             cv2.fillPoly(target, corners, value, cv2.LINE_AA, _SUBPIXEL_BITS)
 
     def line(self, points: list[tuple[float, float]], width: float, colour: Colour) -> None:
-        """Draws a line through points, `width` sides of the face square thick."""
+        """Draw a line through points, `width` sides of the face square thick."""
         thickness = max(1, round(width * self.scale))
         corners = [np.array([self._point(x, y) for x, y in points], np.int32)]
         for target, value in ((self.bgr, colour), (self.mask, 255)):
             cv2.polylines(target, corners, False, value, thickness, cv2.LINE_AA, _SUBPIXEL_BITS)
 
-    def lay(self, other: Canvas, tilt_deg: float) -> None:
-        """Puts another canvas over this one, turned around the chin."""
-        pivot = ((0.5 - LEFT) * self.scale, (1.0 - TOP) * self.scale)
-        turn = cv2.getRotationMatrix2D(pivot, tilt_deg, 1)
-        size = (self.mask.shape[1], self.mask.shape[0])
-        bgr = cv2.warpAffine(other.bgr, turn, size, flags=cv2.INTER_LINEAR)
-        mask = cv2.warpAffine(other.mask, turn, size, flags=cv2.INTER_LINEAR)
-        cv2.copyTo(bgr, np.where(mask > 127, np.uint8(255), np.uint8(0)), self.bgr)
-        np.maximum(self.mask, mask, out=self.mask)
+    def lay(self, other: Canvas, tilt_deg: float = 0.0) -> None:
+        """Put another canvas over this one, turned around the chin."""
+        left, top, width, height = cv2.boundingRect(other.mask)
+        bgr, mask = (
+            other.bgr[top : top + height, left : left + width],
+            other.mask[top : top + height, left : left + width],
+        )
+        if tilt_deg:
+            pivot = ((0.5 - LEFT) * self.scale, (1.0 - TOP) * self.scale)
+            turn = cv2.getRotationMatrix2D(pivot, tilt_deg, 1)
+            # Only what the turned drawing may cover is computed.
+            corners = np.array([[left, top], [left + width, top], [left, top + height], [left + width, top + height]])
+            reached = corners @ turn[:, :2].T + turn[:, 2]
+            left, top = (max(int(edge) - 1, 0) for edge in reached.min(axis=0))
+            right, bottom = (int(edge) + 2 for edge in reached.max(axis=0))
+            size = (min(right, self.mask.shape[1]) - left, min(bottom, self.mask.shape[0]) - top)
+            turn[:, 2] -= left, top
+            bgr = np.asarray(cv2.warpAffine(other.bgr, turn, size, flags=cv2.INTER_LINEAR), dtype=np.uint8)
+            mask = np.asarray(cv2.warpAffine(other.mask, turn, size, flags=cv2.INTER_LINEAR), dtype=np.uint8)
+        rows, columns = slice(top, top + mask.shape[0]), slice(left, left + mask.shape[1])
+        cv2.copyTo(bgr, cv2.threshold(mask, 127, 255, cv2.THRESH_BINARY)[1], self.bgr[rows, columns])
+        np.maximum(self.mask[rows, columns], mask, out=self.mask[rows, columns])
 
-    def sprite(self) -> Sprite:
-        """Scales what was drawn down to its final size and cuts off what is empty."""
-        size = (self.mask.shape[1] // SUPERSAMPLING, self.mask.shape[0] // SUPERSAMPLING)
-        covered = cv2.resize(self.mask, size, interpolation=cv2.INTER_AREA)
+    def square(self) -> tuple[slice, slice]:
+        """Return the rows and columns of the face square."""
+        side = round(self.scale)
+        left, top = round(-LEFT * self.scale), round(-TOP * self.scale)
+        return slice(top, top + side), slice(left, left + side)
+
+    def sprite(self, free: float = 1.0) -> Sprite:
+        """Scale what was drawn down to its final size and cut off what is empty; `free` goes into the sprite."""
+        left, top, width, height = cv2.boundingRect(self.mask)
+        x, y = left // SUPERSAMPLING, top // SUPERSAMPLING
+        size = (-(-(left + width) // SUPERSAMPLING) - x, -(-(top + height) // SUPERSAMPLING) - y)
+        rows = slice(y * SUPERSAMPLING, (y + size[1]) * SUPERSAMPLING)
+        columns = slice(x * SUPERSAMPLING, (x + size[0]) * SUPERSAMPLING)
+        covered = cv2.resize(self.mask[rows, columns], size, interpolation=cv2.INTER_AREA)
         # Pixels at an edge are partly empty, that is black: their colour is that of the covered part alone.
-        share = np.maximum(covered, 1)[:, :, None] / 255
-        bgr = (cv2.resize(self.bgr, size, interpolation=cv2.INTER_AREA) / share).clip(0, 255).astype(np.uint8)
+        share = np.maximum(covered, 1)[:, :, None] / np.float32(255)
+        bgr = cv2.resize(self.bgr[rows, columns], size, interpolation=cv2.INTER_AREA) / share
         mask = cv2.threshold(covered, 127, 255, cv2.THRESH_BINARY)[1]
-        x, y, width, height = cv2.boundingRect(mask)
+        within_x, within_y, width, height = cv2.boundingRect(mask)
+        inside = slice(within_y, within_y + height), slice(within_x, within_x + width)
         face_px = self.scale / SUPERSAMPLING
         return Sprite(
-            np.ascontiguousarray(bgr[y : y + height, x : x + width], dtype=np.uint8),
-            np.ascontiguousarray(mask[y : y + height, x : x + width], dtype=np.uint8),
-            round(LEFT * face_px) + x,
-            round(TOP * face_px) + y,
+            np.ascontiguousarray(bgr[inside].clip(0, 255), dtype=np.uint8),
+            np.ascontiguousarray(mask[inside], dtype=np.uint8),
+            round(LEFT * face_px) + x + within_x,
+            round(TOP * face_px) + y + within_y,
+            free,
         )
 
     def _point(self, x: float, y: float) -> tuple[int, int]:

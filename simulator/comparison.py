@@ -1,4 +1,4 @@
-"""What was measured beside what was true, stretch by stretch of a match. Pure."""
+"""Compare what was measured with what was true, stretch by stretch of a match. Pure."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import numpy as np
 from crowdmood import LABELS, STADIUM
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from crowdmood.mood import Mood
-    from simulator.truth import Truth
+    from simulator.truth import Moment, Truth
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,8 +24,11 @@ class Stretch:
         start_s: Its beginning, in seconds of the footage.
         end_s: Its end, exclusive.
         began_with: The event that began it; empty before the first one.
-        true: Mean true share of each label among the visible people, in the windows that were measured.
-        measured: Mean measured share of each label; None when no mood of the stretch has shares.
+        true: Mean true share of each label among the readable people, in the windows that were measured.
+        measured: Mean measured share of each label that the network knows; None when no mood of the stretch has shares.
+        true_readable: Mean number of people who were readable at least once in a window; None when no mood of the
+            stretch has shares.
+        measured_readable: Mean number of people who were counted in a window; None when no mood says it.
     """
 
     start_s: float
@@ -33,45 +36,86 @@ class Stretch:
     began_with: str
     true: dict[str, float]
     measured: dict[str, float] | None
+    true_readable: float | None = None
+    measured_readable: float | None = None
 
     @property
     def error(self) -> float | None:
-        """Mean absolute error of a share; None when nothing was measured."""
+        """Return the mean absolute error of a share, over the labels that both know; None when nothing was measured."""
         if self.measured is None:
             return None
-        return sum(abs(self.measured[label] - self.true[label]) for label in LABELS) / len(LABELS)
+        return float(np.mean([abs(self.measured[label] - self.true[label]) for label in self.measured]))
 
 
 def compare(truth: Truth, moods: Iterable[Mood]) -> list[Stretch]:
-    """Sets the stadium's moods beside the truth.
+    """Compare the stadium's moods with the truth.
 
-    A mood tells of its whole window, so it is compared with the mean truth of the seconds in it. It belongs to the
+    A mood describes its whole window, so it is compared with the mean truth of the seconds in it. It belongs to the
     stretch in which its window ends; soon after an event most of its window lies before.
 
     Args:
         truth: What the simulator wrote.
         moods: What a replay of its footage published; other cameras' and zones' moods are left out.
     """
-    told = [mood for mood in moods if (mood.zone, mood.camera) == (STADIUM, None) and mood.shares is not None]
+    published = [mood for mood in moods if (mood.zone, mood.camera) == (STADIUM, None) and mood.shares is not None]
     starts = [(0.0, ""), *((event.at_s, event.event) for event in sorted(truth.events, key=lambda event: event.at_s))]
     stretches = []
     for (start_s, name), (end_s, _) in zip(starts, [*starts[1:], (truth.duration_s, "")], strict=True):
-        inside = [mood for mood in told if start_s < mood.as_of_ms / 1000 <= end_s]
-        windows = [_true_in(truth, mood.window_start_ms / 1000, mood.as_of_ms / 1000) for mood in inside]
-        pairs = [(true, mood.shares) for true, mood in zip(windows, inside, strict=True) if true and mood.shares]
-        true = _mean([true for true, _ in pairs]) if pairs else _true_in(truth, start_s, end_s)
-        if true:
-            measured = _mean([shares for _, shares in pairs]) if pairs else None
-            stretches.append(Stretch(start_s, end_s, name, true, measured))
+        inside = [mood for mood in published if start_s < mood.as_of_ms / 1000 <= end_s]
+        stretch = _stretch(truth, inside, start_s, end_s, name)
+        if stretch is not None:
+            stretches.append(stretch)
     return stretches
 
 
-def _true_in(truth: Truth, start_s: float, end_s: float) -> dict[str, float] | None:
-    """Mean true shares from `start_s` to `end_s`, exclusive; None when nobody was visible."""
-    inside = [moment.stadium.shares for moment in truth.seconds if start_s <= moment.at_s < end_s]
-    shown = [shares for shares in inside if shares is not None]
+def _stretch(truth: Truth, moods: list[Mood], start_s: float, end_s: float, name: str) -> Stretch | None:
+    windows = [(_inside(truth, mood.window_start_ms / 1000, mood.as_of_ms / 1000), mood) for mood in moods]
+    pairs = [(true, moments, mood) for moments, mood in windows if (true := _true(moments))]
+    if not pairs:
+        true = _true(_inside(truth, start_s, end_s))
+        return None if true is None else Stretch(start_s, end_s, name, true, None)
+    readable = [mood.readable for _, _, mood in pairs if mood.readable is not None]
+    true = _mean([true for true, _, _ in pairs])
+    measured = _mean([mood.shares for _, _, mood in pairs if mood.shares is not None])
+    return Stretch(
+        start_s,
+        end_s,
+        name,
+        true,
+        {label: share for label, share in measured.items() if label in true},
+        float(np.mean([_readable(moments) for _, moments, _ in pairs])),
+        float(np.mean(readable)) if readable else None,
+    )
+
+
+def _inside(truth: Truth, start_s: float, end_s: float) -> list[Moment]:
+    return [moment for moment in truth.seconds if start_s <= moment.at_s < end_s]
+
+
+def _true(moments: list[Moment]) -> dict[str, float] | None:
+    """Return the mean true shares of moments; None when no one was readable in any of them."""
+    shown = [moment.stadium.shares for moment in moments if moment.stadium.shares is not None]
     return _mean(shown) if shown else None
 
 
-def _mean(shares: Sequence[dict[str, float]]) -> dict[str, float]:
-    return {label: float(np.mean([one[label] for one in shares])) for label in LABELS}
+def _readable(moments: list[Moment]) -> int:
+    """Return how many people were readable in at least one of the moments."""
+    return len(
+        {
+            person
+            for moment in moments
+            for camera in moment.cameras.values()
+            for person, unreadable in zip(camera.persons, camera.unreadable, strict=True)
+            if not unreadable
+        }
+    )
+
+
+def _mean(shares: Sequence[Mapping[str, float | None]]) -> dict[str, float]:
+    """Return the mean shares of the labels that all of them know."""
+    known = {label: [one.get(label) for one in shares] for label in LABELS}
+    return {
+        label: float(np.mean([value for value in values if value is not None]))
+        for label, values in known.items()
+        if None not in values
+    }

@@ -1,4 +1,4 @@
-"""Simulates a whole match into a folder: one video for each camera, and the truth."""
+"""Simulate a whole match into a folder: one video for each camera, and the truth."""
 
 from __future__ import annotations
 
@@ -56,17 +56,17 @@ class Match:
 
     @property
     def frames(self) -> int:
-        """Frames of each camera."""
+        """Return the number of frames of each camera."""
         return round(self.minutes * 60 * self.fps)
 
     @property
     def camera_ids(self) -> tuple[str, ...]:
-        """Ids of the cameras, which are also the names of their zones and of their videos."""
+        """Return the ids of the cameras, which are also the names of their zones and of their videos."""
         return tuple(f"stand-{number + 1}" for number in range(self.cameras))
 
 
 def simulate(match: Match, out: Path, on_frame: Callable[[], None] = lambda: None) -> Truth:
-    """Renders a match into a new folder, which appears when everything in it is complete.
+    """Render a match into a new folder, which appears when everything in it is complete.
 
     Args:
         match: What to simulate.
@@ -162,7 +162,7 @@ def _check(match: Match) -> None:
 
 @contextmanager
 def _new_folder(out: Path) -> Iterator[Path]:
-    """Gives a folder that takes the name `out` at the end, and disappears if something fails or interrupts."""
+    """Yield a folder that takes the name `out` at the end, and disappears if something fails or interrupts."""
     target = out.absolute()
     partial = target.parent / f".{target.name}.partial-{os.getpid()}"
     try:

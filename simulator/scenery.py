@@ -29,17 +29,17 @@ def scene_size(width: int, height: int) -> tuple[int, int]:
 
 
 def scene_point(x: float, y: float, width: int, height: int) -> tuple[float, float]:
-    """Where a pixel of the view at rest lies in the scene."""
+    """Return where a pixel of the view at rest lies in the scene."""
     return (x + MARGIN * width) * QUALITY, (y + MARGIN * height) * QUALITY
 
 
 def to_rest(width: int, height: int) -> NDArray[np.float64]:
-    """The map `(3, 3)` from pixels of the scene to pixels of the view at rest."""
+    """Return the map `(3, 3)` from pixels of the scene to pixels of the view at rest."""
     return np.array([[1 / QUALITY, 0, -MARGIN * width], [0, 1 / QUALITY, -MARGIN * height], [0, 0, 1]])
 
 
 def empty_stand(width: int, height: int, seats: tuple[Seat, ...], rng: np.random.Generator) -> NDArray[np.uint8]:
-    """Draws the stand without people: `(H, W, 3) uint8`, BGR, of `scene_size`."""
+    """Draw the stand without people: `(H, W, 3) uint8`, BGR, of `scene_size`."""
     scene_width, scene_height = scene_size(width, height)
     scene = np.full((scene_height, scene_width, 3), _CONCRETE, np.uint8)
     grain = rng.normal(0, 7, (scene_height // 3 + 1, scene_width // 3 + 1, 1)).astype(np.float32)
@@ -75,7 +75,7 @@ class Flag:
     period_s: float
 
     def draw(self, width: int, height: int, at_s: float) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-        """The cloth's two stripes as polygons `(P, 2) int32` in the scene, with the pole's ends as the first two."""
+        """Return the cloth's two stripes as polygons `(P, 2) int32` in the scene; the pole's ends come first."""
         side = self.seat.face_px * QUALITY
         x, y = scene_point(self.seat.x, self.seat.y, width, height)
         angle = 0.55 * np.sin(2 * np.pi * at_s / self.period_s + self.phase)
@@ -94,7 +94,7 @@ class Flag:
 
 
 def hand_out_flags(taken: tuple[Seat, ...], rng: np.random.Generator) -> tuple[Flag, ...]:
-    """Gives a flag to about one person in thirty-five."""
+    """Give a flag to about one person in thirty-five."""
     bearers = rng.permutation(len(taken))[: round(len(taken) / 35)]
     return tuple(
         Flag(

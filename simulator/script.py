@@ -13,35 +13,89 @@ from crowdmood.errors import DataError
 if TYPE_CHECKING:
     from pathlib import Path
 
+# Arm, hands, scarf, flag, profile, back of the head.
+_EXCITED: Final = (0.36, 0.06, 0.16, 0.08, 0.20, 0.14)
+_DISMAYED: Final = (0.05, 0.50, 0.0, 0.0, 0.25, 0.20)
+
 
 @dataclass(frozen=True, slots=True)
 class Reaction:
-    """How people take an event.
+    """How people react to an event.
 
     Attributes:
         shares: Probability of each of `crowdmood.LABELS` among those who react; sums to one.
         hold_s: How long it lasts on average, in seconds.
-        arms: Share of people who throw up their arms.
+        arms: Share of people who throw up their arms; of those who cheer it is 1.6 times as large.
         scarf: Share of people who hold up a scarf.
-        excitement: How much the stand, and with it the camera, shakes: 0 not at all, 1 wildly.
+        excitement: How much the stand, and with it the camera, shakes at first, 0 not at all, 1 wildly: wears off with
+            the reaction and what follows it.
+        hidden: Share of people who hide their face or turn it away at any moment; others hide further faces.
+        ways: How often each member of `Hiding` but `NONE` is the way they are hidden; sums to one.
+        then: What follows; None for calm.
     """
 
-    shares: tuple[float, float, float, float, float, float, float]
+    shares: tuple[float, float, float, float, float, float, float, float]
     hold_s: float
     arms: float = 0.0
     scarf: float = 0.0
     excitement: float = 0.0
+    hidden: float = 0.02
+    ways: tuple[float, float, float, float, float, float] = (0.05, 0.05, 0.0, 0.0, 0.55, 0.35)
+    then: Reaction | None = None
+
+    @property
+    def lasts_s(self) -> float:
+        """Return how long it and what follows last together on average, in seconds."""
+        return self.hold_s + (self.then.lasts_s if self.then else 0.0)
 
 
-# Shares in the order angry, disgust, fear, happy, sad, surprise, neutral.
-CALM: Final = Reaction((0.05, 0.02, 0.03, 0.16, 0.08, 0.04, 0.62), hold_s=12)
+# Shares in the order angry, disgust, fear, happy, sad, surprise, neutral, cheering.
+CALM: Final = Reaction((0.05, 0.02, 0.03, 0.16, 0.08, 0.04, 0.60, 0.02), hold_s=12)
 """What people look like while nothing happens."""
+_GLAD: Final = Reaction(
+    (0.01, 0.00, 0.01, 0.70, 0.01, 0.05, 0.08, 0.14), hold_s=8, arms=0.08, hidden=0.09, ways=_EXCITED
+)
 REACTIONS: Final = {
-    "kick-off": Reaction((0.03, 0.01, 0.03, 0.40, 0.03, 0.12, 0.38), hold_s=8, arms=0.05, scarf=0.2, excitement=0.2),
-    "chance": Reaction((0.10, 0.03, 0.14, 0.12, 0.04, 0.42, 0.15), hold_s=5, arms=0.12, excitement=0.4),
-    "goal": Reaction((0.01, 0.00, 0.01, 0.82, 0.01, 0.11, 0.04), hold_s=14, arms=0.35, scarf=0.08, excitement=1.0),
-    "conceded": Reaction((0.28, 0.09, 0.06, 0.02, 0.37, 0.05, 0.13), hold_s=14, excitement=0.1),
-    "half-time": Reaction((0.03, 0.01, 0.01, 0.15, 0.06, 0.02, 0.72), hold_s=25),
+    "kick-off": Reaction(
+        (0.03, 0.01, 0.02, 0.28, 0.03, 0.08, 0.31, 0.24),
+        hold_s=8,
+        arms=0.05,
+        scarf=0.2,
+        excitement=0.2,
+        hidden=0.06,
+        ways=_EXCITED,
+    ),
+    "chance": Reaction(
+        (0.10, 0.03, 0.13, 0.10, 0.04, 0.40, 0.13, 0.07),
+        hold_s=5,
+        arms=0.12,
+        excitement=0.4,
+        hidden=0.06,
+        ways=_EXCITED,
+    ),
+    "goal": Reaction(
+        (0.01, 0.00, 0.01, 0.26, 0.01, 0.07, 0.03, 0.61),
+        hold_s=8,
+        arms=0.25,
+        scarf=0.06,
+        excitement=1.0,
+        hidden=0.16,
+        ways=_EXCITED,
+        then=_GLAD,
+    ),
+    "conceded": Reaction(
+        (0.28, 0.09, 0.06, 0.02, 0.37, 0.05, 0.13, 0.00), hold_s=14, excitement=0.1, hidden=0.05, ways=_DISMAYED
+    ),
+    "singing": Reaction(
+        (0.02, 0.01, 0.01, 0.15, 0.02, 0.02, 0.19, 0.58),
+        hold_s=10,
+        arms=0.12,
+        scarf=0.12,
+        excitement=0.3,
+        hidden=0.13,
+        ways=_EXCITED,
+    ),
+    "half-time": Reaction((0.03, 0.01, 0.01, 0.15, 0.06, 0.02, 0.71, 0.01), hold_s=25, hidden=0.05),
 }
 
 
@@ -61,7 +115,7 @@ class Event(BaseModel):
     cameras: tuple[str, ...] = ()
 
     def concerns(self, camera: str) -> bool:
-        """Whether the stand before a camera sees it."""
+        """Return whether the stand before a camera sees it."""
         return not self.cameras or camera in self.cameras
 
 
@@ -72,16 +126,16 @@ class _File(BaseModel):
 
 
 def default_script(duration_s: float) -> tuple[Event, ...]:
-    """The match that is played without a script: a half with its usual events, spread over the whole footage."""
-    names = ("kick-off", "chance", "goal", "chance", "conceded", "half-time")
-    begins = (0.04, 0.2, 0.36, 0.54, 0.66, 0.9)
+    """Return the match that is played without a script: a half with its usual events, spread over the whole footage."""
+    names = ("kick-off", "chance", "goal", "chance", "conceded", "singing", "half-time")
+    begins = (0.04, 0.2, 0.36, 0.54, 0.66, 0.81, 0.92)
     return tuple(
         Event(at_s=round(begin * duration_s, 3), event=name) for name, begin in zip(names, begins, strict=True)
     )
 
 
 def load_script(path: Path) -> tuple[Event, ...]:
-    """Reads a script: TOML with `[[events]]` tables, or JSON with a list `events`, of `at_s`, `event` and `cameras`.
+    """Read a script: TOML with `[[events]]` tables, or JSON with a list `events`, of `at_s`, `event` and `cameras`.
 
     Raises:
         DataError: The file cannot be read, or is no such script.
@@ -102,7 +156,7 @@ def load_script(path: Path) -> tuple[Event, ...]:
 
 
 def check_script(script: tuple[Event, ...], duration_s: float, cameras: tuple[str, ...]) -> None:
-    """Makes sure that a match can be played by a script.
+    """Make sure that a match can be played by a script.
 
     Raises:
         DataError: An event is unknown, lies behind the end, or is seen from a camera that does not exist.
@@ -123,11 +177,11 @@ def check_script(script: tuple[Event, ...], duration_s: float, cameras: tuple[st
 
 
 def excitement_at(script: tuple[Event, ...], camera: str, at_s: float) -> float:
-    """How much a stand shakes, 0 to 1: what is left of the events so far."""
+    """Return how much a stand shakes, 0 to 1: what is left of the events so far."""
     left = 0.0
     for event in script:
         since_s = at_s - event.at_s
         if since_s >= 0 and event.concerns(camera):
             reaction = REACTIONS[event.event]
-            left = max(left, reaction.excitement * max(0.0, 1 - since_s / reaction.hold_s))
+            left = max(left, reaction.excitement * max(0.0, 1 - since_s / reaction.lasts_s))
     return left

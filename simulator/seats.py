@@ -34,7 +34,7 @@ class Seat:
     """One seat, in pixels of the view at rest.
 
     Attributes:
-        x: Left edge of the face square of whoever sits there.
+        x: Left edge of the face square of the person who sits there.
         y: Its upper edge.
         face_px: Its side.
         row: Number of the row; 0 is the farthest.
@@ -47,7 +47,7 @@ class Seat:
 
 
 def lay_out(width: int, height: int, people: int) -> tuple[Seat, ...]:
-    """Fills the view of a camera with seats, as near as `people` allow, from the farthest row to the nearest.
+    """Fill the view of a camera with seats, as near as `people` allow, from the farthest row to the nearest.
 
     Args:
         width: Of the view, in pixels.
@@ -92,7 +92,7 @@ def _rows(width: int, height: int, front_px: float) -> Iterator[Seat]:
 
 
 def occupy(seats: tuple[Seat, ...], people: int, rng: np.random.Generator) -> tuple[Seat, ...]:
-    """Lets people choose their seats at random: the taken ones, farthest first.
+    """Let people choose their seats at random: the taken ones, farthest first.
 
     Each leans to a side, is taller or smaller than others: heads hide parts of the faces behind them.
     """

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Final
 import cv2
 import numpy as np
 
+from crowdmood import LABELS
 from simulator.camera import Camera
 from simulator.feelings import live_through
-from simulator.people import draw_person, random_look
+from simulator.hiding import Hiding
+from simulator.people import Gesture, draw_person, random_look
 from simulator.scenery import QUALITY, empty_stand, hand_out_flags, scene_point, to_rest
 from simulator.script import excitement_at
 from simulator.seats import lay_out, occupy
@@ -20,8 +22,8 @@ if TYPE_CHECKING:
 
     from simulator.bank import FaceBank
     from simulator.canvas import Sprite
-    from simulator.feelings import Timeline
-    from simulator.people import Gesture, Look
+    from simulator.feelings import State, Timeline
+    from simulator.people import Look
     from simulator.scenery import Flag
     from simulator.script import Event
     from simulator.seats import Seat
@@ -29,16 +31,20 @@ if TYPE_CHECKING:
 _NOBODY: Final = -1
 _A_FLAG: Final = -2
 _SWAY: Final = 0.035
+_SINGERS_SWAY: Final = 0.07
 _JUMP: Final = 0.16
 _OCCLUDED_BELOW: Final = 0.9
 _DECIMALS: Final = 3
+_READABLE_FROM: Final = 0.5
+_NEUTRAL: Final = LABELS.index("neutral")
+_CHEERING: Final = LABELS.index("cheering")
 _OUTSIDE_SHARE: Final = 0.1
 _POLE: Final = (60, 100, 130)
 
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """Somebody in the stand.
+    """A person in the stand.
 
     Attributes:
         number: Unlike anybody else's in the stadium.
@@ -62,14 +68,18 @@ class Seen:
     Attributes:
         persons: `(N,) int64`, their numbers.
         boxes: `(N, 4) int64`, xyxy in pixels of the picture: the face from the forehead's edge to the chin.
-        labels: `(N,) int64`, codes 0-6.
-        visibility: `(N,) float64`, share of the face that others, their arms, scarves and flags leave free, 0 to 1.
+        labels: `(N,) int64`, codes 0-7.
+        visibility: `(N,) float64`, share of the face that can be seen, 0 to 1: arms, scarves, flags, others and a
+            turned head hide the rest.
+        readable: `(N,) bool`, whether the expression can be read: the face is neither turned away nor behind something
+            that the person holds, and at least half of it can be seen.
     """
 
     persons: NDArray[np.int64]
     boxes: NDArray[np.int64]
     labels: NDArray[np.int64]
     visibility: NDArray[np.float64]
+    readable: NDArray[np.bool_]
 
     @property
     def occluded(self) -> NDArray[np.bool_]:
@@ -123,10 +133,10 @@ class Stand:
         self._flags = {flag.seat: flag for flag in hand_out_flags(taken, rng)}
         self._empty = empty_stand(*size, seats, rng)
         self._camera = Camera(size, rng)
-        self._sprites: dict[tuple[int, int, Gesture], Sprite] = {}
+        self._sprites: dict[tuple[int, int, Gesture, Hiding], Sprite] = {}
 
     def picture(self, frame: int, at_s: float) -> NDArray[np.uint8]:
-        """Renders a frame: `(H, W, 3) uint8`, BGR."""
+        """Render a frame: `(H, W, 3) uint8`, BGR."""
         scene = self._empty.copy()
         for person in self.people:
             sprite, left, top = self._placed(person, at_s)
@@ -138,7 +148,7 @@ class Stand:
         return self._camera.expose(np.asarray(shot, dtype=np.uint8), frame, at_s)
 
     def seen(self, at_s: float) -> Seen:
-        """Says who is in the picture at a moment, and who is hidden; people at its edges do not count."""
+        """Return who is in the picture at a moment, and who is hidden; people at its edges do not count."""
         owners = np.full(self._empty.shape[:2], _NOBODY, np.int32)
         for index, person in enumerate(self.people):
             sprite, column, line = self._placed(person, at_s)
@@ -148,7 +158,7 @@ class Stand:
                 for polygon in flag.draw(*self._size, at_s):
                     cv2.fillPoly(owners, [polygon[2:]], _A_FLAG)
         view = self._view(at_s)
-        persons, boxes, labels, visibility = [], [], [], []
+        persons, boxes, labels, visibility, readable = [], [], [], [], []
         for index, person in enumerate(self.people):
             left, top = self._face_corner(person, at_s)
             side = person.seat.face_px * QUALITY
@@ -157,13 +167,17 @@ class Stand:
                 continue
             persons.append(person.number)
             boxes.append(box)
-            labels.append(person.timeline.at(at_s).label)
-            visibility.append(_visibility(owners, index, left, top, side))
+            state = person.timeline.at(at_s)
+            free = _free(owners, index, left, top, side)
+            labels.append(state.label)
+            visibility.append(free * self._sprite(person, state).free)
+            readable.append(state.hiding is Hiding.NONE and free >= _READABLE_FROM)
         return Seen(
             np.array(persons, np.int64),
             np.array(boxes, np.int64).reshape(-1, 4),
             np.array(labels, np.int64),
             np.array(visibility, np.float64).round(_DECIMALS),
+            np.array(readable, np.bool_),
         )
 
     def _view(self, at_s: float) -> NDArray[np.float64]:
@@ -171,23 +185,31 @@ class Stand:
         return np.asarray(np.vstack([view, [0, 0, 1]]) @ to_rest(*self._size))
 
     def _placed(self, person: Person, at_s: float) -> tuple[Sprite, int, int]:
-        """A person's sprite and where its upper left corner lies in the scene."""
-        state = person.timeline.at(at_s)
-        key = (person.number, state.label, state.gesture)
-        if key not in self._sprites:
-            face = self._bank.face(state.label, person.look.face)
-            self._sprites[key] = draw_person(person.look, face, person.seat.face_px * QUALITY, state.gesture)
-        sprite = self._sprites[key]
+        """Return a person's sprite and where its upper left corner lies in the scene."""
+        sprite = self._sprite(person, person.timeline.at(at_s))
         left, top = self._face_corner(person, at_s)
         return sprite, round(left) + sprite.left, round(top) + sprite.top
 
+    def _sprite(self, person: Person, state: State) -> Sprite:
+        # A hidden face is drawn once for each way of hiding it, whatever it shows.
+        hidden = state.hiding is not Hiding.NONE
+        label, gesture = (_NEUTRAL, Gesture.NONE) if hidden else (state.label, state.gesture)
+        key = (person.number, label, gesture, state.hiding)
+        if key not in self._sprites:
+            face = self._bank.face(label, person.look.face)
+            side = person.seat.face_px * QUALITY
+            self._sprites[key] = draw_person(person.look, face, side, gesture, state.hiding)
+        return self._sprites[key]
+
     def _face_corner(self, person: Person, at_s: float) -> tuple[float, float]:
-        """Where the face square's upper left corner lies in the scene."""
+        """Return where the face square's upper left corner lies in the scene."""
         side = person.seat.face_px * QUALITY
         x, y = scene_point(person.seat.x, person.seat.y, *self._size)
-        x += _SWAY * side * np.sin(0.9 * at_s + person.phase)
-        y += 0.5 * _SWAY * side * np.sin(1.3 * at_s + 2 * person.phase)
-        if person.timeline.at(at_s).jumps:
+        state = person.timeline.at(at_s)
+        sway = (_SINGERS_SWAY if state.label == _CHEERING else _SWAY) * side
+        x += sway * np.sin(0.9 * at_s + person.phase)
+        y += 0.5 * sway * np.sin(1.3 * at_s + 2 * person.phase)
+        if state.jumps:
             y -= _JUMP * side * abs(np.sin(6.5 * at_s + person.phase))
         return float(x), float(y)
 
@@ -201,7 +223,7 @@ class Stand:
 def _paste(
     target: NDArray[np.uint8] | NDArray[np.int32], sprite: Sprite, left: int, top: int, value: int | None = None
 ) -> None:
-    """Pastes a sprite, or `value` where the sprite covers; what lies outside the target is cut off."""
+    """Paste a sprite, or `value` where the sprite covers; what lies outside the target is cut off."""
     height, width = target.shape[:2]
     x0, y0 = max(left, 0), max(top, 0)
     x1, y1 = min(left + sprite.mask.shape[1], width), min(top + sprite.mask.shape[0], height)
@@ -228,8 +250,8 @@ def _share_outside(box: tuple[int, int, int, int], size: tuple[int, int]) -> flo
     return 1 - inside / ((x2 - x1) * (y2 - y1))
 
 
-def _visibility(owners: NDArray[np.int32], index: int, left: float, top: float, side: float) -> float:
-    """How much of a person's face belongs to nobody and nothing else."""
+def _free(owners: NDArray[np.int32], index: int, left: float, top: float, side: float) -> float:
+    """Return how much of a person's face no other person or flag covers."""
     x, y, length = round(left), round(top), round(side)
     area = owners[max(y, 0) : y + length, max(x, 0) : x + length]
     if not area.size:

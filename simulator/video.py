@@ -1,4 +1,4 @@
-"""Writes pictures into an H.264 file, with the marks that compression leaves."""
+"""Write pictures into an H.264 file, with the marks that compression leaves."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _KEY_FRAME_EVERY_S: Final = 2
 
 @contextmanager
 def video_writer(path: Path, size: tuple[int, int], fps: int) -> Iterator[Callable[[NDArray[np.uint8]], None]]:
-    """Opens a video file; what the context gives takes one picture `(H, W, 3) uint8`, BGR, after the other.
+    """Open a video file; what the context gives takes one picture `(H, W, 3) uint8`, BGR, after the other.
 
     Args:
         path: The file, `.mp4`.

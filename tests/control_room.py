@@ -93,20 +93,29 @@ def room(browser: Browser, url: str, **options: Any) -> Iterator[Room]:
 
 
 def match_mood(as_of_s: int, zone: str = STADIUM, camera: str | None = None, more: float = 0.0) -> Mood:
-    """A mood of a match in which joy comes and goes; of a camera that sees so much more of it."""
-    happy = 0.3 + 0.15 * math.tanh(4 * math.sin(as_of_s / 18 + 3)) + more
-    rest = {"angry": 0.05, "disgust": 0.01, "fear": 0.03, "sad": 0.1 + 0.03 * math.sin(as_of_s / 11)}
-    rest["surprise"] = 0.12 + 0.05 * math.sin(as_of_s / 7)
+    """Return a mood of a match in which joy and singing come and go; `more`: joy that a camera sees beside that."""
+    happy = 0.26 + 0.13 * math.tanh(4 * math.sin(as_of_s / 18 + 3)) + more
+    rest = {"angry": 0.02, "disgust": 0.0, "fear": 0.01, "sad": 0.04 + 0.02 * math.sin(as_of_s / 11)}
+    rest["surprise"] = 0.05 + 0.03 * math.sin(as_of_s / 7)
+    rest["cheering"] = 0.2 + 0.1 * math.tanh(3 * math.sin(as_of_s / 18 + 2))
     shares = dict.fromkeys(LABELS, 0.0) | rest | {"happy": happy, "neutral": 1 - happy - sum(rest.values())}
     rounded = {label: round(share, 4) for label, share in shares.items()}
     return replace(
         timelines.mood(as_of_s, zone, camera),
-        people=400 + as_of_s % 23,
+        people=480 + as_of_s % 23,
+        readable=400 + as_of_s % 19,
         shares=rounded,
         raw=rounded,
         low={label: round(max(0.0, share - 0.03), 4) for label, share in rounded.items()},
         high={label: round(share + 0.03, 4) for label, share in rounded.items()},
         dominant=max(rounded, key=lambda label: rounded[label]),
+        valence=round(happy - sum(rest[label] for label in ("angry", "disgust", "fear", "sad")), 2),
+        valence_low=round(happy - 0.13, 2),
+        valence_high=round(happy - 0.01, 2),
+        energy=round(rest["cheering"] + rest["surprise"], 2),
+        energy_low=round(rest["cheering"] + rest["surprise"] - 0.04, 2),
+        energy_high=round(rest["cheering"] + rest["surprise"] + 0.04, 2),
+        fit=0.92,
     )
 
 

@@ -1,4 +1,4 @@
-"""Crowds for tests: people who sit in rows and show what they are told to show."""
+"""Crowds for tests: people in rows of seats, with the expressions that a test gives them."""
 
 from collections.abc import Sequence
 
@@ -19,10 +19,10 @@ def seats(count: int, side_px: int = SIDE_PX) -> npt.NDArray[np.int32]:
     return np.concatenate([corners, corners + side_px], axis=1).astype(np.int32)
 
 
-def showing(labels: Sequence[str]) -> npt.NDArray[np.float16]:
-    """Probabilities of people of whom the network has no doubt, float16 (N, 7)."""
-    rows = [LABELS.index(label) for label in labels]
-    return np.eye(len(LABELS), dtype=np.float16)[rows].reshape(len(labels), len(LABELS))
+def showing(labels: Sequence[str], known: Sequence[str] = LABELS) -> npt.NDArray[np.float16]:
+    """Return the probabilities of a network without doubts that knows K labels, float16 (N, K)."""
+    rows = [known.index(label) for label in labels]
+    return np.eye(len(known), dtype=np.float16)[rows].reshape(len(labels), len(known))
 
 
 def seen(
@@ -35,13 +35,30 @@ def seen(
     model: str = "conv4",
     side_px: int = SIDE_PX,
     quality: float = 1.0,
+    readable: float | Sequence[float] = 1.0,
+    known: Sequence[str] = LABELS,
     confusions: bytes = b"",
 ) -> Emotions:
-    """What one frame tells of people who show these labels, the first one in the first seat."""
+    """Return the message about one frame of people with these labels, the first one in the first seat.
+
+    Args:
+        camera: The camera's name.
+        frame_id: The frame's number.
+        labels: The expression of each person.
+        every_ms: Time between two frames in milliseconds.
+        recorded: Whether the frame is from footage.
+        model: The network's name.
+        side_px: Side of a face in pixels.
+        quality: Of every face.
+        readable: Of every face, or of each.
+        known: The labels of the network.
+        confusions: As they travel.
+    """
     return Emotions(
         FrameRef(camera, "run-1", frame_id, frame_id * every_ms, 1280, 720, recorded),
         seats(len(labels), side_px),
-        showing(labels),
+        showing(labels, known),
+        np.full(len(labels), readable, np.float16),
         np.full(len(labels), quality, np.float16),
         model,
         "haar",

@@ -1,4 +1,4 @@
-"""Brings frontal faces into one frame: eyes, nose and mouth corners fall on the same places in every tile."""
+"""Bring frontal faces into one frame: eyes, nose and mouth corners fall on the same places in every tile."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _SIGMA: Final = 5.0
 
 
 def find_landmarks(images: NDArray[np.uint8], yunet: Path) -> NDArray[np.float64]:
-    """Finds both eyes, the nose's tip and the mouth's corners with YuNet (Wu et al. 2023).
+    """Find both eyes, the nose's tip and the mouth's corners with YuNet (Wu et al. 2023).
 
     Args:
         images: `(N, 48, 48) uint8`, gray.
@@ -59,7 +59,7 @@ def find_landmarks(images: NDArray[np.uint8], yunet: Path) -> NDArray[np.float64
 
 
 def align(images: NDArray[np.uint8], landmarks: NDArray[np.float64]) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """Warps frontal faces so that their landmarks fall on the usual places.
+    """Warp frontal faces so that their landmarks fall on the usual places.
 
     Args:
         images: `(N, 48, 48) uint8`, gray.
@@ -86,7 +86,7 @@ def align(images: NDArray[np.uint8], landmarks: NDArray[np.float64]) -> tuple[ND
 
 
 def _warp_of(points: NDArray[np.float64]) -> NDArray[np.float64] | None:
-    """The affine map `(2, 3)` from an image to its tile; None for a face that is not frontal."""
+    """Return the affine map `(2, 3)` from an image to its tile; None for a face that is not frontal."""
     if not np.isfinite(points).all():
         return None
     between = points[1, 0] - points[0, 0]
@@ -104,13 +104,13 @@ def _warp_of(points: NDArray[np.float64]) -> NDArray[np.float64] | None:
 
 
 def oval(side: int = TILE) -> NDArray[np.bool_]:
-    """The pixels of a picture in FER2013's framing that are face, not hair or background: `(side, side) bool`."""
+    """Return which pixels of a picture in FER2013's framing are face, not hair or background: `(side, side) bool`."""
     rows, columns = np.mgrid[:side, :side] * (TILE / side)
     return np.asarray(((columns - 31.5) / 26) ** 2 + ((rows - 31) / 33) ** 2 <= 1)
 
 
 def flatten(pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Gives the ovals of pictures `(N, S, S) uint8` as rows `(N, P) float32` of mean zero and unit contrast."""
+    """Give the ovals of pictures `(N, S, S) uint8` as rows `(N, P) float32` of mean zero and unit contrast."""
     rows = pictures[:, oval(pictures.shape[1])].astype(np.float32)
     spread = rows.std(axis=1, keepdims=True) + _SIGMA
     return np.asarray((rows - rows.mean(axis=1, keepdims=True)) / spread, dtype=np.float32)

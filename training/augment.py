@@ -7,19 +7,33 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
+from training.data import SIDE
 from training.degrade import stadium
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     from training.recipe import Augmentation
 
 
-def augment_batch(images: NDArray[np.uint8], settings: Augmentation, rng: np.random.Generator) -> NDArray[np.uint8]:
-    """Returns varied copies of `images (N, 48, 48) uint8`, the same shape and type."""
-    result = np.empty_like(images)
-    for index, image in enumerate(images):
-        changed = warp(image, settings, rng)
+def augment_batch(
+    images: Sequence[tuple[NDArray[np.uint8], float]], settings: Augmentation, rng: np.random.Generator
+) -> NDArray[np.uint8]:
+    """Return varied faces.
+
+    Args:
+        images: Images `(S, S) uint8` of any side, each with the share of its side that is the face's framing.
+        settings: How strongly they are varied.
+        rng: Where chance comes from.
+
+    Returns:
+        `(N, 48, 48) uint8`.
+    """
+    result = np.empty((len(images), SIDE, SIDE), dtype=np.uint8)
+    for index, (image, framing) in enumerate(images):
+        changed = warp(image, settings, rng, framing)
         if settings.brightness:
             changed = relight(changed, settings.brightness, rng)
         if rng.random() < settings.degrade:
@@ -30,8 +44,20 @@ def augment_batch(images: NDArray[np.uint8], settings: Augmentation, rng: np.ran
     return result
 
 
-def warp(image: NDArray[np.uint8], settings: Augmentation, rng: np.random.Generator) -> NDArray[np.uint8]:
-    """Mirrors, rotates, zooms, shears and shifts one image in a single interpolation."""
+def warp(
+    image: NDArray[np.uint8], settings: Augmentation, rng: np.random.Generator, framing: float = 1.0
+) -> NDArray[np.uint8]:
+    """Mirror, rotate, zoom, shear and shift one image in a single interpolation.
+
+    Args:
+        image: `(S, S) uint8`.
+        settings: How strongly it is varied.
+        rng: Where chance comes from.
+        framing: Side of the square around the image's middle that is cut out, as a share of the image's side.
+
+    Returns:
+        `(48, 48) uint8`.
+    """
     side = image.shape[0]
     angle = np.deg2rad(rng.uniform(-settings.rotate_deg, settings.rotate_deg))
     scale = np.exp(rng.uniform(np.log1p(-settings.zoom_out), np.log1p(settings.zoom_in)))
@@ -40,12 +66,13 @@ def warp(image: NDArray[np.uint8], settings: Augmentation, rng: np.random.Genera
     mirror = -1.0 if rng.random() < settings.flip else 1.0
     rotation = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     matrix = rotation @ np.array([[1.0, slant], [0.0, 1.0]]) @ np.diag([scale * aspect * mirror, scale / aspect])
-    centre = np.full(2, (side - 1) / 2)
-    offset = centre - matrix @ centre + rng.uniform(-settings.shift, settings.shift, 2) * side
+    matrix *= SIDE / (framing * side)
+    middle, centre = np.full(2, (side - 1) / 2), np.full(2, (SIDE - 1) / 2)
+    offset = centre - matrix @ middle + rng.uniform(-settings.shift, settings.shift, 2) * SIDE
     warped = cv2.warpAffine(
         image,
         np.column_stack([matrix, offset]),
-        (side, side),
+        (SIDE, SIDE),
         flags=cv2.INTER_LINEAR,
         borderMode=cv2.BORDER_REPLICATE,
     )
@@ -72,3 +99,17 @@ def erase(image: NDArray[np.uint8], rng: np.random.Generator) -> None:
     top, left = rng.integers(0, side - height), rng.integers(0, side - width)
     patch = image[top : top + height, left : left + width]
     patch[:] = rng.integers(0, 256) if rng.random() < 0.5 else rng.integers(0, 256, patch.shape)
+
+
+def occlude(image: NDArray[np.uint8], other: NDArray[np.uint8], rng: np.random.Generator) -> None:
+    """Hide most of a face, in place, behind a piece of another image: as an arm, a flag or a neighbour's head does.
+
+    Args:
+        image: `(48, 48) uint8`.
+        other: `(S, S) uint8`, S of at least 48.
+        rng: Where chance comes from.
+    """
+    height, width = (round(side * SIDE) for side in rng.uniform((0.5, 0.7), (0.9, 1.0)))
+    top, left = rng.integers(0, other.shape[0] - height + 1), rng.integers(0, other.shape[1] - width + 1)
+    y, x = rng.integers(0, SIDE - height + 1), rng.integers(0, SIDE - width + 1)
+    image[y : y + height, x : x + width] = other[top : top + height, left : left + width]

@@ -8,26 +8,25 @@ import keras
 import numpy as np
 
 from training.checkpoint import load_state, save_state
-from training.data import TRAINING
-from training.feed import Batches
-from training.fit import compile_model, training_pool
+from training.fit import batches_of, compile_model
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from training.data import FaceData
+    from training.feed import Batches
+    from training.fit import Learned
     from training.recipe import Recipe
 
 _STATISTICS_BATCHES: Final = 100
 
 
-def average(sources: Sequence[Path], data: FaceData, recipe: Recipe, out: Path) -> None:
+def average(sources: Sequence[Path], learned: Learned, recipe: Recipe, out: Path) -> None:
     """Writes the mean of networks; what each layer sees is measured anew, for it is not the mean of what they saw.
 
     Args:
         sources: Their weights; a file that is named twice weighs twice.
-        data: Holds the training faces, which are shown augmented as the recipe says.
+        learned: What they learned from, which is shown augmented as the recipe says.
         recipe: Their architecture, and how faces are shown.
         out: Weights to write, with the history of the first.
 
@@ -42,8 +41,7 @@ def average(sources: Sequence[Path], data: FaceData, recipe: Recipe, out: Path) 
             total += keras.ops.convert_to_numpy(variable)
     for total, variable in zip(sums, model.variables, strict=True):
         variable.assign((total / len(sources)).astype(np.float32))
-    shown = Batches(training_pool(data.split(TRAINING), recipe), recipe.batch_size, recipe.augmentation, recipe.seed)
-    _measure_statistics(model, shown)
+    _measure_statistics(model, batches_of(learned, recipe))
     save_state(out, model, histories[0], with_optimizer=False)
 
 

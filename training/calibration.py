@@ -1,4 +1,4 @@
-"""Confidence that means what it says: a temperature, and what prevalence estimation needs."""
+"""Temperature, biases and offset of a network, fitted on held-out faces."""
 
 from __future__ import annotations
 
@@ -6,90 +6,69 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from classifier.card import Calibration, Prevalence
+from classifier.card import Calibration
 from training import metrics
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _STEPS: Final = 50
-_LEAST_FACES: Final = 2
-_LEAST_PROBABILITY: Final = 1e-4
 _DAMPING: Final = 1e-6
 _HALVINGS: Final = 20
+_BIAS_STEPS: Final = 500
+_ENOUGH_FACES: Final = 20
+"""Faces of a label from which its bias can be fitted."""
+
+_READABLE_LOST: Final = 0.055
+"""Share of the readable faces that are given up, so that most unreadable ones do not vote."""
 
 
 def softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Probabilities `(N, K)` of logits `(N, K)`."""
+    """Return probabilities `(N, K)` of logits `(N, K)`."""
     shifted = np.exp(logits - logits.max(axis=1, keepdims=True))
     return np.asarray(shifted / shifted.sum(axis=1, keepdims=True), dtype=np.float32)
 
 
 def fit_temperature(logits: NDArray[np.float32], labels: NDArray[np.uint8]) -> float:
-    """Finds the temperature that minimises log loss on held-out faces (Guo et al., ICML 2017).
+    """Find the temperature that minimises log loss on held-out faces (Guo et al., ICML 2017).
+
+    The loss is convex in its inverse, so Newton's method, with steps halved until they help, finds the minimum.
 
     Args:
         logits: `(N, K) float32`.
         labels: `(N,) uint8`.
     """
-    return 1 / _minimise(logits, labels, slice(0, 1))[0]
-
-
-def fit_biases(logarithms: NDArray[np.float32], labels: NDArray[np.uint8]) -> NDArray[np.float64]:
-    """Finds the bias of each class that minimises log loss on held-out faces (Alexandari et al., ICML 2020).
-
-    With a temperature alone, labels that the network gives too rarely stay rare. A single face is judged a little worse
-    with them, a crowd is counted far better.
-
-    Args:
-        logarithms: `(N, K) float32`, of calibrated probabilities.
-        labels: `(N,) uint8`.
-
-    Returns:
-        `(K,)`, they sum to zero.
-    """
-    return _minimise(logarithms, labels, slice(1, None))[1]
-
-
-def _minimise(logits: NDArray[np.float32], labels: NDArray[np.uint8], free: slice) -> tuple[float, NDArray[np.float64]]:
-    """Inverse temperature and biases; only the `free` of the 1 + K are moved from 1 and 0.
-
-    The loss is convex, so Newton's method, with steps halved until they help, finds its minimum.
-    """
     wide = logits.astype(np.float64)
-    count, classes = wide.shape
-    true = np.eye(classes)[labels]
-    inverse, biases = 1.0, np.zeros(classes)
+    true = wide[np.arange(len(labels)), labels]
+    inverse = 1.0
     for _ in range(_STEPS):
-        chances = softmax((wide * inverse + biases).astype(np.float32)).astype(np.float64)
-        mean = (chances * wide).sum(axis=1, keepdims=True)
-        slope = np.concatenate([[(mean - wide[true > 0][:, None]).mean()], (chances - true).mean(axis=0)])
-        curvature = np.zeros((classes + 1, classes + 1))
-        curvature[0, 0] = (chances * wide * (wide - mean)).sum() / count
-        curvature[0, 1:] = curvature[1:, 0] = (chances * (wide - mean)).mean(axis=0)
-        curvature[1:, 1:] = np.diag(chances.mean(axis=0)) - chances.T @ chances / count
-        step = np.zeros(classes + 1)
-        step[free] = np.linalg.solve((curvature + _DAMPING * np.eye(classes + 1))[free, free], slope[free])
-        loss = _loss(wide, true, inverse, biases)
+        chances = softmax((wide * inverse).astype(np.float32)).astype(np.float64)
+        mean = (chances * wide).sum(axis=1)
+        slope = float((mean - true).mean())
+        curvature = float((chances * wide * (wide - mean[:, None])).sum()) / len(labels)
+        step = slope / (curvature + _DAMPING)
+        loss = _loss(wide, true, inverse)
         for _ in range(_HALVINGS):
-            tried = float(np.clip(inverse - step[0], 0.1, 10.0)), biases - step[1:] + step[1:].mean()
-            if _loss(wide, true, *tried) < loss:
-                inverse, biases = tried
+            tried = float(np.clip(inverse - step, 0.1, 10.0))
+            if _loss(wide, true, tried) < loss:
+                inverse = tried
                 break
             step /= 2
-    return inverse, biases
+        else:
+            break
+    return 1 / inverse
 
 
-def _loss(logits: NDArray[np.float64], true: NDArray[np.float64], inverse: float, biases: NDArray[np.float64]) -> float:
-    scores = logits * inverse + biases
+def _loss(logits: NDArray[np.float64], true: NDArray[np.float64], inverse: float) -> float:
+    scores = logits * inverse
     highest = scores.max(axis=1, keepdims=True)
-    return float((np.log(np.exp(scores - highest).sum(axis=1)) + highest[:, 0] - (scores * true).sum(axis=1)).mean())
+    return float((np.log(np.exp(scores - highest).sum(axis=1)) + highest[:, 0] - true * inverse).mean())
 
 
 def calibrate(logits: NDArray[np.float32], labels: NDArray[np.uint8], fitted_on: str) -> Calibration:
-    """Fits a temperature and says honestly what it gains.
+    """Fit a temperature and measure what it gains.
 
-    It is fitted on all faces given. The losses after it are cross-fitted: each half is judged by the temperature of the
+    It is fitted on all faces. The losses after it are cross-fitted: each half is measured with the temperature of the
     other half.
     """
     even = np.arange(len(labels)) % 2 == 0
@@ -107,35 +86,57 @@ def calibrate(logits: NDArray[np.float32], labels: NDArray[np.uint8], fitted_on:
     )
 
 
-def fit_prevalence(probabilities: NDArray[np.float32], labels: NDArray[np.uint8], fitted_on: str) -> Prevalence | None:
-    """Fits what crowds are counted with, on held-out faces: biases, and how labels spread over what they correct.
+def calibrate_crowd(
+    logits: NDArray[np.float32],
+    labels: NDArray[np.uint8],
+    readable_logits: NDArray[np.float32],
+    fitted_on: str,
+) -> Calibration:
+    """Fit the temperature, the label biases and the readable offset of a network for crowds.
+
+    A network that is trained on real crowds gives rare labels too rarely. Each face weighs by the inverse square root
+    of how frequent its label is, so the biases stand half-way between the crowd's shares and equal shares. The most
+    frequent label has a bias of zero, and so have labels with few faces: too little is known about them.
 
     Args:
-        probabilities: `(N, K) float32`, calibrated.
+        logits: `(N, K) float32`, of the faces that have a label.
         labels: `(N,) uint8`.
+        readable_logits: `(M,) float32`, of all readable faces.
         fitted_on: What the faces are.
-
-    Returns:
-        None when there are not at least two faces of every label.
     """
-    classes = probabilities.shape[1]
-    if np.bincount(labels, minlength=classes).min() < _LEAST_FACES:
-        return None
-    logarithms = np.log(np.maximum(probabilities, _LEAST_PROBABILITY))
-    biases = fit_biases(logarithms, labels)
-    corrected = softmax(logarithms + biases.astype(np.float32)).astype(np.float64)
-    by_label = [corrected[labels == label] for label in range(classes)]
-    hard = metrics.confusion_matrix(probabilities.argmax(axis=1), labels, classes)
-    return Prevalence(
-        fitted_on=fitted_on,
-        faces=len(labels),
-        biases=tuple(round(float(bias), 6) for bias in biases),
-        priors=tuple(round(float(share), 6) for share in hard.sum(axis=1) / max(len(labels), 1)),
-        soft_confusion=_rounded(np.stack([faces.mean(axis=0) for faces in by_label])),
-        soft_covariance=tuple(_rounded(np.cov(faces, rowvar=False)) for faces in by_label),
-        confusion=tuple(tuple(int(cell) for cell in row) for row in hard),
+    fitted = calibrate(logits, labels, fitted_on)
+    counts = np.bincount(labels, minlength=logits.shape[1])
+    frequent = np.flatnonzero(counts >= _ENOUGH_FACES)
+    of_frequent = np.isin(labels, frequent)
+    biases = np.zeros(logits.shape[1])
+    if len(frequent):
+        biases[frequent] = _fit_biases(
+            logits[of_frequent][:, frequent] / fitted.temperature,
+            np.searchsorted(frequent, labels[of_frequent]),
+            1 / np.sqrt(counts[frequent]),
+        )
+        biases[frequent] -= biases[counts.argmax()]
+    return fitted.model_copy(
+        update={
+            "method": "temperature, biases",
+            "biases": tuple(round(float(bias), 6) for bias in biases),
+            "readable_offset": round(float(np.quantile(readable_logits, _READABLE_LOST)), 6),
+        }
     )
 
 
-def _rounded(matrix: NDArray[np.float64]) -> tuple[tuple[float, ...], ...]:
-    return tuple(tuple(round(float(cell), 6) for cell in row) for row in matrix)
+def _fit_biases(
+    scores: NDArray[np.floating], labels: NDArray[np.integer], weights: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Find the biases `(K,)` that minimise the log loss of labels, each weighed by its label's weight.
+
+    The step is that of Newton's method for the largest curvature there is (Boehning 1992): every one lowers the loss.
+    """
+    wide = scores.astype(np.float64)
+    true = np.eye(wide.shape[1])[labels] * weights[labels][:, None]
+    total = true.sum(axis=1, keepdims=True)
+    biases = np.zeros(wide.shape[1])
+    for _ in range(_BIAS_STEPS):
+        chances = softmax((wide + biases).astype(np.float32)).astype(np.float64)
+        biases -= 2 * (total * chances - true).sum(axis=0) / total.sum()
+    return biases

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import keras
 import numpy as np
 
+from classifier.card import NETWORK_FILE, load_card
 from crowdmood.errors import ModelError
 
 if TYPE_CHECKING:
@@ -52,6 +53,38 @@ def load_state(path: Path, model: Any) -> list[dict[str, float]]:
     return history
 
 
+def begin_from(source: Path, model: Any) -> None:
+    """Set a network's weights to those of a run or of a model folder; columns of `logits` that are new stay random.
+
+    Args:
+        source: A `best.npz` of a network with the same outputs, or the model folder of a network with the same trunk.
+        model: The network, in either layout.
+
+    Raises:
+        ModelError: The weights belong to another architecture.
+    """
+    if not source.is_dir():
+        load_state(source, model)
+        return
+    temperature = load_card(source).calibration
+    served = keras.saving.load_model(source / NETWORK_FILE, compile=False)
+    *trunk, kernel, bias = model.weights
+    found = served.weights
+    if [tuple(one.shape) for one in found[: len(trunk)]] != [tuple(one.shape) for one in trunk]:
+        raise ModelError(f"{source}: holds another architecture's network; name it with --architecture")
+    for own, other in zip(trunk, found, strict=False):
+        own.assign(keras.ops.convert_to_numpy(other))
+    names = {layer.name for layer in served.layers}
+    head = served.get_layer("logits" if "logits" in names else "expression_logits")
+    # Networks of seven outputs have their temperature in their last layer.
+    scale = temperature.temperature if head.name == "expression_logits" and temperature else 1.0
+    for own, other in ((kernel, head.kernel), (bias, head.bias)):
+        values, known = keras.ops.convert_to_numpy(own).copy(), keras.ops.convert_to_numpy(other) * scale
+        width = min(values.shape[-1], known.shape[-1])
+        values[..., :width] = known[..., :width]
+        own.assign(values)
+
+
 def _slots(model: Any) -> list[Any]:
     optimizer = getattr(model, "optimizer", None)
     return [] if optimizer is None else list(optimizer.variables)
@@ -60,7 +93,7 @@ def _slots(model: Any) -> list[Any]:
 class Checkpoint(keras.callbacks.Callback):
     """Saves the whole state after every epoch, and the weights of the best epoch beside it."""
 
-    def __init__(self, folder: Path, history: list[dict[str, float]], monitor: str = "val_accuracy") -> None:
+    def __init__(self, folder: Path, history: list[dict[str, float]], monitor: str = "val_score") -> None:
         """Continues `history` (one dict an epoch) in `folder`; the best epoch has the highest `monitor`."""
         super().__init__()
         self._folder, self._history, self._monitor = folder, history, monitor

@@ -15,6 +15,8 @@ from training.recipe import Augmentation, Recipe
 
 _DEFAULT = Recipe()
 _AUGMENT = Augmentation()
+_CROWD_FACES_PER_EPOCH = 6000
+_CROWD_BACKGROUNDS = 1000
 
 
 class Backend(StrEnum):
@@ -45,6 +47,14 @@ class Precision(StrEnum):
 
     FLOAT32 = "float32"
     MIXED_BFLOAT16 = "mixed_bfloat16"
+
+
+class Split(StrEnum):
+    """Which faces of a folder with faces.csv are used."""
+
+    TRAIN = "train"
+    VALIDATION = "validation"
+    ALL = "all"
 
 
 def use_backend(backend: Backend) -> None:
@@ -102,11 +112,37 @@ def train(
         list[Path] | None, typer.Option(help="Model folder of a teacher to distil; several are averaged.")
     ] = None,
     teacher_blend: Annotated[float, typer.Option(min=0, max=1, help="Weight of the teachers in the targets.")] = 0.5,
+    crowd_faces: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder of `images/` and `faces.csv`, labelled faces of real crowds: adds `cheering` and `readable`."
+        ),
+    ] = None,
+    crowd_faces_per_epoch: Annotated[
+        int, typer.Option(min=1, help="Crowd faces in each epoch.")
+    ] = _CROWD_FACES_PER_EPOCH,
+    crowd_balance: Annotated[
+        float, typer.Option(min=0, max=1, help="How strongly rare labels of crowd faces are drawn more often.")
+    ] = _DEFAULT.crowd_balance,
     crowds: Annotated[
         Path | None,
-        typer.Option(help="Crowd photographs with boxes.json: adds the output `face`, learned from their crops."),
+        typer.Option(help="Crowd photographs with boxes.json: their squares without a face are unreadable."),
     ] = None,
-    crowd_crops: Annotated[int, typer.Option(min=1, help="Crowd crops added to each epoch.")] = 2000,
+    crowd_backgrounds: Annotated[
+        int, typer.Option(min=1, help="Squares of crowd photographs in each epoch.")
+    ] = _CROWD_BACKGROUNDS,
+    votes_weight: Annotated[
+        float, typer.Option(min=0, help="Weight of the FER+ votes as a head of their own.")
+    ] = _DEFAULT.votes_weight,
+    crowd_weight: Annotated[
+        float, typer.Option(min=0, help="Weight of the labels of crowd faces.")
+    ] = _DEFAULT.crowd_weight,
+    readable_weight: Annotated[
+        float, typer.Option(min=0, help="Weight of whether an expression can be seen.")
+    ] = _DEFAULT.readable_weight,
+    agreed_weight: Annotated[
+        float, typer.Option(min=0, help="Weight with which FER2013 labels that FER+ agrees with teach the crowd head.")
+    ] = _DEFAULT.agreed_weight,
     small_until: Annotated[
         tuple[float, float], typer.Option(help="Shares of the run up to which faces are fed at 32 and at 40 px.")
     ] = _DEFAULT.small_until,
@@ -125,9 +161,12 @@ def train(
     degrade: Annotated[
         float, typer.Option(min=0, max=1, help="Probability of fewer pixels, blur, noise and JPEG.")
     ] = _AUGMENT.degrade,
+    occlude: Annotated[
+        float, typer.Option(min=0, max=1, help="Probability of a face that is hidden and so unreadable.")
+    ] = _AUGMENT.occlude,
     start_from: Annotated[
         list[Path] | None,
-        typer.Option(help="Weights to begin with: the best.npz of another run; several are averaged."),
+        typer.Option(help="What to begin with: a model folder, or the best.npz of another run; several are averaged."),
     ] = None,
     backbone_weights: Annotated[Path | None, typer.Option(help="Weights file of a keras:BACKBONE.")] = None,
     fine_tune_layers: Annotated[
@@ -156,8 +195,13 @@ def train(
         ferplus_blend=ferplus_blend,
         teacher_blend=teacher_blend if teacher else 0.0,
         class_weights=class_weights,
-        face_output=crowds is not None,
-        crowd_crops=crowd_crops if crowds is not None else 0,
+        crowd_faces=crowd_faces_per_epoch if crowd_faces is not None else 0,
+        crowd_backgrounds=crowd_backgrounds if crowds is not None else 0,
+        crowd_balance=crowd_balance,
+        votes_weight=votes_weight,
+        crowd_weight=crowd_weight,
+        readable_weight=readable_weight,
+        agreed_weight=agreed_weight,
         small_until=small_until,
         precision=precision.value,
         seed=seed,
@@ -171,6 +215,7 @@ def train(
             brightness=brightness,
             erase=erase,
             degrade=degrade,
+            occlude=occlude,
         ),
     )
     from training.run import Paths, run
@@ -182,6 +227,7 @@ def train(
             out=out,
             work=work or Path("runs") / out.name,
             teachers=tuple(teacher or ()),
+            crowd_faces=crowd_faces,
             crowds=crowds,
             start_from=tuple(start_from or ()),
             backbone_weights=backbone_weights,
@@ -194,15 +240,28 @@ def train(
 
 def evaluate(
     model: Annotated[Path, typer.Argument(help="Model folder.")],
-    data: Annotated[Path, typer.Argument(help="Faces: fer2013.csv, an .npz, or a folder of train/validation/test.")],
+    data: Annotated[
+        Path,
+        typer.Argument(
+            help="Faces of crowds: a folder of images/ and faces.csv. Or faces with FER2013's labels: fer2013.csv, an "
+            ".npz, or a folder of train/validation/test."
+        ),
+    ],
     out: Annotated[Path | None, typer.Option(help="Report folder. Default: reports/NAME of the model.")] = None,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write only the figures, to this file.")] = None,
     crowds: Annotated[
         Path | None, typer.Option(help="Crowd photographs with boxes.json: face check and consistency as well.")
     ] = None,
+    split: Annotated[
+        Split | None,
+        typer.Option(
+            help="Which faces of crowds to use.", show_default="validation if the folder has such faces, else all"
+        ),
+    ] = None,
 ) -> None:
-    """Judge a model folder on labelled faces and write a report: figures, plots, one page."""
+    """Evaluate a model folder on labelled faces and write a report: figures, plots, one page."""
     use_backend(Backend.TENSORFLOW)
     from training.evaluate import write_report
 
-    write_report(model, data, out or Path("reports") / model.name, json_file, crowds)
+    out = out or Path("reports") / model.name
+    write_report(model, data, out, json_file, crowds, split.value if split else None)

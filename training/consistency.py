@@ -1,4 +1,4 @@
-"""Does a face keep its label when it is seen a little differently? No label is needed to ask."""
+"""How many faces keep their label when the image changes a little. Needs no labelled faces."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _FARTHER_PX: Final = 24
 
 
 def views(folder: Path) -> dict[str, NDArray[np.uint8]]:
-    """Cuts every clear face of at least 40 pixels from crowd photographs, once as it is and once for each change.
+    """Cut every clear face of at least 40 pixels from crowd photographs, once as it is and once for each change.
 
     Args:
         folder: Photographs and their `boxes.json`.
@@ -54,7 +54,7 @@ def views(folder: Path) -> dict[str, NDArray[np.uint8]]:
 
 
 def agreement(model: Any, folder: Path) -> dict[str, float]:
-    """Shares of faces that keep their label: for each change, and for all of them at once.
+    """Return the shares of faces that keep their label: for each change, and for all of them at once.
 
     Args:
         model: A served network (see `training.serving`).

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 import cv2
 import numpy as np
+from cv2.data import haarcascades
 
 from crowdmood.errors import DataError
 from training.data import SIDE
@@ -112,7 +113,7 @@ def load_crowds(folder: Path, held_back: bool, seed: int = 0) -> CrowdCrops:
         DataError: The photographs cannot be read, or show no clear face or nothing else.
     """
     rng = np.random.default_rng(seed)
-    cascade = cv2.CascadeClassifier(cv2.data.haarcascades + _CASCADE)
+    cascade = cv2.CascadeClassifier(haarcascades + _CASCADE)
     faces: list[NDArray[np.uint8]] = []
     squares: list[NDArray[np.uint8]] = []
     mistakes: list[NDArray[np.uint8]] = []

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from crowdmood import LABELS
+from crowdmood import FER_LABELS
 from crowdmood.errors import DataError
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ class FaceData:
 
     Attributes:
         images: `(N, 48, 48) uint8`, gray.
-        labels: `(N,) uint8`, codes 0-6 in the order of `crowdmood.LABELS`.
+        labels: `(N,) uint8`, codes 0-6 in the order of `crowdmood.FER_LABELS`.
         usage: `(N,) uint8`, codes into `USAGES`.
         votes: FER+ votes `(N, 10) uint8`, or None where the source has none.
         name: How reports call the source.
@@ -100,7 +100,7 @@ def describe(data: FaceData) -> DataReport:
         seen.setdefault(image.tobytes(), set()).add(int(label))
     return DataReport(
         counts={
-            USAGES[usage]: dict(zip(LABELS, np.bincount(split.labels, minlength=len(LABELS)).tolist(), strict=True))
+            USAGES[usage]: {label: int((split.labels == code).sum()) for code, label in enumerate(FER_LABELS)}
             for usage, split in splits.items()
         },
         duplicates={

@@ -1,8 +1,7 @@
-"""Judges a model folder on labelled faces and writes a report: figures as JSON, plots, one page."""
+"""Evaluates a model folder on labelled faces and writes a report: figures as JSON, plots, one page."""
 
 from __future__ import annotations
 
-import html
 import json
 from typing import TYPE_CHECKING, Any, Final
 
@@ -10,15 +9,18 @@ import keras
 import numpy as np
 
 from classifier.card import NETWORK_FILE, load_card
-from crowdmood import LABELS
-from training import metrics, plots
+from crowdmood import FER_LABELS, LABELS
+from crowdmood.confusions import Confusions
+from crowdmood.errors import SettingsError
+from training import crowd_evaluation, metrics, plots, report_page
 from training.consistency import agreement
+from training.crowd_faces import NO_LABEL, UNREADABLE, is_crowd_folder, load_crowd_faces
 from training.crowds import load_crowds
 from training.data import PUBLIC_TEST, TRAINING, duplicated_in
 from training.degrade import blur, brighten, shrink
 from training.export import HISTORY_FILE, measure_face_check
 from training.loaders import load_faces
-from training.serving import predict
+from training.serving import predict, predict_fer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,8 +28,12 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from training.crowd_faces import CrowdFaces
+
     Change = Callable[[NDArray[np.uint8], float], NDArray[np.uint8]]
 
+ALL_SPLITS: Final = "all"
+_VALIDATION: Final = "validation"
 _WORST: Final = 30
 _CHANGES: Final[dict[str, tuple[str, tuple[float, ...], Change]]] = {
     "size": ("face size in pixels", (12, 16, 24, 32, 40, 48), lambda face, px: shrink(face, int(px))),
@@ -36,76 +42,35 @@ _CHANGES: Final[dict[str, tuple[str, tuple[float, ...], Change]]] = {
 }
 
 
-def evaluate(folder: Path, data: Path, crowds: Path | None) -> dict[str, Any]:
-    """Measures everything a report holds, on the PublicTest faces of `data`.
+def write_report(
+    folder: Path, data: Path, out: Path, json_file: Path | None, crowds: Path | None, split: str | None = None
+) -> None:
+    """Write the report folder `out`, or with `json_file` that one file alone.
+
+    Args:
+        folder: The model folder.
+        data: Faces with FER2013's labels, or a folder of labelled faces of crowds.
+        out: The report folder.
+        json_file: Where to write the figures instead.
+        crowds: Crowd photographs: measure the face check and consistency as well; not with faces of crowds.
+        split: Which faces of crowds to use: `train`, `validation`, or `all`; None: `validation` if there are any.
 
     Raises:
         ModelError: The model folder cannot be used.
         DataError: The faces or the crowd photographs cannot be used.
+        SettingsError: An option does not fit the data.
     """
-    card = load_card(folder)
-    faces = load_faces(data)
-    judged = faces.split(PUBLIC_TEST)
-    model = keras.saving.load_model(folder / NETWORK_FILE, compile=False)
-    probabilities, _ = predict(model, judged.images)
-    predicted = probabilities.argmax(axis=1)
-    again = duplicated_in(judged.images, faces.images[faces.usage == TRAINING])
-    matrix = metrics.confusion_matrix(predicted, judged.labels)
-    scores = metrics.precision_recall_f1(matrix)
-    rows, error = metrics.reliability(probabilities, judged.labels)
-    certainty = np.where(predicted == judged.labels, -1.0, probabilities.max(axis=1))
-    worst = [int(row) for row in np.argsort(-certainty)[:_WORST] if certainty[row] >= 0]
-    where = np.flatnonzero(faces.usage == PUBLIC_TEST)
-    figures: dict[str, Any] = {
-        "model_id": card.model_id,
-        "data": faces.name,
-        "faces": len(judged),
-        "duplicates": int(again.sum()),
-        "accuracy": metrics.accuracy(probabilities, judged.labels),
-        "accuracy_without_duplicates": metrics.accuracy(probabilities[~again], judged.labels[~again]),
-        "macro_f1": float(scores[:, 2].mean()),
-        "log_loss": metrics.log_loss(probabilities, judged.labels),
-        "expected_calibration_error": error,
-        "per_class": {
-            label: dict(zip(("precision", "recall", "f1"), row.tolist(), strict=True))
-            for label, row in zip(LABELS, scores, strict=True)
-        },
-        "confusion": matrix.tolist(),
-        "reliability": rows.tolist(),
-        "worst_mistakes": [
-            {
-                "row": int(where[row]),
-                "label": LABELS[judged.labels[row]],
-                "predicted": LABELS[predicted[row]],
-                "confidence": float(certainty[row]),
-            }
-            for row in worst
-        ],
-    }
-    for name, (_, strengths, change) in _CHANGES.items():
-        accuracies = figures[f"accuracy_against_{name}"] = {}
-        for strength in strengths:
-            changed = np.stack([change(face, strength) for face in judged.images])
-            same = np.array_equal(changed, judged.images)
-            said = probabilities if same else predict(model, changed)[0]
-            accuracies[strength] = metrics.accuracy(said, judged.labels)
-    if crowds is not None:
-        figures["consistency"] = agreement(model, crowds)
-        if "face" in card.outputs:
-            figures["face_check"] = measure_face_check(model, load_crowds(crowds, held_back=True)).model_dump()
-    return figures
-
-
-def write_report(folder: Path, data: Path, out: Path, json_file: Path | None, crowds: Path | None) -> None:
-    """Writes the report folder `out`, or with `json_file` that one file alone."""
-    figures = evaluate(folder, data, crowds)
-    text = json.dumps(figures, indent=2) + "\n"
-    print(f"{figures['model_id']}: {figures['accuracy']:.2%} of {figures['faces']} faces")
-    if json_file is not None:
-        json_file.write_text(text, encoding="utf-8")
+    if is_crowd_folder(data):
+        if crowds is not None:
+            raise SettingsError(f"--crowds is for FER2013's faces; {data} holds faces of crowds, evaluate them alone")
+        _report_crowd(folder, data, out, json_file, split)
         return
-    out.mkdir(parents=True, exist_ok=True)
-    (out / "report.json").write_text(text, encoding="utf-8")
+    if split is not None:
+        raise SettingsError(f"--split is for faces of crowds, and {data} holds no faces.csv; leave the option out")
+    figures = evaluate(folder, data, crowds)
+    print(f"{figures['model_id']}: {figures['accuracy']:.2%} of {figures['faces']} faces")
+    if not _write_figures(figures, out, json_file):
+        return
     plots.confusion(np.asarray(figures["confusion"]), out / "confusion.png")
     plots.reliability(
         np.asarray(figures["reliability"]), figures["expected_calibration_error"], out / "reliability.png"
@@ -115,31 +80,123 @@ def write_report(folder: Path, data: Path, out: Path, json_file: Path | None, cr
     if (folder / HISTORY_FILE).exists():
         history = json.loads((folder / HISTORY_FILE).read_text(encoding="utf-8"))
         plots.learning_curves(history, out / "learning_curves.png")
-    (out / "report.html").write_text(_page(figures, sorted(path.name for path in out.glob("*.png"))), encoding="utf-8")
-    print(f"{out / 'report.html'}")
+    report_page.write(out, figures["model_id"], report_page.of_faces(figures))
 
 
-def _page(figures: dict[str, Any], pictures: list[str]) -> str:
-    plain = {key: value for key, value in figures.items() if isinstance(value, int | float | str)}
-    per_class = [{"label": label, **scores} for label, scores in figures["per_class"].items()]
-    body = _table([{"figure": key, "value": value} for key, value in plain.items()])
-    body += _table(per_class)
-    body += "".join(
-        f"<h2>{name}</h2>{_table([figures[name]])}" for name in ("consistency", "face_check") if name in figures
+def _report_crowd(folder: Path, data: Path, out: Path, json_file: Path | None, split: str | None) -> None:
+    faces = load_crowd_faces(data, None if split == ALL_SPLITS else split)
+    validation = faces.in_split(_VALIDATION)
+    if split is None and validation.any():
+        faces = faces.select(validation)
+    figures, answers = evaluate_crowd(folder, faces)
+    crowd = figures["crowd"]
+    right, error = crowd["accuracy_readable"], crowd["share_error_200"]
+    print(
+        f"{figures['model_id']}: {_shown(right, '.2%')} of the readable faces right, "
+        f"error of a share {_shown(error, '.3f')}, {crowd['faces']} faces"
     )
-    body += "<h2>worst mistakes</h2>" + _table(figures["worst_mistakes"])
-    body += "".join(f'<img src="{name}" alt="{name.removesuffix(".png")}">' for name in pictures)
-    title = html.escape(figures["model_id"])
-    return f'<!doctype html><meta charset="utf-8"><title>{title}</title><h1>{title}</h1>{body}\n'
+    if not _write_figures(figures, out, json_file):
+        return
+    probabilities, readable = answers
+    labels = faces.labels
+    labelled = (labels != NO_LABEL) & (labels != UNREADABLE)
+    matrix = metrics.confusion_matrix(probabilities[labelled].argmax(axis=1), labels[labelled], len(LABELS))
+    plots.confusion(matrix, out / "confusion.png")
+    wrong = crowd_evaluation.examples(probabilities, readable, faces)
+    report_page.write(out, figures["model_id"], report_page.of_crowd(figures, wrong))
 
 
-def _table(rows: list[dict[str, Any]]) -> str:
-    if not rows:
-        return ""
-    head = "".join(f"<th>{html.escape(key)}</th>" for key in rows[0])
-    lines = ("".join(f"<td>{_cell(value)}</td>" for value in row.values()) for row in rows)
-    return f"<table><tr>{head}</tr>{''.join(f'<tr>{line}</tr>' for line in lines)}</table>"
+def _shown(value: float | None, style: str) -> str:
+    return "unknown" if value is None else format(value, style)
 
 
-def _cell(value: Any) -> str:
-    return f"{value:.4f}" if isinstance(value, float) else html.escape(str(value))
+def _write_figures(figures: dict[str, Any], out: Path, json_file: Path | None) -> bool:
+    """Write the figures as JSON; return whether the rest of the report is wanted."""
+    text = json.dumps(figures, indent=2) + "\n"
+    if json_file is not None:
+        json_file.write_text(text, encoding="utf-8")
+        return False
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "report.json").write_text(text, encoding="utf-8")
+    return True
+
+
+def evaluate_crowd(
+    folder: Path, faces: CrowdFaces
+) -> tuple[dict[str, Any], tuple[NDArray[np.float32], NDArray[np.float32] | None]]:
+    """Measure a model folder on faces of crowds.
+
+    Returns:
+        Figures for the report, and the answers of the network: probabilities `(N, K)`, and readable `(N,)` or None.
+
+    Raises:
+        ModelError: The model folder cannot be used.
+        DataError: An image cannot be read.
+    """
+    card = load_card(folder)
+    model = keras.saving.load_model(folder / NETWORK_FILE, compile=False)
+    probabilities, readable = predict(model, faces.crops())
+    confusions = Confusions.from_bytes(card.confusions())
+    crowd = crowd_evaluation.measure(probabilities, readable, faces, confusions)
+    figures = {"model_id": card.model_id, "data": faces.folder.resolve().name, "crowd": crowd.model_dump()}
+    return figures, (probabilities, readable)
+
+
+def evaluate(folder: Path, data: Path, crowds: Path | None) -> dict[str, Any]:
+    """Measure a model folder on the PublicTest faces of `data`, whose labels are FER2013's seven.
+
+    Raises:
+        ModelError: The model folder cannot be used.
+        DataError: The faces or the crowd photographs cannot be used.
+    """
+    card = load_card(folder)
+    faces = load_faces(data)
+    tested = faces.split(PUBLIC_TEST)
+    model = keras.saving.load_model(folder / NETWORK_FILE, compile=False)
+    probabilities = predict_fer(model, tested.images)
+    predicted = probabilities.argmax(axis=1)
+    again = duplicated_in(tested.images, faces.images[faces.usage == TRAINING])
+    matrix = metrics.confusion_matrix(predicted, tested.labels)
+    scores = metrics.precision_recall_f1(matrix)
+    rows, error = metrics.reliability(probabilities, tested.labels)
+    certainty = np.where(predicted == tested.labels, -1.0, probabilities.max(axis=1))
+    worst = [int(row) for row in np.argsort(-certainty)[:_WORST] if certainty[row] >= 0]
+    where = np.flatnonzero(faces.usage == PUBLIC_TEST)
+    figures: dict[str, Any] = {
+        "model_id": card.model_id,
+        "data": faces.name,
+        "faces": len(tested),
+        "duplicates": int(again.sum()),
+        "accuracy": metrics.accuracy(probabilities, tested.labels),
+        "accuracy_without_duplicates": metrics.accuracy(probabilities[~again], tested.labels[~again]),
+        "macro_f1": float(scores[:, 2].mean()),
+        "log_loss": metrics.log_loss(probabilities, tested.labels),
+        "expected_calibration_error": error,
+        "per_class": {
+            label: dict(zip(("precision", "recall", "f1"), row.tolist(), strict=True))
+            for label, row in zip(FER_LABELS, scores, strict=True)
+        },
+        "confusion": matrix.tolist(),
+        "reliability": rows.tolist(),
+        "worst_mistakes": [
+            {
+                "row": int(where[row]),
+                "label": FER_LABELS[tested.labels[row]],
+                "predicted": FER_LABELS[predicted[row]],
+                "confidence": float(certainty[row]),
+            }
+            for row in worst
+        ],
+    }
+    for name, (_, strengths, change) in _CHANGES.items():
+        accuracies = figures[f"accuracy_against_{name}"] = {}
+        for strength in strengths:
+            changed = np.stack([change(face, strength) for face in tested.images])
+            same = np.array_equal(changed, tested.images)
+            answers = probabilities if same else predict_fer(model, changed)
+            accuracies[strength] = metrics.accuracy(answers, tested.labels)
+    if crowds is not None:
+        figures["consistency"] = agreement(model, crowds)
+        if card.readable_output:
+            figures["face_check"] = measure_face_check(model, load_crowds(crowds, held_back=True)).model_dump()
+    return figures

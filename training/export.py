@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -23,39 +23,49 @@ from classifier.card import (
     file_entry,
     save_card,
 )
-from crowdmood import __version__
+from crowdmood import FER_LABELS, LABELS, __version__
+from crowdmood.confusions import Confusions
 from crowdmood.errors import SettingsError
-from training import metrics
-from training.calibration import calibrate, fit_prevalence
+from training import crowd_evaluation, metrics
+from training.calibration import calibrate, calibrate_crowd
 from training.checkpoint import load_state
+from training.confusions import fit_crowd_prevalence, fit_prevalence
 from training.cost import multiply_adds
+from training.crowd_faces import NO_LABEL, UNREADABLE
 from training.data import PUBLIC_TEST, TRAINING, FaceData, duplicated_in
-from training.degrade import shrink
+from training.degrade import shrink, stadium
 from training.graph import save_graph
-from training.model_card import PEOPLE_CARD_FILE, render
+from training.heads import CROWD, FER, READABLE
+from training.model_card import PEOPLE_CARD_FILE, WIDER_LABELLING, render
 from training.networks import build
-from training.serving import predict, serving_network
+from training.serving import predict, predict_fer, serving_network
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from numpy.typing import NDArray
+
+    from classifier.card import Calibration, CrowdMetrics, Prevalence
+    from training.crowd_faces import CrowdFaces
     from training.crowds import CrowdCrops
+    from training.fit import Learned
     from training.recipe import Recipe
 
 HISTORY_FILE = "history.json"
 _SIZES_PX = (40, 32, 24, 16, 12)
 _FACE_THRESHOLD = 0.5
 _HELD_OUT = "PublicTest without the faces that also stand in Training"
+_HELD_OUT_CROWD = "faces of real crowds, split validation"
 
 
 def measure(model: Any, data: FaceData) -> Metrics:
     """Measures a served network on PublicTest, with and without the faces that also stand in Training."""
     known, judged = data.split(TRAINING), data.split(PUBLIC_TEST)
     again = duplicated_in(judged.images, known.images)
-    probabilities, _ = predict(model, judged.images)
+    probabilities = predict_fer(model, judged.images)
     confusion = metrics.confusion_matrix(probabilities.argmax(axis=1), judged.labels)
     at_px = {
-        size: metrics.accuracy(predict(model, np.stack([shrink(f, size) for f in judged.images]))[0], judged.labels)
+        size: metrics.accuracy(predict_fer(model, np.stack([shrink(f, size) for f in judged.images])), judged.labels)
         for size in _SIZES_PX
     }
     return Metrics(
@@ -69,11 +79,11 @@ def measure(model: Any, data: FaceData) -> Metrics:
 
 
 def measure_face_check(model: Any, crowds: CrowdCrops) -> FaceCheck:
-    """Measures the second output on held-back crowd crops: their faces against their backgrounds."""
+    """Measure the output `readable` on held-back crops of photographs: their faces against squares without a face."""
     _, of_faces = predict(model, crowds.faces)
     _, of_backgrounds = predict(model, crowds.backgrounds)
     if of_faces is None or of_backgrounds is None:
-        raise ValueError("the network has no face output")
+        raise ValueError("the network has no output that says whether a face is readable")
     right, wrong = int((of_faces >= _FACE_THRESHOLD).sum()), int((of_backgrounds >= _FACE_THRESHOLD).sum())
     return FaceCheck(
         threshold=_FACE_THRESHOLD,
@@ -110,24 +120,22 @@ def _replacing(out: Path) -> Iterator[Path]:
 
 
 def export_folder(
-    data: FaceData,
+    learned: Learned,
     recipe: Recipe,
     weights: Path,
     out: Path,
-    data_name: str,
-    crowds: CrowdCrops | None = None,
+    held_back: CrowdCrops | None = None,
     model_json: bool = False,
     origin: Mapping[str, Sequence[str]] | None = None,
 ) -> ModelCard:
-    """Writes the model folder `out` anew: network, card, card for people.
+    """Write the model folder `out` again: network, card, card for people.
 
     Args:
-        data: Training and PublicTest faces.
+        learned: What it was trained on, and held-out faces of the same kinds.
         recipe: How it was trained.
         weights: The checkpoint to export.
         out: The folder; replaced whole once the new one is complete.
-        data_name: How the card calls the data.
-        crowds: Held-back crops for the face output.
+        held_back: Held-back squares of crowd photographs, to measure the output `readable` on; None: not measured.
         model_json: Also write the architecture as `model.json` and the weights as `model.weights.h5`.
         origin: What else the network came from, for the card's recipe.
 
@@ -137,11 +145,18 @@ def export_folder(
     keras.config.set_dtype_policy("float32")
     trained = build(recipe.architecture, outputs=recipe.outputs)
     history = load_state(weights, trained)
-    known, judged = data.split(TRAINING), data.split(PUBLIC_TEST)
-    fresh = judged.select(~duplicated_in(judged.images, known.images))
-    logits = np.asarray(trained.predict(fresh.images[..., None], batch_size=256, verbose=0), dtype=np.float32)
-    calibration = calibrate(logits[:, :7], fresh.labels, _HELD_OUT)
-    model = serving_network(trained, calibration)
+    data = learned.faces
+    known, public = data.split(TRAINING), data.split(PUBLIC_TEST)
+    fresh = public.select(~duplicated_in(public.images, known.images))
+    fer_calibration = calibrate(_logits(trained, fresh.images)[:, FER], fresh.labels, _HELD_OUT)
+    crowd = _HeldOutCrowd.of(learned.crowd_faces, trained) if recipe.crowd_faces and learned.crowd_faces else None
+    calibration = crowd.calibration if crowd else fer_calibration
+    model = serving_network(trained, calibration, fer_calibration)
+    prevalence = (
+        crowd.prevalence(model, fresh)
+        if crowd
+        else fit_prevalence(predict(model, fresh.images)[0], fresh.labels, _HELD_OUT)
+    )
     with _replacing(out) as partial:
         model.save(partial / NETWORK_FILE)
         if model_json:
@@ -155,13 +170,14 @@ def export_folder(
         card = ModelCard(
             model_id=f"{recipe.architecture}-{entry.sha256[:8]}",
             architecture=recipe.architecture,
-            outputs=("emotions", "face") if recipe.face_output else ("emotions",),
+            labels=LABELS if crowd else FER_LABELS,
+            outputs=("emotions", "readable") if crowd else ("emotions",),
             files=(entry,),
             data=DataSpec(
-                name=data_name,
+                name=data.name,
                 training_faces=len(known),
-                judged_faces=len(judged),
-                duplicates=len(judged) - len(fresh),
+                judged_faces=len(public),
+                duplicates=len(public) - len(fresh),
                 sha256=data.digest(),
             ),
             metrics=measure(model, data),
@@ -170,11 +186,67 @@ def export_folder(
             code_version=__version__,
             recipe=asdict(recipe) | {"epochs_done": len(history)} | dict(origin or {}),
             calibration=calibration,
-            prevalence=fit_prevalence(predict(model, fresh.images)[0], fresh.labels, _HELD_OUT),
-            face_check=measure_face_check(model, crowds) if crowds is not None else None,
+            prevalence=prevalence,
+            labelling=WIDER_LABELLING if crowd else None,
+            crowd=crowd.measured(model, prevalence) if crowd else None,
+            face_check=measure_face_check(model, held_back) if crowd and held_back is not None else None,
         )
         (partial / PEOPLE_CARD_FILE).write_text(render(card), encoding="utf-8")
         files = tuple(file_entry(path) for path in sorted(partial.iterdir()))
         card = card.model_copy(update={"files": files})
         save_card(partial, card)
     return card
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _HeldOutCrowd:
+    """Held-out faces of real crowds and the temperature fitted on them.
+
+    Attributes:
+        faces: Those of the split `validation`.
+        crops: `(N, 48, 48) uint8`, as the detector cuts them.
+        calibration: Of the heads `crowd` and `readable`.
+    """
+
+    faces: CrowdFaces
+    crops: NDArray[np.uint8]
+    calibration: Calibration
+
+    @classmethod
+    def of(cls, faces: CrowdFaces, trained: Any) -> _HeldOutCrowd:
+        """Fit the calibration on the faces that have a label, and on those that are readable."""
+        held_out = faces.select(faces.in_split("validation"))
+        crops, labels = held_out.crops(), held_out.labels
+        labelled = (labels != NO_LABEL) & (labels != UNREADABLE)
+        logits = _logits(trained, crops)
+        calibration = calibrate_crowd(
+            logits[labelled, CROWD],
+            labels[labelled].astype(np.uint8),
+            logits[held_out.readable, READABLE],
+            _HELD_OUT_CROWD,
+        )
+        return cls(held_out, crops, calibration)
+
+    def prevalence(self, model: Any, fer: FaceData) -> Prevalence | None:
+        """Fit what crowds are counted with; FER2013's faces at crowd quality stand in where a label is rare."""
+        rng = np.random.default_rng(0)
+        small = np.stack([stadium(image, rng) for image in fer.images])
+        probabilities, readable = predict(model, self.crops)
+        return fit_crowd_prevalence(
+            probabilities,
+            self.faces.votes,
+            np.array(self.faces.photos),
+            _HELD_OUT_CROWD,
+            (predict(model, small)[0], fer.labels),
+            readable,
+        )
+
+    def measured(self, model: Any, prevalence: Prevalence | None) -> CrowdMetrics:
+        """Measure the network on them."""
+        confusions = Confusions.of_card(prevalence.model_dump() if prevalence else None)
+        probabilities, readable = predict(model, self.crops)
+        return crowd_evaluation.measure(probabilities, readable, self.faces, confusions)
+
+
+def _logits(trained: Any, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+    return np.asarray(trained.predict(images[..., None], batch_size=256, verbose=0), dtype=np.float32)

@@ -1,4 +1,4 @@
-"""Measures a bank of faces as a pipeline meets them: worn by people in a stand, lit, shaken and noisy."""
+"""Measure a bank of faces as a pipeline meets them: worn by people in a stand, lit, shaken and noisy."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ import numpy as np
 from crowdmood import LABELS
 from simulator.feelings import State, Timeline
 from simulator.stand import Stand
-from training.face_judges import overlap
+from training.face_checks import overlap
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from simulator.bank import FaceBank
-    from training.face_judges import Judges
+    from training.face_checks import Checks
 
 _SIZE: Final = (1280, 720)
 _PEOPLE: Final = 70
@@ -33,12 +33,12 @@ class Figures:
     """How a bank does when its faces are worn, about 64 px large and with nothing before them.
 
     Attributes:
-        faces: How many were looked at.
+        faces: How many were measured, of all labels.
         haar: Share of them that OpenCV's frontal cascade (1.1, 5) finds.
         yunet: Share of them that YuNet finds with a score of 0.5.
-        agreement: Share of them whose intended label every network thinks the likeliest; it gets the cascade's
-            box where there is one, the true one elsewhere.
-        agreement_by_label: The same for each label.
+        agreement: Share of those whose intended label a network knows that every such network thinks the likeliest; it
+            gets the cascade's box where there is one, the true one elsewhere.
+        agreement_by_label: The same for each label that a network knows.
     """
 
     faces: int
@@ -48,8 +48,11 @@ class Figures:
     agreement_by_label: dict[str, float]
 
 
-def measure(bank: FaceBank, judging: Judges) -> Figures:
-    """Fills stands with people of all labels, new ones for each picture, and asks detectors and networks."""
+def measure(bank: FaceBank, checks: Checks) -> Figures:
+    """Fill stands with people of all labels, new ones for each picture, and ask detectors and networks.
+
+    Faces whose label no network knows are shown to the detectors alone.
+    """
     found_by_haar: list[bool] = []
     found_by_yunet: list[bool] = []
     crops: list[NDArray[np.uint8]] = []
@@ -63,8 +66,8 @@ def measure(bank: FaceBank, judging: Judges) -> Figures:
         at_s = 7.0 * number
         picture, seen = stand.picture(number, at_s), stand.seen(at_s)
         gray = np.asarray(cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY), dtype=np.uint8)
-        by_haar = judging.haar_boxes(gray)
-        by_yunet = judging.yunet_boxes(picture)
+        by_haar = checks.haar_boxes(gray)
+        by_yunet = checks.yunet_boxes(picture)
         sides = seen.boxes[:, 2] - seen.boxes[:, 0]
         chosen = (seen.visibility >= _WHOLLY_VISIBLE) & (sides >= _FACES_PX[0]) & (sides <= _FACES_PX[1])
         for row in np.flatnonzero(chosen):
@@ -77,13 +80,14 @@ def measure(bank: FaceBank, judging: Judges) -> Figures:
             crops.append(gray[max(y, 0) : y + height, max(x, 0) : x + width])
             intended.append(int(seen.labels[row]))
     labels = np.array(intended)
-    agreed = judging.agreed(crops, labels)
+    known = [code for code in range(len(LABELS)) if checks.know(code)]
+    agreed = checks.agreed(crops, labels)
     return Figures(
         faces=len(labels),
         haar=_share(found_by_haar),
         yunet=_share(found_by_yunet),
-        agreement=_share(agreed),
-        agreement_by_label={name: _share(agreed[labels == code]) for code, name in enumerate(LABELS)},
+        agreement=_share(agreed[np.isin(labels, known)]),
+        agreement_by_label={LABELS[code]: _share(agreed[labels == code]) for code in known},
     )
 
 

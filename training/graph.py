@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 import keras
 from keras import ops
 
+from training.serving import FER_OUTPUT
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -16,7 +18,7 @@ def save_graph(model: Any, file: Path) -> None:
 
     Args:
         model: What `training.serving.serving_network` returned, on Keras' TensorFlow backend.
-        file: Where the graph goes; it takes `(N, 48, 48, 1) uint8` and has the outputs `emotions` and perhaps `face`.
+        file: Where the graph goes; it takes `(N, 48, 48, 1) uint8` and answers `emotions` and perhaps `readable`.
     """
     import openvino
     import tensorflow as tf
@@ -26,7 +28,8 @@ def save_graph(model: Any, file: Path) -> None:
     traced = tf.function(lambda faces: network(faces, training=False), input_signature=[image]).get_concrete_function()
     graph = openvino.convert_model(traced)
     outputs = traced.structured_outputs
-    by_name = outputs if isinstance(outputs, dict) else {"emotions": outputs}
+    by_name = dict(outputs) if isinstance(outputs, dict) else {"emotions": outputs}
+    by_name.pop(FER_OUTPUT, None)
     names = {tensor.name: name for name, tensor in by_name.items()} | {name: name for name in by_name}
     for output in graph.outputs:
         known = names.keys() & output.get_names()

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from crowdmood import LABELS
+from crowdmood import FER_LABELS
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -23,14 +23,22 @@ FERPLUS_COLUMNS: Final = (
     "unknown",
     "not-a-face",
 )
+_FERPLUS_OF_LABEL: Final = np.array(
+    [
+        FERPLUS_COLUMNS.index(name)
+        for name in ("anger", "disgust", "fear", "happiness", "sadness", "surprise", "neutral")
+    ]
+)
+"""Columns of FER+ votes in the order of FER2013's labels."""
+_AGREED: Final = 0.6
+"""Share of FER+ taggers from which they agree with a label."""
 _STEPS: Final = 200
 _RIDGE: Final = 1.0
-_NOT_A_FACE_COLUMN: Final = FERPLUS_COLUMNS.index("not-a-face")
 
 
 def one_hot(labels: NDArray[np.uint8]) -> NDArray[np.float32]:
     """Turns label codes `(N,)` into rows `(N, 7) float32` with a single one."""
-    return np.eye(len(LABELS), dtype=np.float32)[labels]
+    return np.eye(len(FER_LABELS), dtype=np.float32)[labels]
 
 
 def translate_votes(votes: NDArray[np.uint8], labels: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -51,7 +59,7 @@ def translate_votes(votes: NDArray[np.uint8], labels: NDArray[np.uint8]) -> NDAr
     shares = votes / np.maximum(votes.sum(axis=1, keepdims=True), 1.0)
     features = np.concatenate([shares, np.sqrt(shares), np.ones((len(votes), 1))], axis=1)
     wanted = one_hot(labels)
-    weights = np.zeros((features.shape[1], len(LABELS)))
+    weights = np.zeros((features.shape[1], len(FER_LABELS)))
     # No curvature is larger than half of this one, so every step lowers the loss (Boehning 1992).
     bound = features.T @ features / 2 + _RIDGE * np.eye(features.shape[1])
     for _ in range(_STEPS):
@@ -82,22 +90,22 @@ def soft_targets(
     targets = one_hot(labels)
     if votes is not None and blend > 0:
         targets = ((1 - blend) * targets + blend * translate_votes(votes, labels)).astype(np.float32)
-    return ((1 - smoothing) * targets + smoothing / len(LABELS)).astype(np.float32)
+    return ((1 - smoothing) * targets + smoothing / len(FER_LABELS)).astype(np.float32)
 
 
-def not_a_face(votes: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    """Says which rows at least half of the FER+ taggers called "not a face": `(N,) bool`."""
-    return votes[:, _NOT_A_FACE_COLUMN].astype(np.int64) * 2 >= np.maximum(votes.sum(axis=1), 1)
+def agreed(votes: NDArray[np.uint8], labels: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """Return which faces have a FER2013 label that most FER+ taggers chose as well: `(N,) bool`.
 
-
-def with_face_column(targets: NDArray[np.float32], nothing: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """Adds the column "not a face" to targets `(N, 7)`; rows where `nothing (N,)` holds lose their expression."""
-    column = nothing.astype(np.float32)[:, None]
-    return np.concatenate([targets * (1 - column), column], axis=1)
+    Args:
+        votes: `(N, 10) uint8` FER+ votes in `FERPLUS_COLUMNS` order.
+        labels: `(N,) uint8`, codes 0-6.
+    """
+    chosen = votes[np.arange(len(labels)), _FERPLUS_OF_LABEL[labels]]
+    return np.asarray(chosen > _AGREED * np.maximum(votes.sum(axis=1), 1))
 
 
 def class_weights(labels: NDArray[np.uint8]) -> NDArray[np.float32]:
     """Weight of each label `(7,)`: the inverse square root of its frequency, one on average over `labels`."""
-    counts = np.bincount(labels, minlength=len(LABELS)).astype(np.float64)
+    counts = np.bincount(labels, minlength=len(FER_LABELS)).astype(np.float64)
     weights = 1 / np.sqrt(np.maximum(counts, 1))
     return (weights * counts.sum() / np.maximum((weights * counts).sum(), 1e-9)).astype(np.float32)

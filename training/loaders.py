@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 import cv2
 import numpy as np
 
-from crowdmood import LABELS
+from crowdmood import FER_LABELS
 from crowdmood.errors import DataError
 from training.data import PRIVATE_TEST, PUBLIC_TEST, SIDE, TRAINING, USAGES, FaceData
 
@@ -68,7 +68,7 @@ def load_npz(path: Path) -> FaceData:
     votes = arrays.get("ferplus_votes")
     if votes is not None and votes.shape != (len(images), 10):
         raise DataError(f"{path}: ferplus_votes are {votes.shape}; they must be ({len(images)}, 10)")
-    _check_codes(path, "labels", labels, len(images), len(LABELS))
+    _check_codes(path, "labels", labels, len(images), len(FER_LABELS))
     _check_codes(path, "usage", usage, len(images), len(USAGES))
     return FaceData(images, labels.astype(np.uint8), usage.astype(np.uint8), votes, path.name)
 
@@ -107,8 +107,8 @@ def load_csv(path: Path) -> FaceData:
                 )
             for row in reader:
                 where = f"{path}, line {reader.line_num}"
-                if row["emotion"] not in {str(code) for code in range(len(LABELS))}:
-                    raise DataError(f"{where}: label {row['emotion']!r} is unknown; use 0-{len(LABELS) - 1}")
+                if row["emotion"] not in {str(code) for code in range(len(FER_LABELS))}:
+                    raise DataError(f"{where}: label {row['emotion']!r} is unknown; use 0-{len(FER_LABELS) - 1}")
                 if row["Usage"] not in USAGES:
                     raise DataError(f"{where}: Usage {row['Usage']!r} is unknown; use one of {', '.join(USAGES)}")
                 images.append(_parse_pixels(row["pixels"] or "", where))
@@ -153,12 +153,12 @@ def load_folders(folder: Path) -> FaceData:
     usage: list[int] = []
     for split, code in usages.items():
         for label_folder in sorted(path for path in (folder / split).glob("*") if path.is_dir()):
-            if label_folder.name not in LABELS:
-                raise DataError(f"{label_folder}: is no label; name folders {', '.join(LABELS)}")
+            if label_folder.name not in FER_LABELS:
+                raise DataError(f"{label_folder}: is no label; name folders {', '.join(FER_LABELS)}")
             for picture in sorted(label_folder.iterdir()):
                 if picture.suffix.lower() in _PICTURES:
                     images.append(_read_picture(picture))
-                    labels.append(LABELS.index(label_folder.name))
+                    labels.append(FER_LABELS.index(label_folder.name))
                     usage.append(code)
     if not images:
         raise DataError(f"{folder}: holds no pictures; lay them out as train/happy/1.png")

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from crowdmood import FER_LABELS
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -13,24 +15,26 @@ _TINY = 1e-7
 
 
 def accuracy(probabilities: NDArray[np.float32], labels: NDArray[np.uint8]) -> float:
-    """Share of rows of `probabilities (N, K)` whose largest column is the label `(N,)`."""
+    """Return the share of rows of `probabilities (N, K)` whose largest column is the label `(N,)`."""
     return float(np.mean(probabilities.argmax(axis=1) == labels))
 
 
 def log_loss(probabilities: NDArray[np.float32], labels: NDArray[np.uint8]) -> float:
-    """Mean negative log probability of the true label, in nats."""
+    """Return the mean negative log probability of the true label, in nats."""
     chosen = probabilities[np.arange(len(labels)), labels].astype(np.float64)
     return float(-np.log(np.maximum(chosen, _TINY)).mean())
 
 
-def confusion_matrix(predicted: NDArray[np.int64], labels: NDArray[np.uint8], classes: int = 7) -> NDArray[np.int64]:
-    """Counts `(K, K)`: row true label, column predicted label."""
+def confusion_matrix(
+    predicted: NDArray[np.int64], labels: NDArray[np.uint8] | NDArray[np.int64], classes: int = len(FER_LABELS)
+) -> NDArray[np.int64]:
+    """Return counts `(K, K)`: row true label, column predicted label."""
     flat = labels.astype(np.int64) * classes + predicted
     return np.bincount(flat, minlength=classes * classes).reshape(classes, classes)
 
 
 def precision_recall_f1(confusion: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Per class precision, recall and F1, `(K, 3)`; zero where a class never occurs."""
+    """Return precision, recall and F1 of each class, `(K, 3)`; zero where a class never occurs."""
     hits = np.diag(confusion).astype(np.float64)
     precision = hits / np.maximum(confusion.sum(axis=0), 1)
     recall = hits / np.maximum(confusion.sum(axis=1), 1)
@@ -41,7 +45,7 @@ def precision_recall_f1(confusion: NDArray[np.int64]) -> NDArray[np.float64]:
 def reliability(
     probabilities: NDArray[np.float32], labels: NDArray[np.uint8], bins: int = 15
 ) -> tuple[NDArray[np.float64], float]:
-    """Compares confidence with accuracy.
+    """Compare confidence with accuracy.
 
     Returns:
         Rows `(bins, 3)` of mean confidence, accuracy and count in equal-width bins of the top probability, and the

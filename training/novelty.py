@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 SAME_PICTURE: Final = 0.9
 """Correlation from which two rows count as the same picture: FER2013 holds many photographs twice, cropped, mirrored
-or compressed anew. Judged by eye: above it nearly all pairs are one photograph, below it hardly any."""
+or compressed anew. Seen by eye: above it nearly all pairs are one photograph, below it hardly any."""
 PERCENTILE: Final = 1.0
 _BLOCK: Final = 512
 _REFERENCES: Final = 1500
@@ -42,7 +42,7 @@ class NoveltyFigures:
 
 
 def measure_novelty(faces: NDArray[np.uint8], photographs: NDArray[np.uint8]) -> NoveltyFigures:
-    """Compares synthetic faces `(N, S, S) uint8` with photographs `(M, T, T) uint8`, both in FER2013's framing."""
+    """Compare synthetic faces `(N, S, S) uint8` with photographs `(M, T, T) uint8`, both in FER2013's framing."""
     size = photographs.shape[1:]
     scaled = np.stack([cv2.resize(face, size, interpolation=cv2.INTER_AREA) for face in faces]).astype(np.uint8)
     pictures, mirrored = flatten(photographs), flatten(photographs[:, :, ::-1])
@@ -60,7 +60,7 @@ def measure_novelty(faces: NDArray[np.uint8], photographs: NDArray[np.uint8]) ->
 
 
 def nearest(rows: NDArray[np.float32], others: NDArray[np.float32], ignore_above: float = 2.0) -> NDArray[np.float64]:
-    """Finds how alike each row and its most alike other row are.
+    """Find how alike each row and its most alike other row are.
 
     Args:
         rows: `(N, P)`, of mean zero and unit contrast; contrasts are evened out again here.
@@ -81,14 +81,14 @@ def nearest(rows: NDArray[np.float32], others: NDArray[np.float32], ignore_above
 
 
 def closest_allowed(pictures: NDArray[np.float32], mirrored: NDArray[np.float32], sample: NDArray[np.int64]) -> float:
-    """The 1st percentile of `distances_among`."""
+    """Return the 1st percentile of `distances_among`."""
     return float(np.percentile(distances_among(pictures, mirrored, sample), PERCENTILE))
 
 
 def distances_among(
     pictures: NDArray[np.float32], mirrored: NDArray[np.float32], sample: NDArray[np.int64]
 ) -> NDArray[np.float64]:
-    """Distances `(S,)` between training pictures and the nearest different one of each.
+    """Return distances `(S,)` between training pictures and the nearest different one of each.
 
     Args:
         pictures: `(N, P)`, flattened training pictures.

@@ -9,7 +9,10 @@ from typing import TYPE_CHECKING, Any, Final
 import keras
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
+
+    import numpy as np
+    from numpy.typing import NDArray
 
     from training.feed import Batches
     from training.recipe import Recipe
@@ -86,16 +89,29 @@ class Pace(keras.callbacks.Callback):
 
 
 class Judge(keras.callbacks.Callback):
-    """Measures PublicTest accuracy after an epoch: rarely early in a run, where it says little, always near its end."""
+    """Measures held-out faces after an epoch: rarely early in a run, where it says little, always near its end."""
 
-    def __init__(self, pace: Pace, images: Any, targets: Any, every: int = 5) -> None:
-        """Judges on `images (N, 48, 48, 1) uint8` and `targets (N, K)`; every epoch from 60 % of the run on."""
+    def __init__(
+        self, pace: Pace, held_out: Mapping[str, tuple[NDArray[np.uint8], NDArray[np.float32]]], every: int = 5
+    ) -> None:
+        """Measure every `every` epochs, and each one from 60 % of the run on.
+
+        Args:
+            pace: How far the run is.
+            held_out: Images and targets by the prefix of their figures: none for PublicTest, `crowd_` for crowds.
+            every: Epochs between two measurements early in a run.
+        """
         super().__init__()
-        self._pace, self._images, self._targets, self._every = pace, images, targets, every
+        self._pace, self._held_out, self._every = pace, held_out, every
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        """Adds `val_loss` and `val_accuracy` to the epoch's figures."""
+        """Add `val_accuracy`, with crowd faces `val_crowd_accuracy`, and their mean `val_score` to the figures."""
         if logs is None or (self._pace.progress < 0.6 and epoch % self._every != 0):
             return
-        figures = self.model.evaluate(self._images, self._targets, batch_size=256, verbose=0, return_dict=True)
-        logs.update({f"val_{name}": float(value) for name, value in figures.items()})
+        accuracies = []
+        for prefix, (images, targets) in self._held_out.items():
+            figures = self.model.evaluate(images, targets, batch_size=256, verbose=0, return_dict=True)
+            logs[f"val_{prefix}loss"] = float(figures["loss"])
+            logs[f"val_{prefix}accuracy"] = float(figures[f"{prefix}accuracy"])
+            accuracies.append(logs[f"val_{prefix}accuracy"])
+        logs["val_score"] = sum(accuracies) / len(accuracies)

@@ -1,4 +1,4 @@
-"""Pictures of data and of results, as PNG files."""
+"""Plots of data and of results, as PNG files."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 import matplotlib as mpl
 import numpy as np
 
-from crowdmood import LABELS
+from crowdmood import FER_LABELS, LABELS
 
 mpl.use("Agg")  # no display on servers
 
@@ -29,29 +29,30 @@ def _save(figure: Figure, path: Path) -> None:
 
 
 def class_balance(counts: Mapping[str, Mapping[str, int]], path: Path) -> None:
-    """Draws how many faces each split holds of each label, as a share of the split."""
+    """Draw how many faces each split holds of each of FER2013's labels, as a share of the split."""
     figure = Figure(_WIDE)
     axes: Any = figure.subplots()
     width = 0.8 / max(len(counts), 1)
-    places = np.arange(len(LABELS))
+    places = np.arange(len(FER_LABELS))
     for number, (split, of_label) in enumerate(counts.items()):
-        values = np.array([of_label[label] for label in LABELS])
+        values = np.array([of_label[label] for label in FER_LABELS])
         bars = axes.bar(places + number * width, values / max(values.sum(), 1), width, label=split)
         axes.bar_label(bars, [str(value) for value in values], fontsize=7)
-    axes.set_xticks(places + width * (len(counts) - 1) / 2, LABELS)
+    axes.set_xticks(places + width * (len(counts) - 1) / 2, FER_LABELS)
     axes.set_ylabel("share of the split (count above)")
     axes.legend()
     _save(figure, path)
 
 
 def confusion(matrix: NDArray[np.int64], path: Path) -> None:
-    """Draws a confusion matrix `(7, 7)` of counts: shares of each true label."""
+    """Draw a confusion matrix `(K, K)` of counts, in the order of `LABELS`, as shares of each true label."""
     shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
     figure = Figure(_SMALL)
     axes: Any = figure.subplots()
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-    axes.set_xticks(range(len(LABELS)), LABELS, rotation=45, ha="right")
-    axes.set_yticks(range(len(LABELS)), LABELS)
+    labels = LABELS[: len(matrix)]
+    axes.set_xticks(range(len(labels)), labels, rotation=45, ha="right")
+    axes.set_yticks(range(len(labels)), labels)
     axes.set_xlabel("predicted")
     axes.set_ylabel("true")
     for row, column in np.ndindex(*shares.shape):
@@ -61,7 +62,7 @@ def confusion(matrix: NDArray[np.int64], path: Path) -> None:
 
 
 def reliability(rows: NDArray[np.float64], error: float, path: Path) -> None:
-    """Draws accuracy against confidence: rows `(bins, 3)` of confidence, accuracy, count."""
+    """Draw accuracy against confidence: rows `(bins, 3)` of confidence, accuracy, count."""
     filled = rows[rows[:, 2] > 0]
     figure = Figure(_SMALL)
     axes: Any = figure.subplots()
@@ -74,7 +75,7 @@ def reliability(rows: NDArray[np.float64], error: float, path: Path) -> None:
 
 
 def learning_curves(history: Sequence[Mapping[str, float]], path: Path) -> None:
-    """Draws loss and accuracy of every epoch, on the training faces and on PublicTest."""
+    """Draw loss and accuracy of every epoch, on the training faces and on PublicTest."""
     figure = Figure(_WIDE)
     left, right = figure.subplots(1, 2)
     for axes, name in ((left, "loss"), (right, "accuracy")):
@@ -89,7 +90,7 @@ def learning_curves(history: Sequence[Mapping[str, float]], path: Path) -> None:
 
 
 def accuracy_against(points: Mapping[float, float], label: str, path: Path) -> None:
-    """Draws accuracy against one strength of a degradation."""
+    """Draw accuracy against one strength of a degradation."""
     figure = Figure(_SMALL)
     axes: Any = figure.subplots()
     axes.plot(list(points), list(points.values()), marker="o")

@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+from crowdmood import FER_LABELS
+from training.heads import ALL_HEADS
+
 
 @dataclass(frozen=True, slots=True)
 class Augmentation:
@@ -20,6 +23,7 @@ class Augmentation:
         brightness: Largest change of gamma (as a factor 1 + brightness), contrast (as a share) and offset.
         erase: Probability of erasing one random rectangle (Zhong et al. 2017).
         degrade: Probability of fewer pixels, blur, noise and JPEG (see `training.degrade.stadium`).
+        occlude: Probability of hiding most of the face, which teaches the head `readable`; only with crowd faces.
     """
 
     flip: float = 0.5
@@ -31,6 +35,7 @@ class Augmentation:
     brightness: float = 0.25
     erase: float = 0.25
     degrade: float = 0.0
+    occlude: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +59,15 @@ class Recipe:
         ferplus_blend: Weight of FER+ votes, translated into labels, in the targets.
         teacher_blend: Weight of a teacher's probabilities in the targets.
         class_weights: Weigh each label by the inverse square root of its frequency.
-        face_output: Add the eighth output, "not a face".
-        crowd_crops: Unlabelled faces and backgrounds from crowd photographs added to each epoch.
+        crowd_faces: Labelled faces of real crowds in each epoch; they bring the heads `votes`, `crowd` and `readable`
+            (see `training.heads`). 0: a network of seven outputs.
+        crowd_backgrounds: Squares of crowd photographs without a face in each epoch, all unreadable.
+        crowd_balance: How strongly rare labels are drawn more often: 0 not at all, 1 all labels equally often.
+        votes_weight: Weight of the head `votes` beside that of FER2013's labels.
+        crowd_weight: Weight of the head `crowd`.
+        readable_weight: Weight of the head `readable`.
+        agreed_weight: Weight with which FER2013 faces whose label most FER+ taggers chose as well teach the head
+            `crowd` too: real crowds hold few angry, sad, surprised, afraid or disgusted faces.
         small_until: Shares of the run up to which faces are fed at 32 and at 40 pixels before 48: more epochs in
             the same time (progressive resizing, Tan & Le 2021).
         precision: Keras dtype policy while training; the export is always float32.
@@ -78,8 +90,13 @@ class Recipe:
     ferplus_blend: float = 0.25
     teacher_blend: float = 0.0
     class_weights: bool = False
-    face_output: bool = False
-    crowd_crops: int = 0
+    crowd_faces: int = 0
+    crowd_backgrounds: int = 0
+    crowd_balance: float = 0.0
+    votes_weight: float = 0.3
+    crowd_weight: float = 1.0
+    readable_weight: float = 0.5
+    agreed_weight: float = 0.0
     small_until: tuple[float, float] = (0.0, 0.0)
     precision: Literal["float32", "mixed_bfloat16"] = "mixed_bfloat16"
     seed: int = 0
@@ -88,4 +105,4 @@ class Recipe:
     @property
     def outputs(self) -> int:
         """Number of logits."""
-        return 8 if self.face_output else 7
+        return ALL_HEADS if self.crowd_faces else len(FER_LABELS)

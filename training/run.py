@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -11,14 +11,15 @@ from classifier.card import NETWORK_FILE, ModelCard, file_entry, load_card
 from crowdmood.errors import DataError, SettingsError
 from training.averaging import average
 from training.caching import cached
-from training.crowds import CrowdCrops, load_crowds
+from training.crowd_faces import load_crowd_faces
+from training.crowds import load_crowds
 from training.data import TRAINING, FaceData, describe
 from training.export import check_out, export_folder
-from training.fit import compile_model, fit
+from training.fit import Learned, compile_model, fit
 from training.loaders import load_faces
 from training.networks import build
 from training.plots import class_balance
-from training.serving import predict
+from training.serving import predict_fer
 from training.transfer import PREFIX, fit_head, load_backbone
 
 if TYPE_CHECKING:
@@ -40,8 +41,9 @@ class Paths:
         out: The model folder.
         work: Checkpoints, logs, saved features, pictures of the data.
         teachers: Model folders to distil from; what they say is averaged.
-        crowds: Crowd photographs for the face output.
-        start_from: Weights to begin with; of several, their mean.
+        crowd_faces: Labelled faces of real crowds.
+        crowds: Crowd photographs, whose squares without a face are unreadable.
+        start_from: Weights or model folders to begin with; of several weights, their mean.
         backbone_weights: Weights of a `keras.applications` backbone.
     """
 
@@ -49,6 +51,7 @@ class Paths:
     out: Path
     work: Path
     teachers: tuple[Path, ...] = ()
+    crowd_faces: Path | None = None
     crowds: Path | None = None
     start_from: tuple[Path, ...] = ()
     backbone_weights: Path | None = None
@@ -70,32 +73,24 @@ def run(recipe: Recipe, paths: Paths, fresh: bool, summary: bool, model_json: bo
         ModelError: The teacher, the weights to begin with or the checkpoint do not fit.
     """
     _check_folders(paths, fresh)
-    faces = load_faces(paths.data)
-    held_back = _crops(paths, held_back=True)
+    learned = _learned(recipe, paths)
+    faces = learned.faces
     for name in _CHECKPOINTS if fresh else ():
         (paths.work / name).unlink(missing_ok=True)
     report_data(faces, paths.work)
     if summary:
         build(recipe.architecture, outputs=recipe.outputs).summary()
-    start_from = _beginning(faces, recipe, paths)
+    start_from = _beginning(learned, recipe, paths)
     if recipe.architecture.startswith(PREFIX):
         start_from = _prepare_backbone(faces, recipe, paths)
     trained = recipe.epochs > 0 or recipe.minutes is not None
     if trained and (not recipe.architecture.startswith(PREFIX) or recipe.fine_tune_layers):
-        fit(faces, recipe, paths.work, _crops(paths, held_back=False), teach(faces, paths), start_from)
+        fit(replace(learned, teacher=teach(faces, paths)), recipe, paths.work, start_from)
     weights = paths.work / "best.npz" if (paths.work / "best.npz").exists() else start_from
     if weights is None:
         raise DataError(f"{paths.work}: no epoch was finished; train longer")
-    card = export_folder(
-        faces,
-        recipe,
-        weights,
-        paths.out,
-        faces.name,
-        held_back,
-        model_json=model_json,
-        origin=_origin(paths),
-    )
+    held_back = load_crowds(paths.crowds, held_back=True) if paths.crowds and recipe.crowd_backgrounds else None
+    card = export_folder(learned, recipe, weights, paths.out, held_back, model_json=model_json, origin=_origin(paths))
     print(f"{paths.out}: {card.model_id}, {card.metrics.accuracy:.2%} on PublicTest")
     return card
 
@@ -129,18 +124,36 @@ def report_data(faces: FaceData, work: Path) -> None:
 def _origin(paths: Paths) -> dict[str, list[str]]:
     """What else the network came from, for its card: weights by their hashes, teachers by their names."""
     origin = {
-        "started_from": [file_entry(path).sha256 for path in paths.start_from],
+        "started_from": [
+            load_card(path).model_id if path.is_dir() else file_entry(path).sha256 for path in paths.start_from
+        ],
         "teachers": [load_card(folder).model_id for folder in paths.teachers],
     }
     return {what: names for what, names in origin.items() if names}
 
 
-def _beginning(faces: FaceData, recipe: Recipe, paths: Paths) -> Path | None:
-    """Weights to begin with: those that are named, or the mean of several."""
+def _learned(recipe: Recipe, paths: Paths) -> Learned:
+    """Read everything that is learned from, but what teachers say.
+
+    Raises:
+        SettingsError: Crowd faces are asked for and not given, or the other way round.
+        DataError: The data cannot be used.
+    """
+    if recipe.crowd_faces and paths.crowd_faces is None:
+        raise SettingsError("the recipe learns from crowd faces: name their folder with --crowd-faces")
+    return Learned(
+        load_faces(paths.data),
+        load_crowd_faces(paths.crowd_faces) if paths.crowd_faces and recipe.crowd_faces else None,
+        load_crowds(paths.crowds, held_back=False) if paths.crowds and recipe.crowd_backgrounds else None,
+    )
+
+
+def _beginning(learned: Learned, recipe: Recipe, paths: Paths) -> Path | None:
+    """Return the weights to begin with: those that are named, or the mean of several."""
     if len(paths.start_from) < 2:
         return next(iter(paths.start_from), None)
     mean = paths.work / "mean.npz"
-    average(paths.start_from, faces, recipe, mean)
+    average(paths.start_from, learned, recipe, mean)
     return mean
 
 
@@ -171,13 +184,9 @@ def _ask(teachers: tuple[Path, ...], images: NDArray[np.uint8]) -> NDArray[np.fl
     import keras
 
     mirrored = np.ascontiguousarray(images[:, :, ::-1])
-    said = []
+    answers = []
     for folder in teachers:
         load_card(folder)
         model = keras.saving.load_model(folder / NETWORK_FILE, compile=False)
-        said += [predict(model, images)[0], predict(model, mirrored)[0]]
-    return np.mean(said, axis=0, dtype=np.float32)
-
-
-def _crops(paths: Paths, held_back: bool) -> CrowdCrops | None:
-    return None if paths.crowds is None else load_crowds(paths.crowds, held_back)
+        answers += [predict_fer(model, images), predict_fer(model, mirrored)]
+    return np.mean(answers, axis=0, dtype=np.float32)

@@ -15,8 +15,9 @@ from crowdmood.errors import ModelError
 from training.caching import cached
 from training.checkpoint import save_state
 from training.data import PUBLIC_TEST, SIDE, TRAINING, FaceData
-from training.labels import one_hot, with_face_column
-from training.losses import ExpressionAccuracy, ExpressionLoss
+from training.heads import fer_targets
+from training.labels import one_hot
+from training.losses import ExpressionLoss, HeadAccuracy
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -129,13 +130,13 @@ def fit_head(model: Any, data: FaceData, recipe: Recipe, work: Path) -> Path:
     head, last = model.get_layer("head"), model.get_layer("logits")
     small_input = keras.layers.Input(features.shape[1:])
     small = keras.Model(small_input, last(head(small_input)))
-    small.compile(keras.optimizers.Adam(1e-3), ExpressionLoss(), metrics=[ExpressionAccuracy()], jit_compile=False)
+    small.compile(keras.optimizers.Adam(1e-3), ExpressionLoss(), metrics=[HeadAccuracy()], jit_compile=False)
     known, judged = data.usage == TRAINING, data.usage == PUBLIC_TEST
     best = keras.callbacks.EarlyStopping("val_accuracy", patience=10, mode="max", restore_best_weights=True)
     targets = one_hot(data.labels)
-    if recipe.face_output:
-        # The eighth output learns in fine-tuning, when the crowd crops come: these features are of faces only.
-        targets = with_face_column(targets, np.zeros(len(data), dtype=bool))
+    if recipe.crowd_faces:
+        # The other heads learn in fine-tuning, when the faces of crowds come.
+        targets = fer_targets(targets, None, 0.0, 0.0)
     small.fit(
         features[known],
         targets[known],

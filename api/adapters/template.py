@@ -77,16 +77,18 @@ def check(source: str) -> None:
 
 
 def render(event: Event, reading: Reading, source: str, content_type: str) -> Body:
-    """The template with `type`, `timestamp`, `data` (the event), `value` and `ttl` (of the reading) put in.
+    """Return the template with `type`, `timestamp`, `data` (the event), `value` and `ttl` (of the reading) put in.
+
+    A figure that is not known is `none`: `{{ data.shares.cheering|default(0, true) }}`, or `data.fit == none`.
 
     Args:
         event: What happened.
-        reading: What a signage player can be told of it.
+        reading: The event as a signage player understands it.
         source: The template.
-        content_type: Media type of what it makes.
+        content_type: Media type of the result.
 
     Raises:
-        ValueError: It names something that this event has not.
+        ValueError: The template names something that this event lacks.
 
     Example:
         `<mood ttl="{{ ttl }}">{{ value }}</mood>` gives `<mood ttl="5">happy</mood>`
@@ -106,7 +108,7 @@ def _harmless(node: nodes.Filter) -> bool:
         return all(isinstance(given, nodes.Const) and given.value in range(10) for given in node.args[:1]) and (
             len(node.args) <= 1
         )
-    return not node.args or (node.name == "default" and len(node.args) == 1)
+    return not node.args or (node.name == "default" and len(node.args) <= 2)
 
 
 @lru_cache(maxsize=256)

@@ -27,7 +27,7 @@ async function look() {
   const place = byId("cameras-said");
   try {
     const found = await get("cameras");
-    say(place, found.length ? "" : "No camera has told of itself yet.");
+    say(place, found.length ? "" : "No camera has reported yet.");
     found.forEach(note);
     const rows = byId("camera-rows");
     const had = document.activeElement?.dataset?.camera;

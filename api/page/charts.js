@@ -1,7 +1,7 @@
 // Charts by Plotly, which comes with a Python package and is loaded when the first chart is drawn. It writes its styles
 // into the sheet with the id `plotly.js-style-global`; those of maps, which it brings as well, the page's policy refuses.
 
-import { isRecorded, shareOf } from "./dom.js";
+import { isRecorded, knows, shareOf, UNKNOWN } from "./dom.js";
 
 let loading = null;
 
@@ -62,12 +62,12 @@ const OPTIONS = { displayModeBar: false, responsive: true };
 async function draw(place, traces, shown) {
   const Plotly = await plotly();
   await Plotly.react(place, traces, shown, OPTIONS);
-  // Whoever changed the window's size while the view was hidden.
+  // The window may have changed its size while the view was hidden.
   if (place.querySelector("svg").clientWidth !== place.clientWidth) Plotly.Plots.resize(place);
 }
 
 /**
- * Shares of people over time as stacked areas; what is told of no mood is a hole.
+ * Shares of people over time as stacked areas; a mood without figures is a hole.
  *
  * @param {Element} place Where.
  * @param {object[]} moods Oldest first.
@@ -85,7 +85,7 @@ export async function stacked(place, moods, display, { changes = [], at = null }
     mode: "lines",
     line: { width: 0, color: display.colours[label] },
     fillcolor: display.colours[label],
-    text: moods.map((mood) => (mood.shares ? shareOf(mood, label) : "nothing told")),
+    text: moods.map((mood) => (mood.shares ? shareOf(mood, label) : "withheld")),
     hovertemplate: "%{text}",
   }));
   const { ink } = look();
@@ -106,10 +106,9 @@ export async function stacked(place, moods, display, { changes = [], at = null }
 
 /** Each label's share as a line within its 90 % interval, one panel a label. */
 export async function intervals(place, moods, display) {
-  const told = moods.filter((mood) => mood.shares);
-  const x = times(told);
+  const withShares = moods.filter((mood) => mood.shares);
   const shown = [...display.stacked].reverse();
-  const panels = layout(told, {
+  const panels = layout(withShares, {
     grid: {
       ...(place.clientWidth < 700 ? { rows: 4, columns: 2 } : { rows: 2, columns: 4 }),
       pattern: "independent",
@@ -119,12 +118,14 @@ export async function intervals(place, moods, display) {
     annotations: [],
   });
   const traces = [];
-  const top = Math.min(1, Math.ceil(Math.max(0.1, ...told.flatMap((mood) => Object.values(mood.high))) * 10) / 10);
+  const top = Math.min(1, Math.ceil(Math.max(0.1, ...withShares.flatMap((mood) => Object.values(mood.high))) * 10) / 10);
   shown.forEach((label, panel) => {
     const axis = panel ? String(panel + 1) : "";
+    const known = withShares.filter((mood) => knows(mood, label));
+    const x = times(known);
     const bounds = {
       x: [...x, ...x.toReversed()],
-      y: [...told.map((mood) => mood.high[label]), ...told.map((mood) => mood.low[label]).reverse()],
+      y: [...known.map((mood) => mood.high[label]), ...known.map((mood) => mood.low[label]).reverse()],
     };
     const on = { xaxis: `x${axis}`, yaxis: `y${axis}`, mode: "lines" };
     traces.push({
@@ -137,7 +138,7 @@ export async function intervals(place, moods, display) {
     });
     traces.push({
       x,
-      y: told.map((mood) => mood.shares[label]),
+      y: known.map((mood) => mood.shares[label]),
       ...on,
       line: { color: display.colours[label], width: 2 },
       name: label,
@@ -146,13 +147,15 @@ export async function intervals(place, moods, display) {
     panels[`xaxis${axis}`] = { ...panels.xaxis, nticks: 3 };
     panels[`yaxis${axis}`] = { ...panels.yaxis, range: [0, top], nticks: 4 };
     panels.annotations.push({
-      text: label,
+      text: known.length || !withShares.length ? label : `${label}: ${UNKNOWN}`,
       xref: `x${axis} domain`,
       yref: `y${axis} domain`,
       x: 0,
-      y: 1.18,
+      y: 1,
+      yshift: 2,
       showarrow: false,
       xanchor: "left",
+      yanchor: "bottom",
     });
   });
   panels.margin = { ...panels.margin, t: 24 };

@@ -37,14 +37,14 @@ export function labelled(name, colour) {
   return el("span.label", {}, dot, name);
 }
 
-/** A button that cannot be pressed again while what it began goes on; what goes wrong is told in `said`. */
+/** A button that cannot be pressed again while what it began goes on; errors are written into `said`. */
 export function action(name, run, said) {
   const button = el("button", { type: "button" }, name);
   button.addEventListener("click", () => attempt(button, run, said));
   return button;
 }
 
-/** Run something with a button disabled, and tell in `said` what came of it. */
+/** Run something with a button disabled, and write the outcome into `said`. */
 export async function attempt(button, run, said) {
   button.disabled = true;
   say(said, "");
@@ -72,10 +72,32 @@ export function save(name, blob) {
 
 export const percent = (share) => `${Math.round(share * 100)} %`;
 
+/** Stands for a figure that the network, or an earlier release that stored the mood, does not know. */
+export const UNKNOWN = "not known";
+
+/** Whether a mood, or a change, has the share of this label: null where the network does not know the label. */
+export const knows = ({ shares }, label) => shares?.[label] != null;
+
 /** A label's share of a mood, or of a change, with its interval. */
-export function shareOf({ shares, low, high }, label) {
+export function shareOf(of, label) {
+  if (!knows(of, label)) return UNKNOWN;
+  const { shares, low, high } = of;
   return `${percent(shares[label])} (${Math.round(low[label] * 100)}–${percent(high[label])})`;
 }
+
+/** A figure of a mood with its 90 % interval: its valence, or its energy. */
+export function figureOf(mood, name) {
+  const [middle, low, high] = ["", "_low", "_high"].map((end) => mood[`${name}${end}`]);
+  return middle == null ? UNKNOWN : `${middle.toFixed(2)} (${low.toFixed(2)} to ${high.toFixed(2)})`;
+}
+
+const LOW_FIT = 0.5;
+
+/** Whether a mood's fit is low enough to be pointed out to operators. */
+export const fitsPoorly = (mood) => mood.fit != null && mood.fit < LOW_FIT;
+
+/** A mood's fit; null of methods without a correction. */
+export const fitOf = ({ fit }) => (fit == null ? "none" : fit.toFixed(2));
 
 export const count = (number) => number.toLocaleString("en");
 

@@ -2,7 +2,7 @@
 
 import { get } from "./api.js";
 import { intervals, stacked } from "./charts.js";
-import { byId, clock, el, labelled, row, say, shareOf } from "./dom.js";
+import { byId, clock, el, figureOf, fitOf, fitsPoorly, knows, labelled, row, say, shareOf, UNKNOWN } from "./dom.js";
 
 const KEPT = 600;
 const CHANGES_SHOWN = 50;
@@ -30,7 +30,7 @@ export async function begin(display) {
   redraw();
 }
 
-/** Of recorded footage that began anew, only the newest pass. */
+/** Of recorded footage that was replayed again, only the newest pass. */
 function inOrder(newestFirst) {
   const kept = [];
   for (const mood of newestFirst) {
@@ -79,7 +79,7 @@ export function hide() {
 }
 
 /** What is true of the newest mood now, also when nothing comes any more. */
-function judged() {
+function current() {
   const { mood, display, publishedAt } = state;
   if (!mood?.as_of) return { status: "none", fresh: false };
   const ageS = (Date.now() - publishedAt) / 1000;
@@ -92,8 +92,8 @@ function judged() {
 
 const SAID = {
   none: "There is no mood yet: no camera has been seen for long enough.",
-  insufficient: "Too few people are seen to tell a mood. Boards show the default.",
-  stale: "Stale: nothing new comes. Boards show the default.",
+  insufficient: "Too few readable people for a mood. Boards show the default.",
+  stale: "Stale: no new mood arrives. Boards show the default.",
 };
 
 function showMood() {
@@ -102,7 +102,7 @@ function showMood() {
     return;
   }
   const { mood, display } = state;
-  const { status, ended, fresh } = judged();
+  const { status, ended, fresh } = current();
   byId("connection").textContent = state.connected ? "Connected" : "Not connected";
   const lost = state.connected || !state.why ? "" : `${state.why} Trying again.`;
   const said =
@@ -110,20 +110,21 @@ function showMood() {
       ? `Stale: no new mood since ${new Date(state.publishedAt).toLocaleTimeString("en", { hour12: false })}. Boards show the default.`
       : SAID[status];
   banner([lost, said].filter(Boolean).join(" "));
-  const told = status === "ok" && mood.dominant;
+  const usable = status === "ok" && mood.dominant;
   const label = byId("mood-label");
-  set(label, told ? mood.dominant : status === "none" ? "no mood yet" : status);
-  label.style.borderBottom = told ? `.12em solid ${display.colours[mood.dominant] ?? "currentColor"}` : "";
-  const named = told && mood.shares[mood.dominant] !== undefined;
-  set(byId("mood-interval"), named ? `${shareOf(mood, mood.dominant)} of people` : "");
+  set(label, usable ? mood.dominant : status === "none" ? "no mood yet" : status);
+  label.style.borderBottom = usable ? `.12em solid ${display.colours[mood.dominant] ?? "currentColor"}` : "";
+  const named = usable && knows(mood, mood.dominant);
+  set(byId("mood-interval"), named ? `${shareOf(mood, mood.dominant)} of readable people` : "");
   set(byId("mood-status"), `status: ${status}${ended ? ", the footage has ended" : ""}`);
-  set(byId("mood-people"), told ? String(mood.people) : "–");
-  set(
-    byId("mood-valence"),
-    told ? `${mood.valence.toFixed(2)} (${mood.valence_low.toFixed(2)} to ${mood.valence_high.toFixed(2)})` : "–",
-  );
+  set(byId("mood-people"), usable ? String(mood.people) : "–");
+  set(byId("mood-readable"), usable ? String(mood.readable ?? UNKNOWN) : "–");
+  set(byId("mood-valence"), usable ? figureOf(mood, "valence") : "–");
+  set(byId("mood-energy"), usable ? figureOf(mood, "energy") : "–");
+  set(byId("mood-fit"), usable ? fitOf(mood) : "–");
+  byId("mood-fit-note").hidden = !(usable && fitsPoorly(mood));
   set(byId("mood-time"), mood?.as_of ? clock(mood.as_of) : "–");
-  for (const item of byId("bars").children) fill(item, told ? mood : null);
+  for (const item of byId("bars").children) fill(item, usable ? mood : null);
   const creative = fresh && mood.dominant in display.creatives ? display.creatives[mood.dominant] : null;
   set(byId("creative"), creative ?? display.default_creative);
   set(
@@ -160,13 +161,14 @@ export function bar(label, display) {
   );
 }
 
-/** Show a mood in such an item; null: nothing is told. */
+/** Show a mood in such an item; null: its figures are withheld. */
 export function fill(item, mood) {
   const label = item.dataset.label;
+  const known = mood !== null && knows(mood, label);
   const [share, interval] = item.querySelector(".track").children;
-  share.style.width = mood ? `${mood.shares[label] * 100}%` : "0";
-  interval.hidden = !mood;
-  if (mood) {
+  share.style.width = known ? `${mood.shares[label] * 100}%` : "0";
+  interval.hidden = !known;
+  if (known) {
     interval.style.left = `${mood.low[label] * 100}%`;
     interval.style.width = `${(mood.high[label] - mood.low[label]) * 100}%`;
   }
@@ -207,24 +209,29 @@ async function showScopes() {
 
 function tile(name, mood) {
   const { display } = state;
-  const told = mood?.status === "ok";
+  const usable = mood?.status === "ok";
   const strip = el("div.strip", { "aria-hidden": "true" });
-  for (const label of told ? display.stacked : []) {
+  for (const label of usable ? display.stacked.filter((name) => knows(mood, name)) : []) {
     const part = el("i");
     part.style.width = `${mood.shares[label] * 100}%`;
     part.style.background = display.colours[label];
     strip.append(part);
   }
-  const leads = told ? labelled(mood.dominant, display.colours[mood.dominant]) : (mood?.status ?? "unknown");
+  const leads = usable ? labelled(mood.dominant, display.colours[mood.dominant]) : (mood?.status ?? "unknown");
   return el(
     "article.scope",
     {},
     el("h3", {}, name),
     leads,
     strip,
-    el("span.faint", {}, told ? `${mood.people} people` : "nothing is told"),
+    el("span.faint", {}, usable ? countsOf(mood) : "figures are withheld"),
+    usable && fitsPoorly(mood) ? el("span.low", {}, `fit ${fitOf(mood)}`) : "",
   );
 }
+
+/** How many people are seen, and how many of them are readable. */
+const countsOf = ({ people, readable }) =>
+  readable == null ? `${people} people` : `${people} people, ${readable} readable`;
 
 function showChanges() {
   const { display, changes } = state;
@@ -232,7 +239,7 @@ function showChanges() {
   byId("changes").replaceChildren(
     ...changes.map((change) => {
       const to = change.to;
-      const share = to in change.shares ? shareOf(change, to) : "–";
+      const share = knows(change, to) ? shareOf(change, to) : "–";
       return row(
         change.sequence,
         clock(change.as_of),
@@ -240,6 +247,7 @@ function showChanges() {
         labelled(to, display.colours[to]),
         share,
         change.people,
+        change.readable ?? "–",
       );
     }),
   );

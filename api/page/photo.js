@@ -1,10 +1,11 @@
-// Single pictures: a file, or this device's camera frame by frame, judged by /predict and drawn here.
+// Single pictures: a file, or this device's camera frame by frame, classified by /predict and drawn here.
 
 import { get } from "./api.js";
-import { byId, count, el, labelled, percent, row, say } from "./dom.js";
+import { byId, count, el, labelled, percent, row, say, UNKNOWN } from "./dom.js";
 
 const LONGEST_SIDE_PX = 1280;
 const PAUSE_MS = 250;
+const UNREADABLE_COLOUR = "#fff";
 
 let display = null;
 let asked = null; // the newest wish for the camera, until it is given up: also while the browser asks for permission
@@ -16,7 +17,7 @@ export function show(given) {
   if (ready) return;
   ready = true;
   byId("face-heads").append(
-    ...["Face", "Shows", ...display.stacked.toReversed(), "Quality"].map((name) => el("th", { scope: "col" }, name)),
+    ...["Face", "Shows", ...display.stacked.toReversed(), "Readable", "Quality"].map((name) => el("th", { scope: "col" }, name)),
   );
   byId("file").addEventListener("change", () => judgeFile(byId("file").files[0]));
   byId("webcam").addEventListener("click", () => (asked ? stop() : watch()));
@@ -120,7 +121,7 @@ function draw(picture, found) {
   brush.font = `600 ${thick * 7}px system-ui, sans-serif`;
   found.faces.forEach((face, place) => {
     const [left, top, right, bottom] = face.box;
-    brush.strokeStyle = brush.fillStyle = display.colours[face.label];
+    brush.strokeStyle = brush.fillStyle = display.colours[face.label] ?? UNREADABLE_COLOUR;
     brush.strokeRect(left, top, right - left, bottom - top);
     const text = `${place + 1} ${face.label}`;
     brush.fillRect(left - thick / 2, top - thick * 9, brush.measureText(text).width + thick * 4, thick * 9);
@@ -132,11 +133,17 @@ function draw(picture, found) {
   const faces = found.faces.length;
   say(
     byId("photo-said"),
-    `${count(faces)} ${faces === 1 ? "face" : "faces"} found by ${found.detector ?? "the detector"}${found.model ? `, judged by ${found.model}` : ""}.`,
+    `${count(faces)} ${faces === 1 ? "face" : "faces"} found by ${found.detector ?? "the detector"}${found.model ? `, classified by ${found.model}` : ""}.`,
   );
 }
 
 function line(face, place) {
-  const shares = display.stacked.toReversed().map((label) => percent(face.probabilities[label]));
-  return row(place + 1, labelled(face.label, display.colours[face.label]), ...shares, face.quality.toFixed(2));
+  const of = (label) => (face.probabilities[label] == null ? UNKNOWN : percent(face.probabilities[label]));
+  return row(
+    place + 1,
+    labelled(face.label, display.colours[face.label]),
+    ...display.stacked.toReversed().map(of),
+    percent(face.readable),
+    face.quality.toFixed(2),
+  );
 }

@@ -2,7 +2,7 @@
 
 import { get } from "./api.js";
 import { png, stacked } from "./charts.js";
-import { byId, clock, el, save, say } from "./dom.js";
+import { byId, clock, el, figureOf, fitOf, save, say, UNKNOWN } from "./dom.js";
 import { bar, fill } from "./live.js";
 
 const PAGE = 1000;
@@ -51,7 +51,7 @@ async function offerMatches() {
     );
     if (runs.has(chosen)) byId("match").value = chosen;
     offerScopes();
-    say(byId("replay-said"), runs.size ? "" : "No camera has told of itself yet: there is nothing to show.");
+    say(byId("replay-said"), runs.size ? "" : "No camera has reported yet: there is nothing to show.");
   } catch (error) {
     say(byId("replay-said"), error.message, true);
   }
@@ -112,13 +112,16 @@ async function pages(path, name) {
 async function scrub() {
   const { moods, changes, display } = state;
   const mood = moods[Number(byId("moment").value)];
-  const told = mood.status === "ok";
+  const usable = mood.status === "ok";
   byId("moment-time").textContent = clock(mood.as_of);
-  byId("moment").setAttribute("aria-valuetext", `${clock(mood.as_of)}, ${told ? mood.dominant : mood.status}`);
+  byId("moment").setAttribute("aria-valuetext", `${clock(mood.as_of)}, ${usable ? mood.dominant : mood.status}`);
   const figures = {
-    shows: told ? mood.dominant : mood.status,
-    people: mood.people ?? "–",
-    balance: told ? mood.valence.toFixed(2) : "–",
+    shows: usable ? mood.dominant : mood.status,
+    "people seen": mood.people ?? "–",
+    readable: usable ? (mood.readable ?? UNKNOWN) : "–",
+    valence: usable ? figureOf(mood, "valence") : "–",
+    energy: usable ? figureOf(mood, "energy") : "–",
+    fit: usable ? fitOf(mood) : "–",
     cameras: Object.entries(mood.cameras)
       .map(([camera, is]) => `${camera} ${is}`)
       .join(", "),
@@ -126,7 +129,7 @@ async function scrub() {
   byId("moment-figures").replaceChildren(
     ...Object.entries(figures).map(([name, value]) => el("div", {}, el("dt", {}, name), el("dd", {}, value))),
   );
-  for (const item of byId("moment-bars").children) fill(item, told ? mood : null);
+  for (const item of byId("moment-bars").children) fill(item, usable ? mood : null);
   const every = Math.ceil(moods.length / DRAWN);
   const drawn = every === 1 ? moods : moods.filter((_, place) => place % every === 0);
   await stacked(byId("replay-chart"), drawn, display, { changes, at: mood.as_of });
@@ -154,14 +157,14 @@ function table() {
     plain("as_of"),
     plain("status"),
     plain("people"),
+    plain("readable"),
     plain("dominant"),
     ["change", (mood) => changed.get(mood.as_of)],
-    plain("valence"),
-    plain("valence_low"),
-    plain("valence_high"),
+    ...["valence", "energy"].flatMap((name) => ["", "_low", "_high"].map((end) => plain(`${name}${end}`))),
     ...shareColumns,
     ["cameras_live", (mood) => Object.values(mood.cameras).filter((is) => is === "live").length],
     plain("method"),
+    plain("fit"),
     plain("model"),
     plain("detector"),
   ];

@@ -18,7 +18,7 @@ _FILE = {"schema": {"type": "string", "format": "binary"}}
 
 @router.post(
     "/predict",
-    summary="What the faces of one picture show",
+    summary="Classify the faces of one picture",
     response_model=models.Prediction,
     responses=responses(NO_PICTURE, TOO_MANY_PIXELS, TOO_LARGE, TOO_SLOW, LENGTH_MISSING, NO_ANSWER),
     openapi_extra={
@@ -30,8 +30,8 @@ _FILE = {"schema": {"type": "string", "format": "binary"}}
     },
 )
 async def predict(request: Request, context: ContextDep) -> dict[str, Any]:
-    """Judged at once by the workers that judge the cameras' frames, as they would judge a frame of a camera.
+    """Classify the faces of a picture as the workers classify those of a camera's frame.
 
-    Nothing of the picture is kept, and no mood counts it. Boxes are of the upright picture.
+    The picture is not stored, and no mood counts it. Boxes are in pixels of the upright picture.
     """
     return await context.photos.judge(request.body)

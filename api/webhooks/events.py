@@ -142,7 +142,7 @@ class Watch:
             zone=change.zone,
             camera=None,
             expires_at_ms=_expiry(at_ms, change.as_of_ms, change.valid_until_ms, recorded=recorded),
-            confidence=change.low[change.to_label],
+            confidence=change.low.get(change.to_label) or 0.0,
         )
 
     def updated(self, position: bytes, mood: Mood, *, recorded: bool) -> Event | None:
@@ -169,7 +169,7 @@ class Watch:
             zone=mood.zone,
             camera=mood.camera,
             expires_at_ms=_expiry(at_ms, mood.as_of_ms, mood.valid_until_ms, recorded=recorded),
-            confidence=mood.low.get(mood.dominant or "", 0.0),
+            confidence=mood.low.get(mood.dominant or "") or 0.0,
         )
 
     def grown_stale(self, now_ms: int, stale_after_s: float) -> Iterable[Event]:

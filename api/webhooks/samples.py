@@ -4,7 +4,6 @@ from dataclasses import replace
 
 from api import examples
 from api.webhooks.events import Event, EventType, Watch
-from crowdmood.mood import MoodChange
 
 _VALID_FOR_MS = 5_000
 
@@ -21,19 +20,8 @@ def sample(type_: EventType, id_: str, now_ms: int) -> Event:
     mood = replace(examples.OK, as_of_ms=now_ms, window_start_ms=now_ms - 10_000, valid_until_ms=now_ms + _VALID_FOR_MS)
     updated = watch.updated(position, mood, recorded=False)
     unavailable = watch.updated(position, mood.as_stale(), recorded=False)
-    assert mood.shares and mood.low and mood.high and mood.people and updated and unavailable
-    change = MoodChange(
-        sequence=1,
-        zone=mood.zone,
-        as_of_ms=now_ms,
-        valid_until_ms=mood.valid_until_ms,
-        from_label="neutral",
-        to_label="happy",
-        people=mood.people,
-        shares=mood.shares,
-        low=mood.low,
-        high=mood.high,
-    )
+    assert updated and unavailable
+    change = replace(examples.CHANGE, sequence=1, as_of_ms=now_ms, valid_until_ms=mood.valid_until_ms)
     row = {"since_ms": now_ms, "detail": "a test"}
     down, up = (
         next(iter(watch.cameras_seen({"north": {"state": state, **row}}, now_ms))) for state in ("down", "live")

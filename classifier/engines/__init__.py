@@ -19,25 +19,26 @@ class Engine(Protocol):
     """A loaded and warmed network.
 
     Attributes:
-        model_id: Which network this is.
-        name: What runs it and what it computes in, as `openvino-bf16`.
-        confusions: What its card says of held-out faces, as it travels; empty when it does not.
+        model_id: The network's name and hash.
+        name: The engine and its precision: `openvino-bf16`.
+        labels: Names of the K columns of probabilities: `crowdmood.LABELS` or `crowdmood.FER_LABELS`.
+        confusions: The network's `Confusions` as they travel; empty when its card has none.
     """
 
     model_id: str
     name: str
+    labels: tuple[str, ...]
     confusions: bytes
 
     def predict(self, faces: npt.NDArray[np.uint8]) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-        """Judge faces.
+        """Classify faces.
 
         Args:
             faces: uint8 (N, 48, 48), gray, 0-255; N may be 0.
 
         Returns:
-            Probabilities, float32 (N, 7), in the order of `crowdmood.LABELS`; and how sure the network is that each
-            crop shows a face at all, float32 (N,), 1 where a network does not tell. A face's row does not depend on
-            the faces beside it.
+            Probabilities of the labels, float32 (N, K); and the probability that an expression can be seen, float32
+            (N,), 1 if the network has no such output. A face's values do not depend on the faces beside it.
         """
 
 

@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from classifier.card import GRAPH_FILE, load_card
+from classifier.card import EMOTIONS_OUTPUT, GRAPH_FILE, load_card
+from classifier.engines.outputs import check_outputs
 from classifier.engines.padding import padded
 from classifier.engines.warming import warm_up
-from crowdmood import LABELS
 from crowdmood.errors import ModelError
 from crowdmood.messages import CROP_SIZE
 from crowdmood.settings import NetworkPrecision
@@ -29,8 +29,8 @@ class OpenVINOEngine:
             matrices (AMX), else `f32`: everywhere else half precision is slower.
 
     Raises:
-        ModelError: The folder does not match its card, holds no graph, or the network does not give seven
-            probabilities, or no numbers at all.
+        ModelError: The folder does not match its card, holds no graph, or the network does not give the outputs that
+            the card lists, or values that are no numbers.
     """
 
     def __init__(self, model: Path, max_batch_size: int, threads: int, precision: NetworkPrecision) -> None:
@@ -40,20 +40,19 @@ class OpenVINOEngine:
         file = model / GRAPH_FILE
         if GRAPH_FILE not in {entry.name for entry in card.files}:
             raise ModelError(
-                f"{model}: holds no {GRAPH_FILE}; export the model anew, or set CROWDMOOD_CLASSIFIER__ENGINE=tensorflow"
+                f"{model}: holds no {GRAPH_FILE}; export the model again or set CROWDMOOD_CLASSIFIER__ENGINE=tensorflow"
             )
         self.model_id = card.model_id
+        self.labels = card.labels
         self.confusions = card.confusions()
+        self._readable = card.readable_output
         self._batch_size = max_batch_size
         core = openvino.Core()
         try:
             graph = core.read_model(file)
         except RuntimeError as error:
-            raise ModelError(f"{file}: OpenVINO cannot read it; export the model anew") from error
-        self._outputs = [output.get_any_name() for output in graph.outputs]
-        widths = {name: output.partial_shape[1] for name, output in zip(self._outputs, graph.outputs, strict=True)}
-        if widths.get("emotions") != len(LABELS):
-            raise ModelError(f"{file}: does not give {len(LABELS)} probabilities a face; export the model anew")
+            raise ModelError(f"{file}: OpenVINO cannot read it; export the model again") from error
+        check_outputs(card, file, {output.get_any_name(): _width(output.partial_shape) for output in graph.outputs})
         graph.reshape([max_batch_size, CROP_SIZE, CROP_SIZE, 1])
         # Pinned threads of two workers would sit on the same core.
         options: dict[str, Any] = {"PERFORMANCE_HINT": "THROUGHPUT", "ENABLE_CPU_PINNING": False}
@@ -69,21 +68,26 @@ class OpenVINOEngine:
         warm_up(self.predict, file)
 
     def predict(self, faces: npt.NDArray[np.uint8]) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-        """Judge faces; see `Engine.predict`."""
-        probabilities = np.empty((len(faces), len(LABELS)), np.float32)
-        is_face = np.ones(len(faces), np.float32)
+        """Classify faces; see `Engine.predict`."""
+        probabilities = np.empty((len(faces), len(self.labels)), np.float32)
+        readable = np.ones(len(faces), np.float32)
 
         def keep(request: Any, rows: slice) -> None:
             count = rows.stop - rows.start
-            probabilities[rows] = request.get_tensor("emotions").data[:count]
-            if "face" in self._outputs:
-                is_face[rows] = request.get_tensor("face").data[:count, 0]
+            probabilities[rows] = request.get_tensor(EMOTIONS_OUTPUT).data[:count]
+            if self._readable:
+                readable[rows] = request.get_tensor(self._readable).data[:count, 0]
 
         self._queue.set_callback(keep)
         for rows, batch in padded(faces, self._batch_size):
             self._queue.start_async({0: batch}, rows)
         self._queue.wait_all()
-        return probabilities, is_face
+        return probabilities, readable
+
+
+def _width(shape: Any) -> int | None:
+    """Columns of an output (N, columns), or None for another shape."""
+    return shape[1].get_length() if len(shape) == 2 and shape[1].is_static else None
 
 
 def precisions(core: Any) -> list[str]:

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from classifier.card import NETWORK_FILE, load_card
+from classifier.card import EMOTIONS_OUTPUT, NETWORK_FILE, load_card
+from classifier.engines.outputs import check_outputs
 from classifier.engines.padding import padded
 from classifier.engines.warming import warm_up
-from crowdmood import LABELS
 from crowdmood.errors import ModelError
 from crowdmood.messages import CROP_SIZE
 
@@ -30,14 +30,17 @@ class TensorFlowEngine:
         threads: Threads it may use; 0 leaves that to TensorFlow.
 
     Raises:
-        ModelError: The folder does not match its card, or the network does not give seven probabilities.
+        ModelError: The folder does not match its card, or the network does not give the outputs that the card lists,
+            or values that are no numbers.
     """
 
     def __init__(self, model: Path, max_batch_size: int, threads: int) -> None:
         card = load_card(model)
         self.model_id = card.model_id
+        self.labels = card.labels
         self.confusions = card.confusions()
         self.name = "tensorflow-f32"
+        self._readable = card.readable_output
         self._batch_size = max_batch_size
         # Both are read when the frameworks are first imported.
         os.environ["KERAS_BACKEND"] = "tensorflow"
@@ -52,34 +55,33 @@ class TensorFlowEngine:
             network = keras.saving.load_model(model / NETWORK_FILE, compile=False)
         except (ValueError, TypeError, OSError) as error:
             raise ModelError(
-                f"{model / NETWORK_FILE}: Keras cannot load it ({error}); export the model anew"
+                f"{model / NETWORK_FILE}: Keras cannot load it ({error}); export the model again"
             ) from error
         shape = (max_batch_size, CROP_SIZE, CROP_SIZE, 1)
         self._traced: Any = tf.function(
             lambda faces: network(faces, training=False), input_signature=[tf.TensorSpec(shape, tf.uint8)]
         )
-        expected = (max_batch_size, len(LABELS)), (max_batch_size,)
-        if tuple(warm.shape for warm in self._run(np.zeros(shape, np.uint8))) != expected:
-            raise ModelError(
-                f"{model / NETWORK_FILE}: does not give {len(LABELS)} probabilities a face; export the model anew"
-            )
+        first = self._run(np.zeros(shape, np.uint8))
+        widths = {name: values.shape[1] if values.ndim == 2 else None for name, values in first.items()}
+        check_outputs(card, model / NETWORK_FILE, widths)
         warm_up(self.predict, model / NETWORK_FILE)
 
     def predict(self, faces: npt.NDArray[np.uint8]) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-        """Judge faces; see `Engine.predict`."""
-        probabilities = np.empty((len(faces), len(LABELS)), np.float32)
-        is_face = np.empty(len(faces), np.float32)
+        """Classify faces; see `Engine.predict`."""
+        probabilities = np.empty((len(faces), len(self.labels)), np.float32)
+        readable = np.ones(len(faces), np.float32)
         for rows, batch in padded(faces, self._batch_size):
-            emotions, face = self._run(batch)
-            probabilities[rows] = emotions[: rows.stop - rows.start]
-            is_face[rows] = face[: rows.stop - rows.start]
-        return probabilities, is_face
+            outputs, count = self._run(batch), rows.stop - rows.start
+            probabilities[rows] = outputs[EMOTIONS_OUTPUT][:count]
+            if self._readable:
+                readable[rows] = outputs[self._readable][:count, 0]
+        return probabilities, readable
 
-    def _run(self, batch: npt.NDArray[np.uint8]) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    def _run(self, batch: npt.NDArray[np.uint8]) -> dict[str, npt.NDArray[np.float32]]:
+        """Return the network's outputs by name; the single output of a network without names is `emotions`."""
         outputs = self._traced(batch)
-        if isinstance(outputs, dict):
-            return np.asarray(outputs["emotions"], np.float32), np.asarray(outputs["face"], np.float32)[:, 0]
-        return np.asarray(outputs, np.float32), np.ones(len(batch), np.float32)
+        named = outputs if isinstance(outputs, dict) else {EMOTIONS_OUTPUT: outputs}
+        return {name: np.asarray(values, np.float32) for name, values in named.items()}
 
 
 @contextlib.contextmanager

@@ -28,6 +28,6 @@ def warm_up(
     faces[3] = np.random.default_rng(0).integers(0, 256, faces[3].shape)
     if not all(np.isfinite(values).all() for values in predict(faces)):
         raise ModelError(
-            f"{file}: gives values that are no numbers; train the model anew, or set "
+            f"{file}: gives values that are no numbers; train the model again, or set "
             "CROWDMOOD_CLASSIFIER__PRECISION=f32 when they are only too large"
         )

@@ -3,8 +3,9 @@
     with Client("http://127.0.0.1:8000", key="cm_…") as crowd:
         crowd.leading(default="neutral")
 
-It asks no more often than answers say that they stay valid, and then only whether there is a newer one. It knows
-nothing of the service but what the API tells: no setting, no store, no stage.
+It asks no more often than answers say that they stay valid, and then only whether there is a newer one. Figures that
+the service does not know are None: a share of a label that its network lacks, say. The client knows nothing of the
+service but its API: no setting, no store, no stage.
 """
 
 from crowdmood.client.answers import Camera, ClientError, Page, PhotoFace, Prediction

@@ -79,14 +79,16 @@ class PhotoFace:
 
     Attributes:
         box: Left, top, right and bottom in pixels of the upright picture.
-        label: Its likeliest expression.
-        probabilities: Of each expression, adding up to 1.
-        quality: How far it may be trusted, 0-1.
+        label: Its likeliest expression; `unreadable` when `readable` is below 0.5.
+        probabilities: Of each expression, adding up to 1; None for one that the network does not know.
+        readable: Probability that an expression can be seen, 0-1.
+        quality: How much detail the image holds, by size and sharpness, 0-1.
     """
 
     box: tuple[int, int, int, int]
     label: str
-    probabilities: dict[str, float]
+    probabilities: dict[str, float | None]
+    readable: float
     quality: float
 
 
@@ -171,7 +173,7 @@ class MoodCache:
 
 
 def leading(mood: Mood | None, default: str) -> str:
-    """What to act on: the leading expression (or `mixed`) of a mood that may be acted on, else the default."""
+    """Return the leading expression (one of the eight labels) or `mixed` of a mood to act on, else the default."""
     return mood.dominant if mood is not None and mood.status == "ok" and mood.dominant else default
 
 
@@ -213,7 +215,7 @@ def prediction(reply: Reply) -> Prediction:
 
     def read(told: Any) -> Prediction:
         faces = tuple(
-            PhotoFace(tuple(face["box"]), face["label"], face["probabilities"], face["quality"])
+            PhotoFace(tuple(face["box"]), face["label"], face["probabilities"], face["readable"], face["quality"])
             for face in told["faces"]
         )
         return Prediction(told["width"], told["height"], faces, told["model"], told["detector"])

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from crowdmood.errors import UndecodableError
 
 Fields: TypeAlias = dict[bytes, bytes]
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 
 def header(kind: bytes) -> Fields:

@@ -1,4 +1,4 @@
-"""Pictures of a timeline as SVG: stacked shares above who was looking, and every share with its interval."""
+"""Charts of a timeline as SVG: stacked shares above people and cameras, and every share with its interval."""
 
 from __future__ import annotations
 
@@ -43,8 +43,8 @@ _NAME_WIDTH: Final = 0.09
 _TICKS_S: Final = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600)
 _MOST_TICKS: Final = 10
 
-_Interval: TypeAlias = tuple[float, float, float]
-"""A value with the lower and the upper end of its interval."""
+_Interval: TypeAlias = tuple[float | None, float | None, float | None]
+"""A value with the lower and the upper end of its interval; None where the network does not know it."""
 
 _INK, _FAINT = "#27323B", "#8A97A1"
 _WIDTH = 11.0
@@ -94,20 +94,25 @@ def stacked(timeline: Timeline, scope: Scope) -> str:
 
 
 def intervals(timeline: Timeline) -> str:
-    """The stadium: each label's share, and valence, as a line within its 90 % interval."""
-    top = max((max(mood.high.values()) for mood in timeline.stadium if mood.high is not None), default=1.0)
+    """Return the stadium: each label's share, valence and energy, each as a line within its 90 % interval."""
+    highs = [mood.high.values() for mood in timeline.stadium if mood.high is not None]
+    top = max((high for values in highs for high in values if high is not None), default=1.0)
     with mpl.rc_context(_STYLE):
-        figure = Figure((_WIDTH, 7.6), layout="constrained")
-        panels = list(figure.subplots(4, 2, sharex=True).flat)
+        figure = Figure((_WIDTH, 9.4), layout="constrained")
+        panels = list(figure.subplots(len(STACKED) // 2 + 1, 2, sharex=True).flat)
         for axes, label in zip(panels, reversed(STACKED), strict=False):
             _draw_interval(axes, timeline, LABEL_COLOURS[label], partial(_share, label))
             axes.set_title(label, loc="left", fontweight="bold")
             axes.set_ylim(0, min(1.0, np.ceil(top * 10) / 10))
             axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
-        balance = panels[-1]
+        balance, energy = panels[-2:]
         _draw_interval(balance, timeline, _INK, _valence)
-        balance.set_title("valence (positive less negative)", loc="left", fontweight="bold")
+        balance.set_title("valence (happy less negative)", loc="left", fontweight="bold")
         balance.set_ylim(-1, 1)
+        _draw_interval(energy, timeline, _INK, _energy)
+        energy.set_title("energy (cheering and surprise)", loc="left", fontweight="bold")
+        energy.set_ylim(0, 1)
+        energy.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
         for axes in panels:
             axes.grid(axis="y")
             axes.set_axisbelow(True)
@@ -121,13 +126,15 @@ def _draw_stack(axes: Axes, timeline: Timeline, scope: Scope) -> None:
     moods = timeline.moods[scope]
     for told, at_s, spell in _spells(moods, timeline.hop_ms):
         if told:
-            shares = np.array([[mood.shares[label] for mood in spell if mood.shares] for label in STACKED])
+            shares = np.array([[mood.shares[label] or 0.0 for mood in spell if mood.shares] for label in STACKED])
             axes.stackplot(at_s, shares, colors=[LABEL_COLOURS[label] for label in STACKED], linewidth=0)
         else:
             axes.axvspan(at_s[0], at_s[-1], facecolor="#F7F9FA", edgecolor="#D8E0E6", hatch="///", linewidth=0)
     if not any(mood.shares for mood in moods):
         box = {"facecolor": "white", "edgecolor": "none"}
-        axes.text(0.5, 0.5, "too few people throughout", transform=axes.transAxes, ha="center", va="center", bbox=box)
+        axes.text(
+            0.5, 0.5, "too few readable people throughout", transform=axes.transAxes, ha="center", va="center", bbox=box
+        )
     axes.set_ylim(0, 1)
     axes.set_ylabel("share of people")
     axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
@@ -162,7 +169,8 @@ def _name(axes: Axes, timeline: Timeline, changes: Sequence[MoodChange]) -> None
 def _draw_people(axes: Axes, timeline: Timeline) -> None:
     for told, at_s, spell in _spells(timeline.stadium, timeline.hop_ms):
         if told:
-            axes.fill_between(at_s, [mood.people or 0 for mood in spell], color="#9FB2C0", linewidth=0)
+            axes.fill_between(at_s, [mood.people or 0 for mood in spell], color="#D3DDE5", linewidth=0)
+            axes.fill_between(at_s, [mood.readable or 0 for mood in spell], color="#7F97A9", linewidth=0)
     axes.axhline(timeline.min_faces, color=_FAINT, linewidth=0.8, linestyle=":")
     axes.set_ylim(bottom=0)
     axes.set_ylabel("people")
@@ -186,21 +194,28 @@ def _draw_coverage(axes: Axes, timeline: Timeline) -> None:
 
 
 def _draw_interval(axes: Axes, timeline: Timeline, colour: str, of: Callable[[Mood], _Interval]) -> None:
+    missing = []
     for told, at_s, spell in _spells(timeline.stadium, timeline.hop_ms):
         if told:
-            middle, low, high = np.array([of(mood) for mood in spell]).T
+            middle, low, high = np.array([of(mood) for mood in spell], np.float64).T  # None becomes NaN, a hole
             axes.fill_between(at_s, low, high, color=colour, alpha=0.3, linewidth=0)
             axes.plot(at_s, middle, color=colour, linewidth=1.6)
+            missing.append(bool(np.isnan(middle).all()))
+    if missing and all(missing):
+        axes.text(0.5, 0.5, "not known by the network", transform=axes.transAxes, ha="center", va="center")
 
 
 def _share(label: str, mood: Mood) -> _Interval:
-    assert mood.shares and mood.low and mood.high  # of a mood that tells anything
+    assert mood.shares and mood.low and mood.high  # of a mood with figures
     return mood.shares[label], mood.low[label], mood.high[label]
 
 
 def _valence(mood: Mood) -> _Interval:
-    assert mood.valence is not None and mood.valence_low is not None and mood.valence_high is not None
     return mood.valence, mood.valence_low, mood.valence_high
+
+
+def _energy(mood: Mood) -> _Interval:
+    return mood.energy, mood.energy_low, mood.energy_high
 
 
 def _spells(moods: Sequence[Mood], hop_ms: int) -> Iterator[tuple[bool, NDArray[np.float64], list[Mood]]]:

@@ -14,7 +14,7 @@ from crowdmood.mood import Mood, to_rfc3339
 from crowdmood.replay import minutes
 from crowdmood.reporting.timeline import Coverage, Timeline
 
-TIMELINE_SCHEMA_VERSION: Final = 1
+TIMELINE_SCHEMA_VERSION: Final = 2
 KIND: Final = "crowdmood.timeline"
 """Says in the JSON object, and in the Parquet file, what it is."""
 
@@ -30,12 +30,14 @@ SCHEMA: Final = pa.schema(
         pa.field("as_of", pa.timestamp("ms", tz="UTC"), nullable=False),
         pa.field("status", pa.string(), nullable=False),
         pa.field("people", pa.int32()),
+        pa.field("readable", pa.int32()),
         pa.field("dominant", pa.string()),
         pa.field("change", pa.string()),
-        *(pa.field(name, pa.float64()) for name in ("valence", "valence_low", "valence_high")),
+        *(pa.field(f"{name}{end}", pa.float64()) for name in ("valence", "energy") for end in ("", "_low", "_high")),
         *(pa.field(name, pa.float64()) for name in _SHARE_COLUMNS),
         pa.field("cameras_live", pa.int32(), nullable=False),
         pa.field("method", pa.string(), nullable=False),
+        pa.field("fit", pa.float64()),
         pa.field("model", pa.string()),
         pa.field("detector", pa.string()),
     ],
@@ -60,13 +62,18 @@ def _row(mood: Mood, change: str | None) -> Row:
         "as_of": mood.as_of_ms,
         "status": mood.status,
         "people": mood.people,
+        "readable": mood.readable,
         "dominant": mood.dominant,
         "change": change,
         "valence": mood.valence,
         "valence_low": mood.valence_low,
         "valence_high": mood.valence_high,
+        "energy": mood.energy,
+        "energy_low": mood.energy_low,
+        "energy_high": mood.energy_high,
         "cameras_live": sum(state == "live" for state in mood.cameras.values()),
         "method": mood.method,
+        "fit": mood.fit,
         "model": mood.model,
         "detector": mood.detector,
     }
@@ -76,7 +83,7 @@ def _row(mood: Mood, change: str | None) -> Row:
 
 
 def write_csv(timeline: Timeline, path: Path) -> None:
-    """Write the rows as CSV in UTF-8; what is not told is empty."""
+    """Write the rows as CSV in UTF-8; figures that are withheld or not known are empty."""
     with path.open("w", encoding="utf-8", newline="") as out:
         writer = csv.DictWriter(out, SCHEMA.names, lineterminator="\n")
         writer.writeheader()
@@ -85,7 +92,7 @@ def write_csv(timeline: Timeline, path: Path) -> None:
 
 
 def write_parquet(timeline: Timeline, path: Path) -> None:
-    """Write the rows as Parquet; what is not told is null."""
+    """Write the rows as Parquet; figures that are withheld or not known are null."""
     parquet.write_table(pa.Table.from_pylist(list(rows(timeline)), schema=SCHEMA), path)
 
 
@@ -115,11 +122,15 @@ def to_dict(timeline: Timeline) -> dict[str, Any]:
         "cameras": [_camera(camera) for camera in timeline.coverage],
         "changes": [change.to_dict() for change in timeline.changes],
         "minutes": [
-            {"minute": minute + 1, "moods": count, "shares": {label: round(mean, 4) for label, mean in means.items()}}
+            {"minute": minute + 1, "moods": count, "shares": {label: _rounded(mean) for label, mean in means.items()}}
             for minute, count, means in minutes(timeline.stadium)
         ],
         "moods": [mood.to_dict() for moods in timeline.moods.values() for mood in moods],
     }
+
+
+def _rounded(share: float | None) -> float | None:
+    return None if share is None else round(share, 4)
 
 
 def _camera(camera: Coverage) -> dict[str, Any]:

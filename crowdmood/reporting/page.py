@@ -1,16 +1,16 @@
 """The timeline as one page that needs nothing beside it: no server, no network, no other file."""
 
 import base64
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from html import escape
 from pathlib import Path
 from string import Template
 from typing import Final
 
 from crowdmood import LABELS, __version__
-from crowdmood.mood import MoodChange
+from crowdmood.mood import MoodChange, Shares
 from crowdmood.palette import LABEL_COLOURS, STACKED
-from crowdmood.replay import minutes
+from crowdmood.replay import LOW_FIT, minutes, most_shown
 from crowdmood.reporting import charts
 from crowdmood.reporting.timeline import WHOLE_STADIUM, Coverage, Scope, Timeline
 
@@ -30,7 +30,7 @@ def render(timeline: Timeline) -> str:
         footage=escape(footage),
         start=charts.clock(timeline.start_ms / 1000),
         end=charts.clock(timeline.end_ms / 1000),
-        warning="" if timeline.complete else _warning(timeline.coverage),
+        warning=("" if timeline.complete else _warning(timeline.coverage)) + _fit_note(timeline),
         figures="".join(f"<div><dt>{name}</dt><dd>{value}</dd></div>" for name, value in _figures(timeline)),
         window_s=f"{timeline.window_ms / 1000:g}",
         min_faces=timeline.min_faces,
@@ -54,14 +54,26 @@ def _warning(coverage: Iterable[Coverage]) -> str:
     )
 
 
+def _fit_note(timeline: Timeline) -> str:
+    low, windows = timeline.low_fits()
+    if not low:
+        return ""
+    return (
+        f'<section class="warning"><strong>Fit below {LOW_FIT} in {low} of {windows} windows.</strong> '
+        "The crowd differs from those that the network's card knows: shares lean towards counting, and intervals are "
+        "wider.</section>"
+    )
+
+
 def _figures(timeline: Timeline) -> Iterable[tuple[str, str]]:
-    people, windows = timeline.people(), timeline.windows()
-    told = windows.get("ok", 0)
+    people, readable, windows = timeline.people(), timeline.readable(), timeline.windows()
+    published = windows.get("ok", 0)
     yield "length", charts.clock((timeline.end_ms - timeline.start_ms) / 1000)
     yield "changes", str(len(timeline.changes_of(WHOLE_STADIUM)))
-    yield "people (median)", "&ndash;" if people is None else f"{people:g}"
-    yield "windows with a mood", f"{told / max(sum(windows.values()), 1):.0%}"
-    yield "faces judged", f"{sum(camera.faces for camera in timeline.coverage):,}"
+    yield "people seen (median)", "&ndash;" if people is None else f"{people:g}"
+    yield "readable (median)", "&ndash;" if readable is None else f"{readable:g}"
+    yield "windows with a mood", f"{published / max(sum(windows.values()), 1):.0%}"
+    yield "faces classified", f"{sum(camera.faces for camera in timeline.coverage):,}"
     yield "frames counted", f"{sum(camera.frames for camera in timeline.coverage):,}"
     yield "frames lost", f"{sum(timeline.lost().values()):,}"
 
@@ -70,7 +82,7 @@ def _method(timeline: Timeline) -> Iterable[tuple[str, str]]:
     for name, field in (("shares estimated by", "method"), ("network", "model"), ("detector", "detector")):
         yield name, ", ".join(timeline.named(field)) or "none: no face was seen"
     yield "windows", f"{timeline.window_ms / 1000:g} s long, one every {timeline.hop_ms / 1000:g} s of match time"
-    yield "told from", f"{timeline.min_faces} people"
+    yield "published from", f"{timeline.min_faces} readable people"
     yield "CrowdMood", __version__
 
 
@@ -95,17 +107,19 @@ def _changes(changes: Sequence[MoodChange]) -> str:
             _label(change.to_label),
             _share_of(change),
             str(change.people),
+            "&ndash;" if change.readable is None else str(change.readable),
         )
         for change in changes
     )
-    return _table(("#number", "#at", "zone", "from", "to", "#its share (90 % interval)", "#people"), rows)
+    return _table(("#number", "#at", "zone", "from", "to", "#its share (90 % interval)", "#people", "#readable"), rows)
 
 
 def _share_of(change: MoodChange) -> str:
     label = change.to_label
-    if label not in change.shares:
+    share, low, high = (shares.get(label) for shares in (change.shares, change.low, change.high))
+    if share is None or low is None or high is None:
         return "&ndash;"
-    return f"{change.shares[label]:.0%} ({change.low[label]:.0%} to {change.high[label]:.0%})"
+    return f"{share:.0%} ({low:.0%} to {high:.0%})"
 
 
 def _minutes(timeline: Timeline) -> str:
@@ -113,9 +127,9 @@ def _minutes(timeline: Timeline) -> str:
         (
             str(minute + 1),
             str(count),
-            _label(max(means, key=lambda label: means[label])) if means else "too few people",
+            _label(most_shown(means) or "too few readable people"),
             _bar(means),
-            *(f"{means[label]:.0%}" if means else "" for label in LABELS),
+            *(_percent(means.get(label), "&ndash;" if means else "") for label in LABELS),
         )
         for minute, count, means in minutes(timeline.stadium)
     )
@@ -159,10 +173,13 @@ def _label(label: str) -> str:
     return f'<span class="label">{dot}{escape(label)}</span>'
 
 
-def _bar(means: Mapping[str, float]) -> str:
-    parts = (
-        f'<i style="width:{means[label]:.1%};background:{LABEL_COLOURS[label]}"></i>' for label in STACKED if means
-    )
+def _percent(share: float | None, missing: str) -> str:
+    return missing if share is None else f"{share:.0%}"
+
+
+def _bar(means: Shares) -> str:
+    known = ((label, share) for label in STACKED if (share := means.get(label)) is not None)
+    parts = (f'<i style="width:{share:.1%};background:{LABEL_COLOURS[label]}"></i>' for label, share in known)
     return f'<span class="bar">{"".join(parts)}</span>'
 
 

@@ -1,7 +1,7 @@
 """What a replay came to, in the order in which a report tells it. Pure."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
@@ -9,7 +9,7 @@ from typing import Self
 
 from crowdmood import STADIUM
 from crowdmood.mood import Mood, MoodChange
-from crowdmood.replay import Replay
+from crowdmood.replay import LOW_FIT, Replay
 from crowdmood.settings import Settings
 
 
@@ -91,7 +91,7 @@ class Timeline:
         complete: Whether all footage was read to its end.
         window_ms: Length of a window, in milliseconds.
         hop_ms: Event time between two windows' ends, in milliseconds.
-        min_faces: People below which nothing but the status is told.
+        min_faces: Readable people below which nothing but the status is published.
     """
 
     moods: dict[Scope, list[Mood]]
@@ -161,13 +161,26 @@ class Timeline:
         return dict(sorted(Counter(mood.status for mood in self.stadium).items()))
 
     def people(self) -> float | None:
-        """The median of people in the stadium's windows; None when none of them tells."""
-        told = [mood.people for mood in self.stadium if mood.people is not None]
-        return median(told) if told else None
+        """Return the median of the people seen in the stadium's windows; None when all of them withhold it."""
+        return _median(mood.people for mood in self.stadium)
+
+    def readable(self) -> float | None:
+        """Return the median of the people counted in the stadium's windows; None when all of them withhold it."""
+        return _median(mood.readable for mood in self.stadium)
+
+    def low_fits(self) -> tuple[int, int]:
+        """Return how many of the stadium's windows have a low fit, and how many have one at all."""
+        fits = [mood.fit for mood in self.stadium if mood.fit is not None]
+        return sum(fit < LOW_FIT for fit in fits), len(fits)
 
     def lost(self) -> dict[str, int]:
         """Frames lost by all cameras, by reason."""
         return dict(sorted(sum((Counter(camera.lost) for camera in self.coverage), Counter()).items()))
+
+
+def _median(counts: Iterable[int | None]) -> float | None:
+    known = [count for count in counts if count is not None]
+    return median(known) if known else None
 
 
 def _stadium_first(item: tuple[Scope, list[Mood]]) -> tuple[bool, bool, str, str]:

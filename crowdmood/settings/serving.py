@@ -7,7 +7,7 @@ from pydantic import Field, field_validator
 
 from crowdmood.settings.base import Group
 
-Leading: TypeAlias = Literal["angry", "disgust", "fear", "happy", "sad", "surprise", "neutral", "mixed"]
+Leading: TypeAlias = Literal["angry", "disgust", "fear", "happy", "sad", "surprise", "neutral", "cheering", "mixed"]
 Creative: TypeAlias = Annotated[str, Field(min_length=1, max_length=200)]
 
 
@@ -51,7 +51,13 @@ class ApiSettings(Group):
         description="Addresses or networks of proxies whose X-Forwarded-For and -Proto are believed.",
     )
     creatives: dict[Leading, Creative] = Field(
-        default={"happy": "celebration", "surprise": "replay", "sad": "encouragement", "angry": "calm"},
+        default={
+            "happy": "celebration",
+            "cheering": "anthem",
+            "surprise": "replay",
+            "sad": "encouragement",
+            "angry": "calm",
+        },
         description='What a board shows for each leading expression, or `mixed`: {"happy": "celebration"}, say.',
     )
     default_creative: Creative = Field(

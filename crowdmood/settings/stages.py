@@ -127,10 +127,10 @@ class AggregatorSettings(Group):
         default=5.0, gt=0, le=3600, description="Seconds after `as_of` during which a mood may be acted on."
     )
     min_faces: int = Field(
-        default=20, ge=1, le=100_000, description="People below which shares are withheld (`insufficient`)."
+        default=20, ge=1, le=100_000, description="Readable people below which shares are withheld (`insufficient`)."
     )
-    method: Literal["sld", "pacc", "pcc", "raw"] = Field(
-        default="sld", description="How shares are estimated from people's probabilities (aggregator/README.md)."
+    method: Literal["gls", "sld", "pacc", "pcc", "raw"] = Field(
+        default="gls", description="How shares are estimated from people's probabilities (aggregator/README.md)."
     )
     min_face_px: int = Field(
         default=20, ge=1, le=1000, description="Faces whose shorter side has fewer pixels are seen, but do not count."
@@ -139,7 +139,13 @@ class AggregatorSettings(Group):
         default=0.1,
         ge=0,
         le=1,
-        description="Faces that may be trusted less, by size, sharpness and looks, are seen, but do not count.",
+        description="Faces with a lower quality, by resolution and sharpness, are seen, but do not count.",
+    )
+    min_readable: float = Field(
+        default=0.5,
+        ge=0,
+        le=1,
+        description="Faces with a lower probability that an expression can be seen are seen, but do not count.",
     )
     change_dwell_s: float = Field(
         default=3.0, ge=0, le=3600, description="Seconds that a new mood must hold before it counts as a change."

@@ -13,9 +13,9 @@ import numpy as np
 import numpy.typing as npt
 
 from crowdmood.errors import DataError
+from crowdmood.framing import Framing, tilts_of, to_squares
 from detector.base import Detector, EyeDetector, Image
 from detector.cropping import crop_faces
-from detector.framing import Framing, tilts_of, to_squares
 
 Judge: TypeAlias = Callable[[npt.NDArray[np.uint8]], npt.NDArray[np.intp]]
 """The likeliest label of each crop: uint8 (N, 48, 48) to (N,)."""

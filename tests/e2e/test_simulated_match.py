@@ -45,7 +45,7 @@ def stretches(assets: Path, tmp_path_factory: pytest.TempPathFactory) -> list[St
         match / "stand-2.mp4",
         CROWDMOOD_AGGREGATOR__WINDOW_S="4",
         CROWDMOOD_DETECTOR__KIND="yunet",
-        CROWDMOOD_DETECTOR__MIN_FACE_PX="40",  # nobody's is smaller
+        CROWDMOOD_DETECTOR__MIN_FACE_PX="40",  # no face is smaller
         CROWDMOOD_DETECTOR__YUNET_MODEL=str(assets / "models" / "face_detection_yunet_2023mar.onnx"),
     )
     assert done.returncode == 0, done.stderr
@@ -61,12 +61,20 @@ def test_shares_are_near_the_truth_in_every_stretch(stretches: list[Stretch]) ->
         assert stretch.error < 0.06, stretch
 
 
-def test_a_goal_makes_happy_what_conceding_makes_sad_and_angry(stretches: list[Stretch]) -> None:
+def test_after_a_goal_cheering_leads_and_after_one_conceded_people_are_sad_and_angry(
+    stretches: list[Stretch],
+) -> None:
     before, goal, conceded = (stretch.measured for stretch in stretches)
     assert before and goal and conceded
-    assert goal["happy"] > before["happy"] + 0.2
+    assert goal["cheering"] > before["cheering"] + 0.2
     assert conceded["sad"] + conceded["angry"] > before["sad"] + before["angry"] + 0.2
-    assert max(goal, key=lambda label: goal[label]) == "happy"
+    assert max(goal, key=lambda label: goal[label]) == "cheering"
+
+
+def test_people_who_hide_or_turn_away_are_not_counted(stretches: list[Stretch]) -> None:
+    for stretch in stretches:
+        assert stretch.true_readable is not None
+        assert stretch.measured_readable == pytest.approx(stretch.true_readable, rel=0.25)
 
 
 BAD = [

@@ -49,11 +49,11 @@ def test_the_demo_compares_with_the_truth_serves_the_mood_and_ends_on_ctrl_c(tmp
             os.killpg(demo.pid, signal.SIGINT)
         demo.wait(60)
 
-    told = output.read_text()
+    shown = output.read_text()
     assert set(mood["cameras"]) == {"stand-1", "stand-2"}
-    assert "24/24" in told
-    assert "The first mood came" in told
-    assert "Measured and true" in told
-    assert "error: " not in told
+    assert "24/24" in shown
+    assert "The first mood came" in shown
+    assert "Measured and true" in shown
+    assert "error: " not in shown
     with pytest.raises(OSError):
         urllib.request.urlopen(f"{url}/livez", timeout=5)

@@ -51,8 +51,8 @@ def going_by(server_url: str, bus_settings: BusSettings) -> Iterator[None]:
         with closing(Bus(server_url, bus_settings)) as bus:
             for frame_id in range(10_000):
                 ref = FrameRef("north", "live", frame_id, frame_id * 200, *SIZE, recorded=False)
-                one_hot = np.eye(7, dtype=np.float16)[[3]]
-                found = Emotions(ref, np.array([FACE], np.int32), one_hot, np.ones(1, np.float16), "net", "haar")
+                one_hot, one = np.eye(8, dtype=np.float16)[[3]], np.ones(1, np.float16)
+                found = Emotions(ref, np.array([FACE], np.int32), one_hot, one, one, "net", "haar")
                 bus.publish([("frames", Frame(ref, out.getvalue()))])
                 bus.connection.client.delete(bus.keys.stream("frames"))
                 if stop.wait(0.05):
@@ -136,7 +136,8 @@ def test_where_frames_wait_for_detectors_the_one_whose_turn_is_next_is_shown(
 ) -> None:
     out = io.BytesIO()
     noise().save(out, "JPEG")
-    nobody = np.empty((0, 4), np.int32), np.empty((0, 7), np.float16), np.empty(0, np.float16)
+    none = np.empty(0, np.float16)
+    nobody = np.empty((0, 4), np.int32), np.empty((0, 8), np.float16), none, none
     refs = [FrameRef("north", "live", frame_id, 0, *SIZE, recorded=True) for frame_id in range(3)]
     with closing(Bus(server_url, bus_settings)) as bus:
         bus.publish(("frames", Frame(ref, out.getvalue())) for ref in refs)

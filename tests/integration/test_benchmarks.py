@@ -1,6 +1,7 @@
 """Measurements measure: tiny ones, on real servers, real stages and real cameras."""
 
 import json
+import shutil
 import threading
 import time
 import urllib.request
@@ -8,15 +9,20 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks import crowds
 from benchmarks.__main__ import main
 from benchmarks.cameras import cameras
 from benchmarks.costs import spent_on, together
+from benchmarks.releases import COMMIT
 from benchmarks.session import Session, jpegs, pictures
 from benchmarks.stages import STAGES
 from benchmarks.webhooks import rate
+from classifier import DEFAULT_MODEL
+from crowdmood import LABELS
 from crowdmood.streams.connection import Connection
 from crowdmood.worker import Worker
 from simulator.match import Match
+from tests.faces_of_crowds import row, write_folder
 from tests.waiting import eventually
 
 
@@ -88,3 +94,40 @@ def test_what_was_measured_goes_into_a_file_that_is_named(tmp_path: Path, monkey
     (told,) = json.loads(file.read_text()).values()
     assert told["title"] == "Webhooks"
     assert all(row["delivered/s"] > 0 for row in told["rows"])
+
+
+def test_shares_of_real_people_are_measured_beside_the_baseline_and_the_earlier_release(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = Session(tmp_path)
+    match = session.rendered("tiny", Match(4.2 / 60, 1, 8, 5, (640, 360)))
+    clip = tmp_path / "clip.mp4"
+    shutil.copy(match / "stand-1.mp4", clip)
+    phases = [
+        {"start_s": 0, "end_s": 4, "shares": dict.fromkeys(LABELS, 1 / 8)},
+        {"start_s": 4, "end_s": 5, "shares": dict.fromkeys(LABELS, 1 / 8)},  # shorter than a window
+    ]
+    clip.with_suffix(".json").write_text(json.dumps({"phases": phases}))
+    chosen = (["happy"] * 3, ["cheering"] * 3, ["unreadable"] * 3, ["sad", "happy", "happy"])
+    faces = write_folder(tmp_path / "faces", [row(f"{n}.png", votes, px=60) for n, votes in enumerate(chosen)])
+    # In the place of the release, which a history may lack.
+    shutil.copytree(DEFAULT_MODEL, tmp_path / "releases" / COMMIT[:12])
+    monkeypatch.setenv("CROWDMOOD_AGGREGATOR__WINDOW_S", "3")
+    monkeypatch.setenv("CROWDMOOD_AGGREGATOR__MIN_FACES", "1")
+    monkeypatch.setenv("CROWDMOOD_AGGREGATOR__MIN_READABLE", "0")
+
+    figure = crowds.measure(Session(tmp_path, (clip,), crowd_faces=faces, quick=True))
+
+    people = [crowds.DRAWN, "clip", "clip"]
+    assert [(row["people"], row["who"]) for row in figure.rows] == [
+        (each, who) for each in people for who in (crowds.BASELINE, crowds.EARLIER, crowds.TODAY)
+    ]
+    ours = [row for row in figure.rows if row["who"] in (crowds.EARLIER, crowds.TODAY)]
+    assert [row["answers"] for row in ours] == [20, 20, 2, 2, 0, 0]
+    assert all(row["people counted"] == 200 for row in ours[:2])
+    assert all(0 < crowds.number(row, crowds.ERROR) <= 0.25 for row in ours[:4])
+    assert [row["answers"] for row in figure.rows if row["who"] == crowds.BASELINE][1:] == [2, 0]
+    assert "method `sld`" in figure.notes[-1]
+    assert [goal.wanted for goal in figure.goals] == [0.02, 2, 0.03]
+    assert "clip, 4-5 s" not in figure.chart.x
+    assert figure.left_out == []

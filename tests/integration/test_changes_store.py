@@ -11,8 +11,7 @@ from crowdmood.streams.keys import StateKeys
 from crowdmood.streams.moods import START, MoodReader, MoodStore
 from crowdmood.streams.positions import Position
 
-SHARES = {"happy": 0.8}
-FIRST = MoodChange(1, "stadium", 1_000, 6_000, "neutral", "happy", 60, SHARES, {"happy": 0.7}, {"happy": 0.9})
+FIRST = replace(examples.CHANGE, sequence=1, as_of_ms=1_000, valid_until_ms=6_000)
 SECOND = replace(FIRST, sequence=2, as_of_ms=30_000, valid_until_ms=35_000, from_label="happy", to_label="sad")
 
 

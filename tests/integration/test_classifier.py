@@ -11,7 +11,7 @@ from classifier import DEFAULT_MODEL
 from classifier.engines import load_engine
 from classifier.service import ClassifierStage
 from classifier.swapping import ModelSwap
-from crowdmood import metrics
+from crowdmood import FER_LABELS, LABELS, metrics
 from crowdmood.messages import Emotions, Faces, FrameRef, decode
 from crowdmood.settings import BusSettings, ClassifierSettings
 from crowdmood.streams.bus import Bus
@@ -21,10 +21,15 @@ from tests.waiting import eventually
 
 
 class Marked:
-    """Stands in for a network: a face's grey decides its label; black ones give no numbers, white ones are no face."""
+    """Stands in for a network: a face's grey value decides its label.
+
+    Black faces give probabilities that are no numbers; white ones are hardly readable; those of 254 give a `readable`
+    that is no number.
+    """
 
     model_id = "marked"
     name = "stand-in"
+    labels: tuple[str, ...] = LABELS
     confusions = b""
 
     def __init__(self) -> None:
@@ -32,9 +37,12 @@ class Marked:
 
     def predict(self, faces: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         self.calls.append(len(faces))
-        probabilities = np.eye(7, dtype=np.float32)[faces[:, 0, 0] % 7]
-        probabilities[faces[:, 0, 0] == 0] = np.nan
-        return probabilities, np.where(faces[:, 0, 0] == 255, 0.125, 1).astype(np.float32)
+        greys, k = faces[:, 0, 0], len(self.labels)
+        probabilities = np.eye(k, dtype=np.float32)[greys % k]
+        probabilities[greys == 0] = np.nan
+        readable = np.ones(len(faces), np.float32)
+        readable[greys == 255], readable[greys == 254] = 0.125, np.nan
+        return probabilities, readable
 
 
 def faces(frame_id: int, greys: list[int], side: int = 48) -> Faces:
@@ -52,9 +60,14 @@ def stage(server_url: str, settings: BusSettings, classifier: ClassifierSettings
 
 
 def classify(
-    server_url: str, settings: BusSettings, frames: list[Faces], monkeypatch: pytest.MonkeyPatch
+    server_url: str,
+    settings: BusSettings,
+    frames: list[Faces],
+    monkeypatch: pytest.MonkeyPatch,
+    labels: tuple[str, ...] = LABELS,
 ) -> tuple[Bus, Marked]:
     network = Marked()
+    network.labels = labels
     monkeypatch.setattr("classifier.swapping.load_engine", lambda *_: network)
     bus = Bus(server_url, settings)
     bus.publish([("faces", frame) for frame in frames])
@@ -89,7 +102,7 @@ def test_faces_of_many_frames_and_cameras_share_a_batch_and_come_out_by_frame(
     out = emotions(bus)
     assert [message.ref for message in out] == [frame.ref for frame in frames]
     for message, frame in zip(out, frames, strict=True):
-        assert np.array_equal(message.probabilities.argmax(axis=1), frame.crops[:, 0, 0] % 7)
+        assert np.array_equal(message.probabilities.argmax(axis=1), frame.crops[:, 0, 0] % 8)
         assert np.array_equal(message.boxes, frame.boxes)
         assert (message.model_id, message.detector) == ("marked/stand-in", "haar")
 
@@ -190,6 +203,23 @@ def test_values_that_are_no_numbers_cost_their_frame_and_no_other(
     assert confidence.get() == told + 1  # of the faces that were judged
 
 
+def test_a_readable_value_that_is_no_number_costs_its_frame_and_no_other(
+    server_url: str, bus_settings: BusSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bus, _ = classify(server_url, bus_settings, [faces(0, [1]), faces(1, [3, 254]), faces(2, [4])], monkeypatch)
+    assert [message.ref.frame_id for message in emotions(bus)] == [0, 2]
+    ((_, letter),) = bus.connection.client.xrange(bus.keys.stream("dead"))
+    assert letter[b"reason"] == b"not_finite"
+
+
+@pytest.mark.parametrize("labels", [LABELS, FER_LABELS], ids=["eight", "seven"])
+def test_messages_hold_as_many_labels_as_the_network_knows_also_without_faces(
+    labels: tuple[str, ...], server_url: str, bus_settings: BusSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bus, _ = classify(server_url, bus_settings, [faces(0, [6, 6]), faces(1, [])], monkeypatch, labels)
+    assert [message.probabilities.shape for message in emotions(bus)] == [(2, len(labels)), (0, len(labels))]
+
+
 @pytest.mark.parametrize("crops", [b"", bytes(2 * 48 * 40), bytes(4 * 2 * 48 * 48)], ids=["none", "narrow", "float"])
 def test_crops_of_another_shape_or_dtype_cost_their_frame_and_no_other(
     crops: bytes, server_url: str, bus_settings: BusSettings, monkeypatch: pytest.MonkeyPatch
@@ -204,9 +234,10 @@ def test_crops_of_another_shape_or_dtype_cost_their_frame_and_no_other(
     assert b"crops" not in letter[1]
 
 
-def test_a_small_face_and_a_doubtful_one_have_less_quality(
+def test_a_small_face_has_less_quality_and_a_doubtful_one_is_less_readable(
     server_url: str, bus_settings: BusSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     frames = [faces(0, [1], side=12), faces(1, [1, 255], side=90)]
     bus, _ = classify(server_url, bus_settings, frames, monkeypatch)
-    assert [message.quality.tolist() for message in emotions(bus)] == [[0.25], [1.0, 0.125]]
+    assert [message.quality.tolist() for message in emotions(bus)] == [[0.25], [1.0, 1.0]]
+    assert [message.readable.tolist() for message in emotions(bus)] == [[1.0], [1.0, 0.125]]

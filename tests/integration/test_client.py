@@ -13,10 +13,12 @@ from anyio.from_thread import BlockingPortal, start_blocking_portal
 
 from api import examples
 from crowdmood.client import AsyncClient, Client, ClientError, Mood
-from crowdmood.mood import MoodChange, to_rfc3339
+from crowdmood.mood import to_rfc3339
 from crowdmood.settings import BusSettings, Settings, load
 from crowdmood.streams.api_keys import ApiKey, ApiKeyStore
+from crowdmood.streams.keys import StateKeys
 from crowdmood.streams.moods import MoodStore
+from tests import timelines
 from tests.serving import Running, ready, running
 
 
@@ -172,17 +174,42 @@ def test_without_an_api_the_last_answer_holds_while_it_is_valid_and_then_the_def
 
 def test_history_is_read_page_by_page(api: Running, connect: Any, store: MoodStore) -> None:
     moods = [replace(examples.OK, as_of_ms=examples.OK.as_of_ms + 1_000 * number) for number in range(1_200)]
-    shares = examples.OK.shares
-    assert shares is not None
-    changes = [
-        MoodChange(i, "stadium", i * 1_000, i * 1_000, "sad", "happy", 9, shares, shares, shares) for i in (1, 2)
-    ]
+    changes = [replace(examples.CHANGE, sequence=i, as_of_ms=i * 1_000, valid_until_ms=i * 1_000) for i in (1, 2)]
     publish(store, *moods, changes=changes)
     crowd = connect(api.url)
     assert crowd.ask("moods") == moods[::-1]
     assert crowd.statuses == [200, 200]
     assert crowd.ask("moods", from_=to_rfc3339(moods[10].as_of_ms), to=to_rfc3339(moods[12].as_of_ms)) == moods[11:9:-1]
     assert crowd.ask("changes") == changes[::-1]
+
+
+def test_figures_that_the_network_does_not_know_are_none(api: Running, connect: Any, store: MoodStore) -> None:
+    published = replace(examples.SEVEN_LABELS, as_of_ms=mood_now().as_of_ms, valid_until_ms=mood_now().valid_until_ms)
+    publish(store, published)
+    arrived(api)
+    crowd = connect(api.url)
+    mood = crowd.ask("mood")
+    assert (mood.shares["cheering"], mood.low["cheering"], mood.energy) == (None, None, None)
+    assert (mood.shares["happy"], mood.people, mood.readable, mood.fit) == (0.55, 498, 412, 0.94)
+    assert crowd.ask("leading", "neutral") == "happy"
+
+
+def test_a_singing_crowd_leads_with_cheering(api: Running, connect: Any, store: MoodStore) -> None:
+    publish(store, mood_now(dominant="cheering"))
+    arrived(api)
+    assert connect(api.url).ask("leading", "neutral") == "cheering"
+
+
+def test_history_of_schema_1_is_read_with_none_for_what_it_lacks(
+    api: Running, connect: Any, store: MoodStore, bus_settings: BusSettings
+) -> None:
+    keys = StateKeys(bus_settings.key_prefix)
+    for key, text in ((keys.moods, timelines.SCHEMA_1_MOOD), (keys.changes, timelines.SCHEMA_1_CHANGE)):
+        store.connection.client.xadd(key, {"run": "test", "json": text})
+    crowd = connect(api.url)
+    (mood,), (change,) = crowd.ask("moods"), crowd.ask("changes")
+    assert (mood.people, mood.readable, mood.shares["cheering"], mood.energy, mood.fit) == (412, *[None] * 4)
+    assert (change.to_label, change.readable, change.low["happy"]) == ("happy", None, 0.54)
 
 
 def test_cameras_are_listed(api: Running, connect: Any, store: MoodStore) -> None:

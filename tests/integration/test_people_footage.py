@@ -74,7 +74,8 @@ def seen(frame_id: int, boxes: npt.ArrayLike) -> Emotions:
     whole = np.rint(np.asarray(boxes, np.float64).reshape(-1, 4)).astype(np.int32)
     n = len(whole)
     ref = FrameRef("c", "r", frame_id, frame_id * 1000 // FPS, 1280, 720, True)
-    return Emotions(ref, whole, np.full((n, 7), 1 / 7, np.float16), np.ones(n, np.float16), "m", "yunet")
+    ones = np.ones(n, np.float16)
+    return Emotions(ref, whole, np.full((n, 7), 1 / 7, np.float16), ones, ones, "m", "yunet")
 
 
 def detections(shown: Sequence[Shown], missed: float, false_share: float) -> list[Boxes]:

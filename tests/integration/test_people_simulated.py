@@ -15,7 +15,7 @@ FPS, WINDOW, SIZE = 5, 50, (1280, 720)
 @pytest.mark.parametrize("missed", [0.0, 0.3])
 def test_people_who_jump_before_a_shaking_camera_are_counted(missed: float) -> None:
     rng = np.random.default_rng(0)
-    bank = FaceBank(tuple(np.full((3, 64, 64), 60 + 20 * label, np.uint8) for label in range(7)))
+    bank = FaceBank(tuple(np.full((3, 64, 64), 60 + 20 * label, np.uint8) for label in range(8)))
     stand = Stand("stand-1", SIZE, 160, 0, (Event(at_s=8, event="goal"),), 14.0, bank, (3,))
     frames, shown, found = [], [], []
     for k in range(14 * FPS):
@@ -25,7 +25,7 @@ def test_people_who_jump_before_a_shaking_camera_are_counted(missed: float) -> N
         ref = FrameRef("stand-1", "r", k, k * 1000 // FPS, *SIZE, True)
         n = len(boxes)
         rows, quality = np.full((n, 7), 1 / 7, np.float16), np.ones(n, np.float16)
-        frames.append(Emotions(ref, np.rint(boxes).astype(np.int32), rows, quality, "m", "yunet"))
+        frames.append(Emotions(ref, np.rint(boxes).astype(np.int32), rows, quality, quality, "m", "yunet"))
         shown.append(seen.persons)
         found.append(seen.persons[hit])
     links = Links()

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from classifier.quality import detail, quality
+from classifier.quality import quality
 
 
 @pytest.fixture(scope="module")
@@ -18,7 +18,7 @@ def faces(assets: Path) -> np.ndarray:
 
 def of_size(side: int, crops: list[np.ndarray]) -> np.ndarray:
     boxes = np.repeat(np.array([[0, 0, side, side]], np.int32), len(crops), axis=0)
-    return quality(detail(boxes, np.stack(crops).astype(np.uint8)), np.ones(len(crops), np.float32))
+    return quality(boxes, np.stack(crops).astype(np.uint8))
 
 
 @pytest.mark.parametrize("side", [12, 20, 24, 32, 40, 48])

@@ -3,6 +3,7 @@
 import base64
 import csv
 import re
+from dataclasses import replace
 from datetime import UTC, datetime
 from html.parser import HTMLParser
 from pathlib import Path
@@ -11,11 +12,12 @@ from xml.etree import ElementTree
 import pytest
 from pyarrow import parquet
 
+from crowdmood import LABELS
 from crowdmood.errors import SettingsError
 from crowdmood.mood import Mood, MoodChange
 from crowdmood.reporting import folder, page
 from crowdmood.reporting.timeline import Timeline
-from tests.timelines import change, mood, timeline, too_few
+from tests.timelines import change, mood, seven_labels, timeline, too_few
 
 MOODS = [mood(1), mood(2), mood(2, camera="north"), too_few(3), mood(4), mood(9)]
 VOID = {"meta", "link", "img", "br"}
@@ -42,7 +44,7 @@ def test_parquet_knows_times_numbers_and_what_it_is(report: Path) -> None:
     table = parquet.read_table(report / "timeline.parquet")
     assert table["as_of"].to_pylist()[0] == datetime(1970, 1, 1, 0, 0, 1, tzinfo=UTC)
     assert table["happy_low"].to_pylist() == [0.5, 0.5, None, 0.5, 0.5, 0.5]
-    assert table.schema.metadata == {b"kind": b"crowdmood.timeline", b"schema": b"1"}
+    assert table.schema.metadata == {b"kind": b"crowdmood.timeline", b"schema": b"2"}
 
 
 def test_the_same_timeline_is_the_same_bytes(report: Path, tmp_path: Path) -> None:
@@ -77,6 +79,8 @@ CASES = [
     ("a zone and a camera", [mood(1), mood(1, zone="away"), mood(1, camera="north")], [change(1, 1, zone="away")]),
     ("more moods than points", [mood(at) for at in range(1, 1500)], [change(n, n * 10) for n in range(1, 60)]),
     ("a change to a mixed mood", [mood(1), mood(2)], [change(1, 2, to="mixed")]),
+    ("a network without cheering", [seven_labels(1), seven_labels(2)], [change(1, 2)]),
+    ("another network halfway", [seven_labels(1), mood(2), mood(3)], []),
 ]
 
 
@@ -99,6 +103,35 @@ def test_the_page_tells_changes_footage_and_how_it_was_measured() -> None:
     for part in ("60% (50% to 70%)", "00:04", "north.mp4", "3 unreadable", "pacc", "crowdnet/openvino-bf16", "haar"):
         assert part in text
     assert "broke off" not in text
+
+
+def svg_of(text: str, alt: str) -> str:
+    """Return the chart whose description begins like this, as SVG."""
+    found = re.search(rf'src="data:image/svg\+xml;base64,([^"]+)"\s+alt="{alt}', text)
+    assert found
+    return base64.b64decode(found[1]).decode()
+
+
+def test_the_page_has_a_panel_for_each_label_for_valence_and_for_energy_and_says_which_are_not_known() -> None:
+    known, unknown = (page.render(timeline([of(1), of(2)])) for of in (mood, seven_labels))
+    panels = svg_of(known, "One line with its interval")
+    for title in (*LABELS, "valence (happy less negative)", "energy (cheering and surprise)"):
+        assert f">{title}<" in panels
+    assert panels.count("not known by the network") == 0
+    assert svg_of(unknown, "One line with its interval").count("not known by the network") == 2  # cheering and energy
+
+
+def test_the_page_lists_people_seen_and_readable_and_a_dash_for_a_share_that_is_not_known() -> None:
+    text = page.render(timeline([seven_labels(1)], changes=[replace(change(1, 1), readable=None)]))
+    for name, value in (("people seen (median)", "40"), ("readable (median)", "30")):
+        assert f"<dt>{name}</dt><dd>{value}</dd>" in text
+    assert text.count('<td class="n">&ndash;</td>') == 2  # cheering of the minute, and readable of the change
+
+
+def test_the_page_explains_a_low_fit_and_is_silent_about_a_good_one() -> None:
+    low = [replace(mood(at), fit=0.3) for at in (1, 2)]
+    assert "Fit below 0.5 in 2 of 3 windows." in page.render(timeline([*low, mood(3)]))
+    assert "Fit below" not in page.render(timeline([mood(1), replace(mood(2), fit=None)]))
 
 
 def test_the_page_says_what_broke_off_and_quotes_names_as_text() -> None:

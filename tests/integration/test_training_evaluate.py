@@ -1,4 +1,4 @@
-"""A report on the shipped network holds what its card says, to the digit."""
+"""Reports on networks: FER2013 figures agree with the card to the digit, figures of real crowds with the votes."""
 
 import json
 from pathlib import Path
@@ -11,7 +11,7 @@ pytest.importorskip("keras")
 
 from classifier import DEFAULT_MODEL
 from classifier.card import load_card
-from crowdmood import LABELS
+from crowdmood import FER_LABELS
 from training.evaluate import write_report
 
 
@@ -44,7 +44,7 @@ def test_its_figures_agree_with_each_other(figures: dict[str, Any]) -> None:
     confusion = figures["confusion"]
     assert sum(map(sum, confusion)) == figures["faces"] == 3589
     assert sum(confusion[i][i] for i in range(7)) / 3589 == pytest.approx(figures["accuracy"])
-    assert list(figures["per_class"]) == list(LABELS)
+    assert list(figures["per_class"]) == list(FER_LABELS)
     recall = confusion[3][3] / sum(confusion[3])
     assert figures["per_class"]["happy"]["recall"] == pytest.approx(recall)
     assert figures["duplicates"] == 280
@@ -61,12 +61,12 @@ def test_faces_seen_a_little_differently_mostly_keep_their_label(figures: dict[s
     assert rates["every_change"] <= min(rates[change] for change in ("farther", "wider", "mirrored"))
 
 
-def test_the_page_shows_every_picture_and_no_face(report: Path) -> None:
+def test_the_page_shows_every_plot_and_no_face(report: Path) -> None:
     page = (report / "report.html").read_text()
-    pictures = sorted(path.name for path in report.glob("*.png"))
-    assert {"confusion.png", "reliability.png", "accuracy_against_size.png"} <= set(pictures)
-    assert all(f'src="{name}"' in page for name in pictures)
-    assert page.count("<img") == len(pictures)
+    plots = sorted(path.name for path in report.glob("*.png"))
+    assert {"confusion.png", "reliability.png", "accuracy_against_size.png"} <= set(plots)
+    assert all(f'src="{name}"' in page for name in plots)
+    assert page.count("<img") == len(plots)
     assert not list(report.glob("*.jp*g"))
 
 

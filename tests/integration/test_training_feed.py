@@ -7,17 +7,23 @@ import pytest
 
 keras = pytest.importorskip("keras")
 
-from training.feed import Batches  # noqa: E402
+from training.feed import Batches, Pool  # noqa: E402
+from training.heads import READABLE, TARGETS  # noqa: E402
 from training.recipe import Augmentation  # noqa: E402
 
 
 def batches(start_epoch: int, seed: int = 0, any_size: bool = False) -> Batches:
     drawn = np.random.default_rng(0)
     pools = [
-        (drawn.integers(0, 256, (count, 48, 48), dtype=np.uint8), drawn.random((count, 8), dtype=np.float32))
-        for count in (40, 20)
+        Pool(
+            drawn.integers(0, 256, (count, side, side), dtype=np.uint8),
+            drawn.random((count, 8), dtype=np.float32),
+            per_epoch,
+            framing=framing,
+        )
+        for count, side, per_epoch, framing in ((40, 48, None, 1.0), (20, 128, 9, 0.45))
     ]
-    return Batches(pools[0], 16, Augmentation(degrade=0.5), seed, start_epoch, pools[1], 9, any_size)
+    return Batches(pools, 16, Augmentation(degrade=0.5), seed, start_epoch, any_size)
 
 
 def learned(*runs: tuple[Batches, int, int]) -> np.ndarray:
@@ -88,6 +94,30 @@ def test_every_epoch_shows_each_face_once_and_some_of_the_second_pool_in_an_orde
     assert all(np.array_equal(first[n][0], second[n][0]) for n in range(len(first)))
     # Of 40 faces and 9 others, 48 are shown: at most one is left out, and no face comes twice.
     shown = np.concatenate([second[n][1] for n in range(len(second))])
-    own = (shown[:, None] == second._targets[None, :40]).all(axis=2).sum(axis=0)
+    faces = np.random.default_rng(0)
+    faces.integers(0, 256, (40, 48, 48), dtype=np.uint8)
+    own = (shown[:, None] == faces.random((40, 8), dtype=np.float32)[None]).all(axis=2).sum(axis=0)
     assert own.max() == 1
     assert own.sum() >= 39
+
+
+def test_a_pool_draws_its_likely_images_more_often() -> None:
+    images, chances = np.zeros((2, 48, 48), np.uint8), np.array([1.0, 3.0])
+    pool = Pool(images, np.zeros((2, 7), np.float32), per_epoch=4000, chances=chances)
+    rows = pool.rows(np.random.default_rng(0))
+    assert 0.7 < rows.mean() < 0.8
+
+
+def test_a_face_that_augmentation_hides_teaches_only_that_it_is_unreadable() -> None:
+    drawn = np.random.default_rng(0)
+    targets = np.zeros((256, TARGETS), np.float32)
+    targets[:, 0] = 1
+    pool = Pool(drawn.integers(0, 256, (256, 48, 48), dtype=np.uint8), targets)
+    still = Augmentation(flip=0, shift=0, rotate_deg=0, zoom_in=0, zoom_out=0, brightness=0, erase=0, occlude=0.5)
+    images, shown = Batches([pool], 256, still, readable_weight=0.5)[0]
+    hidden = shown[:, READABLE + 1] == 0.5
+    assert 0.35 < hidden.mean() < 0.65
+    assert not shown[hidden, 0].any()
+    assert shown[~hidden, 0].all()
+    known = {image.tobytes() for image in pool.images}
+    assert [image.tobytes() in known for image in images[..., 0]] == (~hidden).tolist()

@@ -13,17 +13,19 @@ keras = pytest.importorskip("keras")
 
 from classifier.card import CARD_FILE, NETWORK_FILE, file_entry, load_card  # noqa: E402
 from classifier.engines import load_engine  # noqa: E402
+from crowdmood import LABELS  # noqa: E402
 from crowdmood.cli import app  # noqa: E402
-from crowdmood.errors import DataError, ModelError  # noqa: E402
+from crowdmood.errors import DataError, ModelError, SettingsError  # noqa: E402
 from crowdmood.settings import ClassifierSettings  # noqa: E402
-from training.checkpoint import load_state, save_state  # noqa: E402
+from training.checkpoint import begin_from, load_state, save_state  # noqa: E402
 from training.cost import multiply_adds  # noqa: E402
 from training.data import FaceData  # noqa: E402
+from training.heads import ALL_HEADS  # noqa: E402
 from training.loaders import load_npz  # noqa: E402
 from training.networks import ARCHITECTURES, build  # noqa: E402
 from training.recipe import Recipe  # noqa: E402
 from training.run import Paths, run  # noqa: E402
-from training.serving import predict  # noqa: E402
+from training.serving import predict, predict_fer, serving_network  # noqa: E402
 
 CONV4 = Path(__file__).parents[2] / "classifier" / "models" / "conv4"
 
@@ -50,6 +52,18 @@ def few_crowds(assets: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="module")
+def few_crowd_faces(assets: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Labelled faces of real crowds: every 60th to learn from, every 12th held out."""
+    folder = tmp_path_factory.mktemp("crowd-faces")
+    header, *rows = (assets / "crowd_faces" / "faces.csv").read_text().splitlines()
+    learned = [row for row in rows if ",train," in row]
+    held_out = [row for row in rows if ",validation," in row]
+    (folder / "faces.csv").write_text("\n".join([header, *learned[::60], *held_out[::12]]) + "\n")
+    (folder / "images").symlink_to(assets / "crowd_faces" / "images")
+    return folder
+
+
 def check_graph(folder: Path, faces: np.ndarray) -> None:
     """The exported graph judges as the Keras file does."""
     network = keras.saving.load_model(folder / NETWORK_FILE, compile=False)
@@ -60,7 +74,7 @@ def check_graph(folder: Path, faces: np.ndarray) -> None:
 @pytest.mark.parametrize(
     ("architecture", "outputs", "millions"),
     [
-        ("crowdnet", 8, (60, 80)),
+        ("crowdnet", 24, (60, 80)),
         ("conv4", 7, (280, 300)),
         ("conv4-dense3", 7, (280, 300)),
         ("conv4-256", 7, (180, 220)),
@@ -96,7 +110,13 @@ CHOSEN: dict[str, Any] = {
     "label_smoothing": 0.03,
     "ferplus_blend": 0.15,
     "teacher_blend": 0.45,
-    "crowd_crops": 40,
+    "crowd_faces": 41,
+    "crowd_backgrounds": 42,
+    "crowd_balance": 0.25,
+    "votes_weight": 0.33,
+    "crowd_weight": 0.9,
+    "readable_weight": 0.6,
+    "agreed_weight": 0.22,
     "small_until": [0.2, 0.4],
     "precision": "float32",
     "seed": 8,
@@ -111,9 +131,13 @@ AUGMENTATION = {
     "brightness": 0.17,
     "erase": 0.13,
     "degrade": 0.55,
+    "occlude": 0.08,
 }
-RECIPE = CHOSEN | {"augmentation": AUGMENTATION, "class_weights": True, "face_output": True}
-"""What `CHOSEN`, `AUGMENTATION`, `--class-weights` and `--crowds` come to."""
+RECIPE = CHOSEN | {"augmentation": AUGMENTATION, "class_weights": True}
+"""What `CHOSEN`, `AUGMENTATION` and `--class-weights` come to."""
+
+OPTION_NAMES = {"crowd_faces": "crowd-faces-per-epoch"}
+"""Options that are not called as what they choose."""
 
 
 def test_every_choice_of_a_recipe_is_made_below_and_is_not_what_it_would_have_been_anyway() -> None:
@@ -127,21 +151,27 @@ def test_every_choice_of_a_recipe_is_made_below_and_is_not_what_it_would_have_be
 
 
 def test_every_option_of_a_training_at_once(
-    few: Path, few_crowds: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    few: Path,
+    few_crowds: Path,
+    few_crowd_faces: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     for variable in ("KERAS_BACKEND", "TF_CPP_MIN_LOG_LEVEL"):
         monkeypatch.setenv(variable, os.environ.get(variable, ""))  # so that what the command sets goes again
     out, work, begin = tmp_path / "model", tmp_path / "work", tmp_path / "begin.npz"
-    save_state(begin, build("mini-xception", outputs=8), [])
+    save_state(begin, build("mini-xception", outputs=ALL_HEADS), [])
     out.mkdir()
     work.mkdir()
     for old in (out / CARD_FILE, out / "of_the_old_model", work / "state.npz", work / "notes"):
         old.write_text("old")
     options: list[str] = []
     for name, value in (CHOSEN | AUGMENTATION).items():
-        options += [f"--{name.replace('_', '-')}", *map(str, value if isinstance(value, list) else [value])]
+        option = OPTION_NAMES.get(name, name.replace("_", "-"))
+        options += [f"--{option}", *map(str, value if isinstance(value, list) else [value])]
     options += ["--data", str(few), "--out", str(out), "--work", str(work), "--teacher", str(CONV4)]
-    options += ["--crowds", str(few_crowds), "--start-from", str(begin)]
+    options += ["--crowd-faces", str(few_crowd_faces), "--crowds", str(few_crowds), "--start-from", str(begin)]
     app(["train", *options, "--class-weights", "--fresh", "--summary", "--model-json"], standalone_mode=False)
 
     printed = capsys.readouterr().out
@@ -149,8 +179,12 @@ def test_every_option_of_a_training_at_once(
     assert {name: card.recipe[name] for name in RECIPE} == RECIPE
     assert card.recipe["teachers"] == [load_card(CONV4).model_id]
     assert card.recipe["started_from"] == [file_entry(begin).sha256]
+    assert card.labels == LABELS
+    assert card.outputs == ("emotions", "readable")
     assert card.face_check is not None
     assert card.face_check.faces > 0
+    assert card.crowd is not None
+    assert card.crowd.faces > 0
     assert "separable_conv2d" in printed
     # What stood there is gone where a model or a checkpoint was to be replaced, and nowhere else.
     assert {path.name for path in out.iterdir()} == {file.name for file in card.files} | {CARD_FILE}
@@ -159,7 +193,7 @@ def test_every_option_of_a_training_at_once(
     assert {path.name for path in tmp_path.iterdir()} == {"model", "work", "begin.npz"}
     history = json.loads((out / "history.json").read_text())
     assert card.recipe["epochs_done"] == len(history) > 0
-    assert all("val_accuracy" in row for row in history)
+    assert all(row["val_score"] == (row["val_accuracy"] + row["val_crowd_accuracy"]) / 2 for row in history)
     assert history[-1]["elapsed_s"] < 60
     assert (work / "class_balance.png").read_bytes().startswith(b"\x89PNG")
     # model.json with its weights is the same network as the Keras file.
@@ -169,6 +203,31 @@ def test_every_option_of_a_training_at_once(
     network = keras.saving.load_model(out / NETWORK_FILE, compile=False)
     assert np.array_equal(predict(twin, faces)[0], predict(network, faces)[0])
     check_graph(out, faces)
+    # Another run can begin with the folder: the head for FER2013's labels is in it, and is not served.
+    again = build("mini-xception", outputs=ALL_HEADS)
+    begin_from(out, again)
+    of_fer = serving_network(again, card.calibration)
+    wanted = predict_fer(network, faces).argmax(axis=1)
+    assert np.array_equal(predict_fer(of_fer, faces).argmax(axis=1), wanted)
+    assert np.allclose(predict(of_fer, faces)[0], predict(network, faces)[0], atol=1e-5)
+
+
+def test_a_run_can_begin_with_a_model_folder_of_seven_outputs(few: Path) -> None:
+    crowdnet = CONV4.with_name("crowdnet")
+    network = build("crowdnet", outputs=ALL_HEADS)
+    begin_from(crowdnet, network)
+    faces = load_npz(few).images[:32]
+    served = keras.saving.load_model(crowdnet / NETWORK_FILE, compile=False)
+    temperature = load_card(crowdnet).calibration
+    begun = predict_fer(serving_network(network, fer_calibration=temperature), faces)
+    assert np.allclose(begun, predict_fer(served, faces), atol=1e-4)
+    with pytest.raises(ModelError, match="another architecture"):
+        begin_from(CONV4, network)
+
+
+def test_crowd_faces_are_asked_for_by_a_recipe_that_learns_from_them(few: Path, tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="--crowd-faces"):
+        run(Recipe(crowd_faces=10), Paths(few, tmp_path / "m", tmp_path / "w"), False, False, False)
 
 
 def test_a_backbone_from_a_file_teaches_a_head_and_then_learns_itself(few: Path, tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from classifier.card import NETWORK_FILE, file_entry, load_card  # noqa: E402
 from training.checkpoint import load_state, save_state  # noqa: E402
 from training.data import FaceData  # noqa: E402
 from training.export import export_folder  # noqa: E402
-from training.fit import compile_model, fit, stopped_early  # noqa: E402
+from training.fit import Learned, compile_model, fit, stopped_early  # noqa: E402
 from training.loaders import load_npz  # noqa: E402
 from training.recipe import Augmentation, Recipe  # noqa: E402
 from training.run import Paths, run  # noqa: E402
@@ -47,14 +47,14 @@ def faces(assets: Path) -> FaceData:
 
 
 def test_a_tiny_training_learns_resumes_and_exports_what_it_learned(faces: FaceData, tmp_path: Path) -> None:
-    first = fit(faces, recipe(2), tmp_path / "work")
-    resumed = fit(faces, recipe(5), tmp_path / "work")
+    first = fit(Learned(faces), recipe(2), tmp_path / "work")
+    resumed = fit(Learned(faces), recipe(5), tmp_path / "work")
 
     assert [row["epoch"] for row in resumed] == [0, 1, 2, 3, 4]
     assert resumed[:2] == first  # nothing was done twice
     assert resumed[-1]["loss"] < resumed[0]["loss"] - 0.05
 
-    export_folder(faces, recipe(5), tmp_path / "work" / "best.npz", tmp_path / "model", "slice")
+    export_folder(Learned(faces), recipe(5), tmp_path / "work" / "best.npz", tmp_path / "model")
     card = load_card(tmp_path / "model")
     network = keras.saving.load_model(tmp_path / "model" / NETWORK_FILE, compile=False)
     probabilities, _ = predict(network, faces.images[:64])
@@ -77,7 +77,7 @@ def test_a_tiny_training_learns_resumes_and_exports_what_it_learned(faces: FaceD
     ],
 )
 def test_a_run_that_ended_early_does_not_go_on(accuracies: tuple[float, ...], patience: int, over: bool) -> None:
-    assert stopped_early([{"val_accuracy": accuracy} for accuracy in accuracies], patience) is over
+    assert stopped_early([{"val_score": accuracy} for accuracy in accuracies], patience) is over
 
 
 def test_the_mean_of_two_networks_is_between_them_and_knows_what_it_sees(faces: FaceData, tmp_path: Path) -> None:

@@ -1,14 +1,16 @@
 """Bodies, as their documentation shows them."""
 
 import json
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from api import examples
 from api.adapters import Adapter, AdapterName, template
 from api.adapters.body import Reading
-from api.webhooks.events import Event, EventType
+from api.webhooks.events import Event, EventType, Watch
 from api.webhooks.samples import sample
 from crowdmood import LABELS
 
@@ -71,10 +73,43 @@ def test_a_template_puts_values_in() -> None:
     body = adapter(AdapterName.TEMPLATE, source).render(event(), NOW_MS)
     assert body.content == b'<mood ttl="5">happy</mood>'
     assert body.content_type == "application/xml"
-    choosing = "{% if value == 'happy' and data.people > 20 %}{{ data.shares.happy|round(1) }}{% else %}-{% endif %}\n"
+    choosing = (
+        "{% if value == 'happy' and data.readable > 20 %}{{ data.shares.happy|round(1) }}{% else %}-{% endif %}\n"
+    )
     template.check(choosing)
-    assert text(AdapterName.TEMPLATE, event(), choosing) == "0.6\n"
+    assert text(AdapterName.TEMPLATE, event(), choosing) == "0.5\n"
+    figures = "{{ data.people }} {{ data.readable }} {{ data.energy }} {{ data.fit }} {{ data.shares.cheering }}"
+    template.check(figures)
+    assert text(AdapterName.TEMPLATE, event(EventType.MOOD_UPDATED), figures) == "498 412 0.26 0.94 0.22"
     assert json.loads(text(AdapterName.TEMPLATE, event(), "{{ data|tojson }}")) == event().data
+
+
+@pytest.mark.parametrize(
+    ("source", "made"),
+    [
+        ("{{ data.shares.cheering|default(0, true) }}", "0"),
+        ("{{ (data.shares.cheering or 0)|round(2) }}", "0"),
+        ("{% if data.energy == none %}not known{% endif %}", "not known"),
+        ("{{ data.shares.cheering|tojson }}", "null"),
+        ("{{ data.shares.happy|default(0, true) }}", "0.55"),
+    ],
+)
+def test_a_template_may_say_what_stands_for_a_figure_that_is_not_known(source: str, made: str) -> None:
+    template.check(source)
+    watch = Watch("0-0", "0-0")
+    happened = watch.updated(b"1780000000000-0", examples.SEVEN_LABELS, recorded=False)
+    assert happened is not None
+    assert text(AdapterName.TEMPLATE, happened, source) == made
+
+
+def test_players_get_cheering_as_a_word_of_its_own() -> None:
+    singing = replace(examples.OK, dominant="cheering")
+    happened = Watch("0-0", "0-0").updated(b"1780000000000-0", singing, recorded=True)
+    assert happened is not None
+    assert text(AdapterName.TEXT, happened) == "cheering 5\n"
+    assert json.loads(text(AdapterName.XIBO, happened))[0]["value"] == "cheering"
+    conditions = json.loads(text(AdapterName.BROADSIGN, happened))["conditions"]
+    assert conditions[-1] == {"name": "crowd_mood_cheering", "enabled": 1}
 
 
 @pytest.mark.parametrize(
@@ -94,6 +129,8 @@ def test_a_template_puts_values_in() -> None:
         "{{ data.items() }}",
         "{{ range(9) }}",
         "{{ value|center(999999999) }}",
+        "{{ value|default(1, true, 2) }}",
+        "{{ value|default(default_value=1) }}",
         "{{ data|tojson(indent=999999999) }}",
         "{{ 1.5|round(999999999, 'ceil') }}",
         "{{ config }}",

@@ -136,7 +136,7 @@ def test_before_the_first_mood_the_answer_has_every_field_and_a_safe_status() ->
     answer = no_mood_yet(Scope(camera="north"))
     assert list(answer) == list(examples.OK.to_dict())
     known = {name: value for name, value in answer.items() if value is not None}
-    assert known == {"schema": 1, "status": "stale", "zone": "stadium", "camera": "north", "cameras": {}}
+    assert known == {"schema": 2, "status": "stale", "zone": "stadium", "camera": "north", "cameras": {}}
 
 
 def test_a_camera_that_has_not_sent_a_frame_is_shown_with_nulls_and_zeros() -> None:

@@ -13,9 +13,10 @@ from api import examples, models, problems
 from api.app import create_app
 from api.routes.schemas import SchemaName, schema
 from crowdmood import LABELS, __version__
-from crowdmood.mood import MoodChange
+from crowdmood.mood import Mood, MoodChange
 from crowdmood.settings import Settings
 from crowdmood.streams.moods import MoodReader
+from tests import timelines
 
 STRICT: dict[str, Any] = {"strict": True, "extra": "forbid"}
 
@@ -35,9 +36,7 @@ def test_the_mood_model_has_the_fields_of_a_mood_in_their_order() -> None:
 
 
 def test_the_change_model_has_the_fields_of_a_change() -> None:
-    shares = examples.OK.shares
-    assert shares is not None
-    change = MoodChange(1, "stadium", 61_000, 66_000, "neutral", "happy", 40, shares, shares, shares)
+    change = examples.CHANGE
     assert models.MoodChange.model_validate(change.to_dict(), **STRICT).model_dump(by_alias=True) == change.to_dict()
     assert set(names(models.MoodChange)) == set(change.to_dict())
 
@@ -78,10 +77,41 @@ def test_the_examples_show_every_status() -> None:
     assert {example["value"]["status"] for example in examples.MOOD.values()} == {"ok", "insufficient", "stale"}
 
 
-def test_the_shares_of_the_examples_add_up_to_one() -> None:
-    for shares in (examples.OK.shares, examples.OK.raw):
-        assert shares is not None
-        assert sum(shares.values()) == pytest.approx(1)
+@pytest.mark.parametrize("example", [examples.OK, examples.SEVEN_LABELS])
+def test_the_known_shares_of_the_examples_add_up_to_one_and_explain_valence_and_energy(example: Mood) -> None:
+    assert example.shares and example.raw and example.people and example.readable
+    for shares in (example.shares, example.raw):
+        assert sum(share for share in shares.values() if share is not None) == pytest.approx(1)
+    happy, *negative = (example.shares[label] or 0.0 for label in ("happy", "angry", "disgust", "fear", "sad"))
+    assert example.valence == pytest.approx(happy - sum(negative))
+    surprise, cheering = example.shares["surprise"], example.shares["cheering"]
+    assert example.energy == (None if cheering is None else pytest.approx(cheering + (surprise or 0.0)))
+    assert example.readable <= example.people
+
+
+@pytest.mark.parametrize(
+    ("model", "stored"),
+    [
+        (models.Mood, Mood.from_json(timelines.SCHEMA_1_MOOD)),
+        (models.MoodChange, MoodChange.from_json(timelines.SCHEMA_1_CHANGE)),
+    ],
+)
+def test_what_was_stored_with_schema_1_is_answered_in_schema_2_with_nulls(
+    model: type[BaseModel], stored: Mood | MoodChange
+) -> None:
+    answer = stored.to_dict()
+    assert model.model_validate(answer, **STRICT).model_dump(by_alias=True) == answer
+    assert (answer["schema"], answer["people"], answer["readable"]) == (2, 412, None)
+    assert (answer["shares"]["happy"], answer["shares"]["cheering"]) == (0.58, None)
+
+
+def test_a_share_is_a_number_from_0_to_1_or_null_and_never_missing() -> None:
+    validator = Draft202012Validator(published(SchemaName.MOOD))
+    known = examples.OK.to_dict()
+    for cheering, valid in ((0.2, True), (None, True), (1.1, False), (-0.1, False), ("0.2", False)):
+        assert validator.is_valid(known | {"shares": known["shares"] | {"cheering": cheering}}) is valid
+    seven = {label: share for label, share in known["shares"].items() if label != "cheering"}
+    assert not validator.is_valid(known | {"shares": seven})
 
 
 def test_the_examples_of_moods_and_cameras_are_valid_and_unchanged_by_the_models() -> None:

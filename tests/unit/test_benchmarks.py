@@ -67,8 +67,10 @@ def test_error_is_of_windows_whose_truth_is_known(tmp_path: Path) -> None:
     assert true(5, 15) == shares(happy=1.0)
     assert true(15, 25) is None  # some of both
     told = [(5, 15, shares(happy=0.3, neutral=0.7)), (15, 25, shares(fear=1.0)), (30, 40, shares(sad=1.0))]
-    assert error(told, true) == pytest.approx((0.7 + 0.7) / 14)
+    assert error(told, true) == pytest.approx((0.7 + 0.7) / 16)
     assert error([(15, 25, shares(fear=1.0))], true) is None
+    unknown = {**shares(happy=0.3, neutral=0.7), "cheering": None}
+    assert error([(5, 15, unknown)], true) == pytest.approx((0.7 + 0.7) / 7)
     assert truth_of(tmp_path / "other.mp4") is None
 
 
@@ -129,6 +131,18 @@ def test_the_page_tells_which_goals_are_missed_and_what_ran_beside(tmp_path: Pat
     assert [goal["met"] for goal in told["goals"]] == [True, False]
 
 
+def test_a_missed_goal_says_whether_its_floor_is_kept(tmp_path: Path) -> None:
+    goals = [Goal(name, 0.02, reached, False, 0.025) for name, reached in (("a", 0.02), ("b", 0.025), ("c", 0.03))]
+    assert [(goal.met, goal.floor_met) for goal in goals] == [(True, True), (False, True), (False, False)]
+    assert Goal("d", 4, 3).floor_met is None
+    write(tmp_path, "shares", Figure("A title", [], CHARTS["bars"], goals, left_out=["clips: give one"]), 1.0, 0.1)
+    text = page(tmp_path, ["shares"])
+    assert "| a | ≤ 0.02 | 0.02 | kept |" in text
+    assert "| b | ≤ 0.02 | 0.025 | **missed**, floor 0.025 kept |" in text
+    assert "| c | ≤ 0.02 | 0.03 | **missed**, floor 0.025 **missed** |" in text
+    assert "Left out: clips: give one." in text
+
+
 def test_results_of_this_very_run_are_no_changes_and_everything_else_is(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -177,7 +191,7 @@ def test_a_stadium_needs_what_its_frames_cost_between_two_that_were_measured() -
     assert row["cores to buy, 70% busy"] == 82  # 4 + 40 + 12 + 1.2 are busy
     assert row["of them Redis"] == pytest.approx(1.6)
     assert row["Redis shards"] == 3
-    assert row["Gbit/s into the bus"] == pytest.approx(80 * (1 + 3 + 0.048) * 8 / 1000)
+    assert row["Gbit/s into the bus"] == pytest.approx(80 * (1 + 3 + 0.054) * 8 / 1000)
 
 
 def test_the_page_about_capacity_is_worked_out_from_what_was_measured() -> None:

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from classifier.card import DataSpec, Metrics, ModelCard, file_entry, load_card, save_card
-from crowdmood import LABELS
+from classifier import DEFAULT_MODEL
+from classifier.card import CrowdMetrics, DataSpec, Metrics, ModelCard, file_entry, load_card, save_card
+from crowdmood import FER_LABELS, LABELS
 from crowdmood.errors import ModelError
 
 
@@ -40,6 +41,59 @@ def test_a_whole_folder_loads_with_the_one_label_order(folder: Path) -> None:
     assert card.labels == LABELS
     assert card.model_id == "tiny-1"
     assert card.calibration is None
+    assert card.crowd is None
+
+
+def test_a_folder_without_cheering_loads_with_the_seven_labels(folder: Path) -> None:
+    change(folder, labels=FER_LABELS)
+
+    assert load_card(folder).labels == FER_LABELS
+
+
+@pytest.mark.parametrize(
+    ("outputs", "readable"),
+    [
+        (["emotions"], None),
+        (["emotions", "readable"], "readable"),
+        (["emotions", "face"], "face"),  # of earlier networks
+        (["face", "emotions", "readable"], "readable"),
+    ],
+)
+def test_a_card_names_the_output_that_is_served_as_readable(
+    folder: Path, outputs: list[str], readable: str | None
+) -> None:
+    change(folder, outputs=outputs)
+
+    assert load_card(folder).readable_output == readable
+
+
+@pytest.mark.parametrize("model", ["crowdnet", "conv4"])
+def test_the_shipped_folders_load_whole(model: str) -> None:
+    card = load_card(DEFAULT_MODEL.parent / model)
+
+    assert card.labels in (LABELS, FER_LABELS)
+    assert card.metrics.accuracy > 0.6
+
+
+def test_the_figures_of_real_crowds_come_back_as_they_were_saved(folder: Path) -> None:
+    rates = {
+        "accuracy_readable": 0.88,
+        "recall": {"happy": 0.9, "fear": None},
+        "unreadable_recall": 0.7,
+        "readable_lost": 0.05,
+        "share_error_200": 0.02,
+        "negative_error_200": 0.01,
+        "coverage_90": 0.9,
+    }
+    crowd = {"faces": 900, **rates, "by_size": {"20-32": {"faces": 0}, "96+": {"faces": 40, **rates}}}
+    metrics = CrowdMetrics.model_validate(crowd)
+    save_card(folder, load_card(folder).model_copy(update={"crowd": metrics, "labelling": "By two annotators."}))
+
+    card = load_card(folder)
+
+    assert card.labelling == "By two annotators."
+    assert card.crowd == metrics
+    assert metrics.by_size["20-32"].accuracy_readable is None
 
 
 def test_an_altered_network_is_refused(folder: Path) -> None:
@@ -64,7 +118,11 @@ def test_a_folder_without_a_card_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"labels": list(reversed(LABELS))}, "labels are neutral"),
+        ({"labels": list(reversed(LABELS))}, "labels are cheering"),
+        ({"labels": LABELS[:6]}, "or without cheering"),
+        ({"outputs": ["readable"]}, "no output emotions"),
+        ({"crowd": {"faces": 10, "coverage_90": 1.2}}, r"crowd\.coverage_90"),
+        ({"crowd": {"faces": 10, "recall": {"happy": -0.1}}}, r"crowd\.recall\.happy"),
         ({"input": {"height": 64, "width": 64, "channels": 3, "dtype": "uint8"}}, "input is 64x64x3"),
         ({"files": []}, "files"),
         ({"surprise": 1}, "surprise"),  # a field of a later layout

@@ -2,15 +2,29 @@
 
 import json
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from aggregator.changes import Changes
 from aggregator.moods import Finding
 from crowdmood import LABELS, STADIUM
-from crowdmood.mood import MoodChange, Shares
+from crowdmood.mood import Mood, MoodChange
 from crowdmood.settings import AggregatorSettings
-from tests.findings import CALM, CHANCE, CONCEDED, GOAL, LEVEL, SETTINGS, brief, changes_of, mood, sliding, told
+from tests.findings import (
+    CALM,
+    CHANCE,
+    CONCEDED,
+    GOAL,
+    LEVEL,
+    SETTINGS,
+    Mix,
+    brief,
+    changes_of,
+    constant,
+    mood,
+    sliding,
+)
 
 
 @pytest.mark.parametrize(
@@ -41,7 +55,7 @@ from tests.findings import CALM, CHANCE, CONCEDED, GOAL, LEVEL, SETTINGS, brief,
         ),
     ],
 )
-def test_table_of_changes(script: list[tuple[int, Shares]], expected: list[tuple[str, str]]) -> None:
+def test_table_of_changes(script: list[tuple[int, Mix]], expected: list[tuple[str, str]]) -> None:
     assert brief(changes_of(sliding(script))) == expected
 
 
@@ -56,14 +70,15 @@ def test_a_change_carries_what_a_board_needs() -> None:
     lately = next(f.lately for f in findings if f.mood.as_of_ms == change.as_of_ms)
     assert lately is not None
     until_ms = lately.valid_until_ms
-    assert (change.sequence, change.zone, change.people, change.valid_until_ms) == (1, STADIUM, 60, until_ms)
+    assert (change.sequence, change.zone, change.valid_until_ms) == (1, STADIUM, until_ms)
+    assert (change.people, change.readable) == (70, 60)
     assert (change.shares, change.low, change.high) == (lately.shares, lately.low, lately.high)
-    assert max(change.shares, key=lambda label: change.shares[label]) == change.to_label
+    assert max(change.shares, key=lambda label: change.shares[label] or 0.0) == change.to_label
     assert MoodChange.from_json(change.to_json()) == change
 
 
 def test_a_change_is_told_when_the_mood_calls_the_old_label_dominant_no_more() -> None:
-    calm = [told(i, CALM) for i in range(1, 21)]
+    calm = [constant(i, CALM) for i in range(1, 21)]
     late = [Finding(mood(i, CALM if i < 27 else LEVEL), mood(i, GOAL)) for i in range(21, 40)]
     assert [change.as_of_ms for change in changes_of(calm + late)] == [27_000]
 
@@ -78,7 +93,7 @@ def test_who_hears_of_moods_and_changes_is_never_led_back() -> None:
 
 def test_of_two_labels_that_lead_by_turns_neither_hinders_the_change() -> None:
     angry, sad = {"angry": 0.42, "sad": 0.38, "neutral": 0.2}, {"angry": 0.36, "sad": 0.44, "neutral": 0.2}
-    findings = [told(i, GOAL) for i in range(1, 21)] + [told(i, sad if i % 2 else angry) for i in range(21, 60)]
+    findings = [constant(i, GOAL) for i in range(1, 21)] + [constant(i, sad if i % 2 else angry) for i in range(21, 60)]
     # In the window that ends at 24 s the dwell is over; angry leads there, and throughout the dwell sad had more.
     assert [(change.as_of_ms, change.to_label) for change in changes_of(findings)] == [(25_000, "sad")]
 
@@ -93,40 +108,40 @@ def test_a_crowd_that_drifts_slowly_is_told_to_have_changed_once() -> None:
 
 def test_what_is_clearly_ahead_for_three_windows_leads_even_without_a_turn() -> None:
     ahead = {"neutral": 0.28, "happy": 0.56, "sad": 0.16}
-    (change,) = changes_of([*(told(i, LEVEL) for i in range(1, 31)), *(told(i, ahead) for i in range(31, 120))])
+    (change,) = changes_of([*(constant(i, LEVEL) for i in range(1, 31)), *(constant(i, ahead) for i in range(31, 120))])
     assert (change.as_of_ms, change.to_label) == (31_000 + 30_000, "happy")
-    assert changes_of([*(told(i, LEVEL) for i in range(1, 31)), *(told(i, ahead) for i in range(31, 60))]) == []
+    assert changes_of([*(constant(i, LEVEL) for i in range(1, 31)), *(constant(i, ahead) for i in range(31, 60))]) == []
 
 
 @pytest.mark.parametrize("dwell_s", [0, 1, 3, 8])
 def test_a_new_mood_must_hold_for_the_dwell(dwell_s: float) -> None:
     settings = SETTINGS.model_copy(update={"change_dwell_s": dwell_s})
-    moods = [*(told(i, CALM) for i in range(1, 21)), *(told(i, GOAL) for i in range(21, 60))]
+    moods = [*(constant(i, CALM) for i in range(1, 21)), *(constant(i, GOAL) for i in range(21, 60))]
     assert [change.as_of_ms for change in changes_of(moods, settings)] == [21_000 + dwell_s * 1000]
 
 
 def test_one_level_window_delays_a_change_and_does_not_begin_it_anew() -> None:
     settings = SETTINGS.model_copy(update={"change_dwell_s": 6})
-    moods = [*(told(i, CALM) for i in range(1, 21)), *(told(i, GOAL) for i in range(21, 60))]
-    moods[24] = told(25, CALM)
+    moods = [*(constant(i, CALM) for i in range(1, 21)), *(constant(i, GOAL) for i in range(21, 60))]
+    moods[24] = constant(25, CALM)
     assert [change.as_of_ms for change in changes_of(moods, settings)] == [29_000]
 
 
 def test_windows_that_hold_it_only_now_and_then_never_add_up() -> None:
-    moods = [told(i, GOAL if i > 20 and i % 2 else CALM) for i in range(1, 600)]
+    moods = [constant(i, GOAL if i > 20 and i % 2 else CALM) for i in range(1, 600)]
     assert changes_of(moods, SETTINGS.model_copy(update={"change_dwell_s": 2})) == []
 
 
 def test_after_a_change_there_is_none_until_the_cooldown_is_over() -> None:
     settings = SETTINGS.model_copy(update={"change_cooldown_s": 60, "change_dwell_s": 0})
-    moods = [*(told(i, CALM) for i in range(1, 21)), *(told(i, GOAL) for i in range(21, 31))]
-    moods += [told(i, CALM) for i in range(31, 120)]
+    moods = [*(constant(i, CALM) for i in range(1, 21)), *(constant(i, GOAL) for i in range(21, 31))]
+    moods += [constant(i, CALM) for i in range(31, 120)]
     assert [change.as_of_ms for change in changes_of(moods, settings)] == [21_000, 81_000]
 
 
 def test_windows_that_tell_nothing_neither_support_nor_hinder_a_change() -> None:
     settings = SETTINGS.model_copy(update={"change_dwell_s": 3})
-    moods = [*(told(i, CALM) for i in range(1, 21)), *(told(i, GOAL) for i in range(21, 60))]
+    moods = [*(constant(i, CALM) for i in range(1, 21)), *(constant(i, GOAL) for i in range(21, 60))]
     moods[22:26] = [Finding(replace(f.mood.as_stale(), status="insufficient"), None) for f in moods[22:26]]
     moods[26:26] = [Finding(moods[25].mood.as_stale(), None)]
     # Held at 21, 22, 27 and 28 s; unheard from 23 s to 26 s.
@@ -135,8 +150,8 @@ def test_windows_that_tell_nothing_neither_support_nor_hinder_a_change() -> None
 
 def test_what_spoke_for_a_change_is_forgotten_after_a_window_of_silence() -> None:
     settings = SETTINGS.model_copy(update={"change_dwell_s": 3})
-    moods = [*(told(i, CALM) for i in range(1, 21)), *(told(i, GOAL) for i in range(21, 24))]
-    moods += [told(i, GOAL) for i in range(40, 60)]
+    moods = [*(constant(i, CALM) for i in range(1, 21)), *(constant(i, GOAL) for i in range(21, 24))]
+    moods += [constant(i, GOAL) for i in range(40, 60)]
     assert [change.as_of_ms for change in changes_of(moods, settings)] == [43_000]
 
 
@@ -150,7 +165,7 @@ def test_what_spoke_for_a_change_is_forgotten_after_a_window_of_silence() -> Non
 )
 def test_windows_that_share_no_frame_tell_changes_as_well(dwell_s: float, until_s: int, expected: list[int]) -> None:
     settings = AggregatorSettings(window_s=10, hop_s=10, change_dwell_s=dwell_s)
-    moods = [told(end, CALM if end <= 100 else GOAL) for end in range(10, until_s, 10)]
+    moods = [constant(end, CALM if end <= 100 else GOAL) for end in range(10, until_s, 10)]
     assert [change.as_of_ms / 1000 for change in changes_of(moods, settings)] == expected
     # One window without an answer is a whole window's silence.
     del moods[11]
@@ -158,13 +173,13 @@ def test_windows_that_share_no_frame_tell_changes_as_well(dwell_s: float, until_
 
 
 def test_a_mood_that_comes_again_counts_once() -> None:
-    moods = [*(told(i, CALM) for i in range(1, 21)), *([told(21, GOAL)] * 50)]
+    moods = [*(constant(i, CALM) for i in range(1, 21)), *([constant(21, GOAL)] * 50)]
     assert changes_of(moods, SETTINGS.model_copy(update={"change_dwell_s": 2})) == []
 
 
 def test_zones_change_each_for_itself_and_cameras_do_not() -> None:
-    home = [told(i, GOAL if i > 40 else CALM, zone="home") for i in range(1, 80)]
-    away = [told(i, CONCEDED if i > 40 else CALM, zone="away") for i in range(1, 80)]
+    home = [constant(i, GOAL if i > 40 else CALM, zone="home") for i in range(1, 80)]
+    away = [constant(i, CONCEDED if i > 40 else CALM, zone="away") for i in range(1, 80)]
     machine = Changes(SETTINGS)
     changes = [change for pair in zip(home, away, strict=True) for change in machine.take(pair)]
     assert [(change.zone, change.sequence, change.to_label) for change in changes] == [
@@ -181,3 +196,26 @@ def test_what_is_kept_stays_bounded() -> None:
         machine.take([finding])
         sizes.append(len(json.dumps(machine.snapshot())))
     assert max(sizes[2_000:]) <= max(sizes[:100]) + 100
+
+
+def test_a_label_that_the_network_does_not_know_never_leads() -> None:
+    def of_seven(mood: Mood) -> Mood:
+        parts: dict[str, Any] = {name: {**getattr(mood, name), "cheering": None} for name in ("shares", "low", "high")}
+        return replace(mood, **parts)
+
+    seven = [of_seven(finding.mood) for finding in sliding([(20, CALM), (20, GOAL)])]
+    (change,) = changes_of([Finding(mood, mood) for mood in seven])
+    assert (change.to_label, change.shares["cheering"]) == ("happy", None)
+
+
+def test_a_snapshot_from_before_cheering_is_continued() -> None:
+    findings = sliding([(20, CALM), (20, GOAL)])
+    machine = Changes(SETTINGS)
+    machine.take(findings[:20])
+    stored = json.loads(json.dumps(machine.snapshot()))
+    for zone in stored.values():
+        zone["before"] = [row[:7] for row in zone["before"]]
+        zone["recent"] = [[at_ms, [row[:7] for row in estimate]] for at_ms, estimate in zone["recent"]]
+    successor = Changes(SETTINGS)
+    successor.restore(stored)
+    assert successor.take(findings[20:]) == machine.take(findings[20:]) != []

@@ -4,8 +4,8 @@ import cv2
 import numpy as np
 import pytest
 
+from crowdmood.framing import FRAMINGS, Framing, tilts_of, to_squares
 from detector.cropping import crop_faces
-from detector.framing import FRAMINGS, Framing, tilts_of, to_squares
 
 GRADIENT = np.tile(np.arange(0, 200, dtype=np.uint8), (100, 1))
 

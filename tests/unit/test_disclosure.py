@@ -1,4 +1,4 @@
-"""Nothing that can be computed from what is told is about few people."""
+"""Nothing that can be computed from published figures is about few people."""
 
 import itertools
 import time
@@ -8,16 +8,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aggregator.disclosure import tellable
+from aggregator.disclosure import publishable
 
 FEW = 20
 
 
-def told(people: dict[str, int], *zones: str) -> set[str]:
-    """Which of the stadium (`*`), zones (words of cameras' letters) and cameras are told."""
+def published(people: dict[str, int], *zones: str) -> set[str]:
+    """Return which of the stadium (`*`), zones (words of cameras' letters) and cameras are published."""
     names = ["*", *zones, *people]
     scopes = [frozenset(people) if name == "*" else frozenset(name) for name in names]
-    return {name for name, tell in zip(names, tellable(scopes, people, FEW), strict=True) if tell}
+    return set(itertools.compress(names, publishable(scopes, people, FEW)))
 
 
 @pytest.mark.parametrize(
@@ -26,7 +26,7 @@ def told(people: dict[str, int], *zones: str) -> set[str]:
         pytest.param({}, [], set(), id="no camera"),
         pytest.param({"a": 19}, [], set(), id="too few in all"),
         pytest.param({"a": 20}, [], {"*", "a"}, id="just enough"),
-        pytest.param({"a": 20, "b": 0}, ["ab"], {"*", "ab", "a"}, id="a camera that saw nobody tells of nobody"),
+        pytest.param({"a": 20, "b": 0}, ["ab"], {"*", "ab", "a"}, id="a camera without people hides no one"),
         pytest.param({"a": 50, "b": 60, "c": 70}, ["ab", "bc"], {"*", "ab", "bc", "a", "b", "c"}, id="enough all over"),
         pytest.param({"a": 50, "b": 5}, [], {"*"}, id="the stadium less a camera"),
         pytest.param({"a": 50, "b": 50, "c": 5}, [], {"*", "b"}, id="the stadium less two cameras"),
@@ -40,8 +40,8 @@ def told(people: dict[str, int], *zones: str) -> set[str]:
         pytest.param({"a": 30, "b": 5, "c": 30}, ["ab", "bc", "ac"], {"*", "ab", "c"}, id="one of three zones"),
     ],
 )
-def test_table_of_what_is_told(people: dict[str, int], zones: list[str], expected: set[str]) -> None:
-    assert told(people, *zones) == expected
+def test_table_of_published_scopes(people: dict[str, int], zones: list[str], expected: set[str]) -> None:
+    assert published(people, *zones) == expected
 
 
 @st.composite
@@ -53,15 +53,15 @@ def stadiums(draw: st.DrawFn) -> tuple[dict[str, int], list[frozenset[str]]]:
 
 
 @given(stadiums())
-def test_no_sums_or_differences_tell_of_few(stadium: tuple[dict[str, int], list[frozenset[str]]]) -> None:
-    """Of every set of cameras with few people: what is told, weighed in whatever way, does not single it out."""
+def test_no_sums_or_differences_are_about_few_people(stadium: tuple[dict[str, int], list[frozenset[str]]]) -> None:
+    """No weighted sum of published scopes singles out a set of cameras with few people."""
     people, scopes = stadium
-    tell = tellable(scopes, people, FEW)
+    allowed = publishable(scopes, people, FEW)
     seen = [camera for camera in people if people[camera]]
     # A first row of zeros, so that there is one.
     rows = np.array(
         [[0.0] * len(seen)]
-        + [[float(camera in scope) for camera in seen] for scope in itertools.compress(scopes, tell)]
+        + [[float(camera in scope) for camera in seen] for scope in itertools.compress(scopes, allowed)]
     )
     rank = np.linalg.matrix_rank(rows) if seen else 0
     for size in range(1, len(seen) + 1):
@@ -69,10 +69,10 @@ def test_no_sums_or_differences_tell_of_few(stadium: tuple[dict[str, int], list[
             if sum(people[camera] for camera in cameras) < FEW:
                 singled_out = [float(camera in cameras) for camera in seen]
                 assert np.linalg.matrix_rank(np.vstack([rows, singled_out])) == rank + 1
-    # What would be told without any of this: the stadium with enough people, and everything when no camera has few.
-    assert tell[0] == (sum(people.values()) >= FEW)
+    # The stadium is published with enough people, and every scope when no camera has few.
+    assert allowed[0] == (sum(people.values()) >= FEW)
     if not any(0 < count < FEW for count in people.values()):
-        assert tell == [any(people[camera] for camera in scope) for scope in scopes]
+        assert allowed == [any(people[camera] for camera in scope) for scope in scopes]
 
 
 def test_many_cameras_take_no_time() -> None:
@@ -81,7 +81,7 @@ def test_many_cameras_take_no_time() -> None:
     scopes = [frozenset(people), *(frozenset(names[i : i + 20]) for i in range(0, 200, 10))]
     scopes += [frozenset([name]) for name in names]
     started_s = time.process_time()
-    tell = tellable(scopes, people, FEW)
+    allowed = publishable(scopes, people, FEW)
     assert time.process_time() - started_s < 1
-    assert tell[0]
-    assert any(tell[1:])
+    assert allowed[0]
+    assert any(allowed[1:])

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from crowdmood.confusions import Confusions
 from crowdmood.errors import UndecodableError
 from crowdmood.messages import CameraState, Emotions, Faces, Frame, FrameRef, FramesLost, Message, decode
 
@@ -25,16 +26,29 @@ def faces(n: int) -> Faces:
     )
 
 
-def emotions(n: int) -> Emotions:
+def confusions(k: int) -> bytes:
+    card = {
+        "faces": 9,
+        "priors": np.full(k, 1 / k),
+        "soft_confusion": np.eye(k),
+        "soft_covariance": np.zeros((k, k, k)),
+    }
+    known = Confusions.of_card(card)
+    assert known is not None
+    return known.to_bytes()
+
+
+def emotions(n: int, k: int = 8) -> Emotions:
     rng = np.random.default_rng(n)
     return Emotions(
         REF,
         rng.integers(0, 1280, (n, 4)).astype(np.int32),
-        rng.random((n, 7)).astype(np.float16),
+        rng.random((n, k)).astype(np.float16),
+        rng.random(n).astype(np.float16),
         rng.random(n).astype(np.float16),
         "conv4-abc",
         "haar",
-        rng.random(407).astype("<f4").tobytes() if n else b"",
+        confusions(k) if n else b"",
     )
 
 
@@ -45,6 +59,8 @@ MESSAGES: list[Message] = [
     faces(3000),
     emotions(0),
     emotions(25),
+    emotions(0, k=7),
+    emotions(25, k=7),
     FramesLost("north", "run-1", 3, 9, "overload"),
     CameraState("north", "run-1", "ended", True, "match.mp4", "", 300, 1_700_000_000_000),
 ]
@@ -62,7 +78,7 @@ def test_a_message_comes_back_as_it_went(message: Message) -> None:
     assert same(decode(message.to_fields()), message)
 
 
-@pytest.mark.parametrize("message", MESSAGES[:5], ids=lambda m: type(m).__name__)
+@pytest.mark.parametrize("message", MESSAGES[:6], ids=lambda m: type(m).__name__)
 def test_a_missing_field_is_named(message: Message) -> None:
     for name in message.to_fields():
         if name in (b"kind", b"v"):
@@ -76,7 +92,7 @@ def test_a_missing_field_is_named(message: Message) -> None:
     ("field", "value", "text"),
     [
         (b"kind", b"picture", "unknown message kind"),
-        (b"v", b"3", "update all stages together"),
+        (b"v", b"2", "update all stages together"),
         (b"n", b"2", "needs"),
         (b"n", b"-1", "field"),
         (b"n", b"99999999999999999999", "18 digits"),
@@ -92,9 +108,31 @@ def test_damage_is_said_clearly(field: bytes, value: bytes, text: str) -> None:
         decode(faces(1).to_fields() | {field: value})
 
 
+@pytest.mark.parametrize("k", [b"0", b"6", b"9", b"-7", b"eight"])
+def test_emotions_with_neither_seven_nor_eight_labels_are_refused(k: bytes) -> None:
+    for n in (0, 1):
+        with pytest.raises(UndecodableError, match=r"expected 7 or 8|not a whole number"):
+            decode(emotions(n).to_fields() | {b"k": k})
+
+
+def test_emotions_with_fewer_probabilities_than_their_labels_are_refused() -> None:
+    with pytest.raises(UndecodableError, match=r"'probabilities' has 42 bytes where shape \(3, 8\)"):
+        decode(emotions(3, k=7).to_fields() | {b"k": b"8"})
+
+
+def test_emotions_without_a_readable_value_for_each_face_are_refused() -> None:
+    with pytest.raises(UndecodableError, match="'readable' has 2 bytes"):
+        decode(emotions(3).to_fields() | {b"readable": bytes(2)})
+
+
 def test_confusions_of_a_wrong_size_are_refused() -> None:
-    with pytest.raises(UndecodableError, match="1628 were expected"):
-        decode(emotions(1).to_fields() | {b"confusions": b"abcd"})
+    with pytest.raises(UndecodableError, match="confusions of"):
+        decode(emotions(1).to_fields() | {b"confusions": confusions(8)[:-4]})
+
+
+def test_confusions_of_another_number_of_labels_are_refused() -> None:
+    with pytest.raises(UndecodableError, match="confusions of 7 labels beside probabilities of 8"):
+        decode(emotions(1).to_fields() | {b"confusions": confusions(7)})
 
 
 def test_an_unknown_camera_state_is_refused() -> None:
@@ -105,7 +143,7 @@ def test_an_unknown_camera_state_is_refused() -> None:
 
 @given(st.dictionaries(st.sampled_from([*faces(1).to_fields(), b"jpeg", b"other"]), st.binary(max_size=64)))
 def test_whatever_bytes_arrive_nothing_but_undecodable_is_raised(damage: dict[bytes, bytes]) -> None:
-    for message in (MESSAGES[0], MESSAGES[2], MESSAGES[5]):
+    for message in (MESSAGES[0], MESSAGES[2], emotions(25)):
         with contextlib.suppress(UndecodableError):
             decode(message.to_fields() | damage)
 

@@ -13,13 +13,16 @@ from crowdmood.messages import Emotions, FrameRef
 WIDTH, HEIGHT = 1280, 720
 
 
-def frame(frame_id: int, boxes: npt.ArrayLike, rows: npt.ArrayLike | None = None, quality: float = 1.0) -> Emotions:
+def frame(
+    frame_id: int, boxes: npt.ArrayLike, rows: npt.ArrayLike | None = None, quality: float = 1.0, readable: float = 1.0
+) -> Emotions:
     """A frame of a camera at 5 frames a second; without rows, everybody is of one mind."""
     xyxy = np.rint(np.asarray(boxes, np.float64).reshape(-1, 4)).astype(np.int32)
     n = len(xyxy)
     given = np.full((n, 7), 1 / 7) if rows is None else np.asarray(rows)
     ref = FrameRef("north", "r", frame_id, frame_id * 200, WIDTH, HEIGHT, True)
-    return Emotions(ref, xyxy, given.astype(np.float16).reshape(n, 7), np.full(n, quality, np.float16), "m", "yunet")
+    posteriors, weights = given.astype(np.float16).reshape(n, 7), np.full((2, n), [[readable], [quality]], np.float16)
+    return Emotions(ref, xyxy, posteriors, *weights, "m", "yunet")
 
 
 def seats(columns: int = 10, rows: int = 6, pitch: int = 115, side: int = 60) -> npt.NDArray[np.float64]:
@@ -59,7 +62,7 @@ def test_nobody_is_nobody() -> None:
     for frames in ([], [frame(0, [])], [frame(0, []), frame(1, [])]):
         found = people(frames)
         assert len(found) == 0
-        assert found.crowd.posteriors.shape == (0, 7)
+        assert len(found.crowd) == 0
         assert [len(of_frame) for of_frame in found.person] == [0] * len(frames)
 
 
@@ -119,7 +122,7 @@ def test_two_faces_of_one_frame_are_never_one_person(seed: int) -> None:
 
 def shuffled(one: Emotions, rng: np.random.Generator) -> tuple[Emotions, npt.NDArray[np.intp]]:
     order = rng.permutation(len(one.boxes))
-    parts = (one.boxes[order], one.probabilities[order], one.quality[order])
+    parts = (one.boxes[order], one.probabilities[order], one.readable[order], one.quality[order])
     return Emotions(one.ref, *parts, one.model_id, one.detector), order
 
 

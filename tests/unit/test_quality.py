@@ -1,17 +1,16 @@
-"""How far a face may be trusted: its pixels, their sharpness, and whether it is a face."""
+"""The quality of a face: its pixels and their sharpness."""
 
 import cv2
 import numpy as np
 import pytest
 
-from classifier.quality import detail, quality, sharpness
+from classifier.quality import quality, sharpness
 
 NOISE = np.random.default_rng(0).integers(0, 256, (48, 48)).astype(np.uint8)
 """As sharp as can be."""
 FORMS = cv2.normalize(cv2.GaussianBlur(NOISE, (0, 0), 6), None, 0, 255, cv2.NORM_MINMAX)
 FACE = cv2.addWeighted(FORMS, 0.7, NOISE, 0.3, 0)
 """Large forms and fine detail, as a face has them."""
-CERTAIN = np.ones(1, np.float32)
 
 
 def box(side: int) -> np.ndarray:
@@ -22,31 +21,29 @@ def blurred(sigma: float) -> np.ndarray:
     return np.asarray(cv2.GaussianBlur(FACE, (0, 0), sigma), np.uint8)
 
 
-@pytest.mark.parametrize(
-    ("side", "is_face", "expected"), [(96, 1.0, 1.0), (48, 1.0, 1.0), (24, 1.0, 0.5), (24, 0.5, 0.25), (96, 0.0, 0.0)]
-)
-def test_a_sharp_face_is_as_good_as_its_pixels_and_the_belief_in_it(side: int, is_face: float, expected: float) -> None:
-    assert quality(detail(box(side), NOISE[None]), np.array([is_face], np.float32)) == pytest.approx(expected)
+@pytest.mark.parametrize(("side", "expected"), [(96, 1.0), (48, 1.0), (24, 0.5), (12, 0.25), (0, 0.0)])
+def test_a_sharp_face_is_as_good_as_its_pixels(side: int, expected: float) -> None:
+    assert quality(box(side), NOISE[None]) == pytest.approx(expected)
 
 
 def test_the_narrow_side_of_a_box_counts() -> None:
-    assert quality(detail(np.array([[0, 0, 96, 24]], np.int32), NOISE[None]), CERTAIN) == pytest.approx(0.5)
+    assert quality(np.array([[0, 0, 96, 24]], np.int32), NOISE[None]) == pytest.approx(0.5)
 
 
-def test_the_more_a_face_is_blurred_the_less_it_is_trusted_however_large_it_is() -> None:
-    values = [float(quality(detail(box(200), blurred(sigma)[None]), CERTAIN)[0]) for sigma in (0.5, 1, 1.5, 2)]
+def test_the_more_a_face_is_blurred_the_lower_its_quality_however_large_it_is() -> None:
+    values = [float(quality(box(200), blurred(sigma)[None])[0]) for sigma in (0.5, 1, 1.5, 2)]
     assert values == sorted(values, reverse=True)
     assert values[0] == 1
     assert 0 < values[-1] < 0.3
 
 
 def test_size_and_blur_are_not_counted_twice() -> None:
-    soft = float(quality(detail(box(200), blurred(1)[None]), CERTAIN)[0])
-    assert quality(detail(box(round(soft * 48) + 1), blurred(1)[None]), CERTAIN)[0] == pytest.approx(soft)
+    soft = float(quality(box(200), blurred(1)[None])[0])
+    assert quality(box(round(soft * 48) + 1), blurred(1)[None])[0] == pytest.approx(soft)
 
 
-def test_a_face_of_one_brightness_shows_nothing() -> None:
-    assert quality(detail(box(80), np.full((1, 48, 48), 90, np.uint8)), CERTAIN).tolist() == [0]
+def test_a_face_of_one_brightness_has_no_quality() -> None:
+    assert quality(box(80), np.full((1, 48, 48), 90, np.uint8)).tolist() == [0]
 
 
 def test_a_blurred_crop_is_less_sharp_whatever_its_contrast() -> None:
@@ -59,14 +56,13 @@ def test_a_blurred_crop_is_less_sharp_whatever_its_contrast() -> None:
 
 
 def test_no_faces_have_no_quality() -> None:
-    nobody = np.empty((0, 48, 48), np.uint8)
-    assert quality(detail(np.empty((0, 4), np.int32), nobody), np.empty(0, np.float32)).shape == (0,)
+    assert quality(np.empty((0, 4), np.int32), np.empty((0, 48, 48), np.uint8)).shape == (0,)
 
 
 def test_a_faces_quality_does_not_depend_on_its_neighbours() -> None:
     crops = np.stack([blurred(sigma) for sigma in (1, 2, 3, 4, 5)] * 7)
-    boxes, certain = np.repeat(box(44), 35, axis=0), np.full(35, 0.9, np.float32)
-    together = quality(detail(boxes, crops), certain)
-    alone = [quality(detail(boxes[i : i + 1], crops[i : i + 1]), certain[i : i + 1])[0] for i in range(35)]
+    boxes = np.repeat(box(44), 35, axis=0)
+    together = quality(boxes, crops)
+    alone = [quality(boxes[i : i + 1], crops[i : i + 1])[0] for i in range(35)]
     assert together.tolist() == alone
     assert together.dtype == np.float16

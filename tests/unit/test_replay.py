@@ -2,9 +2,11 @@
 
 from dataclasses import replace
 
+import pytest
+
 from crowdmood import LABELS, STADIUM
-from crowdmood.mood import Mood
-from crowdmood.replay import minutes
+from crowdmood.mood import Mood, Shares
+from crowdmood.replay import minutes, most_shown
 from crowdmood.supervisor import RestartBudget
 
 MOOD = Mood.blank(
@@ -22,7 +24,7 @@ MOOD = Mood.blank(
 
 def test_a_minute_holds_the_windows_that_end_in_it() -> None:
     def mood(as_of_s: int, happy: float | None, zone: str = STADIUM, camera: str | None = None) -> Mood:
-        shares = None if happy is None else dict.fromkeys(LABELS, 0.0) | {"happy": happy}
+        shares: Shares | None = None if happy is None else {**dict.fromkeys(LABELS, 0.0), "happy": happy}
         return replace(MOOD, as_of_ms=as_of_s * 1000, shares=shares, zone=zone, camera=camera)
 
     others = [mood(60, 0.0, zone="home"), mood(60, 0.0, camera="north")]
@@ -32,6 +34,19 @@ def test_a_minute_holds_the_windows_that_end_in_it() -> None:
         (1, 1, 0.25),
         (2, 0, None),
     ]
+
+
+@pytest.mark.parametrize(
+    ("shares", "label"),
+    [
+        ({}, None),
+        ({"happy": None}, None),
+        ({"happy": 0.2, "cheering": 0.5}, "cheering"),
+        ({"happy": 0.2, "cheering": None}, "happy"),
+    ],
+)
+def test_the_most_shown_label_is_one_whose_share_is_known(shares: Shares, label: str | None) -> None:
+    assert most_shown(shares) == label
 
 
 def test_a_stage_may_die_so_often_within_the_window_and_no_more() -> None:

@@ -1,17 +1,17 @@
-"""From an estimate to the figures that are told."""
+"""From an estimate to the published figures."""
 
 import numpy as np
 import pytest
 
 from aggregator.crowd import Crowd
 from aggregator.estimate import Estimate, estimate
-from aggregator.shares import dominant, resolution, rounded, told
-from crowdmood import LABELS
+from aggregator.shares import dominant, published_figures, resolution, rounded
+from crowdmood import FER_LABELS, LABELS
 from tests.crowds import showing
 
 
-def counted(*labels: str) -> Estimate:
-    return estimate(Crowd.of(showing(labels).astype(np.float64)), "raw", None)
+def counted(*labels: str, known: tuple[str, ...] = LABELS) -> Estimate:
+    return estimate(Crowd.of(showing(labels, known).astype(np.float64)), "raw", None)
 
 
 @pytest.mark.parametrize(
@@ -33,20 +33,43 @@ def test_the_largest_share_leads_unless_its_lead_may_be_chance(labels: list[str]
         (["happy"], 1.0),
         (["angry", "sad"], -1.0),
         (["neutral", "surprise"], 0.0),
+        (["cheering"], 0.0),
         (["happy"] * 5 + ["fear"] * 2 + ["neutral"] * 3, 0.3),
     ],
 )
 def test_valence_balances_positive_and_negative(labels: list[str], balance: float) -> None:
     crowd = counted(*labels * 40)
-    figures = told(crowd)
+    figures = published_figures(crowd)
     assert figures["valence"] == balance
     assert -1 <= figures["valence_low"] <= balance <= figures["valence_high"] <= 1
 
 
 @pytest.mark.parametrize(
-    ("width", "digits"), [(1.0, 1), (0.4, 1), (0.39, 2), (0.1, 2), (0.04, 2), (0.03, 3), (1e-9, 4), (0, 4)]
+    ("labels", "excited"),
+    [
+        (["cheering"], 1.0),
+        (["happy", "neutral"], 0.0),
+        (["cheering"] * 4 + ["surprise"] + ["happy"] * 5, 0.5),
+    ],
 )
-def test_figures_are_told_as_finely_as_they_are_known(width: float, digits: int) -> None:
+def test_energy_is_the_share_of_cheering_and_surprise(labels: list[str], excited: float) -> None:
+    figures = published_figures(counted(*labels * 40))
+    assert figures["energy"] == excited
+    assert 0 <= figures["energy_low"] <= excited <= figures["energy_high"] <= 1
+
+
+def test_a_network_of_seven_labels_gives_null_for_cheering_and_energy() -> None:
+    figures = published_figures(counted(*["happy"] * 30, *["surprise"] * 10, known=FER_LABELS))
+    assert (figures["energy"], figures["energy_low"], figures["energy_high"]) == (None,) * 3
+    for name in ("shares", "low", "high", "raw"):
+        assert list(figures[name]) == list(LABELS)
+        assert [label for label, value in figures[name].items() if value is None] == ["cheering"]
+    assert sum(value for value in figures["shares"].values() if value is not None) == pytest.approx(1)
+    assert figures["valence"] == 0.75
+
+
+@pytest.mark.parametrize(("width", "digits"), [(1.0, 2), (0.39, 2), (0.1, 2), (0.04, 2), (0.03, 3), (1e-9, 4), (0, 4)])
+def test_figures_have_as_many_digits_as_they_are_known_to(width: float, digits: int) -> None:
     assert resolution(width) == digits
 
 
@@ -54,14 +77,14 @@ def test_rounded_shares_add_up() -> None:
     rng = np.random.default_rng(0)
     for shares in rng.dirichlet(np.ones(7), 200):
         for digits in (1, 2, 3):
-            told_shares = rounded(shares, digits)
-            assert sum(told_shares) == pytest.approx(1, abs=1e-9)
-            assert np.abs(told_shares - shares).max() < 10.0**-digits
+            figures = rounded(shares, digits)
+            assert sum(figures) == pytest.approx(1, abs=1e-9)
+            assert np.abs(figures - shares).max() < 10.0**-digits
 
 
-def test_what_is_told_holds_what_is_known_and_no_more() -> None:
+def test_rounded_intervals_hold_the_exact_ones() -> None:
     crowd = counted(*["happy"] * 37, *["sad"] * 26, *["neutral"] * 14)
-    figures = told(crowd)
+    figures = published_figures(crowd)
     for number, label in enumerate(LABELS):
         assert figures["low"][label] <= crowd.low[number] + 1e-9
         assert figures["high"][label] >= crowd.high[number] - 1e-9

@@ -44,11 +44,21 @@ def test_a_sheet_gives_back_the_faces_it_was_written_from(tmp_path: Path, monkey
         assert np.array_equal(read, faces)
 
 
+def test_the_eighth_row_is_cheering_and_its_mouths_are_darker_and_larger_than_neutral_ones() -> None:
+    bank = load_bank()
+    neutral, cheering = (bank.faces[LABELS.index(label)].astype(float) for label in ("neutral", "cheering"))
+    mouth = (slice(None), slice(42, 58), slice(22, 42))
+
+    assert LABELS[7] == "cheering"
+    assert len(cheering) == len(neutral)
+    assert cheering[mouth].std(axis=(1, 2)).mean() > 1.5 * neutral[mouth].std(axis=(1, 2)).mean()
+
+
 def test_a_users_faces_become_gray_squares_of_64_pixels(tmp_path: Path) -> None:
     bank = load_bank(user_faces(tmp_path))
 
     assert [faces.shape for faces in bank.faces] == [(1, 64, 64)] * len(LABELS)
-    assert [int(faces.max()) for faces in bank.faces] == [0, 10, 20, 30, 40, 50, 60]
+    assert [int(faces.max()) for faces in bank.faces] == [0, 10, 20, 30, 40, 50, 60, 70]
     assert np.array_equal(bank.face(3, 0), bank.face(3, 17))  # one face serves as many people as there are
 
 

@@ -5,11 +5,11 @@ from dataclasses import replace
 import pytest
 
 from api.examples import OK
-from crowdmood import LABELS
+from crowdmood import FER_LABELS, LABELS
 from crowdmood.mood import Mood
 from simulator.comparison import compare
 from simulator.script import Event
-from simulator.truth import Crowd, Moment, Truth
+from simulator.truth import CameraMoment, Crowd, Moment, Truth
 
 
 def shares(**some: float) -> dict[str, float]:
@@ -19,6 +19,23 @@ def shares(**some: float) -> dict[str, float]:
 def mood(at_s: int, camera: str | None = None, window_s: int = 1, **some: float) -> Mood:
     start_ms = (at_s - window_s) * 1000
     return replace(OK, as_of_ms=at_s * 1000, window_start_ms=start_ms, camera=camera, shares=shares(**some))
+
+
+def people_at(second: int) -> CameraMoment:
+    """Three people, one of whom is unreadable: another one after three seconds."""
+    hidden = 0 if second < 3 else 1
+    return CameraMoment(
+        people=3,
+        visible=2,
+        readable=2,
+        shares=None,
+        persons=(0, 1, 2),
+        boxes_xyxy=((0, 0, 9, 9),) * 3,
+        labels=(6, 6, 6),
+        visibility=(1.0,) * 3,
+        occluded=(False,) * 3,
+        unreadable=tuple(person == hidden for person in range(3)),
+    )
 
 
 CALM, GLAD = shares(neutral=1.0), shares(happy=0.8, neutral=0.2)
@@ -35,9 +52,9 @@ TRUTH = Truth(
     seconds=tuple(
         Moment(
             at_s=second,
-            stadium=Crowd(people=9, visible=9, shares=CALM if second < 3 else GLAD),
+            stadium=Crowd(people=3, visible=2, readable=2, shares=CALM if second < 3 else GLAD),
             zones={},
-            cameras={},
+            cameras={"north": people_at(second)},
         )
         for second in range(6)
     ),
@@ -50,9 +67,9 @@ def test_the_stretches_between_events_are_compared() -> None:
     assert (calm.start_s, calm.end_s, calm.began_with) == (0.0, 3.0, "")
     assert calm.true == pytest.approx(CALM)
     assert calm.measured == pytest.approx(shares(neutral=0.9, sad=0.1))
-    assert calm.error == pytest.approx(0.2 / 7)
+    assert calm.error == pytest.approx(0.2 / 8)
     assert (glad.start_s, glad.end_s, glad.began_with) == (3.0, 6.0, "goal")
-    assert glad.error == pytest.approx(0.4 / 7)
+    assert glad.error == pytest.approx(0.4 / 8)
 
 
 def test_a_window_is_compared_with_what_was_true_in_it() -> None:
@@ -60,6 +77,30 @@ def test_a_window_is_compared_with_what_was_true_in_it() -> None:
     # Two of its four seconds were calm.
     assert glad.true == pytest.approx(shares(happy=0.4, neutral=0.6))
     assert glad.error == pytest.approx(0)
+
+
+def test_a_label_that_the_network_does_not_know_is_skipped() -> None:
+    of_seven = mood(4, happy=0.6, neutral=0.4)
+    assert of_seven.shares is not None
+    unknown = replace(of_seven, shares={**of_seven.shares, "cheering": None})
+
+    (_, glad) = compare(TRUTH, [unknown])
+    assert glad.measured is not None
+    assert tuple(glad.measured) == FER_LABELS
+    assert tuple(glad.true) == LABELS
+    assert glad.error == pytest.approx(0.4 / 7)
+
+
+def test_people_who_were_readable_once_in_a_window_are_compared_with_those_that_were_counted() -> None:
+    counted = [
+        replace(mood(2, window_s=2, neutral=1.0), readable=3),
+        replace(mood(5, window_s=4, happy=1.0), readable=4),
+    ]
+
+    calm, glad = compare(TRUTH, counted)
+    assert (calm.true_readable, calm.measured_readable) == (2, 3)
+    # The one who was hidden in the calm seconds was readable after them, and the other way round.
+    assert (glad.true_readable, glad.measured_readable) == (3, 4)
 
 
 def test_moods_of_one_camera_and_without_shares_do_not_count() -> None:

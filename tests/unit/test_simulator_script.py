@@ -4,8 +4,18 @@ from pathlib import Path
 
 import pytest
 
+from crowdmood import LABELS
 from crowdmood.errors import DataError
-from simulator.script import CALM, REACTIONS, Event, check_script, default_script, excitement_at, load_script
+from simulator.script import (
+    CALM,
+    REACTIONS,
+    Event,
+    Reaction,
+    check_script,
+    default_script,
+    excitement_at,
+    load_script,
+)
 
 TOML = '[[events]]\nat_s = 30\nevent = "goal"\ncameras = ["stand-2"]\n[[events]]\nat_s = 2.5\nevent = "kick-off"\n'
 JSON = '{"events": [{"at_s": 30, "event": "goal", "cameras": ["stand-2"]}, {"at_s": 2.5, "event": "kick-off"}]}'
@@ -64,9 +74,26 @@ def test_the_default_script_can_be_played_at_any_length(duration_s: float) -> No
     assert {event.event for event in script} == set(REACTIONS)
 
 
-def test_the_shares_of_every_reaction_sum_to_one() -> None:
-    for reaction in (CALM, *REACTIONS.values()):
+def every_reaction() -> list[Reaction]:
+    given = [CALM, *REACTIONS.values()]
+    return given + [reaction.then for reaction in given if reaction.then is not None]
+
+
+def test_the_shares_and_ways_of_hiding_of_every_reaction_sum_to_one() -> None:
+    for reaction in every_reaction():
+        assert len(reaction.shares) == len(LABELS)
         assert sum(reaction.shares) == pytest.approx(1)
+        assert sum(reaction.ways) == pytest.approx(1)
+        assert 0 < reaction.hidden < 0.2
+
+
+def test_a_goal_is_followed_by_cheering_and_then_by_joy() -> None:
+    goal = REACTIONS["goal"]
+
+    assert goal.then is not None
+    leading = [LABELS[reaction.shares.index(max(reaction.shares))] for reaction in (goal, goal.then)]
+    assert leading == ["cheering", "happy"]
+    assert goal.lasts_s == goal.hold_s + goal.then.hold_s
 
 
 def test_excitement_begins_with_the_event_wears_off_and_stays_where_it_was_seen() -> None:

@@ -1,4 +1,4 @@
-"""The same seed gives the same pictures, and what is told about a picture is what it shows."""
+"""The same seed gives the same pictures, and the truth about a picture is what it shows."""
 
 from dataclasses import replace
 
@@ -6,16 +6,19 @@ import cv2
 import numpy as np
 import pytest
 
+from crowdmood import LABELS
 from crowdmood.errors import SettingsError
 from simulator.bank import FaceBank
 from simulator.camera import Camera
+from simulator.canvas import Sprite
 from simulator.feelings import State, Timeline
+from simulator.hiding import Hiding
 from simulator.people import Gesture, draw_person, random_look
 from simulator.script import Event
-from simulator.stand import Stand
+from simulator.stand import Seen, Stand
 
 SIZE = (480, 270)
-BANK = FaceBank(tuple(np.full((3, 64, 64), 60 + 20 * label, np.uint8) for label in range(7)))
+BANK = FaceBank(tuple(np.full((3, 64, 64), 60 + 20 * label, np.uint8) for label in range(8)))
 GOAL = (Event(at_s=2, event="goal"),)
 
 
@@ -83,17 +86,63 @@ def test_a_head_that_reaches_half_over_a_face_leaves_about_half_of_it_free() -> 
     assert both.seen(0.0).visibility[0] == pytest.approx(0.5, abs=0.2)
 
 
+def test_a_face_that_others_hide_in_part_can_be_read_until_more_than_half_of_it_is_hidden() -> None:
+    both = stand(people=2, size=(640, 360))
+    behind, before = both.people
+    for down, readable in ((0.85, True), (0.45, False)):
+        above = replace(before.seat, y=before.seat.y - down * before.seat.face_px)
+        both.people = (replace(behind, seat=above), before)
+        seen = both.seen(0.0)
+        assert seen.occluded[0]
+        assert (seen.visibility[0] >= 0.5) is np.bool_(readable)
+        assert seen.readable.tolist() == [readable, True]
+
+
+@pytest.mark.parametrize("hiding", [hiding for hiding in Hiding if hiding is not Hiding.NONE])
+def test_a_person_who_hides_the_face_or_turns_away_cannot_be_read(hiding: Hiding) -> None:
+    alone = stand(people=1, size=(640, 360))
+    (person,) = alone.people
+    alone.people = (replace(person, timeline=Timeline((State(0, 3), State(2, 3, hiding=hiding), State(4, 3)))),)
+
+    #  free   hidden   free
+    # 0-----2--------4------
+    assert [alone.seen(at_s).readable.tolist() for at_s in (1, 2, 3, 4)] == [[True], [False], [False], [True]]
+    assert alone.seen(1).visibility[0] == 1
+    assert alone.seen(3).visibility[0] < 0.5
+    assert alone.seen(3).labels.tolist() == [3]
+
+
 @pytest.mark.parametrize("people", [80, 150])
 def test_neighbours_hide_some_faces_and_raised_arms_more(people: int) -> None:
     crowds = [stand(seed, people, (640, 360)) for seed in range(3)]
 
+    def seen(*moments: float) -> list[Seen]:
+        return [crowd.seen(at_s) for crowd in crowds for at_s in moments]
+
     def occluded(*moments: float) -> float:
-        return float(np.mean(np.concatenate([crowd.seen(at_s).occluded for crowd in crowds for at_s in moments])))
+        return float(np.mean(np.concatenate([one.occluded for one in seen(*moments)])))
+
+    def unreadable(*moments: float) -> float:
+        return float(np.mean(~np.concatenate([one.readable for one in seen(*moments)])))
 
     #    goal
     # -1--2----4--5----
     assert 0.08 < occluded(0.5, 1.0) < 0.25
     assert occluded(4.0, 5.0) > occluded(0.5, 1.0) + 0.1
+    assert 0.01 < unreadable(0.5, 1.0) < 0.08
+    assert 0.15 < unreadable(4.0, 5.0) < 0.3
+
+
+def test_people_who_cheer_move_more_than_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Camera, "view", lambda *_: np.eye(2, 3))  # a camera that stands still
+    alone = stand(people=1, size=(640, 360))
+    (person,) = alone.people
+
+    def way(label: str) -> int:
+        alone.people = (replace(person, timeline=Timeline((State(0, LABELS.index(label)),))),)
+        return int(np.ptp([alone.seen(at_s).boxes[0, 0] for at_s in np.arange(0, 8, 0.25)]))
+
+    assert way("cheering") > 1.5 * way("happy") > 0
 
 
 def test_arms_reach_above_the_head_and_a_scarf_is_wider_than_the_shoulders() -> None:
@@ -104,6 +153,31 @@ def test_arms_reach_above_the_head_and_a_scarf_is_wider_than_the_shoulders() -> 
     assert arms.top < calm.top - 15
     assert scarf.mask.shape[1] > calm.mask.shape[1]
     assert 0.5 < (calm.mask > 0).mean() < 1
+
+
+@pytest.mark.parametrize("hiding", [hiding for hiding in Hiding if hiding is not Hiding.NONE])
+@pytest.mark.parametrize("hair_style", range(4))
+def test_eyes_and_mouth_of_a_hidden_face_are_not_to_be_seen(hiding: Hiding, hair_style: int) -> None:
+    """They would be black in a face whose eyes and mouth are."""
+    look = replace(random_look(np.random.default_rng(0), 0), hair_style=hair_style, jersey=(200.0, 200.0, 200.0))
+    look = replace(look, hair=(150.0, 150.0, 150.0))
+    face = np.full((64, 64), 150, np.uint8)
+    for rows, columns in (
+        (slice(20, 28), slice(14, 26)),
+        (slice(20, 28), slice(38, 50)),
+        (slice(45, 56), slice(22, 42)),
+    ):
+        face[rows, columns] = 0
+
+    def dark(sprite: Sprite) -> int:
+        return int(((cv2.cvtColor(sprite.bgr, cv2.COLOR_BGR2GRAY) < 40) & (sprite.mask > 0)).sum())
+
+    free = draw_person(look, face, 64)
+    hidden = draw_person(look, face, 64, hiding=hiding)
+    assert dark(free) > 250
+    assert dark(hidden) < 0.45 * dark(free)
+    assert free.free == 1
+    assert hidden.free < 0.5
 
 
 def test_a_face_keeps_its_brightness_when_it_is_worn() -> None:

@@ -1,28 +1,32 @@
 """The truth adds up: shares to one, cameras to zones, zones to the stadium."""
 
+import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from crowdmood import LABELS
+from crowdmood import FER_LABELS, LABELS
 from crowdmood.errors import DataError
 from simulator.stand import Seen
 from simulator.truth import CameraMoment, camera_moment, load_truth, moment
 
 
-def seen(labels: list[int], occluded: list[bool]) -> CameraMoment:
+def seen(labels: list[int], unreadable: list[bool]) -> CameraMoment:
     count = len(labels)
     boxes = np.tile([10, 20, 40, 50], (count, 1))
-    visibility = np.where(occluded, 0.6, 0.95)
-    return camera_moment(Seen(np.arange(count), boxes, np.array(labels, np.int64), visibility))
+    visibility = np.where(unreadable, 0.6, 0.95)
+    return camera_moment(
+        Seen(np.arange(count), boxes, np.array(labels, np.int64), visibility, ~np.array(unreadable, np.bool_))
+    )
 
 
-def test_shares_count_who_is_visible_in_the_order_of_labels_and_sum_to_one() -> None:
+def test_shares_count_who_is_readable_in_the_order_of_labels_and_sum_to_one() -> None:
     camera = seen([3, 3, 6, 0], [False, False, False, True])
 
-    assert (camera.people, camera.visible) == (4, 3)
+    assert (camera.people, camera.visible, camera.readable) == (4, 3, 3)
     assert camera.shares is not None
     assert tuple(camera.shares) == LABELS
     assert sum(camera.shares.values()) == pytest.approx(1, abs=1e-5)
@@ -32,13 +36,24 @@ def test_shares_count_who_is_visible_in_the_order_of_labels_and_sum_to_one() -> 
 
 def test_who_is_hidden_by_more_than_a_tenth_is_occluded() -> None:
     visibility = np.array([1.0, 0.9, 0.899, 0.0])
-    camera = camera_moment(Seen(np.arange(4), np.zeros((4, 4), np.int64), np.full(4, 3), visibility))
+    readable = np.array([True, True, True, False])
+    camera = camera_moment(Seen(np.arange(4), np.zeros((4, 4), np.int64), np.full(4, 3), visibility, readable))
 
     assert camera.visibility == (1.0, 0.9, 0.899, 0.0)
     assert camera.occluded == (False, False, True, True)
 
 
-def test_nobody_visible_has_no_shares() -> None:
+def test_a_person_hidden_in_part_counts_while_the_expression_can_be_read() -> None:
+    readable = np.array([True, True, False])
+    labels = np.array([LABELS.index(label) for label in ("cheering", "neutral", "neutral")])
+    camera = camera_moment(Seen(np.arange(3), np.zeros((3, 4), np.int64), labels, np.array([0.7, 1.0, 0.3]), readable))
+
+    assert (camera.people, camera.visible, camera.readable) == (3, 1, 2)
+    assert camera.unreadable == (False, False, True)
+    assert camera.shares == {**dict.fromkeys(LABELS, 0.0), "cheering": 0.5, "neutral": 0.5}
+
+
+def test_no_shares_without_anyone_readable() -> None:
     assert seen([], []).shares is None
     assert seen([3], [True]).shares is None
 
@@ -47,7 +62,7 @@ def test_the_stadium_is_the_people_of_its_cameras_not_the_mean_of_their_shares()
     cameras = {"a": seen([3] * 9, [False] * 9), "b": seen([6], [False]), "c": seen([6, 6], [False, True])}
     whole = moment(4, cameras, {"a": "home", "b": "home", "c": "away"})
 
-    assert (whole.stadium.people, whole.stadium.visible) == (12, 11)
+    assert (whole.stadium.people, whole.stadium.visible, whole.stadium.readable) == (12, 11, 11)
     assert whole.stadium.shares is not None
     assert whole.stadium.shares["happy"] == pytest.approx(9 / 11, abs=1e-6)
     assert whole.zones["home"].people == 10
@@ -57,9 +72,47 @@ def test_the_stadium_is_the_people_of_its_cameras_not_the_mean_of_their_shares()
 def test_columns_of_different_length_are_refused() -> None:
     good = seen([3, 6], [False, False]).model_dump()
 
-    for column in ("persons", "boxes_xyxy", "labels", "visibility", "occluded"):
+    for column in ("persons", "boxes_xyxy", "labels", "visibility", "occluded", "unreadable"):
         with pytest.raises(ValidationError, match="must each have one entry"):
             CameraMoment.model_validate({**good, column: good[column][:1]})
+
+
+def of_schema_1() -> dict[str, Any]:
+    """A truth file as the simulator wrote it before it knew cheering and who can be read."""
+    shares = {label: 1.0 if label == "happy" else 0.0 for label in FER_LABELS}
+    crowd = {"people": 2, "visible": 1, "shares": shares}
+    columns = {
+        "persons": [0, 1],
+        "boxes_xyxy": [[0, 0, 9, 9]] * 2,
+        "labels": [3, 6],
+        "visibility": [1, 0.5],
+        "occluded": [False, True],
+    }
+    moment = {"at_s": 0, "stadium": crowd, "zones": {"north": crowd}, "cameras": {"north": {**crowd, **columns}}}
+    return {
+        "schema_version": 1,
+        "seed": 1,
+        "fps": 5,
+        "width": 640,
+        "height": 360,
+        "duration_s": 1.0,
+        "labels": FER_LABELS,
+        "cameras": [{"id": "north", "zone": "north", "video": "north.mp4", "people": 2}],
+        "events": [],
+        "seconds": [moment],
+    }
+
+
+def test_a_truth_file_of_seven_labels_still_loads_and_its_visible_people_count_as_readable(tmp_path: Path) -> None:
+    (tmp_path / "truth.json").write_text(json.dumps(of_schema_1()))
+
+    truth = load_truth(tmp_path)
+    assert truth.labels == FER_LABELS
+    (moment,) = truth.seconds
+    assert moment.stadium.readable == moment.zones["north"].readable == moment.cameras["north"].readable == 1
+    assert moment.cameras["north"].unreadable == (False, True)
+    assert moment.stadium.shares is not None
+    assert tuple(moment.stadium.shares) == FER_LABELS
 
 
 @pytest.mark.parametrize(("text", "message"), [(None, "cannot be read"), ("{}", "seed: Field required"), ("x", "JSON")])

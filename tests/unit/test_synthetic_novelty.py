@@ -31,9 +31,9 @@ def test_copies_among_the_photographs_do_not_lower_what_is_allowed() -> None:
     pictures = noise(60)
     copies = pictures.clip(0, 250) + RNG.integers(0, 3, pictures.shape, np.uint8)
     rows = flatten(np.concatenate([pictures, copies]))
-    nobody = flatten(noise(1))
+    mirrored = flatten(noise(1))
 
-    assert closest_allowed(rows, nobody, np.arange(60)) > 1.0
+    assert closest_allowed(rows, mirrored, np.arange(60)) > 1.0
     assert nearest(rows[:60], rows[60:]).max() < 0.1
 
 

@@ -1,4 +1,4 @@
-"""The order in which a report tells a replay, and the rows and the object that come of it."""
+"""The order of a report, its rows and its object."""
 
 import json
 from dataclasses import replace
@@ -10,7 +10,7 @@ from crowdmood import LABELS, reporting
 from crowdmood.mood import Mood, MoodChange
 from crowdmood.reporting.data import SCHEMA, rows, to_dict
 from crowdmood.reporting.timeline import Scope, Stretch
-from tests.timelines import change, mood, timeline, too_few
+from tests.timelines import change, mood, seven_labels, timeline, too_few
 
 
 def test_the_stadium_comes_first_then_zones_then_cameras() -> None:
@@ -30,6 +30,15 @@ def test_a_row_has_every_column_and_a_share_its_interval() -> None:
     assert row.keys() == set(SCHEMA.names)
     assert (row["happy_low"], row["happy"], row["happy_high"], row["happy_raw"]) == (0.5, 0.6, 0.7, 0.55)
     assert (row["valence_low"], row["valence"], row["valence_high"]) == (0.4, 0.5, 0.6)
+    assert (row["energy_low"], row["energy"], row["energy_high"]) == (0.05, 0.1, 0.15)
+    assert (row["people"], row["readable"], row["fit"]) == (40, 30, 0.9)
+
+
+def test_a_row_of_a_network_without_cheering_lacks_its_figures_and_energy_alone() -> None:
+    (row,) = rows(timeline([seven_labels(1)]))
+    missing = {name for name, value in row.items() if value is None}
+    ends = ("", "_low", "_high", "_raw")
+    assert missing == {"camera", "change", *(f"cheering{end}" for end in ends), *(f"energy{end}" for end in ends[:3])}
 
 
 def test_of_too_few_people_a_row_tells_the_status_and_nothing_that_was_measured() -> None:
@@ -84,7 +93,7 @@ def test_every_column_and_field_is_documented() -> None:
 def test_the_object_holds_what_the_api_would_have_told() -> None:
     moods, changes = [mood(1), mood(61), too_few(61)], [change(1, 61)]
     given = json.loads(json.dumps(to_dict(timeline(moods, changes=changes, lost={"unreadable": 2}))))
-    assert (given["kind"], given["schema"], given["complete"]) == ("crowdmood.timeline", 1, True)
+    assert (given["kind"], given["schema"], given["complete"]) == ("crowdmood.timeline", 2, True)
     assert (given["start"], given["end"]) == ("1970-01-01T00:00:00.000Z", "1970-01-01T00:01:01.000Z")
     assert [Mood.from_json(json.dumps(one)) for one in given["moods"]] == moods
     assert [MoodChange.from_json(json.dumps(one)) for one in given["changes"]] == changes
@@ -100,8 +109,20 @@ def test_nothing_of_where_and_when_it_was_made_is_told() -> None:
     assert camera.keys() == {"camera", "footage", "frames", "faces", "late", "lost", "detail", "states"}
 
 
-def test_people_are_the_median_of_the_windows_that_tell() -> None:
-    told = timeline([replace(mood(at), people=people) for at, people in ((1, 30), (2, 50), (3, 31))])
-    assert told.people() == 31
-    assert timeline([too_few(1)]).people() is None
-    assert timeline([]).people() is None
+def test_people_and_readable_are_medians_of_the_windows_with_figures() -> None:
+    counts = ((1, 30, 21), (2, 50, 40), (3, 31, 20))
+    made = timeline([*(replace(mood(at), people=seen, readable=read) for at, seen, read in counts), too_few(4)])
+    assert (made.people(), made.readable()) == (31, 21)
+    for moods in ([], [too_few(1)]):
+        assert (timeline(moods).people(), timeline(moods).readable()) == (None, None)
+
+
+def test_low_fits_are_counted_among_the_windows_that_have_a_fit() -> None:
+    fits = (0.49, 0.5, 1.0, None)
+    assert timeline([replace(mood(at), fit=fit) for at, fit in enumerate(fits, 1)]).low_fits() == (1, 3)
+    assert timeline([]).low_fits() == (0, 0)
+
+
+def test_a_minute_lacks_the_mean_of_a_label_that_one_of_its_moods_does_not_know() -> None:
+    (minute,) = to_dict(timeline([mood(1), seven_labels(2)]))["minutes"]
+    assert minute["shares"] == {**dict.fromkeys(LABELS, 0.0), "happy": 0.6, "neutral": 0.4, "cheering": None}

@@ -10,7 +10,7 @@ import pytest
 from crowdmood import LABELS
 from crowdmood.errors import DataError
 from training.data import PUBLIC_TEST, TRAINING, FaceData, describe
-from training.labels import not_a_face, soft_targets, translate_votes, with_face_column
+from training.labels import agreed, soft_targets, translate_votes
 from training.loaders import load_faces
 
 PIXELS = " ".join(["7"] * 2304)
@@ -160,13 +160,7 @@ def test_votes_are_translated_into_the_habits_of_those_who_gave_the_labels() -> 
     assert np.allclose(translated.mean(axis=0)[[4, 6]], 0.5, atol=0.02)
 
 
-def test_what_is_no_face_has_no_expression() -> None:
-    votes = np.zeros((2, 10), np.uint8)
-    votes[0, 9], votes[1, 0] = 8, 10
-    nothing = not_a_face(votes)
-
-    targets = with_face_column(np.ones((2, 7), np.float32) / 7, nothing)
-
-    assert nothing.tolist() == [True, False]
-    assert targets[0].tolist() == [0] * 7 + [1]
-    assert targets[1, 7] == 0
+def test_agreed_faces_have_the_label_that_most_taggers_chose() -> None:
+    votes = np.zeros((3, 10), np.uint8)
+    votes[0, 3], votes[1, 3], votes[1, 0], votes[2, 4] = 10, 5, 5, 10
+    assert agreed(votes, np.array([4, 4, 4], np.uint8)).tolist() == [True, False, False]

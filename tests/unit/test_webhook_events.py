@@ -67,6 +67,26 @@ def test_a_mixed_mood_is_of_no_confidence() -> None:
     assert event.confidence == 0.0
 
 
+@pytest.mark.parametrize("leading", ["cheering", "happy"])
+def test_confidence_is_of_the_leading_label_and_0_where_its_interval_is_not_known(leading: str) -> None:
+    known = replace(
+        timelines.mood(NOW_S), dominant=leading, low={**(mood(0).low or {}), "cheering": 0.4, "happy": None}
+    )
+    (event,) = seen(watching(), (0, known))
+    assert event.confidence == {"cheering": 0.4, "happy": 0.0}[leading]
+    turned = replace(timelines.change(1, NOW_S, to=leading), low=known.low)
+    (event,) = seen(watching(), (0, turned))
+    assert event.confidence == {"cheering": 0.4, "happy": 0.0}[leading]
+
+
+def test_a_stored_mood_and_change_of_schema_1_become_events_of_schema_2() -> None:
+    old, turned = Mood.from_json(timelines.SCHEMA_1_MOOD), MoodChange.from_json(timelines.SCHEMA_1_CHANGE)
+    updated, changed = seen(watching(), (0, old), (1, turned))
+    for event in (updated, changed):
+        assert (event.data["schema"], event.data["readable"], event.data["shares"]["cheering"]) == (2, None, None)
+        assert event.confidence == 0.54
+
+
 def test_unavailable_is_told_once_after_ok_and_never_before() -> None:
     watch, thin = watching(), timelines.too_few
     assert seen(watch, (0, thin(NOW_S))) == []

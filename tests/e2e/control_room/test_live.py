@@ -10,6 +10,8 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser
 
+from crowdmood import LABELS
+from crowdmood.mood import Mood, MoodChange
 from crowdmood.reporting.data import SCHEMA
 from tests import timelines
 from tests.control_room import Room, camera_row, match_mood, room
@@ -44,7 +46,14 @@ def test_a_mood_is_shown_within_two_seconds_with_what_a_board_would_do(browser: 
         mood = match_mood(315)
         assert mood.shares and mood.people
         page.shows("#mood-people", str(mood.people))
-        page.shows('#bars [data-label="happy"] .figure', f"{round(mood.shares['happy'] * 100)} %")
+        page.shows("#mood-readable", str(mood.readable))
+        page.shows("#mood-energy", f"{mood.energy:.2f} ({mood.energy_low:.2f} to {mood.energy_high:.2f})")
+        page.shows("#mood-fit", "0.92")
+        assert page.page.locator("#mood-fit-note").is_hidden()
+        assert page.page.locator("#bars li").count() == len(LABELS)
+        for label in ("happy", "cheering"):
+            page.shows(f'#bars [data-label="{label}"]', label)
+            page.shows(f'#bars [data-label="{label}"] .figure', f"{round((mood.shares[label] or 0) * 100)} %")
         page.shows("#changes tr:first-child", "03:51")
         page.shows("#scopes", "camera north")
         page.shows("#creative", "Goal!" if mood.dominant == "happy" else "House ad")
@@ -66,13 +75,58 @@ def test_boards_get_the_default_when_too_few_are_seen_and_when_nothing_comes(
         stadium.publish(timelines.mood(10))
         page.shows("#creative", "Goal!")
         stadium.publish(timelines.too_few(11))
-        page.shows("#banner", "Too few people")
+        page.shows("#banner", "Too few readable people")
         page.shows("#creative", "House ad")
         stadium.publish(timelines.mood(12))
         page.shows("#creative", "Goal!")
         page.shows("#banner", "Stale: no new mood since")
         page.shows("#creative", "House ad")
         page.shows("#mood-label", "stale")
+
+
+def test_what_the_network_does_not_know_is_called_not_known_rather_than_0(browser: Browser, stadium: Stadium) -> None:
+    stadium.publish(*(timelines.seven_labels(second) for second in (10, 11)), changes=(timelines.change(1, 10),))
+    with running(stadium.settings) as api, room(browser, api.url) as page:
+        page.open().shows('#bars [data-label="cheering"] .figure', "not known")
+        assert page.page.locator('#bars [data-label="cheering"] .interval').is_hidden()
+        page.shows("#mood-energy", "not known")
+        page.shows("#mood-valence", "0.50 (0.40 to 0.60)")
+        page.shows('#bars [data-label="happy"] .figure', "60 %")
+        page.page.locator("#each summary").click()
+        page.shows("#panels", "cheering: not known")
+        stadium.publish(timelines.mood(12))
+        page.shows('#bars [data-label="cheering"] .figure', "0 %")
+        page.shows("#mood-energy", "0.10 (0.05 to 0.15)")
+        assert page.complaints == []
+
+
+def test_a_mood_that_was_stored_with_schema_1_is_shown_with_what_it_has(browser: Browser, stadium: Stadium) -> None:
+    old = replace(Mood.from_json(timelines.SCHEMA_1_MOOD), as_of_ms=10_000, window_start_ms=0, valid_until_ms=15_000)
+    turned = replace(MoodChange.from_json(timelines.SCHEMA_1_CHANGE), as_of_ms=10_000, valid_until_ms=15_000)
+    stadium.publish(old, changes=(turned,), north=camera_row(state="ended"))
+    with running(stadium.settings) as api, room(browser, api.url) as page:
+        page.open().shows("#mood-people", "412")
+        for figure, text in (("readable", "not known"), ("energy", "not known"), ("fit", "none")):
+            page.shows(f"#mood-{figure}", text)
+        page.shows("#changes tr", "58 % (54")
+        page.go("Replay").page.click("#replay-form >> text=Show")
+        page.shows("#moment-figures", "412")
+        assert page.complaints == []
+
+
+def test_a_low_fit_is_explained_to_operators(browser: Browser, stadium: Stadium) -> None:
+    stadium.publish(replace(timelines.mood(10), fit=0.5))
+    with running(stadium.settings) as api, room(browser, api.url) as page:
+        page.open().shows("#mood-fit", "0.50")
+        assert page.page.locator("#mood-fit-note").is_hidden()
+        stadium.publish(replace(timelines.mood(11), fit=0.31))
+        page.shows("#mood-fit", "0.31")
+        assert page.page.locator("#mood-fit-note").is_visible()
+        page.shows("#scopes", "fit 0.31")
+        assert serious(page) == []
+        stadium.publish(replace(timelines.mood(12), fit=None))
+        page.shows("#mood-fit", "none")
+        assert page.page.locator("#mood-fit-note").is_hidden()
 
 
 def test_the_page_goes_on_by_itself_when_the_server_comes_back(browser: Browser, stadium: Stadium) -> None:

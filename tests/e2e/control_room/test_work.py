@@ -115,7 +115,7 @@ def test_a_photo_is_judged_and_shown_with_what_the_api_told(
     page: Room, installation: Installation, picture: Path
 ) -> None:
     page.go("Photo").page.set_input_files("#file", str(picture))
-    page.shows("#photo-said", "found by haar, judged by")
+    page.shows("#photo-said", "found by haar, classified by")
     told = page.page.locator("#faces tr")
     bearer = {"Authorization": f"Bearer {installation.keys['read']}"}
     answer = httpx.post(f"{installation.url}/predict", content=picture.read_bytes(), headers=bearer, timeout=20).json()

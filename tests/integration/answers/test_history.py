@@ -1,5 +1,6 @@
 """What was: moods and changes of the past, page by page."""
 
+import json
 import time
 from dataclasses import replace
 from typing import Any
@@ -8,6 +9,9 @@ import pytest
 
 from api import examples, history, models
 from crowdmood.mood import to_rfc3339
+from crowdmood.settings import BusSettings
+from crowdmood.streams.keys import StateKeys
+from tests import timelines
 from tests.answering import KICKOFF_MS, MINUTE_MS, Api, mood_at
 
 
@@ -96,6 +100,29 @@ def test_changes_are_paged_as_moods_are(api: Api) -> None:
     assert pages_of(api, "/changes", zone="home")[0]["changes"] == [elsewhere.to_dict()]
     bounded = api.get("/changes", **{"from": to_rfc3339(changes[1].as_of_ms), "to": to_rfc3339(changes[3].as_of_ms)})
     assert [change["sequence"] for change in bounded.json()["changes"]] == [3, 2]
+
+
+def test_what_was_stored_with_schema_1_is_answered_in_schema_2_with_nulls_for_what_it_lacks(
+    api: Api, bus_settings: BusSettings
+) -> None:
+    keys = StateKeys(bus_settings.key_prefix)
+    for key, text in ((keys.moods, timelines.SCHEMA_1_MOOD), (keys.changes, timelines.SCHEMA_1_CHANGE)):
+        api.store.connection.client.xadd(key, {"run": "test", "json": text})
+    added = ("readable", "energy", "energy_low", "energy_high", "fit")
+    newest = api.eventually("/mood", lambda mood: mood["as_of"] is not None)
+    page, changes = api.get("/moods").json(), api.get("/changes").json()
+    models.Moods.model_validate(page, strict=True, extra="forbid")
+    models.Changes.model_validate(changes, strict=True, extra="forbid")
+    assert page["moods"] == [newest]
+    assert newest["schema"] == changes["changes"][0]["schema"] == 2
+    assert [newest[name] for name in added] == [None] * len(added)
+    stored = json.loads(timelines.SCHEMA_1_MOOD)
+    for name in ("shares", "low", "high", "raw"):
+        assert newest[name] == stored[name] | {"cheering": None}
+    assert {name: newest[name] for name in stored if name not in ("schema", "shares", "low", "high", "raw")} == {
+        name: value for name, value in stored.items() if name not in ("schema", "shares", "low", "high", "raw")
+    }
+    assert (changes["changes"][0]["people"], changes["changes"][0]["readable"]) == (412, None)
 
 
 def test_moods_and_changes_are_forgotten_when_they_are_too_old(api: Api) -> None:

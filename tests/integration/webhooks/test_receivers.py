@@ -53,8 +53,8 @@ def post(url: str, body: Body = HELLO) -> Attempt:
             b'{"conditions":[{"name":"crowd_mood_angry","enabled":0},{"name":"crowd_mood_disgust","enabled":0},'
             b'{"name":"crowd_mood_fear","enabled":0},{"name":"crowd_mood_sad","enabled":0},'
             b'{"name":"crowd_mood_surprise","enabled":0},{"name":"crowd_mood_neutral","enabled":0},'
-            b'{"name":"crowd_mood_mixed","enabled":0},{"name":"crowd_mood_unavailable","enabled":0},'
-            b'{"name":"crowd_mood_happy","enabled":1}],"ttl":5}',
+            b'{"name":"crowd_mood_cheering","enabled":0},{"name":"crowd_mood_mixed","enabled":0},'
+            b'{"name":"crowd_mood_unavailable","enabled":0},{"name":"crowd_mood_happy","enabled":1}],"ttl":5}',
             "application/json",
         ),
         (

@@ -1,4 +1,4 @@
-"""Says whether a synthetic face does what it is for: detectors find it on a person, networks read its expression."""
+"""Say whether a synthetic face does what it is for: detectors find it on a person, networks read its expression."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy as np
 from cv2.data import haarcascades
 
 from classifier.engines import load_engine
+from crowdmood import LABELS
 from crowdmood.settings import ClassifierSettings
 from simulator.people import draw_person, face_weight
 from training.data import SIDE
@@ -35,11 +36,11 @@ _NOISE: Final = 2.0
 
 
 @dataclass(frozen=True, slots=True)
-class Judges:
+class Checks:
     """Two detectors and one or more networks.
 
     Attributes:
-        engines: Networks of `classifier`; all have to agree with a label.
+        engines: Networks of `classifier`; all that know a label have to agree with it.
         yunet: A `cv2.FaceDetectorYN`.
         haar: A `cv2.CascadeClassifier`.
     """
@@ -48,31 +49,43 @@ class Judges:
     yunet: Any
     haar: Any
 
-    def probabilities(self, crops: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
-        """Asks every network about square crops `(S, S) uint8` of any size: `(networks, N, 7)`."""
-        small = [
-            cv2.resize(crop, (SIDE, SIDE), interpolation=cv2.INTER_AREA if len(crop) > SIDE else cv2.INTER_LINEAR)
-            for crop in crops
-        ]
-        return np.stack([engine.predict(np.stack(small).astype(np.uint8))[0] for engine in self.engines])
+    def know(self, label: int) -> bool:
+        """Return whether at least one network knows a label, a code 0-7."""
+        return any(LABELS[label] in engine.labels for engine in self.engines)
+
+    def sure(self, crops: Sequence[NDArray[np.uint8]], label: int) -> NDArray[np.float32]:
+        """Return how probable a label is to the most doubtful network that knows it: `(N,)`.
+
+        Args:
+            crops: Square crops `(S, S) uint8` of any size.
+            label: A code 0-7 that at least one network knows.
+        """
+        small = _resized(crops)
+        knowing = [engine for engine in self.engines if LABELS[label] in engine.labels]
+        return np.asarray(np.min([engine.predict(small)[0][:, label] for engine in knowing], axis=0), dtype=np.float32)
 
     def agreed(self, crops: Sequence[NDArray[np.uint8]], labels: int | NDArray[np.int64]) -> NDArray[np.bool_]:
-        """Whether every network thinks the labels of crops the likeliest: `(N,)`."""
-        return np.asarray((self.probabilities(crops).argmax(axis=2) == labels).all(axis=0))
+        """Return whether the labels of crops are the likeliest to every network that knows them: `(N,)`."""
+        small = _resized(crops)
+        agreed = np.ones(len(small), np.bool_)
+        for engine in self.engines:
+            likeliest = engine.predict(small)[0].argmax(axis=1)
+            agreed &= (likeliest == labels) | (np.asarray(labels) >= len(engine.labels))
+        return agreed
 
     def yunet_boxes(self, picture: NDArray[np.uint8]) -> list[Box]:
-        """Finds faces in a picture `(H, W, 3) uint8`, BGR, with YuNet: xywh."""
+        """Find faces in a picture `(H, W, 3) uint8`, BGR, with YuNet: xywh."""
         self.yunet.setInputSize((picture.shape[1], picture.shape[0]))
         _, faces = self.yunet.detect(picture)
         return [] if faces is None else [(x, y, w, h) for x, y, w, h in faces[:, :4].tolist()]
 
     def haar_boxes(self, gray: NDArray[np.uint8]) -> list[Box]:
-        """Finds faces in a picture `(H, W) uint8` with the cascade: xywh."""
+        """Find faces in a picture `(H, W) uint8` with the cascade: xywh."""
         boxes = np.asarray(self.haar.detectMultiScale(gray, 1.1, 5, minSize=(24, 24))).reshape(-1, 4)
         return [(x, y, w, h) for x, y, w, h in boxes.tolist()]
 
     def found(self, picture: NDArray[np.uint8]) -> NDArray[np.uint8] | None:
-        """Returns the face `(S, S) uint8` that both detectors find in a picture of `worn`; None if one fails.
+        """Return the face `(S, S) uint8` that both detectors find in a picture of `worn`; None if one fails.
 
         The face is cut out along the cascade's box, as the pipeline does it.
         """
@@ -87,14 +100,22 @@ class Judges:
         return None
 
 
-def judges(models: Sequence[Path], yunet: Path) -> Judges:
-    """Loads model folders and YuNet's ONNX file.
+def _resized(crops: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:
+    small = [
+        cv2.resize(crop, (SIDE, SIDE), interpolation=cv2.INTER_AREA if len(crop) > SIDE else cv2.INTER_LINEAR)
+        for crop in crops
+    ]
+    return np.stack(small).astype(np.uint8)
+
+
+def load_checks(models: Sequence[Path], yunet: Path) -> Checks:
+    """Load model folders and YuNet's ONNX file.
 
     Raises:
         ModelError: A model folder cannot be used.
     """
     settings = ClassifierSettings(max_batch_size=_BATCH, threads=1, precision="f32")
-    return Judges(
+    return Checks(
         engines=tuple(load_engine(model, settings) for model in models),
         yunet=cv2.FaceDetectorYN.create(str(yunet), "", (FACE_PX, FACE_PX), _YUNET_SCORE),
         haar=cv2.CascadeClassifier(haarcascades + _CASCADE),
@@ -102,7 +123,7 @@ def judges(models: Sequence[Path], yunet: Path) -> Judges:
 
 
 def worn(face: NDArray[np.uint8], look: Look, rng: np.random.Generator) -> NDArray[np.uint8]:
-    """Draws a face `(64, 64) uint8` at 64 px on a person before some background: `(192, 192, 3) uint8`, BGR."""
+    """Draw a face `(64, 64) uint8` at 64 px on a person before some background: `(192, 192, 3) uint8`, BGR."""
     side = FACE_PX + 2 * _MARGIN_PX
     picture = np.full((side, side, 3), rng.uniform(30, 170, 3), np.uint8)
     person = draw_person(look, face, FACE_PX)
@@ -115,7 +136,7 @@ def worn(face: NDArray[np.uint8], look: Look, rng: np.random.Generator) -> NDArr
 
 
 def sketches(faces: NDArray[np.uint8], look: Look, rng: np.random.Generator) -> list[NDArray[np.uint8]]:
-    """Shows quickly and roughly how faces `(N, 64, 64) uint8` look when one person wears them.
+    """Show quickly and roughly how faces `(N, 64, 64) uint8` look when one person wears them.
 
     Returns:
         For each face a gray square `(S, S) uint8`, cut out as inexactly as a detector does it.

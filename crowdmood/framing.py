@@ -1,7 +1,8 @@
-"""The one place where a detector's box becomes the square that is cut out: FER2013's framing, 48x48 around a face.
+"""The one place where a face's box becomes the square that is cut out: FER2013's framing around a face.
 
-A square over a box's longer side, larger or smaller and moved as `python -m benchmarks.framing` found that the network
-loses least (figures in the README): a cascade's windows leave chins out, YuNet's boxes hold a little more than a face.
+A square over a box's longer side, larger or smaller and shifted. `python -m benchmarks.framing` measured which square
+costs the network the least accuracy (figures in detector/README.md): a cascade's windows leave chins out, YuNet's boxes
+hold a little more than a face. The detector cuts faces by it, and training cuts its faces of crowds in the same way.
 """
 
 from dataclasses import dataclass
@@ -32,14 +33,14 @@ FRAMINGS: Final = {"haar": Framing(side=1.1, down=0.04), "yunet": Framing(side=0
 
 
 def to_squares(boxes: npt.NDArray[np.float64], framing: Framing) -> npt.NDArray[np.int32]:
-    """The squares that are cut out.
+    """Return the squares that are cut out.
 
     Args:
-        boxes: (N, 4), xyxy in pixels of the picture that is cut.
+        boxes: (N, 4), xyxy in pixels of the image that is cut.
         framing: The detector's.
 
     Returns:
-        int32 (N, 4), xyxy in pixels; may lie partly outside the picture.
+        int32 (N, 4), xyxy in pixels; may lie partly outside the image.
     """
     sides = framing.side * np.maximum(boxes[:, 2] - boxes[:, 0], boxes[:, 3] - boxes[:, 1])
     middles = (boxes[:, :2] + boxes[:, 2:]) / 2 + sides[:, None] * (framing.right, framing.down)
@@ -49,14 +50,14 @@ def to_squares(boxes: npt.NDArray[np.float64], framing: Framing) -> npt.NDArray[
 
 
 def tilts_of(eyes: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
-    """By how much faces are turned clockwise, from their eyes.
+    """Return by how much faces are turned clockwise, from their eyes.
 
     Args:
-        eyes: (N, 2, 2), xy in pixels, first the one on the picture's left.
+        eyes: (N, 2, 2), xy in pixels, first the one on the image's left.
 
     Returns:
-        float64 (N,), radians; 0 where it would be more than an eighth of a circle: nobody sits like that, the eyes are
-        wrong.
+        float64 (N,), radians; 0 where it would be more than an eighth of a circle: people do not sit like that, the
+        eyes are wrong.
     """
     across = (eyes[:, 1] - eyes[:, 0]).astype(np.float64)
     tilts = np.arctan2(across[:, 1], across[:, 0])
