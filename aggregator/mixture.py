@@ -50,8 +50,8 @@ _STEP: Final = 0.95
 _EXPECTED_MISFIT: Final = 6.0
 """Squared Mahalanobis distance up to which a mixture explains a crowd.
 
-Measured with the network that comes with CrowdMood: held-out photographs have 2.7, and 97 of 100 less than 5.7; crowds of
-FER2013's faces, which its card does not know, have 11 to 32.
+Measured with the network that comes with CrowdMood: held-out photographs have 2.7 (median), 97 of 100 of them less than
+5.7; crowds of FER2013's faces, which its card does not know, have 11 to 32.
 """
 
 

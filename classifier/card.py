@@ -56,6 +56,7 @@ class DataSpec(_Section):
 
     name: str
     training_faces: int = Field(ge=0)
+    training_crowd_faces: int = Field(default=0, ge=0, description="Labelled faces of real crowds trained on.")
     judged_faces: int = Field(ge=0)
     duplicates: int = Field(ge=0, description="Judged faces that also stand, pixel for pixel, in the training faces.")
     sha256: str | None = Field(default=None, description="Of all faces, labels and splits; None in older cards.")

@@ -176,6 +176,7 @@ def export_folder(
             data=DataSpec(
                 name=data.name,
                 training_faces=len(known),
+                training_crowd_faces=int(learned.crowd_faces.in_split("train").sum()) if learned.crowd_faces else 0,
                 judged_faces=len(public),
                 duplicates=len(public) - len(fresh),
                 sha256=data.digest(),

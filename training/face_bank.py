@@ -83,7 +83,7 @@ def main(
 
 
 def singers_in(crowd: Path, yunet: Path, seed: int) -> Singers:
-    """Read faces of crowds that cheer, and as many calm ones: frontal, and at least 40 pixels large.
+    """Read frontal faces of crowds that cheer, and calm ones: from at most 400 of each, at least 40 pixels large.
 
     Raises:
         DataError: The folder cannot be read, or none of its faces is frontal.

@@ -32,7 +32,7 @@ _TEXT: Final = """# {card.model_id}
 | input | `(N, {card.input.height}, {card.input.width}, {card.input.channels}) {card.input.dtype}`, rescaled inside |
 | output | {outputs} |
 | size | {card.parameters:,} weights, {millions:.1f} million multiply-adds a face |
-| trained on | {card.data.name}: {card.data.training_faces:,} faces |
+| trained on | {trained_on} |
 
 {crowd}## FER2013
 One forward pass on each of the {card.data.judged_faces:,} PublicTest faces.
@@ -89,7 +89,14 @@ def render(card: ModelCard) -> str:
         labelled=_per_label(card),
         more="\n".join(_more(card)),
         data=_data(card),
+        trained_on=_trained_on(card),
     )
+
+
+def _trained_on(card: ModelCard) -> str:
+    fer = f"{card.data.name}: {card.data.training_faces:,} faces"
+    crowd = card.data.training_crowd_faces
+    return f"{fer}; {crowd:,} labelled faces of real crowds" if crowd else fer
 
 
 def _crowd(card: ModelCard) -> Iterator[str]:
@@ -139,7 +146,7 @@ def _more(card: ModelCard) -> Iterator[str]:
     if card.face_check is not None:
         check = card.face_check
         yield (
-            f"| output `face` | precision {check.precision:.1%}, recall {check.recall:.1%} on {check.faces:,} faces "
+            f"| output `{card.readable_output}` | precision {check.precision:.1%}, recall {check.recall:.1%} on {check.faces:,} faces "
             f"and {check.backgrounds:,} backgrounds of held-back photographs |"
         )
 

@@ -5,7 +5,7 @@ import { byId, count, el, labelled, percent, row, say, UNKNOWN } from "./dom.js"
 
 const LONGEST_SIDE_PX = 1280;
 const PAUSE_MS = 250;
-const UNREADABLE_COLOUR = "#fff";
+const UNREADABLE_COLOUR = "#FFFFFF";
 
 let display = null;
 let asked = null; // the newest wish for the camera, until it is given up: also while the browser asks for permission
@@ -125,7 +125,7 @@ function draw(picture, found) {
     brush.strokeRect(left, top, right - left, bottom - top);
     const text = `${place + 1} ${face.label}`;
     brush.fillRect(left - thick / 2, top - thick * 9, brush.measureText(text).width + thick * 4, thick * 9);
-    brush.fillStyle = "#000";
+    brush.fillStyle = inkOn(display.colours[face.label] ?? UNREADABLE_COLOUR);
     brush.fillText(text, left + thick, top - thick * 2.5);
   });
   byId("photo-stage").hidden = false;
@@ -135,6 +135,12 @@ function draw(picture, found) {
     byId("photo-said"),
     `${count(faces)} ${faces === 1 ? "face" : "faces"} found by ${found.detector ?? "the detector"}${found.model ? `, classified by ${found.model}` : ""}.`,
   );
+}
+
+/** Black or white: the one that is easier to read on this colour, `#RRGGBB`. */
+function inkOn(colour) {
+  const [red, green, blue] = [1, 3, 5].map((at) => parseInt(colour.slice(at, at + 2), 16));
+  return 0.299 * red + 0.587 * green + 0.114 * blue > 110 ? "#000" : "#fff";
 }
 
 function line(face, place) {
