@@ -36,8 +36,8 @@ FER2013: a tenth has the smallest errors, up to a fifth smaller.
 _LEAST_DEVIATION: Final = 1e-3
 """No mean answer is known better than this: answers travel in half precision."""
 
-_ROUNDS: Final = 3
-"""The covariances depend on the shares; from the third round on, shares move by less than is published."""
+_ROUNDS: Final = 2
+"""The covariances depend on the shares; after the second round, shares move by less than a thousandth."""
 
 _NEWTON_STEPS: Final = 50
 _NEWTON_TOLERANCE: Final = 1e-10

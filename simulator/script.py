@@ -53,7 +53,7 @@ class Reaction:
 CALM: Final = Reaction((0.05, 0.02, 0.03, 0.16, 0.08, 0.04, 0.60, 0.02), hold_s=12)
 """What people look like while nothing happens."""
 _GLAD: Final = Reaction(
-    (0.01, 0.00, 0.01, 0.70, 0.01, 0.05, 0.08, 0.14), hold_s=8, arms=0.08, hidden=0.09, ways=_EXCITED
+    (0.01, 0.00, 0.01, 0.70, 0.01, 0.05, 0.08, 0.14), hold_s=10, arms=0.08, hidden=0.09, ways=_EXCITED
 )
 REACTIONS: Final = {
     "kick-off": Reaction(
@@ -74,8 +74,8 @@ REACTIONS: Final = {
         ways=_EXCITED,
     ),
     "goal": Reaction(
-        (0.01, 0.00, 0.01, 0.26, 0.01, 0.07, 0.03, 0.61),
-        hold_s=8,
+        (0.01, 0.00, 0.01, 0.24, 0.01, 0.06, 0.03, 0.64),
+        hold_s=11,
         arms=0.25,
         scarf=0.06,
         excitement=1.0,
@@ -128,7 +128,7 @@ class _File(BaseModel):
 def default_script(duration_s: float) -> tuple[Event, ...]:
     """Return the match that is played without a script: a half with its usual events, spread over the whole footage."""
     names = ("kick-off", "chance", "goal", "chance", "conceded", "singing", "half-time")
-    begins = (0.04, 0.2, 0.36, 0.54, 0.66, 0.81, 0.92)
+    begins = (0.04, 0.18, 0.32, 0.54, 0.66, 0.81, 0.92)
     return tuple(
         Event(at_s=round(begin * duration_s, 3), event=name) for name, begin in zip(names, begins, strict=True)
     )

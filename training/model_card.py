@@ -146,8 +146,8 @@ def _more(card: ModelCard) -> Iterator[str]:
     if card.face_check is not None:
         check = card.face_check
         yield (
-            f"| output `{card.readable_output}` | precision {check.precision:.1%}, recall {check.recall:.1%} on {check.faces:,} faces "
-            f"and {check.backgrounds:,} backgrounds of held-back photographs |"
+            f"| output `{card.readable_output}` | precision {check.precision:.1%}, recall {check.recall:.1%} "
+            f"on {check.faces:,} faces and {check.backgrounds:,} backgrounds of held-back photographs |"
         )
 
 

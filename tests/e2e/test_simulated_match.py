@@ -18,7 +18,7 @@ SCRIPT = """
 at_s = 10
 event = "goal"
 [[events]]
-at_s = 20
+at_s = 22
 event = "conceded"
 """
 
@@ -29,10 +29,10 @@ def stretches(assets: Path, tmp_path_factory: pytest.TempPathFactory) -> list[St
     folder = tmp_path_factory.mktemp("match")
     (folder / "script.toml").write_text(SCRIPT)
     match, moods = folder / "match", folder / "moods.jsonl"
-    options = ("--minutes", "0.5", "--cameras", "2", "--people", "120", "--fps", "5")
+    options = ("--minutes", "0.55", "--cameras", "2", "--people", "120", "--fps", "5")
     done = crowdmood("simulate", *options, "--script", folder / "script.toml", "--out", match)
     assert done.returncode == 0, done.stderr
-    assert "300/300" in done.stdout  # the progress bar's last state
+    assert "330/330" in done.stdout  # the progress bar's last state
     done = crowdmood(
         "replay",
         "--speed",
@@ -50,7 +50,7 @@ def stretches(assets: Path, tmp_path_factory: pytest.TempPathFactory) -> list[St
     )
     assert done.returncode == 0, done.stderr
     assert "Measured and true" in done.stdout
-    assert "│ 300 " in done.stdout
+    assert "│ 330 " in done.stdout
     return compare(load_truth(match), [Mood.from_json(line) for line in moods.read_text().splitlines()])
 
 

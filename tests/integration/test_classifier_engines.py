@@ -179,7 +179,7 @@ def test_what_an_engine_cannot_run_is_refused(tmp_path: Path) -> None:
 
 def test_a_network_that_gives_no_numbers_is_refused_before_it_is_used(tmp_path: Path) -> None:
     broken = keras.saving.load_model(DEFAULT_MODEL / NETWORK_FILE, compile=False)
-    layer = broken.get_layer("expression_logits")
+    layer = broken.get_layer("logits")
     layer.set_weights([np.full_like(weight, np.nan) for weight in layer.get_weights()])
     broken.save(tmp_path / NETWORK_FILE)
     save_graph(broken, tmp_path / GRAPH_FILE)

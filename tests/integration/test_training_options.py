@@ -213,16 +213,14 @@ def test_every_option_of_a_training_at_once(
 
 
 def test_a_run_can_begin_with_a_model_folder_of_seven_outputs(few: Path) -> None:
-    crowdnet = CONV4.with_name("crowdnet")
-    network = build("crowdnet", outputs=ALL_HEADS)
-    begin_from(crowdnet, network)
+    network = build("conv4", outputs=ALL_HEADS)
+    begin_from(CONV4, network)
     faces = load_npz(few).images[:32]
-    served = keras.saving.load_model(crowdnet / NETWORK_FILE, compile=False)
-    temperature = load_card(crowdnet).calibration
-    begun = predict_fer(serving_network(network, fer_calibration=temperature), faces)
+    served = keras.saving.load_model(CONV4 / NETWORK_FILE, compile=False)
+    begun = predict_fer(serving_network(network, fer_calibration=load_card(CONV4).calibration), faces)
     assert np.allclose(begun, predict_fer(served, faces), atol=1e-4)
     with pytest.raises(ModelError, match="another architecture"):
-        begin_from(CONV4, network)
+        begin_from(CONV4, build("crowdnet", outputs=ALL_HEADS))
 
 
 def test_crowd_faces_are_asked_for_by_a_recipe_that_learns_from_them(few: Path, tmp_path: Path) -> None:
