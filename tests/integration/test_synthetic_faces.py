@@ -162,6 +162,21 @@ def test_the_persons_of_drawn_pictures_are_found_again(model: FaceModel) -> None
     assert np.diag(apart).max() < 0.5 * apart[~np.eye(4, dtype=bool)].min()
 
 
+def test_a_row_is_drawn_for_the_persons_of_a_bank_and_repeats_by_seed(
+    model: FaceModel, tiles: NDArray[np.uint8], yunet: Path
+) -> None:
+    checks = load_checks([DEFAULT_MODEL], yunet)
+    singers = Singers(tiles[:20], tiles[20:40])
+    drawer = Drawer(model, novelty_of(tiles, 1, singers.calm), singers, checks, Recipe(candidates=9, rounds=1))
+    seven = np.stack([load_bank().faces[code][:1] for code in range(7)])
+    happy = LABELS.index("happy")
+
+    row = drawer.row(happy, seven)
+    assert row.shape == (1, 64, 64)
+    assert np.array_equal(row, drawer.row(happy, seven))
+    assert not np.array_equal(row[0], seven[happy, 0])
+
+
 def test_cheering_is_not_drawn_without_a_network_that_knows_it(
     model: FaceModel, tiles: NDArray[np.uint8], yunet: Path
 ) -> None:
