@@ -20,7 +20,7 @@ from aggregator.crowd import Crowd
 from aggregator.prevalence import Matrix, Vector
 from crowdmood.confusions import Confusions
 
-_ASSUMED_PEOPLE: Final = 8.0
+_ASSUMED_PEOPLE: Final = 5.0
 """People that are assumed besides those seen: few, so that a crowd may be of any mix."""
 
 _OF_ANY_LABEL: Final = 0.05

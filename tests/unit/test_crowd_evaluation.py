@@ -133,7 +133,7 @@ def test_crowds_are_estimated_with_the_confusions_of_the_card() -> None:
 
     assert counted.negative_error_200 == pytest.approx(0.18, abs=0.05)
     assert corrected.negative_error_200 is not None
-    assert corrected.negative_error_200 < 0.09
+    assert corrected.negative_error_200 < 0.12
 
 
 def test_every_size_has_the_same_figures_and_small_faces_count_in_none() -> None:
