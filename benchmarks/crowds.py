@@ -109,7 +109,7 @@ def measure(session: Session) -> Figure:
     baseline = Baseline()
     rows = [] if faces is None else _drawn(baseline, faces, networks, session.size(_CROWDS, _QUICK_CROWDS))
     for clip, phases in clips:
-        rows += _in_phases(baseline, clip, phases, networks)
+        rows += in_phases(baseline, clip, phases, networks)
     return Figure(
         title="The error of a share on real people",
         rows=rows,
@@ -196,7 +196,8 @@ def _by_label(values: NDArray[np.float64]) -> dict[str, float]:
     return dict(zip(LABELS, values.tolist(), strict=False))
 
 
-def _in_phases(baseline: Baseline, clip: Clip, phases: Sequence[Phase], networks: Sequence[Network]) -> list[Row]:
+def in_phases(baseline: Baseline, clip: Clip, phases: Sequence[Phase], networks: Sequence[Network]) -> list[Row]:
+    """Measure the baseline and networks in each phase of a clip."""
     counts = counted(baseline, clip, networks[-1].settings)
     windows = {
         BASELINE: [(start_s, end_s, Answer(with_zeros(shares), {}, {}, None)) for start_s, end_s, shares in counts]
