@@ -61,10 +61,14 @@ def test_the_same_footage_is_the_same_bytes_and_every_file_tells_the_same(match:
     assert {mood.camera for mood in moods} == {None, "stand-1", "stand-2"}
 
     rows = list(csv.DictReader(contents[0]["timeline.csv"].decode().splitlines()))
-    assert [row["happy"] for row in rows] == [str(mood.shares["happy"]) if mood.shares else "" for mood in moods]
+    for label in ("happy", "cheering"):
+        assert [row[label] for row in rows] == [str(mood.shares[label]) if mood.shares else "" for mood in moods]
+    for name in ("people", "readable", "energy", "fit"):
+        figures = [getattr(mood, name) for mood in moods]
+        assert [row[name] for row in rows] == ["" if figure is None else str(figure) for figure in figures]
     assert parquet.read_table(out / "timeline.parquet").num_rows == len(moods)
     (change,) = (MoodChange.from_json(json.dumps(change)) for change in told["changes"])
-    assert (change.zone, change.sequence, change.to_label) == ("stadium", 1, "happy")
+    assert (change.zone, change.sequence, change.to_label) == ("stadium", 1, "cheering")
     assert 3000 < change.as_of_ms <= 9000
     assert [(row["camera"], row["as_of"]) for row in rows if row["change"]] == [("", to_rfc3339(change.as_of_ms))]
     assert "haar" in contents[0]["index.html"].decode()
