@@ -36,7 +36,7 @@ _MIN_COMMON: Final = 0.25
 """Share of the faces in the part that both frames show which both must have: detectors miss some, but not most."""
 
 _FINENESS: Final = (1.0, 0.5, 0.25, 0.125)
-"""Shares of `REACH` at which a fit is judged: few faces that fit finely say as much as many that fit roughly."""
+"""Shares of `REACH` at which a fit is rated: few faces that fit finely say as much as many that fit roughly."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -9,7 +9,7 @@ T = TypeVar("T")
 
 @dataclass(slots=True)
 class Account:
-    """A camera's frames, over all its runs; who counts them tells those that were counted, late or lost for a reason.
+    """A camera's frames, over all its runs; the ledger knows which of them were counted, late or lost for a reason.
 
     Attributes:
         accepted: Frames that there were, as far as anything said.

@@ -27,7 +27,7 @@ _PSEUDO_PEOPLE: Final = 0.25
 """People of each label that are assumed when a share's variance is estimated: none seen does not mean none exist."""
 
 _ASSUMED_PEOPLE: Final = 3.0
-"""People whom `sld` assumes besides those seen: they decide between labels that look alike."""
+"""People whom `sld` adds to those seen: they decide between labels that look alike."""
 
 _HELD_OUT_WEIGHT: Final = 2.0
 """For `sld` and `pacc` the labels' means are uncertain twice: they were measured on few faces, and the means of this

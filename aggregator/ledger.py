@@ -74,7 +74,7 @@ class Ledger:
         return {name: row["state"] for name, row in self.table.items() if row["state"] in ("frozen", "down")}
 
     def without(self, held: Iterable[tuple[Emotions, Mapping[str, int]]]) -> CameraTable:
-        """The table as if the held frames had not been counted yet: whoever takes over will see them again."""
+        """Return the table without the held frames: a successor will see and count them again."""
         table = {name: row | {"unfit": dict(row["unfit"])} for name, row in self.table.items()}
         for emotions, unfit in held:
             _add(table[emotions.ref.camera_id], emotions, unfit, -1)

@@ -1,4 +1,4 @@
-"""Which of two sets of faces belong together by place and size, and nothing else: nobody is identified. Pure.
+"""Which of two sets of faces belong together by place and size, and nothing else: no one is identified. Pure.
 
 Places are complex numbers (x + iy in pixels), so that one product turns and zooms and one sum shifts.
 """
@@ -73,7 +73,7 @@ def match(
         near ones those go together that are nearest in order.
     """
     reach = REACH * b_sides * (1 + max_ratio) / 2
-    # In rows as high as the farthest reach, whoever is near is in the same row or in the next one.
+    # In rows as high as the farthest reach, a near face is in the same row or in the next one.
     high = max(float(reach.max(initial=0)), 1.0)
     left, right = min(a.real.min(initial=0), b.real.min(initial=0)), max(a.real.max(initial=0), b.real.max(initial=0))
     row_length = right - left + 3 * high

@@ -21,7 +21,7 @@ from aggregator.prevalence import Matrix, Vector
 from crowdmood.confusions import Confusions
 
 _ASSUMED_PEOPLE: Final = 5.0
-"""People that are assumed besides those seen: few, so that a crowd may be of any mix."""
+"""People that are added to those seen: few, so that a crowd may be of any mix."""
 
 _OF_ANY_LABEL: Final = 0.05
 """How many of them show any label alike; the others are of the card's shares."""
@@ -62,8 +62,8 @@ class Mixture:
     Attributes:
         shares: float64 (K,), adds up to one.
         covariance: float64 (K, K) of their errors.
-        sampling: float64 (K, K), the part of `covariance` that comes from the people seen: it tells windows of one
-            scene apart, in which all else stays the same.
+        sampling: float64 (K, K), the part of `covariance` that comes from the people seen: the rest is the same
+            in all windows of one scene.
         fit: How well they explain the answers, in (0, 1]: 1 up to the expected misfit, then its inverse square.
     """
 

@@ -111,7 +111,7 @@ def expectation_maximisation(
     Args:
         posteriors: float64 (N, K), calibrated, rows sum to one; N of at least 1.
         priors: float64 (K,), shares among the faces that the posteriors were calibrated on; none zero.
-        assumed_people: As many people of these shares are taken to be there besides: what the posteriors leave open,
+        assumed_people: As many people of these shares are added to those seen: what the posteriors leave open,
             as between two labels that look alike, is then decided by how rare they are (a Dirichlet prior).
         weights: float64 (N,), how much each row counts; None: all as one person.
 

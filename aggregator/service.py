@@ -1,7 +1,7 @@
 """The aggregator's process: reads emotions and control messages, publishes moods.
 
 Entries stay unacknowledged until no window needs them, and the state store's checkpoint says which those are. So a
-successor gets exactly the frames it must see again, and windows come out once and the same whoever closes them. One
+successor gets exactly the frames it must see again, and windows come out once and the same in any process. One
 aggregator leads and the others stand by; what it may write, and with that acknowledge, is bound to its lease.
 """
 
@@ -50,7 +50,7 @@ class AggregatorStage(Stage[Emotions | FramesLost | CameraState]):
         lease: The right to write them.
         settings: Windows and thresholds.
         run_id: The run whose checkpoint is continued.
-        expected: Configured cameras, each with whether it is recorded; where there are any, no others are told of.
+        expected: Configured cameras, each with whether it is recorded; where there are any, moods leave others out.
         zones: Named sets of cameras that get a mood of their own.
         clock: Monotonic time in seconds; only used to say `stale`, and for what is done now and then.
     """
@@ -101,7 +101,7 @@ class AggregatorStage(Stage[Emotions | FramesLost | CameraState]):
         self._published = 0
 
     def start(self, inbox: Inboxes) -> None:
-        """Take over from whoever closed windows of this run before."""
+        """Continue the run where the previous leader stopped."""
         checkpoint = self._store.checkpoint(self._run_id)
         if checkpoint is not None:
             self._windows.restore(checkpoint["windows"])
@@ -112,7 +112,7 @@ class AggregatorStage(Stage[Emotions | FramesLost | CameraState]):
         self._inbox, self._looked = inbox, self._clock()
 
     def using(self) -> str:
-        """Tells it from those that stand by."""
+        """Distinguish it from processes that stand by."""
         return "leading"
 
     def handle(self, work: Sequence[tuple[Entry, Emotions | FramesLost | CameraState]]) -> Outcome:
@@ -218,7 +218,7 @@ class AggregatorStage(Stage[Emotions | FramesLost | CameraState]):
         return stale
 
     def _cameras(self) -> CameraTable:
-        """What is told of cameras: of those that are configured no more, nothing."""
+        """Return the table of the cameras that are still configured."""
         table = self._ledger.table
         return {name: row for name, row in table.items() if name in self._expected} if self._expected else table
 
@@ -254,7 +254,7 @@ class AggregatorStage(Stage[Emotions | FramesLost | CameraState]):
 
 
 def run(settings: Settings, stop: threading.Event, worker_name: str, *, drain: bool = False) -> None:
-    """Stand by until no other aggregator leads, then lead until told to stop.
+    """Stand by until no other aggregator leads, then lead until stopped.
 
     Raises:
         LeadershipLostError: Another one has followed.

@@ -21,7 +21,7 @@ So it is with trackers that confirm a track after some hits (SORT, Bewley et al.
 """
 
 _MAX_RATIO: Final = 2.0
-"""How much larger the face of somebody who was missed may be when found again: at the same place it is hardly another,
+"""How much larger the face of a person who was missed may be when found again: at the same place it is hardly another,
 but boxes of a face that turned differ."""
 
 _AROUND_MS: Final = 3000

@@ -150,7 +150,7 @@ class EventTimeWindows(Generic[T]):
         return accounts
 
     def watermark_ms(self) -> float:
-        """Event time up to which every camera that counts has told everything; infinite when all have ended."""
+        """Event time up to which every camera that counts has sent everything; infinite when all have ended."""
         newest = max((run.newest_ms for run in self._runs.values() if run.newest_ms is not None), default=None)
         if newest is None:
             return math.inf if self._over() else -math.inf
@@ -176,7 +176,7 @@ class EventTimeWindows(Generic[T]):
         return {run.camera_id: (run.run_id, run.needed_from()) for run in runs}
 
     def snapshot(self) -> dict[str, Any]:
-        """What a successor must know besides the held observations, as JSON values."""
+        """Return what a successor needs in addition to the held observations, as JSON values."""
         return {
             "last_end_ms": self._last_end_ms,
             "first_ms": self._first_ms,
@@ -202,7 +202,7 @@ class EventTimeWindows(Generic[T]):
     def _run(self, camera_id: str, run_id: str, *, recorded: bool) -> CameraRun[T] | None:
         """The run, made when new: a new run of a camera means that its older ones will say no more.
 
-        None when the run is long over: a straggler must not bring it back.
+        None when the run is long over: a late frame must not bring it back.
         """
         if (camera_id, run_id) in self._retired:
             return None
@@ -214,7 +214,7 @@ class EventTimeWindows(Generic[T]):
         return self._runs[camera_id, run_id]
 
     def _retire(self, key: tuple[str, str], run: CameraRun[T]) -> None:
-        """Forget a run, but for how many frames it had: what has come of it and what has not is told apart no more."""
+        """Forget a run, but for how many frames it had: what came of its frames is no longer distinguished."""
         self._retired[key] = run.known
         if len(self._retired) > _RETIRED_RUNS_REMEMBERED:
             del self._retired[next(iter(self._retired))]

@@ -100,12 +100,8 @@ def measure(session: Session) -> Figure:
     left_out = [] if clips else ["clips: give one with its phases in a JSON file beside it (FOOTAGE=)"]
     left_out += [] if faces is not None else ["crowds of labelled faces: give their folder (CROWD_FACES=)"]
     kind = session.kinds()[-1]
-    networks = [Network(TODAY, configured(kind, _MIN_FACE_PX, ingest={"speed": "max"}))]
-    try:
-        groups = {"classifier": {"model": earlier_release(session.folder)}, "aggregator": {"method": METHOD}}
-        networks.insert(0, Network(EARLIER, configured(kind, _MIN_FACE_PX, ingest={"speed": "max"}, **groups)))
-    except MissingError as error:
-        left_out.append(str(error))
+    networks, without = networks_of(session.folder, kind)
+    left_out += without
     baseline = Baseline()
     rows = [] if faces is None else _drawn(baseline, faces, networks, session.size(_CROWDS, _QUICK_CROWDS))
     for clip, phases in clips:
@@ -118,6 +114,21 @@ def measure(session: Session) -> Figure:
         notes=(*_NOTES, " ".join([f"Detector on clips: {kind}.", *map(str, networks)])),
         left_out=left_out,
     )
+
+
+def networks_of(work: Path, kind: str) -> tuple[list[Network], list[str]]:
+    """Return the networks to measure, today's last, and a line about the earlier release where the history lacks it.
+
+    Args:
+        work: Folder of the benchmarks.
+        kind: The detector.
+    """
+    today = Network(TODAY, configured(kind, _MIN_FACE_PX, ingest={"speed": "max"}))
+    try:
+        groups = {"classifier": {"model": earlier_release(work)}, "aggregator": {"method": METHOD}}
+    except MissingError as error:
+        return [today], [str(error)]
+    return [Network(EARLIER, configured(kind, _MIN_FACE_PX, ingest={"speed": "max"}, **groups)), today], []
 
 
 def _faces(session: Session) -> CrowdFaces | None:

@@ -50,7 +50,8 @@ class TensorFlowEngine:
             import tensorflow as tf
 
         if threads:
-            tf.config.threading.set_intra_op_parallelism_threads(threads)
+            with contextlib.suppress(RuntimeError):  # a process has one thread pool: its first engine has sized it
+                tf.config.threading.set_intra_op_parallelism_threads(threads)
         try:
             network = keras.saving.load_model(model / NETWORK_FILE, compile=False)
         except (ValueError, TypeError, OSError) as error:

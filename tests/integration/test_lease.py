@@ -20,8 +20,9 @@ from crowdmood.streams.keys import StateKeys
 from crowdmood.streams.lease import Lease
 from crowdmood.streams.moods import START, MoodStore
 
-CHANGE = MoodChange(1, "stadium", 1_000, 6_000, "neutral", "happy", 60, {"happy": 0.8}, {"happy": 0.7}, {"happy": 0.9})
-
+CHANGE = MoodChange(
+    1, "stadium", 1_000, 6_000, "neutral", "happy", 60, 50, {"happy": 0.8}, {"happy": 0.7}, {"happy": 0.9}
+)
 
 TTL_S = 30.0
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from benchmarks.comparison import ERROR, Answer, Phase, inside, phases_of, score
-from benchmarks.crowds import DRAWN, TODAY, goals, measure, true_shares
+from benchmarks.crowds import DRAWN, EARLIER, TODAY, goals, measure, networks_of, true_shares
 from benchmarks.hobby import with_zeros
 from benchmarks.releases import COMMIT, earlier_release
 from benchmarks.results import MissingError, Row
@@ -165,3 +165,18 @@ def test_a_history_without_the_release_is_one_clear_line(
     with pytest.raises(MissingError, match=rf"commit {COMMIT[:12]} is not in this clone's history") as raised:
         earlier_release(tmp_path / "work", folder)
     assert "\n" not in str(raised.value)
+
+
+def test_the_earlier_release_keeps_its_method_and_is_left_out_where_it_is_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", "")  # without git there is no history
+    networks, left_out = networks_of(tmp_path, "haar")
+    assert [network.name for network in networks] == [TODAY]
+    assert [line.partition(":")[0] for line in left_out] == ["the earlier release of CrowdNet"]
+    kept = tmp_path / "releases" / COMMIT[:12]
+    kept.mkdir(parents=True)
+    networks, left_out = networks_of(tmp_path, "haar")
+    assert [(network.name, network.model) for network in networks] == [(EARLIER, kept), (TODAY, DEFAULT_MODEL)]
+    assert networks[0].settings.aggregator.method == "sld"
+    assert left_out == []
