@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from aggregator.matching import MAX_RATIO, REACH, Indices, Layout, Places, Sides, match, similar
-from crowdmood.messages import Emotions
+from crowdmood.domain.messages import Emotions
 
 _VOTERS: Final = 256
 """Faces of a frame that vote for the motion, the largest ones: 65,536 pairs at most."""

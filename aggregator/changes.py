@@ -23,9 +23,9 @@ import numpy as np
 import numpy.typing as npt
 
 from aggregator.moods import Finding
-from crowdmood import LABELS
-from crowdmood.mood import Mood, MoodChange
-from crowdmood.settings import AggregatorSettings
+from crowdmood.core.settings import AggregatorSettings
+from crowdmood.domain.labels import LABELS
+from crowdmood.domain.mood import Mood, MoodChange
 
 Estimate = npt.NDArray[np.float64]
 """float64 (3, 8): shares, lower and upper ends of their intervals; columns in the order of `LABELS`.

@@ -16,7 +16,7 @@ import numpy as np
 from aggregator.crowd import Crowd
 from aggregator.mixture import most_probable
 from aggregator.prevalence import Adjustment, Matrix, Vector, count, expectation_maximisation, probabilistic_count
-from crowdmood.confusions import Confusions
+from crowdmood.domain.confusions import Confusions
 
 Method: TypeAlias = Literal["gls", "sld", "pacc", "pcc", "raw"]
 

@@ -4,9 +4,9 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from aggregator.camera_run import Account
-from crowdmood import metrics
-from crowdmood.messages import CameraState, Emotions, FrameRef
-from crowdmood.streams.moods import CameraTable
+from crowdmood.core import metrics
+from crowdmood.domain.messages import CameraState, Emotions, FrameRef
+from crowdmood.store.moods import CameraTable
 
 _COUNTERS = ("accepted", "frames", "faces", "late", "duplicates", "awaited", "held", "run_accepted")
 

@@ -9,7 +9,7 @@ from typing import Final, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from crowdmood.messages import Emotions
+from crowdmood.domain.messages import Emotions
 
 Indices: TypeAlias = npt.NDArray[np.intp]
 Places: TypeAlias = npt.NDArray[np.complex128]

@@ -18,7 +18,7 @@ import numpy as np
 
 from aggregator.crowd import Crowd
 from aggregator.prevalence import Matrix, Vector
-from crowdmood.confusions import Confusions
+from crowdmood.domain.confusions import Confusions
 
 _ASSUMED_PEOPLE: Final = 5.0
 """People that are added to those seen: few, so that a crowd may be of any mix."""

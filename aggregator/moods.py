@@ -13,11 +13,10 @@ from aggregator.estimate import Estimate, combined, estimate
 from aggregator.people import Links, people
 from aggregator.shares import published_figures
 from aggregator.windows import ClosedWindow
-from crowdmood import STADIUM
-from crowdmood.confusions import Confusions
-from crowdmood.messages import Emotions
-from crowdmood.mood import Mood
-from crowdmood.settings import AggregatorSettings
+from crowdmood.core.settings import STADIUM, AggregatorSettings
+from crowdmood.domain.confusions import Confusions
+from crowdmood.domain.messages import Emotions
+from crowdmood.domain.mood import Mood
 
 _LEAST_PROBABILITY: Final = 1e-3
 """Added to the labels that are left of a face, so that a face that shows another label still has shares."""

@@ -16,8 +16,8 @@ import numpy.typing as npt
 from aggregator.association import Link, link
 from aggregator.crowd import Crowd, crowd_of
 from aggregator.tracks import Linking, tracks
-from crowdmood import LABELS
-from crowdmood.messages import Emotions
+from crowdmood.domain.labels import LABELS
+from crowdmood.domain.messages import Emotions
 
 MIN_READABLE: Final = 0.5
 """Faces with a lower probability of being readable do not count, unless settings say otherwise."""

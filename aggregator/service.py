@@ -16,17 +16,18 @@ from aggregator.changes import Changes
 from aggregator.ledger import Ledger
 from aggregator.moods import Finding, Moods, unfit
 from aggregator.windows import ClosedWindow, EventTimeWindows, WindowPolicy
-from crowdmood import metrics
-from crowdmood.messages import CameraState, Emotions, FramesLost
-from crowdmood.mood import Mood
-from crowdmood.process import identity
-from crowdmood.settings import AggregatorSettings, Settings, required_url
-from crowdmood.streams.bus import Entry
-from crowdmood.streams.keys import StateKeys, StreamName
-from crowdmood.streams.lease import Lease
-from crowdmood.streams.moods import CameraTable, MoodStore
-from crowdmood.streams.partitions import AllPartitions, Inboxes
-from crowdmood.worker import Heartbeat, Outcome, Stage, Worker
+from crowdmood.bus.keys import StreamName
+from crowdmood.bus.lease import Lease
+from crowdmood.bus.partitions import AllPartitions, Inboxes
+from crowdmood.bus.streams import Entry
+from crowdmood.bus.worker import Heartbeat, Outcome, Stage, Worker
+from crowdmood.core import metrics
+from crowdmood.core.process import identity
+from crowdmood.core.settings import AggregatorSettings, Settings, required_url
+from crowdmood.domain.messages import CameraState, Emotions, FramesLost
+from crowdmood.domain.mood import Mood
+from crowdmood.store.keys import StateKeys
+from crowdmood.store.moods import CameraTable, MoodStore
 
 log = logging.getLogger(__name__)
 

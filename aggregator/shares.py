@@ -8,8 +8,8 @@ import numpy as np
 
 from aggregator.estimate import Estimate
 from aggregator.prevalence import Vector
-from crowdmood import LABELS
-from crowdmood.mood import Shares
+from crowdmood.domain.labels import LABELS
+from crowdmood.domain.mood import Shares
 
 MIXED: Final = "mixed"
 """The dominant label of a crowd in which no label leads."""

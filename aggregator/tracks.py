@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from aggregator.association import Link
 from aggregator.matching import Indices, Layout, Places, Sides, match
-from crowdmood.messages import Emotions
+from crowdmood.domain.messages import Emotions
 
 Linking: TypeAlias = Callable[[Emotions, Emotions], Link]
 """`link`, or what remembers its results."""

@@ -14,8 +14,8 @@ from dataclasses import dataclass, replace
 from typing import Any, Generic, Literal, TypeAlias, TypeVar
 
 from aggregator.camera_run import Account, CameraRun
-from crowdmood.messages import FrameRef
-from crowdmood.mood import WindowCameraState
+from crowdmood.domain.messages import FrameRef
+from crowdmood.domain.mood import WindowCameraState
 
 T = TypeVar("T")
 _RETIRED_RUNS_REMEMBERED = 1000

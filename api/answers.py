@@ -6,10 +6,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from crowdmood import STADIUM
-from crowdmood.logs import redact_text
-from crowdmood.mood import Mood, MoodChange, Status, to_rfc3339
-from crowdmood.streams.moods import CameraTable, published_at_ms
+from crowdmood.core.logs import redact_text
+from crowdmood.core.settings import STADIUM
+from crowdmood.domain.mood import Mood, MoodChange, Status, to_rfc3339
+from crowdmood.store.moods import CameraTable, published_at_ms
 
 
 class Scope(NamedTuple):

@@ -21,14 +21,15 @@ from api.poll import Shortcut
 from api.routes import cameras, display, health, keys, metrics, moods, page, predict, previews, schemas, stream
 from api.routes import webhooks as webhook_routes
 from api.security import GUARDED, Gate, Manager, Reader, only_here
-from api.webhooks.store import WebhookStore
-from crowdmood import __version__, tasks
-from crowdmood.settings import ApiSettings, Settings, required_url
-from crowdmood.streams.api_keys import ApiKeyStore
-from crowdmood.streams.moods import MoodReader
-from crowdmood.streams.photos import PhotoBus
-from crowdmood.streams.previews import Previews
-from crowdmood.streams.regions import SavedRegions
+from crowdmood import __version__
+from crowdmood.bus.photos import PhotoBus
+from crowdmood.bus.previews import Previews
+from crowdmood.core import tasks
+from crowdmood.core.settings import ApiSettings, Settings, required_url
+from crowdmood.store.api_keys import ApiKeyStore
+from crowdmood.store.moods import MoodReader
+from crowdmood.store.regions import SavedRegions
+from webhooks.store import WebhookStore
 
 _DESCRIPTION = """
 The share of a stadium's readable people that shows each of eight expressions: one answer, one enum, a safe default.

@@ -13,15 +13,14 @@ from api.feed import Feed
 from api.follower import Follower
 from api.photos import PhotoDesk
 from api.problems import UNKNOWN_CAMERA, UNKNOWN_ZONE, ProblemError
-from api.webhooks.store import WebhookStore
-from crowdmood import STADIUM
-from crowdmood.mood import to_ms
-from crowdmood.settings import Settings
-from crowdmood.streams.api_keys import ApiKeyStore
-from crowdmood.streams.moods import MoodReader
-from crowdmood.streams.positions import entry_id
-from crowdmood.streams.previews import Previews
-from crowdmood.streams.regions import SavedRegions
+from crowdmood.bus.previews import Previews
+from crowdmood.core.settings import STADIUM, Settings
+from crowdmood.domain.mood import to_ms
+from crowdmood.store.api_keys import ApiKeyStore
+from crowdmood.store.moods import MoodReader
+from crowdmood.store.positions import entry_id
+from crowdmood.store.regions import SavedRegions
+from webhooks.store import WebhookStore
 
 Clock: TypeAlias = Callable[[], float]
 """Wall-clock time in seconds since 1970-01-01 UTC."""

@@ -7,11 +7,11 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont, UnidentifiedImageError
 
 from api.photos import UNREADABLE, shown_label
-from crowdmood.errors import UndecodableError
-from crowdmood.messages import Emotions
-from crowdmood.palette import LABEL_COLOURS
-from crowdmood.polygons import Polygon
-from crowdmood.streams.regions import Regions
+from crowdmood.core.errors import UndecodableError
+from crowdmood.core.polygons import Polygon
+from crowdmood.domain.messages import Emotions
+from crowdmood.domain.palette import LABEL_COLOURS
+from crowdmood.store.regions import Regions
 
 _LONGEST_PX: Final = {True: 1600, False: 960}
 """Longest side of a preview, by whether faces are shown."""

@@ -4,8 +4,9 @@ from dataclasses import replace
 from typing import Any
 
 from api.answers import Scope, camera_answers, no_mood_yet
-from crowdmood import LABELS, STADIUM
-from crowdmood.mood import Mood, MoodChange, Shares, to_ms
+from crowdmood.core.settings import STADIUM
+from crowdmood.domain.labels import LABELS
+from crowdmood.domain.mood import Mood, MoodChange, Shares, to_ms
 
 _AS_OF_MS = to_ms("2026-05-01T15:00:00Z")
 

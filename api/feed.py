@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
-from crowdmood.mood import Mood, MoodChange
-from crowdmood.streams.positions import Position, order
+from crowdmood.domain.mood import Mood, MoodChange
+from crowdmood.store.positions import Position, order
 
 _CAPACITY = 1000
 """Events held: a hop writes one a scope. Who is further behind reads the state store."""

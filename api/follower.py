@@ -9,11 +9,11 @@ from collections.abc import Callable
 from api.answers import Board
 from api.feed import Feed
 from api.keys import KeyRing
-from crowdmood import metrics
-from crowdmood.errors import ServerUnavailableError
-from crowdmood.mood import Mood
-from crowdmood.streams.moods import START, MoodReader
-from crowdmood.streams.positions import Position
+from crowdmood.core import metrics
+from crowdmood.core.errors import ServerUnavailableError
+from crowdmood.domain.mood import Mood
+from crowdmood.store.moods import START, MoodReader
+from crowdmood.store.positions import Position
 
 log = logging.getLogger("crowdmood.api")
 

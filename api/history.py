@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Generic, TypeAlias, TypeVar
 
 from api.answers import Scope
-from crowdmood.mood import Mood, MoodChange
-from crowdmood.streams.positions import order
+from crowdmood.domain.mood import Mood, MoodChange
+from crowdmood.store.positions import order
 
 MOST_SCANNED = 10_000
 """Entries one request may look at: it bounds the time for which other requests wait."""

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from api.problems import Kind, ProblemError
-from crowdmood.streams.api_keys import ApiKey, KeyTable, Scope, split
+from crowdmood.store.api_keys import ApiKey, KeyTable, Scope, split
 
 UNAUTHORIZED = Kind("unauthorized", 401, "A key is needed.")
 FORBIDDEN = Kind("forbidden", 403, "The key does not allow this.")

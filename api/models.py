@@ -4,10 +4,10 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 
-from crowdmood.messages import CameraStateName
-from crowdmood.mood import Status, WindowCameraState, to_rfc3339
-from crowdmood.streams.api_keys import ApiKey
-from crowdmood.streams.regions import Regions
+from crowdmood.domain.messages import CameraStateName
+from crowdmood.domain.mood import Status, WindowCameraState, to_rfc3339
+from crowdmood.store.api_keys import ApiKey
+from crowdmood.store.regions import Regions
 
 Time = Annotated[
     str,

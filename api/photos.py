@@ -11,10 +11,10 @@ import numpy.typing as npt
 
 from api.pictures import to_picture
 from api.problems import Kind, ProblemError
-from crowdmood import LABELS
-from crowdmood.errors import UnansweredError
-from crowdmood.messages import Emotions
-from crowdmood.streams.photos import PhotoBus
+from crowdmood.bus.photos import PhotoBus
+from crowdmood.core.errors import UnansweredError
+from crowdmood.domain.labels import LABELS
+from crowdmood.domain.messages import Emotions
 
 NO_ANSWER = Kind("no-worker", 503, "No worker answered.")
 TOO_SLOW = Kind("too-slow", 408, "The body took too long to arrive.")

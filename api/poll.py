@@ -13,7 +13,7 @@ from starlette.types import Scope as Request
 from api.answers import Answer, Scope
 from api.dependencies import Context
 from api.security import caller_of
-from crowdmood import STADIUM
+from crowdmood.core.settings import STADIUM
 
 _JSON = "application/json"
 

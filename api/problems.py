@@ -14,7 +14,7 @@ from fastapi.exceptions import RequestValidationError, ValidationException, WebS
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
-from crowdmood.errors import ServerUnavailableError
+from crowdmood.core.errors import ServerUnavailableError
 
 MEDIA_TYPE = "application/problem+json"
 

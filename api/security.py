@@ -24,8 +24,8 @@ from api import problems
 from api.keys import FORBIDDEN, NOT_READY, UNAUTHORIZED, Caller, KeyRing
 from api.limits import RateLimit
 from api.problems import Kind
-from crowdmood.settings import ApiSettings
-from crowdmood.streams.api_keys import Scope as KeyScope
+from crowdmood.core.settings import ApiSettings
+from crowdmood.store.api_keys import Scope as KeyScope
 
 FOREIGN_HOST = Kind("foreign-host", 421, "Without a key, only this machine may ask, by its own name.")
 FOREIGN_ORIGIN = Kind("foreign-origin", 403, "Web pages of other origins may not ask.")

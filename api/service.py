@@ -16,10 +16,10 @@ from api.app import context_of, create_app, create_ops_app
 from api.dependencies import Context
 from api.protocol import BoundedProtocol
 from api.security import only_here
-from crowdmood.errors import ServerUnavailableError, SettingsError
-from crowdmood.settings import Settings
-from crowdmood.streams.api_keys import ApiKeyStore
-from crowdmood.streams.moods import MoodReader
+from crowdmood.core.errors import ServerUnavailableError, SettingsError
+from crowdmood.core.settings import Settings
+from crowdmood.store.api_keys import ApiKeyStore
+from crowdmood.store.moods import MoodReader
 
 log = logging.getLogger("crowdmood.api")
 
@@ -37,7 +37,7 @@ def run(settings: Settings, stop: threading.Event, on_bound: Callable[[str], Non
 
     Args:
         settings: The settings; `api.port` 0 takes a free port.
-        stop: Set when to stop: signals are the caller's (`crowdmood.process.stop_signals`).
+        stop: Set when to stop: signals are the caller's (`crowdmood.core.process.stop_signals`).
         on_bound: Called with the URL served, once requests are answered there.
 
     Returns:

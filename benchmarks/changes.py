@@ -25,9 +25,9 @@ from aggregator.windows import ClosedWindow
 from benchmarks.drawn_crowds import public_test
 from classifier import DEFAULT_MODEL
 from classifier.card import load_card
-from crowdmood.messages import Emotions, FrameRef
-from crowdmood.mood import MoodChange
-from crowdmood.settings import AggregatorSettings
+from crowdmood.core.settings import AggregatorSettings
+from crowdmood.domain.messages import Emotions, FrameRef
+from crowdmood.domain.mood import MoodChange
 
 SCRIPT: Final = np.array([[4, 0, 3, 9, 7, 3, 34], [1, 0, 1, 37, 0, 15, 6], [18, 3, 3, 0, 24, 3, 9]])
 """People who show each of `FER_LABELS` in each phase: those of the terrace clips."""

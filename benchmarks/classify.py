@@ -12,20 +12,20 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from app.supervisor import servers_for
 from benchmarks.results import Chart, Figure, Goal, cores
 from benchmarks.timing import Rates, in_turns
 from classifier import DEFAULT_MODEL
 from classifier.card import NETWORK_FILE
 from classifier.engines import load_engine
 from classifier.engines.openvino import precisions
+from classifier.model_swap import ModelSwap
 from classifier.service import ClassifierStage
-from classifier.swapping import ModelSwap
-from crowdmood.messages import Faces, FrameRef
-from crowdmood.settings import ClassifierSettings, Settings, required_url
-from crowdmood.streams.bus import Bus
-from crowdmood.streams.models import ModelChoices
-from crowdmood.supervisor import servers_for
-from crowdmood.worker import Worker
+from crowdmood.bus.streams import Bus
+from crowdmood.bus.worker import Worker
+from crowdmood.core.settings import ClassifierSettings, Settings, required_url
+from crowdmood.domain.messages import Faces, FrameRef
+from crowdmood.store.model_choices import ModelChoices
 
 if TYPE_CHECKING:
     from collections.abc import Callable

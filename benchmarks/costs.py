@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from app.footage import footage_cameras
 from benchmarks.results import Chart, Figure, Goal, Row, number
 from benchmarks.session import configured
 from benchmarks.stages import ROOMY, STAGES, Spent, stages
-from crowdmood.footage import footage_cameras
-from crowdmood.settings import required_url
-from crowdmood.streams.moods import MoodStore
+from crowdmood.core.settings import required_url
+from crowdmood.store.moods import MoodStore
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

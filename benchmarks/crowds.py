@@ -14,6 +14,8 @@ import numpy as np
 
 from aggregator.crowd import Crowd
 from aggregator.estimate import estimate
+from app.footage import footage_cameras
+from app.replay import of_stadium
 from benchmarks.comparison import ERROR, LEADS, TRULY_LEADS, Answer, inside, phases_of, score
 from benchmarks.hobby import Baseline, Clip, counted, with_zeros
 from benchmarks.pipeline import replayed
@@ -23,11 +25,9 @@ from benchmarks.session import configured
 from classifier import DEFAULT_MODEL
 from classifier.card import load_card
 from classifier.engines import load_engine
-from crowdmood import LABELS
-from crowdmood.confusions import Confusions
-from crowdmood.errors import DataError
-from crowdmood.footage import footage_cameras
-from crowdmood.replay import of_stadium
+from crowdmood.core.errors import DataError
+from crowdmood.domain.confusions import Confusions
+from crowdmood.domain.labels import LABELS
 from training.crowd_evaluation import crowds
 from training.crowd_faces import UNREADABLE, load_crowd_faces
 
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from benchmarks.comparison import Phase, Shares
     from benchmarks.results import Row
     from benchmarks.session import Session
-    from crowdmood.settings import Settings
+    from crowdmood.core.settings import Settings
     from training.crowd_faces import CrowdFaces
 
 DRAWN: Final = "crowds of 200 faces"

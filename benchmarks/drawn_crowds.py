@@ -13,8 +13,8 @@ import numpy.typing as npt
 from aggregator.crowd import Crowd
 from aggregator.prevalence import Matrix, Vector
 from classifier.engines import load_engine
-from crowdmood import FER_LABELS, LABELS
-from crowdmood.settings import ClassifierSettings
+from crowdmood.core.settings import ClassifierSettings
+from crowdmood.domain.labels import FER_LABELS, LABELS
 from training.crowd_faces import UNREADABLE, load_crowd_faces
 from training.data import PUBLIC_TEST
 from training.loaders import load_faces

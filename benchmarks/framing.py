@@ -13,9 +13,9 @@ from rich.table import Table
 
 from classifier import DEFAULT_MODEL
 from classifier.engines import load_engine
-from crowdmood.errors import CrowdMoodError
-from crowdmood.framing import FRAMINGS
-from crowdmood.settings import load
+from crowdmood.core.errors import CrowdMoodError
+from crowdmood.core.settings import load
+from crowdmood.domain.framing import FRAMINGS
 from detector.evaluation.framing import accuracy, redetect, seats_of_faces, seats_of_footage, sweep
 from detector.loading import load_detector
 from training.data import PUBLIC_TEST
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from crowdmood.settings import DetectorSettings
+    from crowdmood.core.settings import DetectorSettings
     from detector.base import Detector
     from detector.evaluation.framing import Measured, Seats
 

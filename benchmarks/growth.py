@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from app.footage import footage_cameras
 from benchmarks.pipeline import pipeline, spent
 from benchmarks.results import Chart, Figure, Goal, Row, number
 from benchmarks.session import configured
 from benchmarks.stages import ROOMY, Stages, stages
-from crowdmood import LABELS
-from crowdmood.footage import footage_cameras
-from crowdmood.messages import Emotions, Faces, FrameRef
+from crowdmood.domain.labels import LABELS
+from crowdmood.domain.messages import Emotions, Faces, FrameRef
 from ingest.cameras import CameraRun
 from simulator.match import Match
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from benchmarks.session import Session
-    from crowdmood.settings import Settings
+    from crowdmood.core.settings import Settings
 
 CAMERAS: Final = (1, 4, 16, 64)
 FACES: Final = (10, 100, 1000, 3000)

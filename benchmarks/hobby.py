@@ -16,17 +16,17 @@ import cv2
 import numpy as np
 from cv2.data import haarcascades
 
+from app.footage import footage_cameras
+from app.replay import of_stadium
 from benchmarks.classify import CONV4
 from benchmarks.pipeline import replayed
 from benchmarks.results import Chart, Figure, Goal, Row, number
 from benchmarks.session import configured, pictures
 from benchmarks.truth import error, truth_of
 from classifier.card import NETWORK_FILE
-from crowdmood import FER_LABELS, LABELS
-from crowdmood.footage import footage_cameras
-from crowdmood.messages import CROP_SIZE
-from crowdmood.replay import of_stadium
-from crowdmood.settings import load
+from crowdmood.core.settings import load
+from crowdmood.domain.labels import FER_LABELS, LABELS
+from crowdmood.domain.messages import CROP_SIZE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from benchmarks.session import Session
     from benchmarks.truth import Shares, TrueShares
-    from crowdmood.settings import Settings
+    from crowdmood.core.settings import Settings
 
 _SAMPLE_FPS: Final = 5
 _BATCH: Final = 32

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from app.footage import footage_cameras
 from benchmarks.cameras import cameras
 from benchmarks.pipeline import pipeline, replayed
 from benchmarks.results import Chart, Figure, Goal, Row, number
 from benchmarks.session import configured, free_port, jpegs
-from crowdmood.footage import footage_cameras
-from crowdmood.mood import to_ms
+from crowdmood.domain.mood import to_ms
 
 if TYPE_CHECKING:
     from benchmarks.cameras import Cameras

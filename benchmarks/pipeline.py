@@ -11,17 +11,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from crowdmood.replay import Progress, Replay, replay
-from crowdmood.settings import required_url
-from crowdmood.streams.bus import Bus
-from crowdmood.streams.connection import connect
-from crowdmood.streams.moods import MoodStore
-from crowdmood.supervisor import PIPELINE, Supervisor, servers_for
+from app.replay import Progress, Replay, replay
+from app.supervisor import PIPELINE, Supervisor, servers_for
+from crowdmood.bus.connection import connect
+from crowdmood.bus.streams import Bus
+from crowdmood.core.settings import required_url
+from crowdmood.store.moods import MoodStore
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from crowdmood.settings import Settings
+    from crowdmood.core.settings import Settings
 
 _POLL_S: Final = 0.05
 _LONGEST_START_S: Final = 120.0

@@ -29,8 +29,8 @@ from benchmarks.drawn_crowds import Answers, Drawn, of_crowd_faces, of_fer
 from benchmarks.references import References
 from classifier import DEFAULT_MODEL
 from classifier.card import Prevalence
-from crowdmood import LABELS
-from crowdmood.confusions import Confusions
+from crowdmood.domain.confusions import Confusions
+from crowdmood.domain.labels import LABELS
 from training.confusions import fit_crowd_prevalence, fit_prevalence
 
 METHODS: Final[tuple[Method, ...]] = ("raw", "pcc", "pacc", "sld", "gls")

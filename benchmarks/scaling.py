@@ -11,15 +11,15 @@ from benchmarks.pipeline import pipeline
 from benchmarks.results import Chart, Figure, Goal, Row, number
 from benchmarks.session import configured, jpegs
 from benchmarks.stages import ROOMY
-from crowdmood.messages import Faces, Frame, FrameRef
+from crowdmood.domain.messages import Faces, Frame, FrameRef
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from benchmarks.session import Session
-    from crowdmood.messages import Message
-    from crowdmood.settings import Settings
-    from crowdmood.streams.bus import Bus
+    from crowdmood.bus.streams import Bus
+    from crowdmood.core.settings import Settings
+    from crowdmood.domain.messages import Message
 
 _GOAL: Final = 0.85
 _FACES_A_FRAME: Final = 100

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 import cv2
 import simplejpeg
 
-from crowdmood.settings import load
+from crowdmood.core.settings import load
 from simulator.match import Match, simulate
 from simulator.truth import TRUTH_FILE
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from crowdmood.settings import Settings
+    from crowdmood.core.settings import Settings
 
 T = TypeVar("T")
 

@@ -20,18 +20,18 @@ import classifier.service
 import detector.finder
 import detector.service
 import ingest.service
-from crowdmood.messages import Emotions, Faces, Frame
-from crowdmood.settings import required_url
-from crowdmood.streams.bus import Bus, Entry
-from crowdmood.streams.connection import Connection, connect
-from crowdmood.supervisor import servers_for
-from crowdmood.worker import Worker
+from app.supervisor import servers_for
+from crowdmood.bus.connection import Connection, connect
+from crowdmood.bus.streams import Bus, Entry
+from crowdmood.bus.worker import Worker
+from crowdmood.core.settings import required_url
+from crowdmood.domain.messages import Emotions, Faces, Frame
 from ingest.encoding import Planes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from crowdmood.settings import Settings
+    from crowdmood.core.settings import Settings
 
 STAGES: Final = ("ingest", "detector", "classifier", "aggregator")
 ROOMY: Final = {"max_backlog": 100_000}

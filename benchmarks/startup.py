@@ -26,7 +26,7 @@ _LOAD: Final = """
 import time
 from classifier import DEFAULT_MODEL
 from classifier.engines import load_engine
-from crowdmood.settings import ClassifierSettings
+from crowdmood.core.settings import ClassifierSettings
 began = time.perf_counter()
 load_engine(DEFAULT_MODEL, ClassifierSettings(engine={engine!r}))
 print(time.perf_counter() - began)
@@ -60,13 +60,13 @@ def measure(session: Session) -> Figure:
 
 def _help() -> float:
     began_s = time.perf_counter()
-    subprocess.run([sys.executable, "-m", "crowdmood", "--help"], check=True, stdout=subprocess.DEVNULL)
+    subprocess.run([sys.executable, "-m", "app", "--help"], check=True, stdout=subprocess.DEVNULL)
     return time.perf_counter() - began_s
 
 
 def _first_mood(video: Path) -> float:
     port = free_port()
-    command = [sys.executable, "-m", "crowdmood", "replay", "--serve", "--speed", "max", str(video)]
+    command = [sys.executable, "-m", "app", "replay", "--serve", "--speed", "max", str(video)]
     environment = os.environ | {"CROWDMOOD_DETECTOR__MIN_FACE_PX": "40", "CROWDMOOD_API__PORT": str(port)}
     began_s = time.perf_counter()
     process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

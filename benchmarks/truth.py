@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from crowdmood import LABELS
+from crowdmood.domain.labels import LABELS
 from simulator.truth import TRUTH_FILE, load_truth
 
 if TYPE_CHECKING:

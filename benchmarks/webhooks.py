@@ -10,14 +10,14 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from api import examples
-from api.adapters import Adapter, AdapterName
-from api.webhooks.endpoints import Endpoint, Secret, new_secret
-from api.webhooks.events import EventType
-from api.webhooks.store import WebhookStore
 from benchmarks.pipeline import pipeline
 from benchmarks.results import Chart, Figure, Row, number
-from crowdmood.settings import load, required_url
-from crowdmood.streams.moods import MoodStore
+from crowdmood.core.settings import load, required_url
+from crowdmood.store.moods import MoodStore
+from webhooks.adapters import Adapter, AdapterName
+from webhooks.endpoints import Endpoint, Secret, new_secret
+from webhooks.events import EventType
+from webhooks.store import WebhookStore
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -14,9 +14,9 @@ from typing import Annotated, Any, Final, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from crowdmood import FER_LABELS, LABELS
-from crowdmood.confusions import Confusions
-from crowdmood.errors import ModelError
+from crowdmood.core.errors import ModelError
+from crowdmood.domain.confusions import Confusions
+from crowdmood.domain.labels import FER_LABELS, LABELS
 
 CARD_FILE: Final = "card.json"
 NETWORK_FILE: Final = "model.keras"

@@ -9,7 +9,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from crowdmood.messages import CROP_SIZE
+from crowdmood.domain.messages import CROP_SIZE
 
 _ORDINARY: Final = 0.1
 """Sharpness from which a crop lacks nothing.

@@ -11,17 +11,17 @@ import numpy as np
 import numpy.typing as npt
 
 from classifier.engines import Engine
+from classifier.model_swap import ModelSwap
 from classifier.quality import quality
-from classifier.swapping import ModelSwap
-from crowdmood import metrics
-from crowdmood.messages import Emotions, Faces, Message
-from crowdmood.process import on_hang_up
-from crowdmood.settings import Settings, load, required_url
-from crowdmood.streams.bus import Bus, DeadLetter, Entry
-from crowdmood.streams.keys import StreamName
-from crowdmood.streams.models import ModelChoices
-from crowdmood.streams.partitions import Inboxes
-from crowdmood.worker import Outcome, Stage, Worker
+from crowdmood.bus.keys import StreamName
+from crowdmood.bus.partitions import Inboxes
+from crowdmood.bus.streams import Bus, DeadLetter, Entry
+from crowdmood.bus.worker import Outcome, Stage, Worker
+from crowdmood.core import metrics
+from crowdmood.core.process import on_hang_up
+from crowdmood.core.settings import Settings, load, required_url
+from crowdmood.domain.messages import Emotions, Faces, Message
+from crowdmood.store.model_choices import ModelChoices
 
 log = logging.getLogger("crowdmood.classifier")
 

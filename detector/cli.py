@@ -7,8 +7,8 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from crowdmood.errors import DataError
-from crowdmood.settings import load
+from crowdmood.core.errors import DataError
+from crowdmood.core.settings import load
 
 models = typer.Typer(help="Model files that CrowdMood does not bring along.", no_args_is_help=True)
 
@@ -38,11 +38,12 @@ class Computing(StrEnum):
 @models.command()
 def pull(model: Annotated[PulledModel, typer.Argument(help="Which model.")]) -> None:  # noqa: ARG001 (there is one)
     """Fetch a model file once: resumed when it broke off, checked byte for byte."""
-    from detector.pulling import pull as fetch
+    from detector.download import pull as fetch
+    from detector.yunet_file import URL
 
     settings = load().detector
     assert settings.yunet_model is not None
-    fetched = fetch(settings.yunet_url, settings.yunet_model)
+    fetched = fetch(settings.yunet_url or URL, settings.yunet_model)
     print(f"{settings.yunet_model}: {'fetched and checked' if fetched else 'there already, and checked'}")
 
 

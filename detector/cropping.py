@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from crowdmood.messages import CROP_SIZE
+from crowdmood.domain.messages import CROP_SIZE
 from detector.base import Image
 from detector.decoding import as_colour
 

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import simplejpeg
 
-from crowdmood.errors import UndecodableError
+from crowdmood.core.errors import UndecodableError
 from detector.base import Colour, Image
 
 REDUCTIONS = (8, 4, 2, 1)

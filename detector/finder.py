@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from crowdmood.framing import FRAMINGS, tilts_of, to_squares
-from crowdmood.messages import CROP_SIZE
+from crowdmood.domain.framing import FRAMINGS, tilts_of, to_squares
+from crowdmood.domain.messages import CROP_SIZE
 from detector.base import Detector, EyeDetector, Image
 from detector.cropping import crop_faces
 from detector.decoding import REDUCTIONS, decode

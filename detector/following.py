@@ -5,9 +5,9 @@ import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
-from crowdmood.errors import ServerUnavailableError, SettingsError
-from crowdmood.settings import CameraSettings
-from crowdmood.streams.regions import Regions, SavedRegions
+from crowdmood.core.errors import ServerUnavailableError, SettingsError
+from crowdmood.core.settings import CameraSettings
+from crowdmood.store.regions import Regions, SavedRegions
 from detector.regions import Region
 
 log = logging.getLogger("crowdmood.detector")

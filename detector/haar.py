@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 from cv2.data import haarcascades
 
-from crowdmood.errors import SettingsError
-from crowdmood.settings import DetectorSettings
+from crowdmood.core.errors import SettingsError
+from crowdmood.core.settings import DetectorSettings
 from detector.base import Image
 from detector.boxes import Boxes, Scores, reading_order, suppress, to_pixels
 from detector.decoding import as_colour

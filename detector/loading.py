@@ -2,7 +2,7 @@
 
 import logging
 
-from crowdmood.settings import DetectorSettings, Settings
+from crowdmood.core.settings import DetectorSettings, Settings
 from detector.base import Detector
 from detector.finder import FaceFinder, reduction_for
 

@@ -3,7 +3,7 @@
 import cv2
 import numpy as np
 
-from crowdmood.errors import DataError
+from crowdmood.core.errors import DataError
 from detector.base import Image
 from detector.decoding import decode
 from detector.finder import FaceFinder

@@ -7,8 +7,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from crowdmood.polygons import Polygon
-from crowdmood.settings import CameraSettings
+from crowdmood.core.polygons import Polygon
+from crowdmood.core.settings import CameraSettings
 from detector.base import Image
 
 _BLOT = 127

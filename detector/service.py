@@ -6,14 +6,14 @@ from typing import ClassVar
 
 from prometheus_client import Counter
 
-from crowdmood import metrics
-from crowdmood.errors import UndecodableError
-from crowdmood.messages import Faces, Frame, Message
-from crowdmood.settings import Settings, required_url
-from crowdmood.streams.bus import Bus, DeadLetter, Entry
-from crowdmood.streams.keys import StreamName
-from crowdmood.streams.regions import SavedRegions
-from crowdmood.worker import Outcome, Stage, Worker
+from crowdmood.bus.keys import StreamName
+from crowdmood.bus.streams import Bus, DeadLetter, Entry
+from crowdmood.bus.worker import Outcome, Stage, Worker
+from crowdmood.core import metrics
+from crowdmood.core.errors import UndecodableError
+from crowdmood.core.settings import Settings, required_url
+from crowdmood.domain.messages import Faces, Frame, Message
+from crowdmood.store.regions import SavedRegions
 from detector.finder import FaceFinder
 from detector.following import following
 from detector.loading import load_finder

@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from crowdmood.settings import DetectorSettings
+from crowdmood.core.settings import DetectorSettings
 from detector.base import Image
 from detector.boxes import Boxes, Scores, reading_order, suppress, to_pixels
 from detector.decoding import as_colour

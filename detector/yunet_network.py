@@ -4,11 +4,11 @@ from typing import Any, Final
 
 import numpy as np
 
-from crowdmood.errors import ModelError, SettingsError
-from crowdmood.settings import DetectorSettings
+from crowdmood.core.errors import ModelError, SettingsError
+from crowdmood.core.settings import DetectorSettings
 from detector.base import Image
-from detector.model import missing
 from detector.yunet_decoding import OUTPUTS, Outputs
+from detector.yunet_file import missing
 
 _MULTIPLE: Final = 32
 """Sides of the input are multiples of the largest stride, in pixels."""

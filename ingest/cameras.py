@@ -6,10 +6,10 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import get_args
 
-from crowdmood import metrics
-from crowdmood.logs import redact
-from crowdmood.messages import CameraState, CameraStateName, FramesLost
-from crowdmood.settings import CameraSettings
+from crowdmood.core import metrics
+from crowdmood.core.logs import redact
+from crowdmood.core.settings import CameraSettings
+from crowdmood.domain.messages import CameraState, CameraStateName, FramesLost
 
 
 def wall_ms() -> int:

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import simplejpeg
 
-from crowdmood.errors import UndecodableError
+from crowdmood.core.errors import UndecodableError
 
 Plane = npt.NDArray[np.uint8]
 

@@ -8,10 +8,10 @@ from collections.abc import Callable
 
 import av
 
-from crowdmood import metrics
-from crowdmood.errors import SourceError, UndecodableError
-from crowdmood.messages import CameraStateName, Frame, FrameRef
-from crowdmood.settings import IngestSettings
+from crowdmood.core import metrics
+from crowdmood.core.errors import SourceError, UndecodableError
+from crowdmood.core.settings import IngestSettings
+from crowdmood.domain.messages import CameraStateName, Frame, FrameRef
 from ingest.backoff import Backoff
 from ingest.cameras import CameraRun, wall_ms
 from ingest.encoding import Planes

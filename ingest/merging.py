@@ -4,7 +4,7 @@ import heapq
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from crowdmood.errors import SourceError
+from crowdmood.core.errors import SourceError
 from ingest.sources.base import Shot
 
 

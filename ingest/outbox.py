@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TypeAlias
 
-from crowdmood.messages import CameraState, FramesLost
+from crowdmood.domain.messages import CameraState, FramesLost
 
 Control: TypeAlias = FramesLost | CameraState
 

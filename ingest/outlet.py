@@ -3,12 +3,12 @@
 import contextlib
 from collections.abc import Iterable
 
-from crowdmood.errors import ServerUnavailableError, UndecodableError
-from crowdmood.messages import CameraStateName, Frame, FrameRef, FramesLost, Message
-from crowdmood.settings import BusSettings
-from crowdmood.streams.bus import Bus, DeadLetter, Entry
-from crowdmood.streams.inbox import Inbox
-from crowdmood.streams.keys import StreamName
+from crowdmood.bus.inbox import Inbox
+from crowdmood.bus.keys import StreamName
+from crowdmood.bus.streams import Bus, DeadLetter, Entry
+from crowdmood.core.errors import ServerUnavailableError, UndecodableError
+from crowdmood.core.settings import BusSettings
+from crowdmood.domain.messages import CameraStateName, Frame, FrameRef, FramesLost, Message
 from ingest.cameras import CameraRun, Tally
 from ingest.outbox import Outbox
 

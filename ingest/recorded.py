@@ -7,11 +7,11 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from crowdmood.errors import UndecodableError
-from crowdmood.messages import Frame, FrameRef, Message
-from crowdmood.settings import BusSettings
-from crowdmood.streams.bus import Bus
-from crowdmood.streams.keys import StreamName
+from crowdmood.bus.keys import StreamName
+from crowdmood.bus.streams import Bus
+from crowdmood.core.errors import UndecodableError
+from crowdmood.core.settings import BusSettings
+from crowdmood.domain.messages import Frame, FrameRef, Message
 from ingest.cameras import CameraRun, Tally
 from ingest.merging import Step, merge
 from ingest.pacing import Pacer

@@ -6,11 +6,11 @@ import threading
 import time
 from collections.abc import Sequence
 
-from crowdmood.errors import IncompleteFootageError, ServerUnavailableError, SettingsError, SourceError
-from crowdmood.process import default_name
-from crowdmood.settings import CameraSettings, Settings
-from crowdmood.streams.bus import Bus
-from crowdmood.worker import Heartbeat
+from crowdmood.bus.streams import Bus
+from crowdmood.bus.worker import Heartbeat
+from crowdmood.core.errors import IncompleteFootageError, ServerUnavailableError, SettingsError, SourceError
+from crowdmood.core.process import default_name
+from crowdmood.core.settings import CameraSettings, Settings
 from ingest.cameras import CameraRun, Tally, wall_ms
 from ingest.live import LiveCamera
 from ingest.outlet import LiveOutlet

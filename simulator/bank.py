@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Final
 import cv2
 import numpy as np
 
-from crowdmood import LABELS
-from crowdmood.errors import DataError
+from crowdmood.core.errors import DataError
+from crowdmood.domain.labels import LABELS
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from crowdmood.errors import SettingsError
+from crowdmood.core.errors import SettingsError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

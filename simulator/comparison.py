@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from crowdmood import LABELS, STADIUM
+from crowdmood.core.settings import STADIUM
+from crowdmood.domain.labels import LABELS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from crowdmood.mood import Mood
+    from crowdmood.domain.mood import Mood
     from simulator.truth import Moment, Truth
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from crowdmood import LABELS
+from crowdmood.domain.labels import LABELS
 from simulator.hiding import Hiding
 from simulator.people import Gesture
 from simulator.script import CALM, REACTIONS

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 import cv2
 
-from crowdmood.errors import DataError, SettingsError
+from crowdmood.core.errors import DataError, SettingsError
 from simulator.bank import load_bank
 from simulator.script import check_script, default_script, load_script
 from simulator.stand import Stand

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from crowdmood.errors import DataError
+from crowdmood.core.errors import DataError
 
 if TYPE_CHECKING:
     from pathlib import Path

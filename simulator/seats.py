@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from crowdmood.errors import SettingsError
+from crowdmood.core.errors import SettingsError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

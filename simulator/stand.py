@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 import cv2
 import numpy as np
 
-from crowdmood import LABELS
+from crowdmood.domain.labels import LABELS
 from simulator.camera import Camera
 from simulator.feelings import live_through
 from simulator.hiding import Hiding

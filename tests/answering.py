@@ -9,8 +9,8 @@ import httpx
 from anyio.from_thread import BlockingPortal
 
 from api import examples
-from crowdmood.mood import Mood, MoodChange
-from crowdmood.streams.moods import MoodStore
+from crowdmood.domain.mood import Mood, MoodChange
+from crowdmood.store.moods import MoodStore
 from tests.waiting import eventually
 
 MINUTE_MS = 60_000

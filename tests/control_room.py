@@ -11,8 +11,9 @@ from typing import Any
 from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
 from playwright.sync_api import TimeoutError as TooLongError
 
-from crowdmood import LABELS, STADIUM
-from crowdmood.mood import Mood
+from crowdmood.core.settings import STADIUM
+from crowdmood.domain.labels import LABELS
+from crowdmood.domain.mood import Mood
 from tests import timelines
 
 PICTURES = os.environ.get("CROWDMOOD_TEST_PICTURES")

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from crowdmood import LABELS
-from crowdmood.messages import Emotions, FrameRef
+from crowdmood.domain.labels import LABELS
+from crowdmood.domain.messages import Emotions, FrameRef
 
 SIDE_PX = 40
 _ROW = 10

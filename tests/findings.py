@@ -6,9 +6,9 @@ from typing import TypeAlias
 
 from aggregator.changes import Changes
 from aggregator.moods import Finding
-from crowdmood import LABELS, STADIUM
-from crowdmood.mood import Mood, MoodChange
-from crowdmood.settings import AggregatorSettings
+from crowdmood.core.settings import STADIUM, AggregatorSettings
+from crowdmood.domain.labels import LABELS
+from crowdmood.domain.mood import Mood, MoodChange
 from tests import timelines
 
 Mix: TypeAlias = Mapping[str, float]

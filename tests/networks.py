@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from crowdmood import LABELS
-from crowdmood.confusions import Confusions
+from crowdmood.domain.confusions import Confusions
+from crowdmood.domain.labels import LABELS
 from training.confusions import fit_crowd_prevalence, fit_prevalence
 
 Matrix = npt.NDArray[np.float64]

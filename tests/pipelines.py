@@ -13,14 +13,14 @@ import redis
 import aggregator.service
 import detector.service
 import ingest.service
+from classifier.model_swap import ModelSwap
 from classifier.service import ClassifierStage
-from classifier.swapping import ModelSwap
-from crowdmood.mood import Mood
-from crowdmood.settings import Settings
-from crowdmood.streams.bus import Bus
-from crowdmood.streams.models import ModelChoices
-from crowdmood.streams.moods import START, MoodStore
-from crowdmood.worker import Worker
+from crowdmood.bus.streams import Bus
+from crowdmood.bus.worker import Worker
+from crowdmood.core.settings import Settings
+from crowdmood.domain.mood import Mood
+from crowdmood.store.model_choices import ModelChoices
+from crowdmood.store.moods import START, MoodStore
 from tests.waiting import eventually
 
 STAGES = ("aggregator", "classifier", "detector", "ingest")

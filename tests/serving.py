@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import httpx
 
 from api import service
-from crowdmood.settings import Settings
+from crowdmood.core.settings import Settings
 
 
 @dataclass

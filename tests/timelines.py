@@ -3,11 +3,11 @@
 from dataclasses import replace
 from pathlib import Path
 
-from crowdmood import LABELS, STADIUM
-from crowdmood.mood import Mood, MoodChange, Shares
-from crowdmood.replay import Replay
-from crowdmood.reporting.timeline import Timeline
-from crowdmood.settings import CameraSettings, Settings
+from app.replay import Replay
+from app.reports.timeline import Timeline
+from crowdmood.core.settings import STADIUM, CameraSettings, Settings
+from crowdmood.domain.labels import LABELS
+from crowdmood.domain.mood import Mood, MoodChange, Shares
 
 SCHEMA_1_MOOD = (
     '{"schema":1,"as_of":"2026-05-01T15:00:00.000Z","window_start":"2026-05-01T14:59:50.000Z",'

@@ -8,17 +8,17 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
-from api.adapters import Adapter, AdapterName
-from api.webhooks import service
-from api.webhooks.deliveries import Delivery
-from api.webhooks.endpoints import Endpoint, Secret, new_secret
-from api.webhooks.events import EventType
-from api.webhooks.store import WebhookStore
-from crowdmood.mood import Mood, MoodChange
-from crowdmood.settings import Settings, required_url
-from crowdmood.streams.moods import MoodStore
+from crowdmood.core.settings import Settings, required_url
+from crowdmood.domain.mood import Mood, MoodChange
+from crowdmood.store.moods import MoodStore
 from tests import timelines
 from tests.waiting import eventually
+from webhooks import service
+from webhooks.adapters import Adapter, AdapterName
+from webhooks.deliveries import Delivery
+from webhooks.endpoints import Endpoint, Secret, new_secret
+from webhooks.events import EventType
+from webhooks.store import WebhookStore
 
 
 @contextmanager

@@ -9,7 +9,7 @@ import keras
 import numpy as np
 
 from classifier.card import NETWORK_FILE, load_card
-from crowdmood.errors import ModelError
+from crowdmood.core.errors import ModelError
 
 if TYPE_CHECKING:
     from pathlib import Path

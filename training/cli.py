@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from crowdmood.errors import SettingsError
+from crowdmood.core.errors import SettingsError
 from training.recipe import Augmentation, Recipe
 
 _DEFAULT = Recipe()

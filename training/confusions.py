@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from classifier.card import Prevalence
-from crowdmood.confusions import features
+from crowdmood.domain.confusions import features
 from training import metrics
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from crowdmood.errors import DataError
+from crowdmood.core.errors import DataError
 from training.crowds import crop, labelled_photos, square
 from training.degrade import shrink
 from training.serving import predict

@@ -10,8 +10,8 @@ import numpy as np
 from aggregator.crowd import Crowd
 from aggregator.estimate import estimate
 from classifier.card import CrowdFigures, CrowdMetrics
-from crowdmood import LABELS
-from crowdmood.settings import AggregatorSettings
+from crowdmood.core.settings import AggregatorSettings
+from crowdmood.domain.labels import LABELS
 from training.crowd_faces import UNREADABLE, VOTE_COLUMNS
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from crowdmood.confusions import Confusions
+    from crowdmood.domain.confusions import Confusions
     from training.crowd_faces import CrowdFaces
 
 SIZES_PX: Final = {"20-32": (20, 32), "32-48": (32, 48), "48-96": (48, 96), "96+": (96, 1_000_000)}

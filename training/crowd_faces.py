@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Final
 import cv2
 import numpy as np
 
-from crowdmood import LABELS
-from crowdmood.errors import DataError
-from crowdmood.framing import FRAMINGS, Framing, to_squares
-from crowdmood.messages import CROP_SIZE
+from crowdmood.core.errors import DataError
+from crowdmood.domain.framing import FRAMINGS, Framing, to_squares
+from crowdmood.domain.labels import LABELS
+from crowdmood.domain.messages import CROP_SIZE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

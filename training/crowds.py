@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 from cv2.data import haarcascades
 
-from crowdmood.errors import DataError
+from crowdmood.core.errors import DataError
 from training.data import SIDE
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from crowdmood import FER_LABELS
-from crowdmood.errors import DataError
+from crowdmood.core.errors import DataError
+from crowdmood.domain.labels import FER_LABELS
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

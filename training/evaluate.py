@@ -9,9 +9,9 @@ import keras
 import numpy as np
 
 from classifier.card import NETWORK_FILE, load_card
-from crowdmood import FER_LABELS, LABELS
-from crowdmood.confusions import Confusions
-from crowdmood.errors import SettingsError
+from crowdmood.core.errors import SettingsError
+from crowdmood.domain.confusions import Confusions
+from crowdmood.domain.labels import FER_LABELS, LABELS
 from training import crowd_evaluation, metrics, plots, report_page
 from training.consistency import agreement
 from training.crowd_faces import NO_LABEL, UNREADABLE, is_crowd_folder, load_crowd_faces

@@ -23,9 +23,10 @@ from classifier.card import (
     file_entry,
     save_card,
 )
-from crowdmood import FER_LABELS, LABELS, __version__
-from crowdmood.confusions import Confusions
-from crowdmood.errors import SettingsError
+from crowdmood import __version__
+from crowdmood.core.errors import SettingsError
+from crowdmood.domain.confusions import Confusions
+from crowdmood.domain.labels import FER_LABELS, LABELS
 from training import crowd_evaluation, metrics
 from training.calibration import calibrate, calibrate_crowd
 from training.checkpoint import load_state

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Final
 import keras
 import numpy as np
 
-from crowdmood import FER_LABELS
-from crowdmood.framing import FRAMINGS
+from crowdmood.domain.framing import FRAMINGS
+from crowdmood.domain.labels import FER_LABELS
 from training.checkpoint import Checkpoint, begin_from, load_state
 from training.crowd_faces import NO_LABEL, UNREADABLE
 from training.data import PUBLIC_TEST, TRAINING

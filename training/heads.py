@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from crowdmood import FER_LABELS, LABELS
+from crowdmood.domain.labels import FER_LABELS, LABELS
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

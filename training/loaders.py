@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Final
 import cv2
 import numpy as np
 
-from crowdmood import FER_LABELS
-from crowdmood.errors import DataError
+from crowdmood.core.errors import DataError
+from crowdmood.domain.labels import FER_LABELS
 from training.data import PRIVATE_TEST, PUBLIC_TEST, SIDE, TRAINING, USAGES, FaceData
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import keras
 
-from crowdmood.errors import ModelError
+from crowdmood.core.errors import ModelError
 from training.classics import conv4, mini_xception
 from training.data import SIDE
 from training.layers import Blocks

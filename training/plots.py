@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 import matplotlib as mpl
 import numpy as np
 
-from crowdmood import FER_LABELS, LABELS
+from crowdmood.domain.labels import FER_LABELS, LABELS
 
 mpl.use("Agg")  # no display on servers
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from crowdmood import FER_LABELS
+from crowdmood.domain.labels import FER_LABELS
 from training.heads import ALL_HEADS
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from classifier.card import NETWORK_FILE, ModelCard, file_entry, load_card
-from crowdmood.errors import DataError, SettingsError
+from crowdmood.core.errors import DataError, SettingsError
 from training.averaging import average
 from training.caching import cached
 from training.crowd_faces import load_crowd_faces

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from crowdmood import FER_LABELS
+from crowdmood.domain.labels import FER_LABELS
 from training.heads import ALL_HEADS, CROWD, FER, READABLE
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 import keras
 import numpy as np
 
-from crowdmood.errors import ModelError
+from crowdmood.core.errors import ModelError
 from training.caching import cached
 from training.checkpoint import save_state
 from training.data import PUBLIC_TEST, SIDE, TRAINING, FaceData

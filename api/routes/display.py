@@ -4,8 +4,8 @@ from fastapi import APIRouter
 
 from api import models
 from api.dependencies import ContextDep
-from crowdmood import STADIUM
-from crowdmood.palette import LABEL_COLOURS, STACKED
+from crowdmood.core.settings import STADIUM
+from crowdmood.domain.palette import LABEL_COLOURS, STACKED
 
 router = APIRouter(tags=["moods"])
 

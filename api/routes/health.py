@@ -7,7 +7,7 @@ from fastapi.responses import JSONResponse
 
 from api import models
 from api.dependencies import Context, ContextDep
-from crowdmood.errors import ServerUnavailableError
+from crowdmood.core.errors import ServerUnavailableError
 
 router = APIRouter(tags=["health"])
 

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Path
 from api import models
 from api.dependencies import ContextDep
 from api.problems import INVALID, STORE_AWAY, Kind, ProblemError, responses
-from crowdmood.streams.api_keys import ApiKey
+from crowdmood.store.api_keys import ApiKey
 
 router = APIRouter(prefix="/keys", tags=["keys"])
 

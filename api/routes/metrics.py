@@ -3,7 +3,7 @@
 from fastapi import APIRouter, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
-from crowdmood.metrics import registry_for_scrape
+from crowdmood.core.metrics import registry_for_scrape
 
 router = APIRouter(tags=["health"])
 

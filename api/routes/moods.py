@@ -9,7 +9,7 @@ from api import history, models
 from api.dependencies import CameraQuery, ContextDep, CursorQuery, FromQuery, ToQuery, ZoneQuery, known
 from api.poll import reply
 from api.problems import INVALID, STORE_AWAY, UNKNOWN_CAMERA, UNKNOWN_ZONE, responses
-from crowdmood import STADIUM
+from crowdmood.core.settings import STADIUM
 
 router = APIRouter(tags=["moods"])
 

@@ -10,9 +10,9 @@ from api.dependencies import Context, ContextDep
 from api.drawing import draw
 from api.problems import INVALID, STORE_AWAY, UNKNOWN_CAMERA, Kind, ProblemError, responses
 from api.security import TOO_LARGE
-from crowdmood.errors import UnansweredError, UndecodableError
-from crowdmood.settings import CameraSettings
-from crowdmood.streams.regions import Regions
+from crowdmood.core.errors import UnansweredError, UndecodableError
+from crowdmood.core.settings import CameraSettings
+from crowdmood.store.regions import Regions
 
 router = APIRouter(prefix="/cameras/{camera_id}", tags=["cameras"])
 

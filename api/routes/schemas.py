@@ -8,7 +8,7 @@ from pydantic import BaseModel
 
 from api import models
 from api.problems import INVALID, responses
-from api.webhooks.bodies import BODIES
+from api.webhook_payloads import BODIES
 
 router = APIRouter(tags=["moods"])
 

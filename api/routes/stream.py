@@ -14,8 +14,9 @@ from api.keys import UNAUTHORIZED
 from api.problems import INVALID, STORE_AWAY, UNKNOWN_CAMERA, UNKNOWN_ZONE, ProblemError, responses
 from api.security import caller_of
 from api.stream import STOPPING, TOO_SLOW, Message, messages
-from crowdmood import STADIUM, metrics
-from crowdmood.streams.positions import Position
+from crowdmood.core import metrics
+from crowdmood.core.settings import STADIUM
+from crowdmood.store.positions import Position
 
 router = APIRouter(tags=["moods"])
 

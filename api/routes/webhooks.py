@@ -9,15 +9,15 @@ from fastapi import APIRouter, Path, Query
 from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
 
+from api import webhook_resources
 from api.dependencies import Context, ContextDep
 from api.problems import INVALID, STORE_AWAY, Kind, ProblemError, responses
-from api.webhooks import models
-from api.webhooks.addresses import RefusedAddressError, parse, resolve_now
-from api.webhooks.deliveries import Delivery, Status
-from api.webhooks.endpoints import Endpoint, Secret, new_secret
-from api.webhooks.samples import sample
-from api.webhooks.store import Registered
-from crowdmood import STADIUM
+from api.webhook_samples import sample
+from crowdmood.core.settings import STADIUM
+from webhooks.addresses import RefusedAddressError, parse, resolve_now
+from webhooks.deliveries import Delivery, Status
+from webhooks.endpoints import Endpoint, Secret, new_secret
+from webhooks.store import Registered
 
 router = APIRouter(prefix="/webhooks", tags=["webhooks"])
 
@@ -30,37 +30,39 @@ EndpointId = Annotated[str, Path(max_length=64, description="The webhook's id.",
 
 
 @router.post("", status_code=201, summary="Register a webhook", responses=responses(INVALID, STORE_AWAY, TOO_MANY))
-def register(context: ContextDep, given: models.EndpointSettings) -> models.EndpointWithSecret:
+def register(context: ContextDep, given: webhook_resources.EndpointSettings) -> webhook_resources.EndpointWithSecret:
     """Send events to an address from now on. The answer shows the signing secret, this once."""
     _check(context, given)
     id_, created_at_ms = f"ep_{secrets.token_hex(6)}", _now_ms(context)
     endpoint = given.endpoint(id_, created_at_ms, (Secret(new_secret()),))
     if not context.webhooks.add(endpoint, context.settings.webhooks.max_endpoints):
         raise ProblemError(TOO_MANY, "delete one, or raise CROWDMOOD_WEBHOOKS__MAX_ENDPOINTS")
-    return models.EndpointWithSecret.of(_found(context, id_))
+    return webhook_resources.EndpointWithSecret.of(_found(context, id_))
 
 
 @router.get("", summary="Every webhook", responses=responses(STORE_AWAY))
-def webhooks(context: ContextDep) -> list[models.EndpointAnswer]:
+def webhooks(context: ContextDep) -> list[webhook_resources.EndpointAnswer]:
     """Every webhook, oldest first, with what became of it."""
-    return [models.EndpointAnswer.of(found) for found in context.webhooks.all()]
+    return [webhook_resources.EndpointAnswer.of(found) for found in context.webhooks.all()]
 
 
 @router.get("/{endpoint_id}", summary="One webhook", responses=responses(UNKNOWN_WEBHOOK, INVALID, STORE_AWAY))
-def webhook(context: ContextDep, endpoint_id: EndpointId) -> models.EndpointAnswer:
+def webhook(context: ContextDep, endpoint_id: EndpointId) -> webhook_resources.EndpointAnswer:
     """One webhook, with what became of it: `disabled_reason` tells why nothing is sent any more."""
-    return models.EndpointAnswer.of(_found(context, endpoint_id))
+    return webhook_resources.EndpointAnswer.of(_found(context, endpoint_id))
 
 
 @router.patch("/{endpoint_id}", summary="Change a webhook", responses=responses(UNKNOWN_WEBHOOK, INVALID, STORE_AWAY))
-def change_webhook(context: ContextDep, endpoint_id: EndpointId, given: models.EndpointPatch) -> models.EndpointAnswer:
+def change_webhook(
+    context: ContextDep, endpoint_id: EndpointId, given: webhook_resources.EndpointPatch
+) -> webhook_resources.EndpointAnswer:
     """Change what is given and leave the rest, of `adapter` as well. `enabled: true` sends again to a disabled one."""
     _merged(_found(context, endpoint_id).endpoint, given)
     _check(context, given)
     forgive = given.enabled and "enabled" in given.model_fields_set
     # Merged again with what there is when it is written: another change may have come between.
     _change(context, endpoint_id, lambda now: _merged(now, given).applied(now), forgive=forgive)
-    return models.EndpointAnswer.of(_found(context, endpoint_id))
+    return webhook_resources.EndpointAnswer.of(_found(context, endpoint_id))
 
 
 @router.delete(
@@ -80,11 +82,11 @@ def delete_webhook(context: ContextDep, endpoint_id: EndpointId) -> None:
     summary="Replace a webhook's secret",
     responses=responses(UNKNOWN_WEBHOOK, INVALID, STORE_AWAY),
 )
-def rotate_secret(context: ContextDep, endpoint_id: EndpointId) -> models.EndpointWithSecret:
+def rotate_secret(context: ContextDep, endpoint_id: EndpointId) -> webhook_resources.EndpointWithSecret:
     """Make a new secret and show it, this once. The old one signs beside it until `old_secret_until`."""
     now_ms, grace_s = _now_ms(context), context.settings.webhooks.rotation_grace_s
     _change(context, endpoint_id, lambda endpoint: endpoint.rotated(now_ms, grace_s))
-    return models.EndpointWithSecret.of(_found(context, endpoint_id))
+    return webhook_resources.EndpointWithSecret.of(_found(context, endpoint_id))
 
 
 @router.post(
@@ -94,8 +96,8 @@ def rotate_secret(context: ContextDep, endpoint_id: EndpointId) -> models.Endpoi
     responses=responses(UNKNOWN_WEBHOOK, DISABLED, INVALID, STORE_AWAY),
 )
 def test_webhook(
-    context: ContextDep, endpoint_id: EndpointId, given: models.TrialRequest | None = None
-) -> models.DeliveryAnswer:
+    context: ContextDep, endpoint_id: EndpointId, given: webhook_resources.TrialRequest | None = None
+) -> webhook_resources.DeliveryAnswer:
     """Send an event that did not happen, marked by `test: true`. Its delivery tells what came of it."""
     endpoint = _open(context, endpoint_id).endpoint
     type_ = (given.type if given else None) or endpoint.events[0]
@@ -104,7 +106,7 @@ def test_webhook(
     (sequence,) = context.webhooks.next_sequences(1)
     delivery = Delivery.of(event, endpoint_id, sequence, now_ms)
     context.webhooks.send_again(endpoint_id, [delivery])
-    return models.DeliveryAnswer.of(delivery)
+    return webhook_resources.DeliveryAnswer.of(delivery)
 
 
 @router.get(
@@ -120,14 +122,14 @@ def deliveries(
     cursor: Annotated[
         str | None, Query(pattern=r"^[0-9]{1,15}$", description="`next` of the page before.", examples=["41"])
     ] = None,
-) -> models.Deliveries:
+) -> webhook_resources.Deliveries:
     """What became of the newest deliveries, the newest first. There is more while `next` is not null."""
     _found(context, endpoint_id)
     before = None if cursor is None else int(cursor)
     found = context.webhooks.deliveries(endpoint_id, lambda one: status in (None, one.status), limit + 1, before)
     page, more = found[:limit], len(found) > limit
-    return models.Deliveries(
-        deliveries=[models.DeliveryAnswer.of(delivery) for delivery in page],
+    return webhook_resources.Deliveries(
+        deliveries=[webhook_resources.DeliveryAnswer.of(delivery) for delivery in page],
         next=str(page[-1].sequence) if more else None,
     )
 
@@ -142,7 +144,7 @@ def redeliver(
     context: ContextDep,
     endpoint_id: EndpointId,
     delivery_id: Annotated[str, Path(max_length=200, description="The delivery's id.")],
-) -> models.DeliveryAnswer:
+) -> webhook_resources.DeliveryAnswer:
     """Send a delivery again, perished or not, with the same `webhook-id`: its owner asks for it."""
     _open(context, endpoint_id)
     found = context.webhooks.delivery(endpoint_id, delivery_id)
@@ -150,7 +152,7 @@ def redeliver(
         raise ProblemError(UNKNOWN_DELIVERY, f"{endpoint_id} has no delivery {delivery_id!r} any more")
     again = found.again(_now_ms(context))
     context.webhooks.send_again(endpoint_id, [again])
-    return models.DeliveryAnswer.of(again)
+    return webhook_resources.DeliveryAnswer.of(again)
 
 
 @router.post(
@@ -159,7 +161,9 @@ def redeliver(
     summary="Send a range of deliveries again",
     responses=responses(UNKNOWN_WEBHOOK, DISABLED, INVALID, STORE_AWAY),
 )
-def redeliver_range(context: ContextDep, endpoint_id: EndpointId, given: models.RedeliverRequest) -> models.Redelivered:
+def redeliver_range(
+    context: ContextDep, endpoint_id: EndpointId, given: webhook_resources.RedeliverRequest
+) -> webhook_resources.Redelivered:
     """Send the deliveries that were made in a range of time again, in their order; what is pending stays as it is."""
     _open(context, endpoint_id)
     from_ms, to_ms = given.bounds()
@@ -171,21 +175,21 @@ def redeliver_range(context: ContextDep, endpoint_id: EndpointId, given: models.
     now_ms = _now_ms(context)
     found = context.webhooks.deliveries(endpoint_id, wanted, context.settings.webhooks.deliveries_kept)
     context.webhooks.send_again(endpoint_id, [delivery.again(now_ms) for delivery in found])
-    return models.Redelivered(deliveries=len(found))
+    return webhook_resources.Redelivered(deliveries=len(found))
 
 
-def _merged(endpoint: Endpoint, given: models.EndpointPatch) -> models.EndpointSettings:
+def _merged(endpoint: Endpoint, given: webhook_resources.EndpointPatch) -> webhook_resources.EndpointSettings:
     """An endpoint's settings with what is given in their place."""
-    kept, changed = models.settings_of(endpoint), given.model_dump(mode="json", exclude_unset=True)
+    kept, changed = webhook_resources.settings_of(endpoint), given.model_dump(mode="json", exclude_unset=True)
     fields = kept | changed | {"adapter": kept["adapter"] | changed.get("adapter", {})}
     try:
-        return models.EndpointSettings.model_validate(fields)
+        return webhook_resources.EndpointSettings.model_validate(fields)
     except ValidationError as error:
         problems = [problem | {"loc": ("body", *problem["loc"])} for problem in error.errors()]
         raise RequestValidationError(problems) from None
 
 
-def _check(context: Context, given: models.EndpointSettings | models.EndpointPatch) -> None:
+def _check(context: Context, given: webhook_resources.EndpointSettings | webhook_resources.EndpointPatch) -> None:
     """Refuse what no delivery could ever do, rather than let its owner wait for it.
 
     Only what is given now: an endpoint whose host or zone is gone since can still be changed, and disabled.

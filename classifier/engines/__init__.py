@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from classifier.card import GRAPH_FILE
-from crowdmood.errors import ModelError
-from crowdmood.settings import ClassifierSettings
+from crowdmood.core.errors import ModelError
+from crowdmood.core.settings import ClassifierSettings
 
 
 class Engine(Protocol):

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from classifier.card import EMOTIONS_OUTPUT, ModelCard
-from crowdmood.errors import ModelError
+from crowdmood.core.errors import ModelError
 
 
 def check_outputs(card: ModelCard, file: Path, widths: Mapping[str, int | None]) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
-from crowdmood.messages import CROP_SIZE
+from crowdmood.domain.messages import CROP_SIZE
 
 
 def padded(faces: npt.NDArray[np.uint8], batch_size: int) -> Iterator[tuple[slice, npt.NDArray[np.uint8]]]:

@@ -14,8 +14,8 @@ from classifier.card import EMOTIONS_OUTPUT, NETWORK_FILE, load_card
 from classifier.engines.outputs import check_outputs
 from classifier.engines.padding import padded
 from classifier.engines.warming import warm_up
-from crowdmood.errors import ModelError
-from crowdmood.messages import CROP_SIZE
+from crowdmood.core.errors import ModelError
+from crowdmood.domain.messages import CROP_SIZE
 
 
 class TensorFlowEngine:

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from crowdmood.errors import ModelError
-from crowdmood.messages import CROP_SIZE
+from crowdmood.core.errors import ModelError
+from crowdmood.domain.messages import CROP_SIZE
 
 
 def warm_up(

@@ -11,7 +11,7 @@ service but its API: no setting, no store, no stage.
 from crowdmood.client.answers import Camera, ClientError, Page, PhotoFace, Prediction
 from crowdmood.client.asynchronous import AsyncClient
 from crowdmood.client.synchronous import Client
-from crowdmood.mood import Mood, MoodChange
+from crowdmood.domain.mood import Mood, MoodChange
 
 __all__ = [
     "AsyncClient",

@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, TypeAlias, TypeVar
 
-from crowdmood.errors import CrowdMoodError, UndecodableError
-from crowdmood.mood import Mood, MoodChange
+from crowdmood.core.errors import CrowdMoodError, UndecodableError
+from crowdmood.domain.mood import Mood, MoodChange
 
 T = TypeVar("T")
 Scope: TypeAlias = tuple[str | None, str | None]

@@ -9,7 +9,7 @@ import httpx
 
 from crowdmood.client import answers
 from crowdmood.client.answers import Camera, ClientError, MoodCache, Page, Prediction, Reply, parameters
-from crowdmood.mood import Mood, MoodChange
+from crowdmood.domain.mood import Mood, MoodChange
 
 T = TypeVar("T")
 

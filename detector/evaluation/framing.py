@@ -12,8 +12,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from crowdmood.errors import DataError
-from crowdmood.framing import Framing, tilts_of, to_squares
+from crowdmood.core.errors import DataError
+from crowdmood.domain.framing import Framing, tilts_of, to_squares
 from detector.base import Detector, EyeDetector, Image
 from detector.cropping import crop_faces
 

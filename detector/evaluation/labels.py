@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from crowdmood.errors import DataError
+from crowdmood.core.errors import DataError
 
 _WIDER_COLUMNS = 10
 _WIDER_INVALID = 7

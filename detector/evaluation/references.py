@@ -8,12 +8,12 @@ import numpy as np
 import numpy.typing as npt
 from cv2.data import haarcascades
 
-from crowdmood.errors import ModelError
-from crowdmood.settings import DetectorSettings
+from crowdmood.core.errors import ModelError
+from crowdmood.core.settings import DetectorSettings
 from detector.base import Image
 from detector.boxes import reading_order, to_pixels
 from detector.decoding import as_colour
-from detector.model import missing
+from detector.yunet_file import missing
 
 
 class HobbyHaar:

@@ -8,8 +8,8 @@ from typing import Literal, TypeAlias
 import cv2
 import numpy as np
 
-from crowdmood.errors import DataError
-from crowdmood.settings import DetectorSettings
+from crowdmood.core.errors import DataError
+from crowdmood.core.settings import DetectorSettings
 from detector.base import Detector, Image
 from detector.evaluation.labels import LabelledPicture
 from detector.evaluation.matching import RANGES, Curve, HeightRange, Judged, curve, judge

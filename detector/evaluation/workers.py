@@ -12,7 +12,7 @@ from multiprocessing.queues import Queue
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
 
-from crowdmood.settings import Settings, load
+from crowdmood.core.settings import Settings, load
 from detector.loading import load_finder
 from detector.regions import Region
 

@@ -7,8 +7,8 @@ from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
-from crowdmood.errors import SourceError
-from crowdmood.settings import CameraSettings, IngestSettings
+from crowdmood.core.errors import SourceError
+from crowdmood.core.settings import CameraSettings, IngestSettings
 from ingest.sources.base import LiveSource, RecordedSource
 from ingest.sources.images import ImageFolder
 from ingest.sources.stream import NetworkCamera, Webcam

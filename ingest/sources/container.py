@@ -9,7 +9,7 @@ import av.logging
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
-from crowdmood.errors import SourceError
+from crowdmood.core.errors import SourceError
 
 DECODE_ERRORS = (av.error.FFmpegError, ValueError)
 """What PyAV raises: its own errors, and ValueError from what it hands on to Python."""

@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 import simplejpeg
 
-from crowdmood.errors import SourceError, UndecodableError
-from crowdmood.settings import IngestSettings
+from crowdmood.core.errors import SourceError, UndecodableError
+from crowdmood.core.settings import IngestSettings
 from ingest.encoding import Picture, check_size
 from ingest.sources.base import Shot
 from ingest.sources.headers import claimed_size, claims_no_more_than_it_holds

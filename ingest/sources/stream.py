@@ -7,8 +7,8 @@ from collections.abc import Generator
 
 import av
 
-from crowdmood.errors import SourceError
-from crowdmood.settings import IngestSettings
+from crowdmood.core.errors import SourceError
+from crowdmood.core.settings import IngestSettings
 from ingest.sources.container import DECODE_ERRORS, opened, reason, timed_out
 
 _ANALYZE_US = "1000000"

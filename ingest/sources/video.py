@@ -10,8 +10,8 @@ import av
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
-from crowdmood.errors import SourceError, UndecodableError
-from crowdmood.settings import IngestSettings
+from crowdmood.core.errors import SourceError, UndecodableError
+from crowdmood.core.settings import IngestSettings
 from ingest.encoding import Picture, Planes, check_size
 from ingest.sampling import Sampler
 from ingest.sources.base import Shot

@@ -5,7 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-COMMAND = [sys.executable, "-m", "crowdmood"]
+COMMAND = [sys.executable, "-m", "app"]
 
 # Handed down to every process that is started from here: others of the same name may run on this machine.
 os.environ["TESTED_BY"] = str(os.getpid())

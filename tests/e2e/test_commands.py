@@ -247,7 +247,7 @@ def test_a_replay_can_go_on_serving_until_ctrl_c(tmp_path: Path) -> None:
 
 def test_help_comes_without_the_heavy_frameworks() -> None:
     probe = (
-        "import sys, crowdmood.cli; "
+        "import sys, app.cli; "
         "heavy = {'cv2', 'tensorflow', 'keras', 'av', 'fastapi'} & set(sys.modules); sys.exit(', '.join(heavy) or 0)"
     )
     subprocess.run([COMMAND[0], "-c", probe], check=True)

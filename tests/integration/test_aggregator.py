@@ -7,14 +7,15 @@ from collections.abc import Iterator, Sequence
 import pytest
 
 from aggregator.service import AggregatorStage
-from crowdmood.messages import CameraState, CameraStateName, Emotions, FramesLost, Message
-from crowdmood.mood import Mood
-from crowdmood.settings import AggregatorSettings, BusSettings
-from crowdmood.streams.bus import Bus
-from crowdmood.streams.keys import StateKeys, StreamName
-from crowdmood.streams.lease import Lease
-from crowdmood.streams.moods import START, MoodStore
-from crowdmood.worker import Worker
+from crowdmood.bus.keys import StreamName
+from crowdmood.bus.lease import Lease
+from crowdmood.bus.streams import Bus
+from crowdmood.bus.worker import Worker
+from crowdmood.core.settings import AggregatorSettings, BusSettings
+from crowdmood.domain.messages import CameraState, CameraStateName, Emotions, FramesLost, Message
+from crowdmood.domain.mood import Mood
+from crowdmood.store.keys import StateKeys
+from crowdmood.store.moods import START, MoodStore
 from tests.crowds import seen
 
 SETTINGS = AggregatorSettings(window_s=3, hop_s=1, min_faces=2)

@@ -13,9 +13,9 @@ from schemathesis.checks import not_a_server_error, positive_data_acceptance
 
 from api import examples
 from api.app import create_app
-from crowdmood.settings import BusSettings, Settings, load
-from crowdmood.streams.api_keys import ApiKey, ApiKeyStore
-from crowdmood.streams.moods import MoodReader, MoodStore
+from crowdmood.core.settings import BusSettings, Settings, load
+from crowdmood.store.api_keys import ApiKey, ApiKeyStore
+from crowdmood.store.moods import MoodReader, MoodStore
 from tests.serving import Running, running
 
 # Nothing is read before an application's lifespan starts: its document needs no server. A stream has no end: its own

@@ -12,10 +12,10 @@ import httpx
 import pytest
 
 import api.routes.page
-from crowdmood.mood import to_ms
-from crowdmood.palette import LABEL_COLOURS, STACKED
-from crowdmood.settings import BusSettings, Settings, load
-from crowdmood.streams.api_keys import ApiKey, ApiKeyStore
+from crowdmood.core.settings import BusSettings, Settings, load
+from crowdmood.domain.mood import to_ms
+from crowdmood.domain.palette import LABEL_COLOURS, STACKED
+from crowdmood.store.api_keys import ApiKey, ApiKeyStore
 from tests.serving import Running, running
 
 FOLDER = Path(api.routes.page.__file__).parents[1] / "page"

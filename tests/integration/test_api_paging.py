@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from api import examples, history
 from api.answers import Board
 from api.app import create_app
-from crowdmood.mood import Mood, MoodChange, to_rfc3339
-from crowdmood.settings import AggregatorSettings, BusSettings, Settings
-from crowdmood.streams.moods import MoodReader, MoodStore
+from crowdmood.core.settings import AggregatorSettings, BusSettings, Settings
+from crowdmood.domain.mood import Mood, MoodChange, to_rfc3339
+from crowdmood.store.moods import MoodReader, MoodStore
 
 MINUTES = 30
 ZONES = ("stadium", "home", "away")

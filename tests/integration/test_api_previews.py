@@ -14,12 +14,12 @@ from PIL import Image
 from pydantic import SecretStr
 
 from api.routes import previews
-from crowdmood.messages import Emotions, Frame, FrameRef
-from crowdmood.settings import BusSettings, CameraSettings, Settings, load
-from crowdmood.streams.api_keys import ApiKey, ApiKeyStore
-from crowdmood.streams.bus import Bus
-from crowdmood.streams.keys import StateKeys
-from crowdmood.streams.regions import Regions, SavedRegions
+from crowdmood.bus.streams import Bus
+from crowdmood.core.settings import BusSettings, CameraSettings, Settings, load
+from crowdmood.domain.messages import Emotions, Frame, FrameRef
+from crowdmood.store.api_keys import ApiKey, ApiKeyStore
+from crowdmood.store.keys import StateKeys
+from crowdmood.store.regions import Regions, SavedRegions
 from detector.following import following
 from tests.serving import Running, running
 from tests.waiting import eventually

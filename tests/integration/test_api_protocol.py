@@ -10,7 +10,7 @@ from websockets.sync.client import connect
 
 from api import protocol
 from api.security import HEAD_BYTES
-from crowdmood.settings import BusSettings, Settings, load
+from crowdmood.core.settings import BusSettings, Settings, load
 from tests.serving import ready, running
 
 

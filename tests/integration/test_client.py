@@ -13,11 +13,11 @@ from anyio.from_thread import BlockingPortal, start_blocking_portal
 
 from api import examples
 from crowdmood.client import AsyncClient, Client, ClientError, Mood
-from crowdmood.mood import to_rfc3339
-from crowdmood.settings import BusSettings, Settings, load
-from crowdmood.streams.api_keys import ApiKey, ApiKeyStore
-from crowdmood.streams.keys import StateKeys
-from crowdmood.streams.moods import MoodStore
+from crowdmood.core.settings import BusSettings, Settings, load
+from crowdmood.domain.mood import to_rfc3339
+from crowdmood.store.api_keys import ApiKey, ApiKeyStore
+from crowdmood.store.keys import StateKeys
+from crowdmood.store.moods import MoodStore
 from tests import timelines
 from tests.serving import Running, ready, running
 

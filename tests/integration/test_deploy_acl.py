@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 import redis
 
-from crowdmood.health import PARTS
+from app.check import PARTS
 from tests.ports import free_port
 from tests.waiting import eventually
 
@@ -91,7 +91,7 @@ def ask(method: str, url: str, body: bytes | None = None, kind: str = "applicati
 
 
 def crowdmood(environment: dict[str, str], *words: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "crowdmood", *words]
+    command = [sys.executable, "-m", "app", *words]
     return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
 
 
@@ -114,7 +114,7 @@ def test_everything_works_with_users_that_may_do_no_more_than_they_need(
     try:
         for stage, command in COMMANDS.items():
             with (tmp_path / f"{stage}.log").open("w") as log:
-                words = [sys.executable, "-m", "crowdmood", command]
+                words = [sys.executable, "-m", "app", command]
                 environment = servers.environment(stage) | own
                 processes[stage] = subprocess.Popen(words, env=environment, cwd=tmp_path, stdout=log, stderr=log)
         for stage in reversed(COMMANDS):  # ingest first: it is gone when its footage has ended

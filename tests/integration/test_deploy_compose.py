@@ -12,8 +12,8 @@ import pytest
 import yaml
 from typer.main import get_command
 
-from crowdmood import cli, health
-from crowdmood.settings import CONFIG_FILE_VARIABLE, load
+from app import cli
+from crowdmood.core.settings import CONFIG_FILE_VARIABLE, load
 
 from .test_deploy_roles import ROLES, SECRETS, STAGES, environment_of, words
 
@@ -104,7 +104,7 @@ def test_every_role_is_a_service_and_runs_commands_and_checks_that_exist(service
         assert command in commands
         program, check, *flags, part = words(role, "HEALTHCHECK")
         assert (program, check) == ("crowdmood", "check")
-        assert part in health.PARTS
+        assert part in check.PARTS
         assert set(flags) <= {option for parameter in commands["check"].params for option in parameter.opts}
     for name in ours(services):  # what the image says holds
         assert not {"command", "entrypoint", "healthcheck"} & set(services[name])
@@ -201,7 +201,7 @@ def test_grafana_finds_its_source_and_its_dashboards(services: dict[str, Any]) -
 def test_a_page_names_only_settings_and_commands_that_exist(page: Path) -> None:
     text = page.read_text()
     shown = subprocess.run(
-        [sys.executable, "-m", "crowdmood", "config", "--json"], capture_output=True, text=True, check=True
+        [sys.executable, "-m", "app", "config", "--json"], capture_output=True, text=True, check=True
     )
     known = {*json.loads(shown.stdout), *re.findall(r"[A-Z_]{4,}", EXAMPLE), CONFIG_FILE_VARIABLE}
     settings = set(re.findall(r"\bCROWDMOOD_[A-Z_]+\b", text))

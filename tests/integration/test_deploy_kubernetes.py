@@ -13,8 +13,8 @@ from cloudcoil.models.keda import v1alpha1 as keda
 from cloudcoil.models.prometheus_operator import v1 as prometheus_operator
 
 from classifier.service import ClassifierStage
-from crowdmood.settings import BusSettings, load
-from crowdmood.streams.keys import BusKeys
+from crowdmood.bus.keys import BusKeys
+from crowdmood.core.settings import BusSettings, load
 from detector.service import DetectorStage
 
 from .test_deploy_roles import OPERATIONS, ROLES, SECRETS, environment_of
@@ -136,7 +136,7 @@ def test_every_role_is_deployed_with_its_image_and_asked_for_its_health(plain: l
         environment = environment_of(role)
         served = environment["CROWDMOOD_API__OPS_PORT" if role == "api" else "CROWDMOOD_METRICS__PORT"]
         assert str(ports["metrics"]) == served
-        # What crowdmood.ops and the API answer: tests/integration/test_ops.py, test_api_service.py.
+        # What crowdmood.core.health and the API answer: tests/integration/test_ops.py, test_api_service.py.
         paths = [only[f"{probe}Probe"]["httpGet"] for probe in ("startup", "readiness", "liveness")]
         asked = ["/livez", "/readyz", "/livez"] if role == "api" else ["/readyz"] * 3
         assert paths == [{"path": path, "port": "metrics"} for path in asked]

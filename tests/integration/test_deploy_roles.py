@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from crowdmood.settings import load
+from crowdmood.core.settings import load
 from tests.ports import free_port
 
 ROOT = Path(__file__).parents[2]
@@ -129,7 +129,7 @@ def inside(role: str, server_url: str) -> dict[str, str]:
 @pytest.mark.parametrize("role", ROLES)
 def test_a_role_runs_with_its_own_dependencies_and_writes_nothing(role: str, server_url: str, tmp_path: Path) -> None:
     environment = inside(role, server_url)
-    command = [sys.executable, "-m", "crowdmood"]
+    command = [sys.executable, "-m", "app"]
     log = tmp_path / "log"
     with log.open("w") as output:
         process = subprocess.Popen(
@@ -154,7 +154,7 @@ def test_the_first_key_is_made_where_the_api_does_not_run_yet(server_url: str) -
     asked = re.findall(r"^kubectl .*exec deployment/crowdmood-(\w+) -- crowdmood (.*)$", OPERATIONS, re.MULTILINE)
     ((role, made),) = asked
     assert role != "api"
-    command = [sys.executable, "-m", "crowdmood", *made.split()]
+    command = [sys.executable, "-m", "app", *made.split()]
     done = subprocess.run(
         command, env=inside(role, server_url), cwd="/", capture_output=True, text=True, timeout=60, check=False
     )

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner, Result
 
-from crowdmood.cli import app
-from crowdmood.errors import CrowdMoodError, SettingsError, SourceError
+from app.cli import app
+from crowdmood.core.errors import CrowdMoodError, SettingsError, SourceError
 
 
 def crowdmood(*words: str | Path) -> Result:
@@ -52,7 +52,7 @@ def test_a_preview_shows_the_frame_its_regions_and_no_face(camera: Path, tmp_pat
 
 
 def test_a_previews_faces_are_pixelated_unless_they_are_asked_for(camera: Path, tmp_path: Path) -> None:
-    from crowdmood.settings import load
+    from crowdmood.core.settings import load
     from detector.loading import load_finder
     from detector.preview import preview
     from detector.regions import Region

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from crowdmood.polygons import Polygon
-from crowdmood.streams.regions import Regions, SavedRegions
+from crowdmood.core.polygons import Polygon
+from crowdmood.store.regions import Regions, SavedRegions
 from detector.following import following
 from tests.guarded import guarded
 from tests.waiting import eventually

@@ -7,8 +7,8 @@ import pytest
 
 from classifier import DEFAULT_MODEL
 from classifier.engines import Engine, load_engine
-from crowdmood.framing import FRAMINGS, Framing
-from crowdmood.settings import ClassifierSettings, DetectorSettings
+from crowdmood.core.settings import ClassifierSettings, DetectorSettings
+from crowdmood.domain.framing import FRAMINGS, Framing
 from detector.evaluation.framing import Seats, accuracy, redetect, seats_of_faces, seats_of_footage, sweep
 from detector.loading import load_detector
 

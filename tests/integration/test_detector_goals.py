@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from crowdmood.settings import DetectorSettings
+from crowdmood.core.settings import DetectorSettings
 from detector.evaluation.labels import LabelledPicture, labelled_pictures
 from detector.evaluation.matching import HeightRange
 from detector.evaluation.run import Candidate, Evaluation, evaluate

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from crowdmood.errors import ModelError
-from detector.pulling import pull
+from crowdmood.core.errors import ModelError
+from detector.download import pull
 
 NAME = "face_detection_yunet_2023mar.onnx"
 

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import simplejpeg
 
-from crowdmood.messages import Faces, Frame, FrameRef, FramesLost, decode
-from crowdmood.settings import BusSettings, DetectorSettings, load
-from crowdmood.streams.bus import Bus
-from crowdmood.worker import Worker
+from crowdmood.bus.streams import Bus
+from crowdmood.bus.worker import Worker
+from crowdmood.core.settings import BusSettings, DetectorSettings, load
+from crowdmood.domain.messages import Faces, Frame, FrameRef, FramesLost, decode
 from detector.finder import FaceFinder
 from detector.haar import HaarDetector
 from detector.loading import load_finder

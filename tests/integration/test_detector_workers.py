@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from crowdmood.settings import load
+from crowdmood.core.settings import load
 from detector.evaluation.workers import measure
 
 

@@ -9,8 +9,8 @@ import cv2
 import numpy as np
 import pytest
 
-from crowdmood.errors import ModelError
-from crowdmood.settings import DetectorSettings
+from crowdmood.core.errors import ModelError
+from crowdmood.core.settings import DetectorSettings
 from detector.base import Detector
 from detector.boxes import iou
 from detector.haar import HaarDetector
@@ -162,7 +162,7 @@ def test_a_tiled_frame_gives_each_face_once(model: Path, photos: list[np.ndarray
 def test_a_4k_crowd_is_searched_in_bounded_memory(assets: Path, model: Path, kind: str) -> None:
     code = (
         "import cv2, numpy as np; from pathlib import Path\n"
-        "from crowdmood.settings import DetectorSettings; from detector.loading import load_detector\n"
+        "from crowdmood.core.settings import DetectorSettings; from detector.loading import load_detector\n"
         f"photo = cv2.imread({str(min((assets / 'crowds' / 'images').iterdir()))!r})\n"
         "frame = np.tile(photo, (6, 4, 1))[:2160, :3840]\n"
         "assert frame.shape == (2160, 3840, 3)\n"
@@ -180,7 +180,7 @@ def test_a_4k_crowd_is_searched_in_bounded_memory(assets: Path, model: Path, kin
 def test_networks_of_many_sizes_take_the_memory_of_few(model: Path) -> None:
     code = (
         "import numpy as np; from pathlib import Path\n"
-        "from crowdmood.settings import DetectorSettings; from detector.yunet_network import YuNetNetwork\n"
+        "from crowdmood.core.settings import DetectorSettings; from detector.yunet_network import YuNetNetwork\n"
         f"network = YuNetNetwork(DetectorSettings(precision='f32', yunet_model=Path({str(model)!r})))\n"
         "for height in range(1728, 2049, 32):\n"
         "    network.run(np.zeros((height, 2048, 3), np.uint8))\n"
@@ -212,7 +212,7 @@ def test_a_file_that_is_no_yunet_is_refused(tmp_path: Path, content: bytes) -> N
 def test_openvino_is_imported_without_its_telemetry(model: Path) -> None:
     code = (
         "import sys; from pathlib import Path\n"
-        "from crowdmood.settings import DetectorSettings\n"
+        "from crowdmood.core.settings import DetectorSettings\n"
         "from detector.yunet_network import YuNetNetwork\n"
         f"YuNetNetwork(DetectorSettings(yunet_model=Path({str(model)!r})))\n"
         "print(sorted(m for m in sys.modules if m.startswith('openvino_telemetry.')), 'openvino' in sys.modules)\n"

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from crowdmood.embedded import embedded_servers, running_servers
-from crowdmood.errors import AlreadyRunningError, CrowdMoodError
-from crowdmood.settings import EmbeddedSettings
-from crowdmood.streams.connection import connect
+from app.embedded import embedded_servers, running_servers
+from crowdmood.bus.connection import connect
+from crowdmood.core.errors import AlreadyRunningError, CrowdMoodError
+from crowdmood.core.settings import EmbeddedSettings
 from tests.waiting import eventually
 
 SETTINGS = EmbeddedSettings()
@@ -61,8 +61,8 @@ def test_a_directory_that_cannot_be_made_is_named(tmp_path: Path) -> None:
 HOLDER = """
 import sys, time
 from pathlib import Path
-from crowdmood.embedded import embedded_servers
-from crowdmood.settings import EmbeddedSettings
+from app.embedded import embedded_servers
+from crowdmood.core.settings import EmbeddedSettings
 try:
     with embedded_servers(Path(sys.argv[1]), EmbeddedSettings()):
         print("ready", flush=True)
@@ -107,9 +107,7 @@ def test_servers_left_behind_by_a_killed_keeper_are_stopped_by_the_next_one(tmp_
     with embedded_servers(tmp_path, SETTINGS) as servers:
         connect(servers.state_url).set("mood", "sad")
         keepers = [
-            pid
-            for pid in server_processes(tmp_path)
-            if b"crowdmood.embedded" in Path(f"/proc/{pid}/cmdline").read_bytes()
+            pid for pid in server_processes(tmp_path) if b"app.embedded" in Path(f"/proc/{pid}/cmdline").read_bytes()
         ]
         os.kill(keepers[0], signal.SIGKILL)
     assert json.loads((tmp_path / "servers.json").read_text())

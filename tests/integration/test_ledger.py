@@ -8,15 +8,16 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from aggregator.service import AggregatorStage
-from crowdmood import ledger
-from crowdmood.cli import app
-from crowdmood.messages import CameraState, Emotions, Frame, FramesLost, Message
-from crowdmood.settings import AggregatorSettings, BusSettings, Settings, load, to_environment
-from crowdmood.streams.bus import Bus
-from crowdmood.streams.keys import StateKeys, StreamName
-from crowdmood.streams.lease import Lease
-from crowdmood.streams.moods import MoodStore
-from crowdmood.worker import Worker
+from app import ledger
+from app.cli import app
+from crowdmood.bus.keys import StreamName
+from crowdmood.bus.lease import Lease
+from crowdmood.bus.streams import Bus
+from crowdmood.bus.worker import Worker
+from crowdmood.core.settings import AggregatorSettings, BusSettings, Settings, load, to_environment
+from crowdmood.domain.messages import CameraState, Emotions, Frame, FramesLost, Message
+from crowdmood.store.keys import StateKeys
+from crowdmood.store.moods import MoodStore
 from tests.crowds import seen
 
 FRAMES = 40

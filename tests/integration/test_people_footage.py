@@ -16,8 +16,8 @@ import numpy.typing as npt
 import pytest
 
 from aggregator.people import Links, people
-from crowdmood.messages import Emotions, FrameRef
-from crowdmood.settings import DetectorSettings
+from crowdmood.core.settings import DetectorSettings
+from crowdmood.domain.messages import Emotions, FrameRef
 from detector.boxes import iou
 from detector.yunet import YuNetDetector
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from aggregator.people import Links, people
-from crowdmood.messages import Emotions, FrameRef
+from crowdmood.domain.messages import Emotions, FrameRef
 from simulator.bank import FaceBank
 from simulator.script import Event
 from simulator.stand import Stand

@@ -20,16 +20,16 @@ from api import models
 from api.pictures import to_picture
 from classifier import DEFAULT_MODEL
 from classifier.engines import load_engine
+from classifier.model_swap import ModelSwap
 from classifier.service import ClassifierStage
-from classifier.swapping import ModelSwap
-from crowdmood import LABELS
-from crowdmood.messages import PHOTO_CAMERA, CameraState, Faces, Frame, FrameRef
-from crowdmood.settings import BusSettings, CameraSettings, Settings, load, required_url
-from crowdmood.streams.bus import Bus, DeadLetter
-from crowdmood.streams.inbox import Inbox
-from crowdmood.streams.models import ModelChoices
-from crowdmood.streams.moods import MoodStore
-from crowdmood.worker import Stage, Worker
+from crowdmood.bus.inbox import Inbox
+from crowdmood.bus.streams import Bus, DeadLetter
+from crowdmood.bus.worker import Stage, Worker
+from crowdmood.core.settings import BusSettings, CameraSettings, Settings, load, required_url
+from crowdmood.domain.labels import LABELS
+from crowdmood.domain.messages import PHOTO_CAMERA, CameraState, Faces, Frame, FrameRef
+from crowdmood.store.model_choices import ModelChoices
+from crowdmood.store.moods import MoodStore
 from detector.loading import load_finder
 from detector.regions import Region
 from detector.service import DetectorStage

@@ -14,7 +14,7 @@ from benchmarks.drawn_crowds import Answers
 from benchmarks.prevalence import METHODS, Row, measure, samples
 from classifier import DEFAULT_MODEL
 from classifier.card import load_card
-from crowdmood.settings import AggregatorSettings
+from crowdmood.core.settings import AggregatorSettings
 
 STAND = ("calm", "singing", "goal", "conceded")
 SEVEN_LABELS = DEFAULT_MODEL.parent / "conv4"

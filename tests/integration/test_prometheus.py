@@ -19,16 +19,16 @@ import pytest
 import yaml
 from prometheus_client import REGISTRY, generate_latest
 
-from api.webhooks.deliveries import Delivery
-from api.webhooks.endpoints import Secret, new_secret
-from api.webhooks.events import EventType
-from api.webhooks.models import EndpointSettings
-from api.webhooks.samples import sample
-from api.webhooks.store import WebhookStore
-from crowdmood.settings import BusSettings
-from crowdmood.streams.connection import connect
-from crowdmood.streams.keys import BusKeys
+from api.webhook_resources import EndpointSettings
+from api.webhook_samples import sample
+from crowdmood.bus.connection import connect
+from crowdmood.bus.keys import BusKeys
+from crowdmood.core.settings import BusSettings
 from tests.ports import free_port
+from webhooks.deliveries import Delivery
+from webhooks.endpoints import Secret, new_secret
+from webhooks.events import EventType
+from webhooks.store import WebhookStore
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 RULES = yaml.safe_load((DEPLOY / "prometheus/rules.yml").read_text())["groups"]
@@ -103,7 +103,7 @@ def prometheus(
             environment = {name: value for name, value in os.environ.items() if not name.startswith("CROWDMOOD_")}
             environment |= {f"CROWDMOOD_{name}": value for name, value in settings.items()}
             log = stack.enter_context((folder / f"{job}.log").open("w"))
-            words = [sys.executable, "-m", "crowdmood", command]
+            words = [sys.executable, "-m", "app", command]
             stack.callback(_stop, subprocess.Popen(words, env=environment, cwd=folder, stdout=log, stderr=log))
         address = f"127.0.0.1:{free_port()}"
         log = stack.enter_context((folder / "prometheus.log").open("w"))
@@ -217,10 +217,10 @@ def test_what_is_wrong_with_this_run_is_told_and_nothing_else(prometheus: Promet
 
 
 def test_names_and_help_follow_the_conventions(programs: dict[str, str]) -> None:
-    import crowdmood.metrics
+    import crowdmood.core.metrics
     import detector.service  # noqa: F401 (has a metric of its own)
 
-    assert crowdmood.metrics.MOODS
+    assert crowdmood.core.metrics.MOODS
     linted = subprocess.run(
         [programs["promtool"], "check", "metrics"], input=generate_latest(REGISTRY), capture_output=True, check=False
     )

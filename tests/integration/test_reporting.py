@@ -12,11 +12,11 @@ from xml.etree import ElementTree
 import pytest
 from pyarrow import parquet
 
-from crowdmood import LABELS
-from crowdmood.errors import SettingsError
-from crowdmood.mood import Mood, MoodChange
-from crowdmood.reporting import folder, page
-from crowdmood.reporting.timeline import Timeline
+from app.reports import folder, page
+from app.reports.timeline import Timeline
+from crowdmood.core.errors import SettingsError
+from crowdmood.domain.labels import LABELS
+from crowdmood.domain.mood import Mood, MoodChange
 from tests.timelines import change, mood, seven_labels, timeline, too_few
 
 MOODS = [mood(1), mood(2), mood(2, camera="north"), too_few(3), mood(4), mood(9)]

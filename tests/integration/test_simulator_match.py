@@ -16,8 +16,8 @@ import typer
 from typer.testing import CliRunner
 
 from benchmarks.truth import error, truth_of
-from crowdmood import FER_LABELS, LABELS
-from crowdmood.errors import CrowdMoodError, DataError, SettingsError
+from crowdmood.core.errors import CrowdMoodError, DataError, SettingsError
+from crowdmood.domain.labels import FER_LABELS, LABELS
 from simulator.bank import load_bank
 from simulator.cli import simulate as simulate_command
 from simulator.hiding import Hiding

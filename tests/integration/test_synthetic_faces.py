@@ -13,20 +13,20 @@ from numpy.typing import NDArray
 
 from classifier import DEFAULT_MODEL
 from classifier.engines import Engine, load_engine
-from crowdmood import FER_LABELS, LABELS
-from crowdmood.errors import DataError
-from crowdmood.settings import ClassifierSettings
+from crowdmood.core.errors import DataError
+from crowdmood.core.settings import ClassifierSettings
+from crowdmood.domain.labels import FER_LABELS, LABELS
+from facebank.alignment import align, find_landmarks, flatten
+from facebank.build import main as face_bank
+from facebank.build import singers_in
+from facebank.checks import load_checks
+from facebank.drawing import Drawer, Recipe, Singers, novelty_of
+from facebank.face_model import FaceModel, fit
+from facebank.figures import measure
+from facebank.novelty import measure_novelty
 from simulator.bank import CARD_FILE, SHIPPED_BANK, load_bank
-from training.alignment import align, find_landmarks, flatten
 from training.data import TRAINING
-from training.face_bank import main as face_bank
-from training.face_bank import singers_in
-from training.face_checks import load_checks
-from training.face_figures import measure
-from training.face_model import FaceModel, fit
 from training.loaders import load_npz
-from training.novelty import measure_novelty
-from training.synthetic_faces import Drawer, Recipe, Singers, novelty_of
 
 
 @pytest.fixture(scope="module")
@@ -94,7 +94,7 @@ def test_the_shipped_network_reads_the_intended_expression(figures: dict[str, An
 def test_the_card_of_the_bank_holds_its_recipe_and_the_figures_measured_with_the_shipped_network(
     card: dict[str, Any], measured: dict[str, Any], figures: dict[str, Any]
 ) -> None:
-    """A new network, other faces or another stand: `python -m training.face_bank --only-measure` writes the figures."""
+    """A new network, other faces or another stand: `python -m facebank --only-measure` writes the figures."""
     assert card["faces_per_label"] == card["recipe"]["persons"] == len(load_bank().faces[0])
     assert card["recipe"]["seed"] >= 0
     assert card["novelty"] == pytest.approx(measured["novelty"], abs=0.01)

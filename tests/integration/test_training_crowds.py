@@ -11,7 +11,7 @@ import pytest
 
 pytest.importorskip("keras")
 
-from crowdmood.errors import DataError
+from crowdmood.core.errors import DataError
 from training.consistency import views
 from training.crowds import load_crowds
 

@@ -11,7 +11,7 @@ pytest.importorskip("keras")
 
 from classifier import DEFAULT_MODEL
 from classifier.card import load_card
-from crowdmood import FER_LABELS
+from crowdmood.domain.labels import FER_LABELS
 from training.evaluate import write_report
 
 

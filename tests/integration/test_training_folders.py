@@ -9,9 +9,9 @@ import pytest
 
 keras = pytest.importorskip("keras")
 
+from app.cli import app  # noqa: E402
 from classifier.card import CARD_FILE  # noqa: E402
-from crowdmood.cli import app  # noqa: E402
-from crowdmood.errors import DataError, SettingsError  # noqa: E402
+from crowdmood.core.errors import DataError, SettingsError  # noqa: E402
 from training.cli import Backend  # noqa: E402
 from training.data import FaceData  # noqa: E402
 from training.networks import build  # noqa: E402

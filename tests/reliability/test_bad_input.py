@@ -18,9 +18,9 @@ from pydantic import ValidationError
 
 from api import pictures
 from api.problems import ProblemError
-from crowdmood.errors import UndecodableError
-from crowdmood.polygons import check_polygon
-from crowdmood.settings import CameraSettings, IngestSettings
+from crowdmood.core.errors import UndecodableError
+from crowdmood.core.polygons import check_polygon
+from crowdmood.core.settings import CameraSettings, IngestSettings
 from ingest.sources import images
 from ingest.sources.headers import claimed_size
 

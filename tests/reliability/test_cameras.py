@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from crowdmood.mood import Mood
+from crowdmood.domain.mood import Mood
 
 from .eyes import pictures, watching
 from .rig import Installation, eventually, installation

@@ -12,8 +12,9 @@ from typing import Any
 
 import pytest
 
-from crowdmood.mood import Mood
-from crowdmood.streams.keys import BusKeys, StateKeys
+from crowdmood.bus.keys import BusKeys
+from crowdmood.domain.mood import Mood
+from crowdmood.store.keys import StateKeys
 
 from .eyes import Eye, pictures, watching
 from .rig import Installation, eventually, installation

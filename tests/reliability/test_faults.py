@@ -13,9 +13,9 @@ from typing import Any
 import httpx
 import pytest
 
-from crowdmood.streams.connection import Connection
-from crowdmood.streams.keys import StateKeys
-from crowdmood.streams.lease import Lease
+from crowdmood.bus.connection import Connection
+from crowdmood.bus.lease import Lease
+from crowdmood.store.keys import StateKeys
 from tests.receiver import Receiver, receiving
 
 from .eyes import Eye, pictures, watching

@@ -20,12 +20,12 @@ import httpx
 import numpy as np
 import redis
 
-from crowdmood.embedded import running_servers
-from crowdmood.messages import Frame, FrameRef
-from crowdmood.settings import BusSettings
-from crowdmood.streams.bus import Bus
-from crowdmood.streams.connection import connect
-from crowdmood.streams.keys import BusKeys
+from app.embedded import running_servers
+from crowdmood.bus.connection import connect
+from crowdmood.bus.keys import BusKeys
+from crowdmood.bus.streams import Bus
+from crowdmood.core.settings import BusSettings
+from crowdmood.domain.messages import Frame, FrameRef
 from tests.ports import free_port
 
 from .eyes import pictures, watching
@@ -101,7 +101,7 @@ def full_run(folder: Path, environment: dict[str, str]) -> Iterator[tuple[subpro
     log = folder / "run.log"
     with log.open("wb") as said:
         process = subprocess.Popen(
-            [sys.executable, "-m", "crowdmood", "run"],
+            [sys.executable, "-m", "app", "run"],
             env=environment,
             cwd=folder / "work",
             stdin=subprocess.DEVNULL,

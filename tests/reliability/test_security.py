@@ -14,15 +14,15 @@ from typing import Any
 
 import pytest
 
-from api.webhooks.addresses import RefusedAddressError, parse, resolve_now
+from app.footage import replay_settings
 from classifier.card import CARD_FILE, load_card
-from crowdmood.errors import DataError, ModelError
-from crowdmood.footage import replay_settings
-from crowdmood.streams.api_keys import ApiKey
+from crowdmood.core.errors import DataError, ModelError
+from crowdmood.store.api_keys import ApiKey
 from detector.evaluation.labels import labelled_pictures
 from tests.e2e.conftest import crowdmood
 from training.crowds import labelled_photos
 from training.loaders import load_faces
+from webhooks.addresses import RefusedAddressError, parse, resolve_now
 
 
 @pytest.mark.parametrize(

@@ -8,11 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from api import examples
-from api.adapters import Adapter, AdapterName, template
-from api.adapters.body import Reading
-from api.webhooks.events import Event, EventType, Watch
-from api.webhooks.samples import sample
-from crowdmood import LABELS
+from api.webhook_samples import sample
+from crowdmood.domain.labels import LABELS
+from webhooks.adapters import Adapter, AdapterName, template
+from webhooks.adapters.body import Reading
+from webhooks.events import Event, EventType, Watch
 
 NOW_MS = 1_780_000_000_000
 

@@ -7,10 +7,10 @@ import pytest
 
 from aggregator.moods import Moods, unfit
 from aggregator.windows import ClosedWindow
-from crowdmood import FER_LABELS, LABELS
-from crowdmood.messages import Emotions
-from crowdmood.mood import Mood
-from crowdmood.settings import AggregatorSettings
+from crowdmood.core.settings import AggregatorSettings
+from crowdmood.domain.labels import FER_LABELS, LABELS
+from crowdmood.domain.messages import Emotions
+from crowdmood.domain.mood import Mood
 from tests.crowds import seen
 from tests.networks import CROWD, Network
 

@@ -8,7 +8,7 @@ import pytest
 
 from api import examples
 from api.answers import Answer, Board, Scope, camera_answers, no_mood_yet
-from crowdmood.mood import Mood
+from crowdmood.domain.mood import Mood
 
 NORTH = replace(examples.OK, camera="north", cameras={"north": "live"})
 STALE_AFTER_S = 10.0

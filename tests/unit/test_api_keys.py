@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from api.limits import RateLimit
 from api.security import is_local
-from crowdmood.errors import UndecodableError
-from crowdmood.streams.api_keys import ApiKey, read_table, split
+from crowdmood.core.errors import UndecodableError
+from crowdmood.store.api_keys import ApiKey, read_table, split
 
 NOW_MS = 1_800_000_000_000
 

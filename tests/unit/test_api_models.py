@@ -12,10 +12,11 @@ from pydantic import BaseModel, TypeAdapter
 from api import examples, models, problems
 from api.app import create_app
 from api.routes.schemas import SchemaName, schema
-from crowdmood import LABELS, __version__
-from crowdmood.mood import Mood, MoodChange
-from crowdmood.settings import Settings
-from crowdmood.streams.moods import MoodReader
+from crowdmood import __version__
+from crowdmood.core.settings import Settings
+from crowdmood.domain.labels import LABELS
+from crowdmood.domain.mood import Mood, MoodChange
+from crowdmood.store.moods import MoodReader
 from tests import timelines
 
 STRICT: dict[str, Any] = {"strict": True, "extra": "forbid"}

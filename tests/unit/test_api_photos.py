@@ -9,9 +9,9 @@ from PIL import Image
 from api import models
 from api.drawing import draw
 from api.photos import answer
-from crowdmood.messages import PHOTO_CAMERA, Emotions, FrameRef
-from crowdmood.palette import LABEL_COLOURS
-from crowdmood.streams.regions import Regions
+from crowdmood.domain.messages import PHOTO_CAMERA, Emotions, FrameRef
+from crowdmood.domain.palette import LABEL_COLOURS
+from crowdmood.store.regions import Regions
 
 HAPPY, LAST = 3, -1
 

@@ -16,7 +16,7 @@ from benchmarks.results import MissingError, Row
 from benchmarks.session import Session
 from classifier import DEFAULT_MODEL
 from classifier.card import load_card
-from crowdmood import FER_LABELS, LABELS
+from crowdmood.domain.labels import FER_LABELS, LABELS
 from tests.faces_of_crowds import faces_of
 
 

@@ -17,7 +17,7 @@ from benchmarks.pictures import draw
 from benchmarks.pipeline import Usage, spent
 from benchmarks.results import Chart, Figure, Goal, page, shown, table, write
 from benchmarks.truth import error, truth_of
-from crowdmood import LABELS
+from crowdmood.domain.labels import LABELS
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,8 @@ import pytest
 
 from classifier import DEFAULT_MODEL
 from classifier.card import CrowdMetrics, DataSpec, Metrics, ModelCard, file_entry, load_card, save_card
-from crowdmood import FER_LABELS, LABELS
-from crowdmood.errors import ModelError
+from crowdmood.core.errors import ModelError
+from crowdmood.domain.labels import FER_LABELS, LABELS
 
 
 @pytest.fixture

@@ -10,8 +10,8 @@ import pytest
 
 from aggregator.changes import Changes
 from aggregator.moods import Finding
-from crowdmood import LABELS
-from crowdmood.mood import Mood, MoodChange, Shares
+from crowdmood.domain.labels import LABELS
+from crowdmood.domain.mood import Mood, MoodChange, Shares
 from tests.findings import CALM, CONCEDED, GOAL, LEVEL, SETTINGS, Mix, changes_of, mood
 
 TERRACE = (

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from classifier.card import CrowdMetrics
-from crowdmood import FER_LABELS, LABELS
-from crowdmood.confusions import Confusions
+from crowdmood.domain.confusions import Confusions
+from crowdmood.domain.labels import FER_LABELS, LABELS
 from tests.faces_of_crowds import faces_of
 from training.crowd_evaluation import SIZES_PX, crowds, examples, measure
 from training.crowd_faces import CrowdFaces

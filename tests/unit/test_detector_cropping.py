@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from crowdmood.framing import FRAMINGS, Framing, tilts_of, to_squares
+from crowdmood.domain.framing import FRAMINGS, Framing, tilts_of, to_squares
 from detector.cropping import crop_faces
 
 GRADIENT = np.tile(np.arange(0, 200, dtype=np.uint8), (100, 1))

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import simplejpeg
 
-from crowdmood.errors import UndecodableError
+from crowdmood.core.errors import UndecodableError
 from detector.decoding import as_colour, decode
 
 GRADIENT = np.tile(np.arange(0, 200, dtype=np.uint8), (100, 1))

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from crowdmood.errors import DataError
+from crowdmood.core.errors import DataError
 from detector.evaluation.labels import labelled_pictures
 from detector.evaluation.matching import Curve, HeightRange, Judged, curve, judge
 

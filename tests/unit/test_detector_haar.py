@@ -4,9 +4,9 @@ import cv2
 import numpy as np
 import pytest
 
-from crowdmood import LABELS
-from crowdmood.errors import SettingsError, UndecodableError
-from crowdmood.settings import DetectorSettings
+from crowdmood.core.errors import SettingsError, UndecodableError
+from crowdmood.core.settings import DetectorSettings
+from crowdmood.domain.labels import LABELS
 from detector.boxes import iou
 from detector.haar import HaarDetector
 from detector.hits import score, to_faces

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from crowdmood.errors import SettingsError
-from crowdmood.settings import CameraSettings, load
+from crowdmood.core.errors import SettingsError
+from crowdmood.core.settings import CameraSettings, load
 from detector.regions import Region
 
 LEFT_HALF = ((0.0, 0.0), (0.5, 0.0), (0.5, 1.0), (0.0, 1.0))
@@ -116,7 +116,7 @@ def test_regions_come_from_a_camera_of_the_settings() -> None:
 
 
 def test_a_child_process_gets_the_regions_and_the_models_place(monkeypatch: pytest.MonkeyPatch) -> None:
-    from crowdmood.settings import to_environment
+    from crowdmood.core.settings import to_environment
 
     settings = load(cameras=[{"id": "north", "uri": "rtsp://me:hunter2@camera/1", "mask": [LEFT_HALF, TOP]}])
     assert settings.detector.yunet_model == settings.data_dir / "models" / "face_detection_yunet_2023mar.onnx"

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from crowdmood.errors import ModelError
-from crowdmood.settings import DetectorSettings
+from crowdmood.core.errors import ModelError
+from crowdmood.core.settings import DetectorSettings
 from detector.loading import chosen
 from detector.yunet_decoding import OUTPUTS, STRIDES, Outputs, decode
 

@@ -15,10 +15,10 @@ from prometheus_client import Counter
 from prometheus_client.metrics import MetricWrapperBase
 from typer.main import get_command
 
-from crowdmood import metrics
-from crowdmood.cli import app
-from crowdmood.messages import CameraState, Emotions, Faces, Frame, FrameRef, FramesLost
-from crowdmood.settings import CameraSettings, Group, Settings
+from app.cli import app
+from crowdmood.core import metrics
+from crowdmood.core.settings import CameraSettings, Group, Settings
+from crowdmood.domain.messages import CameraState, Emotions, Faces, Frame, FrameRef, FramesLost
 
 T = TypeVar("T")
 ROOT = Path(__file__).parents[2]
@@ -63,7 +63,7 @@ def test_every_setting_is_read_by_somebody() -> None:
 
 
 def test_every_metric_is_set_by_somebody() -> None:
-    set_ = set().union(*(read_in(file) for file in code() if file != "crowdmood/metrics.py"))
+    set_ = set().union(*(read_in(file) for file in code() if file != "crowdmood/core/metrics.py"))
     assert [name for name in METRICS if name not in set_] == []
 
 
@@ -96,7 +96,7 @@ def readers(message: type[Any]) -> Iterator[str]:
     """Files that know a kind of message and do not make it."""
     name = "Emotions" if message is FrameRef else message.__name__  # which bear it to the end
     for file in code():
-        imports = (node for node in nodes(file, ast.ImportFrom) if node.module == "crowdmood.messages")
+        imports = (node for node in nodes(file, ast.ImportFrom) if node.module == "crowdmood.domain.messages")
         made = {node.func.id for node in nodes(file, ast.Call) if isinstance(node.func, ast.Name)}
         if name in {alias.name for node in imports for alias in node.names} - made:
             yield file

@@ -9,9 +9,9 @@ import pytest
 
 from aggregator.crowd import Crowd
 from aggregator.estimate import Method, combined, estimate
-from crowdmood import FER_LABELS, LABELS
-from crowdmood.confusions import Confusions
-from crowdmood.errors import UndecodableError
+from crowdmood.core.errors import UndecodableError
+from crowdmood.domain.confusions import Confusions
+from crowdmood.domain.labels import FER_LABELS, LABELS
 from tests.networks import CROWD, Network, shares_of
 
 PRIORS = np.array([0.13, 0.05, 0.13, 0.26, 0.17, 0.1, 0.16])

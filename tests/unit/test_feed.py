@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from api import examples
 from api.feed import Feed
 from api.stream import Message, Pace
-from crowdmood.mood import Mood, MoodChange
-from crowdmood.streams.positions import Position
+from crowdmood.domain.mood import Mood, MoodChange
+from crowdmood.store.positions import Position
 
 
 class Clock:

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from crowdmood.errors import SettingsError
-from crowdmood.footage import footage_cameras, replay_settings
+from app.footage import footage_cameras, replay_settings
+from crowdmood.core.errors import SettingsError
 
 
 def test_cameras_are_named_after_their_footage(tmp_path: Path) -> None:

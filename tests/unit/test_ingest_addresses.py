@@ -2,8 +2,8 @@
 
 import pytest
 
-from crowdmood.errors import SourceError
-from crowdmood.settings import CameraSettings, IngestSettings
+from crowdmood.core.errors import SourceError
+from crowdmood.core.settings import CameraSettings, IngestSettings
 from ingest.sources import live_source, recorded_source
 from ingest.sources.stream import NetworkCamera, Webcam, webcam_address
 

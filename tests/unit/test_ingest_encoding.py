@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import simplejpeg
 
-from crowdmood.errors import UndecodableError
-from crowdmood.settings import IngestSettings
+from crowdmood.core.errors import UndecodableError
+from crowdmood.core.settings import IngestSettings
 from ingest.encoding import Planes, check_size
 from ingest.sources.images import to_picture
 

@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator
 
-from crowdmood.errors import SourceError
-from crowdmood.messages import FramesLost
-from crowdmood.settings import CameraSettings
+from crowdmood.core.errors import SourceError
+from crowdmood.core.settings import CameraSettings
+from crowdmood.domain.messages import FramesLost
 from ingest.cameras import CameraRun, Tally
 from ingest.encoding import Picture
 from ingest.merging import merge

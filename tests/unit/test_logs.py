@@ -6,8 +6,8 @@ import logging
 
 import pytest
 
-from crowdmood.logs import configure, redact
-from crowdmood.settings import LogSettings
+from crowdmood.core.logs import configure, redact
+from crowdmood.core.settings import LogSettings
 
 
 @pytest.mark.parametrize(

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crowdmood.confusions import Confusions
-from crowdmood.errors import UndecodableError
-from crowdmood.messages import CameraState, Emotions, Faces, Frame, FrameRef, FramesLost, Message, decode
+from crowdmood.core.errors import UndecodableError
+from crowdmood.domain.confusions import Confusions
+from crowdmood.domain.messages import CameraState, Emotions, Faces, Frame, FrameRef, FramesLost, Message, decode
 
 REF = FrameRef("north", "run-1", 7, 1400, 1280, 720, recorded=True)
 

@@ -7,7 +7,7 @@ import pytest
 
 from aggregator.crowd import Crowd
 from aggregator.estimate import Estimate, estimate
-from crowdmood import LABELS
+from crowdmood.domain.labels import LABELS
 from tests.networks import CROWD, Network, shares_of
 
 SCENES = Network(CROWD, scene=0.35)

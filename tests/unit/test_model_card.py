@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from classifier.card import CrowdMetrics, DataSpec, FileEntry, Metrics, ModelCard
-from crowdmood import FER_LABELS, LABELS
+from crowdmood.domain.labels import FER_LABELS, LABELS
 from training.model_card import WIDER_LABELLING, render
 
 

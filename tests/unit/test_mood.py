@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from crowdmood import FER_LABELS, LABELS
-from crowdmood.errors import UndecodableError
-from crowdmood.mood import Mood, MoodChange, Shares, to_ms, to_rfc3339
+from crowdmood.core.errors import UndecodableError
+from crowdmood.domain.labels import FER_LABELS, LABELS
+from crowdmood.domain.mood import Mood, MoodChange, Shares, to_ms, to_rfc3339
 
 SHARES: Shares = {**dict.fromkeys(LABELS, 0.0), "happy": 0.5, "neutral": 0.25, "cheering": 0.25}
 MOOD = Mood(

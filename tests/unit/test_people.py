@@ -8,7 +8,7 @@ import pytest
 
 from aggregator.association import link
 from aggregator.people import Links, People, people
-from crowdmood.messages import Emotions, FrameRef
+from crowdmood.domain.messages import Emotions, FrameRef
 
 WIDTH, HEIGHT = 1280, 720
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crowdmood.streams.positions import Position, entry_id, merged, order
+from crowdmood.store.positions import Position, entry_id, merged, order
 
 NUMBERS = st.integers(0, 10**19 - 1)
 ENTRIES = st.builds(lambda ms, sequence: b"%d-%d" % (ms, sequence), NUMBERS, NUMBERS)

@@ -4,10 +4,11 @@ from dataclasses import replace
 
 import pytest
 
-from crowdmood import LABELS, STADIUM
-from crowdmood.mood import Mood, Shares
-from crowdmood.replay import minutes, most_shown
-from crowdmood.supervisor import RestartBudget
+from app.replay import minutes, most_shown
+from app.supervisor import RestartBudget
+from crowdmood.core.settings import STADIUM
+from crowdmood.domain.labels import LABELS
+from crowdmood.domain.mood import Mood, Shares
 
 MOOD = Mood.blank(
     as_of_ms=0,

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from crowdmood.errors import SettingsError
-from crowdmood.settings import CameraSettings, Group, Settings, load, required_url, to_environment
+from crowdmood.core.errors import SettingsError
+from crowdmood.core.settings import CameraSettings, Group, Settings, load, required_url, to_environment
 
 
 def every_field() -> list[tuple[str, object]]:

@@ -4,8 +4,8 @@ from pathlib import Path
 
 from typer.testing import CliRunner
 
-from crowdmood.cli import app
-from crowdmood.settings import table
+from app.cli import app
+from crowdmood.core.settings import table
 
 ROOT = Path(__file__).parents[2]
 

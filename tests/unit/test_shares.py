@@ -6,7 +6,7 @@ import pytest
 from aggregator.crowd import Crowd
 from aggregator.estimate import Estimate, estimate
 from aggregator.shares import dominant, published_figures, resolution, rounded
-from crowdmood import FER_LABELS, LABELS
+from crowdmood.domain.labels import FER_LABELS, LABELS
 from tests.crowds import showing
 
 

@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 
 from api.examples import OK
-from crowdmood import FER_LABELS, LABELS
-from crowdmood.mood import Mood
+from crowdmood.domain.labels import FER_LABELS, LABELS
+from crowdmood.domain.mood import Mood
 from simulator.comparison import compare
 from simulator.script import Event
 from simulator.truth import CameraMoment, Crowd, Moment, Truth

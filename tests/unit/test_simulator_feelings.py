@@ -5,7 +5,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from crowdmood import LABELS
+from crowdmood.domain.labels import LABELS
 from simulator.feelings import State, Timeline, hide, live_through
 from simulator.hiding import Hiding
 from simulator.people import Gesture

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from crowdmood import LABELS
-from crowdmood.errors import DataError
+from crowdmood.core.errors import DataError
+from crowdmood.domain.labels import LABELS
 from simulator.script import (
     CALM,
     REACTIONS,

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from crowdmood.errors import SettingsError
+from crowdmood.core.errors import SettingsError
 from simulator.seats import lay_out, occupy
 
 SIZE = (1280, 720)

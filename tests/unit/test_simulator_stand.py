@@ -6,8 +6,8 @@ import cv2
 import numpy as np
 import pytest
 
-from crowdmood import LABELS
-from crowdmood.errors import SettingsError
+from crowdmood.core.errors import SettingsError
+from crowdmood.domain.labels import LABELS
 from simulator.bank import FaceBank
 from simulator.camera import Camera
 from simulator.canvas import Sprite

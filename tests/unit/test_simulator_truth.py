@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from crowdmood import FER_LABELS, LABELS
-from crowdmood.errors import DataError
+from crowdmood.core.errors import DataError
+from crowdmood.domain.labels import FER_LABELS, LABELS
 from simulator.stand import Seen
 from simulator.truth import CameraMoment, camera_moment, load_truth, moment
 

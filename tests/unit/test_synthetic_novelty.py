@@ -4,9 +4,9 @@ import cv2
 import numpy as np
 import pytest
 
-from crowdmood.errors import DataError
-from training.alignment import TILE, align, flatten
-from training.novelty import closest_allowed, measure_novelty, nearest
+from crowdmood.core.errors import DataError
+from facebank.alignment import TILE, align, flatten
+from facebank.novelty import closest_allowed, measure_novelty, nearest
 
 RNG = np.random.default_rng(0)
 EYES_NOSE_MOUTH = np.array([[15.4, 17.6], [32.6, 17.6], [24.0, 28.2], [17.0, 36.8], [31.0, 36.8]])

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from crowdmood import tasks
+from crowdmood.core import tasks
 
 
 async def _commands(started: list[asyncio.Future[None]]) -> None:

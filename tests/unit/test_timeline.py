@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from crowdmood import LABELS, reporting
-from crowdmood.mood import Mood, MoodChange
-from crowdmood.reporting.data import SCHEMA, rows, to_dict
-from crowdmood.reporting.timeline import Scope, Stretch
+from app import reports
+from app.reports.data import SCHEMA, rows, to_dict
+from app.reports.timeline import Scope, Stretch
+from crowdmood.domain.labels import LABELS
+from crowdmood.domain.mood import Mood, MoodChange
 from tests.timelines import change, mood, seven_labels, timeline, too_few
 
 
@@ -83,7 +84,7 @@ def test_a_camera_is_live_in_the_hop_in_which_it_ends() -> None:
 
 
 def test_every_column_and_field_is_documented() -> None:
-    text = (Path(reporting.__file__).parent / "README.md").read_text()
+    text = (Path(reports.__file__).parent / "README.md").read_text()
     shares = {f"{label}{end}" for label in LABELS for end in ("", "_low", "_high", "_raw")}
     told = to_dict(timeline([mood(1)], changes=[change(1, 1)]))
     for name in {*SCHEMA.names, *told, *told["cameras"][0], *told["minutes"][0], *told["changes"][0]} - shares:

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from classifier.card import Prevalence
-from crowdmood import LABELS
-from crowdmood.confusions import Confusions, features
+from crowdmood.domain.confusions import Confusions, features
+from crowdmood.domain.labels import LABELS
 from tests.networks import CROWD, Network, shares_of
 from training.calibration import softmax
 from training.confusions import fit_crowd_prevalence, fit_prevalence

@@ -7,8 +7,8 @@ import cv2
 import numpy as np
 import pytest
 
-from crowdmood import LABELS
-from crowdmood.errors import DataError
+from crowdmood.core.errors import DataError
+from crowdmood.domain.labels import LABELS
 from training.data import PUBLIC_TEST, TRAINING, FaceData, describe
 from training.labels import agreed, soft_targets, translate_votes
 from training.loaders import load_faces

@@ -5,7 +5,7 @@ import pytest
 
 keras = pytest.importorskip("keras")
 
-from crowdmood import LABELS  # noqa: E402
+from crowdmood.domain.labels import LABELS  # noqa: E402
 from training.heads import (  # noqa: E402
     ALL_HEADS,
     CROWD,

@@ -6,8 +6,8 @@ from ipaddress import ip_address
 
 import pytest
 
-from api.webhooks.addresses import RefusedAddressError, is_public, parse, permitted, resolve
-from api.webhooks.sending import retry_after
+from webhooks.addresses import RefusedAddressError, is_public, parse, permitted, resolve
+from webhooks.sending import retry_after
 
 PUBLIC = "93.184.215.14"
 

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.webhooks.deliveries import GIVE_UP_AFTER_S, RETRY_AFTER_S, Attempt, Delivery, Status, plan
-from api.webhooks.endpoints import Endpoint, Health, Secret
-from api.webhooks.events import Event, EventType
+from webhooks.deliveries import GIVE_UP_AFTER_S, RETRY_AFTER_S, Attempt, Delivery, Status, plan
+from webhooks.endpoints import Endpoint, Health, Secret
+from webhooks.events import Event, EventType
 
 CHANGED, UPDATED, UNAVAILABLE = EventType.MOOD_CHANGED, EventType.MOOD_UPDATED, EventType.MOOD_UNAVAILABLE
 DOWN = EventType.CAMERA_DOWN

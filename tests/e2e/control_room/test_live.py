@@ -10,9 +10,9 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser
 
-from crowdmood import LABELS
-from crowdmood.mood import Mood, MoodChange
-from crowdmood.reporting.data import SCHEMA
+from app.reports.data import SCHEMA
+from crowdmood.domain.labels import LABELS
+from crowdmood.domain.mood import Mood, MoodChange
 from tests import timelines
 from tests.control_room import Room, camera_row, match_mood, room
 from tests.serving import running

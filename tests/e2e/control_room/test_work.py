@@ -8,7 +8,7 @@ import httpx
 import pytest
 from playwright.sync_api import Browser, Route
 
-from crowdmood.settings import CameraSettings
+from crowdmood.core.settings import CameraSettings
 from tests.control_room import Room, camera_row, room
 from tests.receiver import Answer, receiving
 from tests.serving import running

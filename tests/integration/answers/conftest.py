@@ -7,8 +7,8 @@ import pytest
 from anyio.from_thread import start_blocking_portal
 
 from api.app import context_of, create_app
-from crowdmood.settings import BusSettings, CameraSettings, Settings
-from crowdmood.streams.moods import MoodReader, MoodStore
+from crowdmood.core.settings import BusSettings, CameraSettings, Settings
+from crowdmood.store.moods import MoodReader, MoodStore
 from tests.answering import Api, Wall
 from tests.waiting import eventually
 

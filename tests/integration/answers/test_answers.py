@@ -9,10 +9,10 @@ from prometheus_client.parser import text_string_to_metric_families
 from pydantic import TypeAdapter
 
 from api import examples, models
-from crowdmood.mood import to_rfc3339
-from crowdmood.settings import BusSettings
-from crowdmood.streams.api_keys import ApiKey, ApiKeyStore
-from crowdmood.streams.moods import MoodStore
+from crowdmood.core.settings import BusSettings
+from crowdmood.domain.mood import to_rfc3339
+from crowdmood.store.api_keys import ApiKey, ApiKeyStore
+from crowdmood.store.moods import MoodStore
 from tests.answering import KICKOFF_MS, Api, mood_at
 from tests.waiting import eventually
 

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from api import examples, history, models
-from crowdmood.mood import to_rfc3339
-from crowdmood.settings import BusSettings
-from crowdmood.streams.keys import StateKeys
+from crowdmood.core.settings import BusSettings
+from crowdmood.domain.mood import to_rfc3339
+from crowdmood.store.keys import StateKeys
 from tests import timelines
 from tests.answering import KICKOFF_MS, MINUTE_MS, Api, mood_at
 

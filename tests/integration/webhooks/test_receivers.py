@@ -14,15 +14,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from standardwebhooks import Webhook
 
-from api.adapters import Adapter, AdapterName
-from api.adapters.body import Body
-from api.webhooks import addresses, sending
-from api.webhooks.deliveries import Attempt
-from api.webhooks.endpoints import new_secret
-from api.webhooks.events import EventType
-from api.webhooks.samples import sample
-from api.webhooks.sending import Sender
+from api.webhook_samples import sample
 from tests.receiver import Answer, Receiver, receiving
+from webhooks import addresses, sending
+from webhooks.adapters import Adapter, AdapterName
+from webhooks.adapters.body import Body
+from webhooks.deliveries import Attempt
+from webhooks.endpoints import new_secret
+from webhooks.events import EventType
+from webhooks.sending import Sender
 
 NOW_MS = 1_780_000_000_000
 SECRET = new_secret()

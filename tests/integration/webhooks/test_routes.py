@@ -13,17 +13,17 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from standardwebhooks import Webhook
 
-from api.webhooks.deliveries import Delivery, Status
-from api.webhooks.events import EventType
-from api.webhooks.samples import sample
-from api.webhooks.store import WebhookStore
-from crowdmood.mood import to_rfc3339
-from crowdmood.settings import Settings
-from crowdmood.streams.api_keys import ApiKey, ApiKeyStore
+from api.webhook_samples import sample
+from crowdmood.core.settings import Settings
+from crowdmood.domain.mood import to_rfc3339
+from crowdmood.store.api_keys import ApiKey, ApiKeyStore
 from tests.receiver import Answer, Receiver
 from tests.serving import ready
 from tests.waiting import eventually
 from tests.webhooks import dispatching, endpoint, with_webhooks
+from webhooks.deliveries import Delivery, Status
+from webhooks.events import EventType
+from webhooks.store import WebhookStore
 
 
 @pytest.fixture

@@ -1,0 +1,210 @@
+"""Reading messages as one consumer of a group: what is new, what was ours already, what a dead worker left behind."""
+
+import math
+import time
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from typing import Any, TypeVar
+
+import redis
+
+from crowdmood.bus.connection import Client
+from crowdmood.bus.keys import StreamName
+from crowdmood.bus.streams import Bus, Entry
+from crowdmood.core.settings import BusSettings
+
+T = TypeVar("T")
+_SCAN_START = b"0-0"
+_READ_MEANWHILE = 100_000
+"""More entries than anybody can read between two of our commands."""
+
+
+class Inbox:
+    """Reads streams as one consumer of a group; first what was its own before a restart.
+
+    Besides new entries it claims, now and then, those that a dead consumer left behind.
+
+    Args:
+        bus: Where to read.
+        streams: What to read.
+        group: The stage's consumer group.
+        consumer: Name of this worker; the same name after a restart finds its own unfinished entries.
+        settings: When entries are claimed.
+        claims: Whether to claim at all.
+        clock: Monotonic time in seconds.
+    """
+
+    def __init__(
+        self,
+        bus: Bus,
+        streams: Sequence[StreamName],
+        group: str,
+        consumer: str,
+        settings: BusSettings,
+        *,
+        claims: bool = True,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.group = group
+        self.claimed = 0
+        self._bus = bus
+        self._names = {bus.keys.stream(name).encode(): name for name in streams}
+        self._consumer = consumer
+        self._claim_idle_ms = int(settings.claim_idle_s * 1000)
+        self._clock = clock
+        self._next_claim = clock() + settings.claim_idle_s if claims else math.inf
+        self._redelivered_at_once = 1 if claims else None
+        self._claim_cursors = dict.fromkeys(self._names, _SCAN_START)
+        self._outages = bus.connection.outages
+        self._own_cursors: dict[bytes, bytes] = dict.fromkeys(self._names, _SCAN_START)
+
+    def read(self, count: int, block_ms: int) -> list[Entry]:
+        """The next entries.
+
+        Args:
+            count: At most this many of each stream.
+            block_ms: Longest wait for a first one, in milliseconds; 0 does not wait.
+
+        Returns:
+            Up to `count` entries of each stream, oldest first; empty when nothing came. What was delivered before
+            comes one entry at a time, so that one that kills its worker takes no other down with it.
+
+        Raises:
+            ServerUnavailableError: The bus is away and we must stop.
+        """
+        if self._outages != self._bus.connection.outages:
+            # The answer that an outage cut off may have held entries that are ours now.
+            self._outages = self._bus.connection.outages
+            self._own_cursors = dict.fromkeys(self._names, _SCAN_START)
+        if self._own_cursors and (own := self._read_own(self._redelivered_at_once or count)):
+            return own
+        if self._clock() >= self._next_claim and (claimed := self._claim()):
+            return claimed
+        wanted = dict.fromkeys(self._names, b">")
+        reply = self._call(
+            lambda client: client.xreadgroup(self.group, self._consumer, wanted, count=count, block=block_ms or None)
+        )
+        return [entry for key, entries in _pairs(reply) for entry in self._entries(key, entries)]
+
+    def take_everything(self) -> None:
+        """Make every entry that any consumer of the group holds ours: a new leader starts from all of them.
+
+        Done again now and then: whoever led before may have read on before it knew. Names that led before are
+        forgotten; who still reads under one is known again by that.
+        """
+        for key in self._names:
+            if others := self._others(key):
+                self._call(partial(self._follow, key, others))
+                self._own_cursors[key] = _SCAN_START
+
+    def idle(self) -> bool:
+        """Whether there is nothing left to read nor anything in anybody's hands."""
+        return all(self._bus.backlog(name) == 0 for name in self._names.values())
+
+    def leave(self) -> None:
+        """Forget this consumer, so that names do not pile up; not while it still holds entries."""
+        for key in self._names:
+            self._call(partial(self._leave, key))
+
+    def _read_own(self, count: int) -> list[Entry]:
+        """Entries delivered to this consumer before it was restarted."""
+        found: list[Entry] = []
+        reply = self._call(
+            lambda client: client.xreadgroup(self.group, self._consumer, dict(self._own_cursors), count=count)
+        )
+        seen = dict(_pairs(reply))
+        for key in list(self._own_cursors):
+            entries = seen.get(key, [])
+            if not entries:
+                del self._own_cursors[key]
+                continue
+            self._own_cursors[key] = entries[-1][0]
+            found += self._entries(key, entries, redelivered=True)
+        return found
+
+    def _claim(self) -> list[Entry]:
+        """An entry of each stream that some consumer took and has not finished for too long."""
+        found: list[Entry] = []
+        for key in self._names:
+            cursor, entries = self._autoclaim(key, self._claim_idle_ms, self._claim_cursors[key], 1)
+            self._claim_cursors[key] = cursor
+            found += self._entries(key, entries, redelivered=True)
+        scanned = all(cursor == _SCAN_START for cursor in self._claim_cursors.values())
+        if scanned and not found:
+            self._next_claim = self._clock() + self._claim_idle_ms / 2000
+        self.claimed += len(found)
+        return found
+
+    def _others(self, key: bytes) -> list[bytes]:
+        known = self._call(lambda client: client.xinfo_consumers(key, self.group))
+        return [row["name"] for row in known if row["name"] != self._consumer.encode()]
+
+    def _follow(self, key: bytes, others: Sequence[bytes], client: Client) -> None:
+        """Take what others hold and forget them, at once: what a forgotten consumer holds, nobody gets any more."""
+        held = client.xpending(key, self.group)["pending"]
+        with client.pipeline(transaction=True) as multi:
+            multi.xautoclaim(key, self.group, self._consumer, 0, _SCAN_START, count=held + _READ_MEANWHILE, justid=True)
+            for name in others:
+                multi.xgroup_delconsumer(key, self.group, name)
+            multi.execute()
+
+    def _autoclaim(self, key: bytes, idle_ms: int, cursor: bytes, count: int) -> tuple[bytes, list[Any]]:
+        def claim(client: Client) -> tuple[bytes, list[Any]]:
+            reply = client.xautoclaim(key, self.group, self._consumer, idle_ms, cursor, count=count)
+            return reply[0], reply[1]
+
+        return self._call(claim)
+
+    def _leave(self, key: bytes, client: Client) -> None:
+        if not client.xpending_range(key, self.group, "-", "+", 1, consumername=self._consumer):
+            client.xgroup_delconsumer(key, self.group, self._consumer)
+
+    def _entries(self, key: bytes, raw: Iterable[Any], *, redelivered: bool = False) -> list[Entry]:
+        # An entry deleted while it was pending comes without fields: there is nothing left to do for it.
+        present = [(entry_id, fields) for entry_id, fields in raw if fields]
+        times = self._deliveries(key, [entry_id for entry_id, _ in present]) if redelivered else {}
+        partition = self._bus.keys.partition
+        return [
+            Entry(self._names[key], entry_id, fields, times.get(entry_id, 1), partition) for entry_id, fields in present
+        ]
+
+    def _deliveries(self, key: bytes, ids: list[bytes]) -> dict[bytes, int]:
+        def ask(client: Client) -> list[Any]:
+            with client.pipeline(transaction=False) as pipeline:
+                for entry_id in ids:
+                    pipeline.xpending_range(key, self.group, entry_id, entry_id, 1)
+                return list(pipeline.execute())
+
+        replies = self._call(ask) or []
+        return {row["message_id"]: int(row["times_delivered"]) for rows in replies for row in rows}
+
+    def _call(self, operation: Callable[[Client], T]) -> T:
+        """Run an operation; a group or stream that the server lost is made again, from the stream's start."""
+
+        def with_groups(client: Client) -> T:
+            try:
+                return operation(client)
+            except redis.ResponseError as error:
+                if not str(error).startswith(("NOGROUP", "no such key")):
+                    raise
+                self._create_groups(client)
+                return operation(client)
+
+        return self._bus.connection.call(with_groups)
+
+    def _create_groups(self, client: Client) -> None:
+        for key in self._names:
+            try:
+                client.xgroup_create(key, self.group, id="0", mkstream=True)
+            except redis.ResponseError as error:
+                if not str(error).startswith("BUSYGROUP"):
+                    raise
+
+
+def _pairs(reply: Any) -> list[tuple[bytes, list[Any]]]:
+    """The reply of XREADGROUP as (stream, entries), whether the client speaks RESP 2 or 3."""
+    if not reply:
+        return []
+    if isinstance(reply, dict):
+        return [(key, [entry for batch in batches for entry in batch]) for key, batches in reply.items()]
+    return [(key, entries) for key, entries in reply]

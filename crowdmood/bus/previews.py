@@ -1,0 +1,104 @@
+"""One frame of a camera and what the workers saw in it, read along while both pass by; nothing is taken or kept."""
+
+import time
+from typing import Any
+
+import redis
+
+from crowdmood.bus.connection import Client
+from crowdmood.bus.streams import Bus
+from crowdmood.core.errors import ServerUnavailableError, SettingsError, UnansweredError, UndecodableError
+from crowdmood.core.settings import BusSettings
+from crowdmood.domain.messages import Emotions, Frame
+
+_TURN_MS = 1000
+"""Longest look at one partition before the next."""
+_SOUGHT = 8
+"""Of the frames that wait for a detector, how many are looked at: they are large."""
+
+
+class Previews:
+    """The API's view of frames that go by; synchronous, and safe to use from several threads.
+
+    Args:
+        url: The bus.
+        settings: Of the bus.
+    """
+
+    def __init__(self, url: str, settings: BusSettings) -> None:
+        numbers = range(settings.partitions)
+        self._buses = [Bus(url, settings.model_copy(update={"partition": number})) for number in numbers]
+
+    def look(self, camera_id: str, within_s: float) -> tuple[Frame, Emotions]:
+        """The next frame of a camera, as it was judged.
+
+        Args:
+            camera_id: Which camera.
+            within_s: Longest wait for both, in seconds.
+
+        Raises:
+            UnansweredError: No frame came, it was not judged in time, or we may not look at frames.
+        """
+        deadline = time.monotonic() + within_s
+        try:
+            while time.monotonic() < deadline:
+                for bus in self._buses:
+                    found = _next_frame(bus, camera_id, min(time.monotonic() + _TURN_MS / 1000, deadline))
+                    if found is not None:
+                        return found[1], _judged(bus, *found, deadline)
+        except SettingsError:
+            raise UnansweredError(
+                "the bus lets the API read no frames: its user needs the streams `frames` and `emotions` as well"
+            ) from None
+        except (ServerUnavailableError, redis.RedisError):
+            raise UnansweredError("the bus, over which frames go, cannot be reached") from None
+        raise UnansweredError(f"no frame of {camera_id} came within {within_s:g} s")
+
+    def close(self) -> None:
+        """Give the sockets back."""
+        for bus in self._buses:
+            bus.close()
+
+
+def _next_frame(bus: Bus, camera_id: str, deadline: float) -> tuple[bytes, Frame] | None:
+    """The frame of a camera whose turn is next, with its entry's id: one that waits for a detector, or comes."""
+
+    def waiting(client: Client) -> Any:
+        return client.xrange(bus.keys.stream("frames"), "-", "+", count=_SOUGHT)
+
+    for entry_id, fields in bus.connection.call(waiting, patient=False):
+        if fields.get(b"camera_id") == camera_id.encode():
+            return entry_id, Frame.from_fields(fields)
+    after: Any = "$"
+    while (left_ms := round((deadline - time.monotonic()) * 1000)) > 0:
+        for entry_id, fields in _read(bus, bus.keys.stream("frames"), after, left_ms):
+            after = entry_id
+            if fields.get(b"camera_id") == camera_id.encode():
+                return entry_id, Frame.from_fields(fields)
+    return None
+
+
+def _judged(bus: Bus, entry_id: bytes, frame: Frame, deadline: float) -> Emotions:
+    # Ids are the server's time in milliseconds: what is judged is never older than its frame.
+    after: Any = b"%d-0" % (int(entry_id.partition(b"-")[0]) - 1)
+    while (left_ms := round((deadline - time.monotonic()) * 1000)) > 0:
+        for position, fields in _read(bus, bus.keys.stream("emotions"), after, left_ms):
+            after = position
+            if fields.get(b"camera_id") != frame.ref.camera_id.encode():
+                continue
+            try:
+                emotions = Emotions.from_fields(fields)
+            except UndecodableError:
+                continue
+            if emotions.ref == frame.ref:
+                return emotions
+    raise UnansweredError(f"a frame of {frame.ref.camera_id} came and was not judged in time")
+
+
+def _read(bus: Bus, key: str, after: Any, block_ms: int) -> list[tuple[bytes, dict[bytes, bytes]]]:
+    def operation(client: Client) -> Any:
+        return client.xread({key: after}, count=16, block=min(block_ms, _TURN_MS))
+
+    pages: Any = dict(bus.connection.call(operation, patient=False) or ())
+    found: list[tuple[bytes, dict[bytes, bytes]]] = pages.get(key.encode(), [])
+    return found

@@ -1,0 +1,42 @@
+"""From settings back to the environment of a child process."""
+
+import json
+from typing import Any
+
+from pydantic import SecretStr
+
+from crowdmood.core.settings.base import Group
+from crowdmood.core.settings.sources import CameraSettings
+from crowdmood.core.settings.tree import Settings
+
+
+def to_environment(settings: Settings) -> dict[str, str]:
+    """The environment that makes a child process load these same settings, secrets included."""
+    environment: dict[str, str] = {}
+    for name in type(settings).model_fields:
+        value = getattr(settings, name)
+        if isinstance(value, Group):
+            for field in type(value).model_fields:
+                _put(environment, f"CROWDMOOD_{name}__{field}".upper(), getattr(value, field))
+        else:
+            _put(environment, f"CROWDMOOD_{name}".upper(), value)
+    return environment
+
+
+def _put(environment: dict[str, str], variable: str, value: Any) -> None:
+    if value is None:
+        return
+    if isinstance(value, SecretStr):
+        environment[variable] = value.get_secret_value()
+    elif isinstance(value, dict):
+        environment[variable] = json.dumps(value)
+    elif isinstance(value, tuple):
+        environment[variable] = json.dumps([_plain(item) for item in value])
+    else:
+        environment[variable] = str(value)
+
+
+def _plain(item: Any) -> Any:
+    if isinstance(item, CameraSettings):
+        return item.model_dump(mode="json") | {"uri": item.uri.get_secret_value()}
+    return item

@@ -1,0 +1,105 @@
+"""Servers, processes and what they tell of themselves."""
+
+import os
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from crowdmood.core.settings.base import Group
+
+
+class LogSettings(Group):
+    """What is logged and how."""
+
+    level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(default="INFO", description="Lowest level shown.")
+    format: Literal["auto", "human", "json"] = Field(
+        default="auto", description="`auto` is `human` on a terminal and `json` elsewhere."
+    )
+
+
+class BusSettings(Group):
+    """How stages use the streams between them."""
+
+    key_prefix: str = Field(
+        default="crowdmood",
+        pattern=r"^[A-Za-z0-9_.-]{1,64}$",
+        description="First part of every key, on bus and state store: lets installations share a server.",
+    )
+    partitions: int = Field(
+        default=1,
+        ge=1,
+        le=1024,
+        description="Partitions of the bus, among which the cameras are dealt out in turn: several for a cluster.",
+    )
+    partition: int = Field(
+        default=0, ge=0, le=1023, description="The partition of this ingest, detector, classifier or API."
+    )
+    max_backlog: int = Field(
+        default=32, ge=1, le=100_000, description="Entries a stage's output may hold before the stage waits."
+    )
+    claim_idle_s: float = Field(
+        default=15.0,
+        ge=0.05,
+        le=3600,
+        description="Seconds after which an entry that a worker took and did not finish is given to another.",
+    )
+    max_deliveries: int = Field(
+        default=3, ge=1, le=100, description="Times an entry is tried before it becomes a dead letter."
+    )
+    dead_letters_kept: int = Field(
+        default=10_000, ge=1, le=10_000_000, description="Newest dead letters kept (they hold no pixels)."
+    )
+
+    @model_validator(mode="after")
+    def _one_of_the_partitions(self) -> Self:
+        if self.partition >= self.partitions:
+            raise ValueError(f"there is no partition {self.partition}: partitions are {self.partitions}, from 0 on")
+        return self
+
+
+class EmbeddedSettings(Group):
+    """The servers that are started when no address is set."""
+
+    bus_memory_mb: int = Field(default=1024, ge=16, le=1_000_000, description="Memory of the bus, in megabytes.")
+    state_memory_mb: int = Field(
+        default=512, ge=16, le=1_000_000, description="Memory of the state store, in megabytes."
+    )
+
+
+class MetricsSettings(Group):
+    """Prometheus metrics of a worker process."""
+
+    port: int = Field(
+        default=0,
+        ge=0,
+        le=65535,
+        description="Port of a worker's own /metrics, /livez and /readyz; 0 serves none (the API always does).",
+    )
+    host: str = Field(default="127.0.0.1", description="Address of a worker's own /metrics.")
+
+
+class RunSettings(Group):
+    """What `crowdmood run` and `crowdmood replay` start on this machine."""
+
+    detectors: int = Field(
+        default_factory=lambda: os.cpu_count() or 1,
+        ge=1,
+        le=256,
+        description="Detector workers; default one per core.",
+    )
+    classifiers: int = Field(default=1, ge=1, le=64, description="Classifier workers.")
+    max_restarts: int = Field(
+        default=5,
+        ge=0,
+        le=1000,
+        description="Restarts of one stage within the restart window before we give up.",
+    )
+    restart_window_s: float = Field(
+        default=60.0, gt=0, le=86_400, description="Length of the restart window, in seconds."
+    )
+    stop_timeout_s: float = Field(
+        default=20.0,
+        gt=0,
+        le=600,
+        description="Seconds a stage gets to finish what it has in hand when stopped.",
+    )

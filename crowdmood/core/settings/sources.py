@@ -1,0 +1,85 @@
+"""Cameras, and how they are sampled."""
+
+import re
+from typing import Annotated, Literal
+
+from pydantic import Field, SecretStr, field_validator
+
+from crowdmood.core.polygons import Polygon
+from crowdmood.core.settings.base import Group
+
+LIVE_SCHEMES = ("rtsp", "rtsps", "http", "https", "webcam")
+_SCHEME = re.compile(r"^([a-zA-Z][a-zA-Z0-9+.-]+):")
+
+
+class CameraSettings(Group):
+    """One camera or one piece of recorded footage."""
+
+    id: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")] = Field(
+        description="Name of the camera in messages, metrics and answers: a-z, 0-9, '-' and '_'."
+    )
+    uri: SecretStr = Field(
+        description="A video file, a folder of images, rtsp://…, http(s)://… or webcam:0. "
+        "May carry credentials: never logged. Footage counts its time from 1970, so that live cameras beside it wait "
+        "for its end."
+    )
+    include: tuple[Polygon, ...] = Field(
+        default=(),
+        description="Regions where faces are searched, e.g. a stand; none: everywhere. Each a list of at least three "
+        "corners [x, y] as shares of the frame's width and height, 0-1.",
+    )
+    mask: tuple[Polygon, ...] = Field(
+        default=(), description="Regions where nobody is looked at, e.g. the pitch side; as `include`, and stronger."
+    )
+
+    @property
+    def scheme(self) -> str:
+        """The lower-case scheme of the address; `file` for a path."""
+        match = _SCHEME.match(self.uri.get_secret_value())
+        return match.group(1).lower() if match else "file"
+
+    @property
+    def recorded(self) -> bool:
+        """Whether this is footage that may wait, rather than a live camera that cannot."""
+        return self.scheme not in LIVE_SCHEMES
+
+
+class IngestSettings(Group):
+    """How cameras and footage are sampled."""
+
+    sample_fps: float = Field(
+        default=5.0, gt=0, le=120, description="Frames per second of camera time that are looked at."
+    )
+    speed: float | Literal["max"] = Field(
+        default=1.0,
+        description="Pace of recorded footage as a multiple of real time, or `max`: as fast as the pipeline takes it.",
+    )
+    jpeg_quality: int = Field(default=90, ge=10, le=100, description="JPEG quality of frames on the bus.")
+    max_frame_megapixels: float = Field(
+        default=50.0, gt=0, le=1000, description="Larger frames are refused, in megapixels."
+    )
+    frozen_after_s: float = Field(
+        default=5.0,
+        gt=0,
+        le=3600,
+        description="Seconds of identical live frames after which a camera counts as frozen.",
+    )
+    connect_timeout_s: float = Field(
+        default=10.0,
+        gt=0,
+        le=300,
+        description="Seconds to wait for a live camera to open, or for its next frame.",
+    )
+    reconnect_max_s: float = Field(
+        default=30.0,
+        gt=0,
+        le=3600,
+        description="Longest pause between two attempts to reach a live camera, in seconds.",
+    )
+
+    @field_validator("speed")
+    @classmethod
+    def _positive_speed(cls, speed: float | str) -> float | str:
+        if isinstance(speed, float) and not 0 < speed <= 1000:
+            raise ValueError("must be more than 0 and at most 1000, or 'max'")
+        return speed

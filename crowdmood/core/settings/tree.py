@@ -1,0 +1,162 @@
+"""The whole tree, and how it is read."""
+
+import os
+import re
+from pathlib import Path
+from typing import Annotated, Any, Self, TypeAlias
+
+from platformdirs import user_data_path
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+
+from crowdmood.core.errors import SettingsError
+from crowdmood.core.settings.base import STADIUM
+from crowdmood.core.settings.running import BusSettings, EmbeddedSettings, LogSettings, MetricsSettings, RunSettings
+from crowdmood.core.settings.serving import ApiSettings, WebhookSettings
+from crowdmood.core.settings.sources import CameraSettings, IngestSettings
+from crowdmood.core.settings.stages import YUNET_FILE, AggregatorSettings, ClassifierSettings, DetectorSettings
+
+CONFIG_FILE_VARIABLE = "CROWDMOOD_CONFIG"
+"""Names the TOML file that is read beside the environment; default `crowdmood.toml` where we were started."""
+
+_MAY_HOLD_CREDENTIALS = ("cameras", "bus_url", "state_url")
+
+ZoneName: TypeAlias = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
+
+
+class Settings(BaseSettings):
+    """The whole tree; see `load`."""
+
+    model_config = SettingsConfigDict(
+        frozen=True, env_prefix="CROWDMOOD_", env_nested_delimiter="__", extra="forbid", validate_default=True
+    )
+
+    bus_url: SecretStr | None = Field(
+        default=None,
+        description="Redis or Valkey server for frames, faces, emotions; unset: an embedded one.",
+    )
+    state_url: SecretStr | None = Field(
+        default=None,
+        description="Redis or Valkey server for moods and subscriptions; unset: an embedded one.",
+    )
+    data_dir: Path = Field(
+        default_factory=lambda: user_data_path("crowdmood", appauthor=False),
+        description="Directory of the embedded servers.",
+    )
+    run_id: str = Field(
+        default="live",
+        pattern=r"^[A-Za-z0-9_.-]{1,64}$",
+        description="Names one pass over recorded footage; the same name resumes it, a new one starts afresh.",
+    )
+    cameras: tuple[CameraSettings, ...] = Field(default=(), description="The cameras, as a list of {id, uri}.")
+    zones: dict[ZoneName, tuple[str, ...]] = Field(
+        default_factory=dict,
+        description='Named sets of cameras that get a mood of their own, e.g. {"home": ["north", "east"]}; '
+        "`stadium` holds every camera and need not be named; a zone with none of the cameras at hand is passed over.",
+    )
+    log: LogSettings = LogSettings()
+    bus: BusSettings = BusSettings()
+    embedded: EmbeddedSettings = EmbeddedSettings()
+    ingest: IngestSettings = IngestSettings()
+    detector: DetectorSettings = DetectorSettings()
+    classifier: ClassifierSettings = ClassifierSettings()
+    aggregator: AggregatorSettings = AggregatorSettings()
+    api: ApiSettings = ApiSettings()
+    webhooks: WebhookSettings = WebhookSettings()
+    metrics: MetricsSettings = MetricsSettings()
+    run: RunSettings = RunSettings()
+
+    @property
+    def cameras_here(self) -> tuple[CameraSettings, ...]:
+        """The cameras of this process's partition of the bus."""
+        return self.cameras[self.bus.partition :: self.bus.partitions]
+
+    @field_validator("cameras")
+    @classmethod
+    def _distinct_cameras(cls, cameras: tuple[CameraSettings, ...]) -> tuple[CameraSettings, ...]:
+        ids = [camera.id for camera in cameras]
+        twice = sorted({name for name in ids if ids.count(name) > 1})
+        if twice:
+            raise ValueError(f"camera id used twice: {', '.join(twice)}")
+        return cameras
+
+    @model_validator(mode="after")
+    def _zones_of_cameras(self) -> Self:
+        known = {camera.id for camera in self.cameras}
+        for zone, cameras in self.zones.items():
+            if zone == STADIUM:
+                raise ValueError(f"zone {STADIUM!r} always holds every camera: leave it out")
+            if not cameras:
+                raise ValueError(f"zone {zone!r} names no camera")
+            unknown = sorted(set(cameras) - known)
+            # A zone with no camera here is another match's: footage of one camera is replayed with the same file.
+            if unknown and len(unknown) < len(set(cameras)):
+                raise ValueError(f"zone {zone!r} names {', '.join(unknown)}, which is no camera's id")
+        return self
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 (the signature is pydantic's)
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 (as well)
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Command line first, then the environment, then the TOML file."""
+        named = os.environ.get(CONFIG_FILE_VARIABLE)
+        file = Path(named or "crowdmood.toml")
+        if named and not file.is_file():
+            raise SettingsError(f"{CONFIG_FILE_VARIABLE} names {named}, which is not a file")
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, file)
+
+
+def load(**overrides: Any) -> Settings:
+    """Read the settings.
+
+    Args:
+        **overrides: Top-level fields that the command line sets; a group is given as a dict of its fields,
+            merged over the environment's.
+
+    Raises:
+        SettingsError: A value is missing, malformed or out of bounds; one line per problem.
+    """
+    try:
+        settings = Settings(**overrides)
+    except ValidationError as error:
+        problems = "; ".join(f"{_variable(e['loc'])}: {_reason(e)}" for e in error.errors())
+        raise SettingsError(f"invalid settings: {problems}") from None
+    except (ValueError, OSError) as error:
+        raise SettingsError(f"settings cannot be read: {error}") from None
+    if settings.detector.yunet_model is not None:
+        return settings
+    # Named in full here: a replay gives its processes another data directory, and the same model.
+    pulled = settings.data_dir / "models" / YUNET_FILE
+    return settings.model_copy(update={"detector": settings.detector.model_copy(update={"yunet_model": pulled})})
+
+
+def required_url(url: SecretStr | None, role: str) -> str:
+    """The address of a server that a stage cannot do without.
+
+    Raises:
+        SettingsError: It is not set.
+    """
+    if url is None:
+        raise SettingsError(
+            f"CROWDMOOD_{role.upper()}_URL is not set: one stage alone needs the address of its {role} server "
+            "(`crowdmood run` and `crowdmood replay` start their own)"
+        )
+    return url.get_secret_value()
+
+
+def _variable(location: tuple[int | str, ...]) -> str:
+    # A union's branch name ("float", "literal['max']") ends the location: it means nothing to a reader.
+    parts = [str(p) for p in location if not re.search(r"[\[(]|^(float|int|str)$", str(p))]
+    return "CROWDMOOD_" + "__".join(parts).upper()
+
+
+def _reason(error: Any) -> str:
+    message = str(error["msg"]).removeprefix("Value error, ")
+    given = error.get("input")
+    shown = isinstance(given, str | int | float) and error["loc"][0] not in _MAY_HOLD_CREDENTIALS
+    return f"{message} (got {given!r})" if shown else message

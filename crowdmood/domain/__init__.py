@@ -1,0 +1,1 @@
+"""Labels, messages and moods: the values that travel from stage to stage, without I/O."""

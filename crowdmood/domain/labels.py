@@ -1,0 +1,10 @@
+"""The expressions, in the only order that is used anywhere."""
+
+LABELS = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral", "cheering")
+"""The eight expressions in the only order that anything here uses: FER2013's codes 0-6, then cheering.
+
+Cheering: the mouth is open, singing, shouting or chanting, and no other expression can be read.
+"""
+
+FER_LABELS = LABELS[:7]
+"""The expressions of FER2013, and of networks with seven outputs."""

@@ -1,0 +1,1 @@
+"""The state store: moods, API keys, chosen models and regions; what outlives a run."""

@@ -1,0 +1,277 @@
+"""Moods, their changes, cameras and the aggregator's checkpoint in the state store."""
+
+import json
+import logging
+import threading
+import time
+from collections.abc import Callable, Collection, Iterable, Mapping
+from typing import Any, TypeAlias, TypeVar
+
+import redis
+import redis.asyncio
+
+from crowdmood.bus.connection import Client, Connection
+from crowdmood.bus.lease import Lease
+from crowdmood.core.errors import ServerUnavailableError, SettingsError, UndecodableError
+from crowdmood.core.logs import redact
+from crowdmood.domain.mood import Mood, MoodChange
+from crowdmood.store.api_keys import KeyTable, read_table
+from crowdmood.store.keys import StateKeys
+from crowdmood.store.positions import Position, merged, order
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+CameraTable: TypeAlias = dict[str, dict[str, Any]]
+"""Camera to what is known of it, as `GET /cameras` tells it."""
+
+START = b"0-0"
+"""The position before the oldest mood, and before the oldest change."""
+
+
+class MoodStore:
+    """The writer's and replay's view; synchronous."""
+
+    def __init__(self, url: str, key_prefix: str, stop: threading.Event | None = None) -> None:
+        self.connection = Connection(url, "state", stop)
+        self._keys = StateKeys(key_prefix)
+
+    def publish(
+        self,
+        moods: Iterable[Mood],
+        *,
+        run_id: str,
+        checkpoint: Mapping[str, Any],
+        cameras: Mapping[str, Mapping[str, Any]],
+        keep: int,
+        keep_s: float | None = None,
+        changes: Iterable[MoodChange] = (),
+        gone: Collection[str] = (),
+        lease: Lease | None = None,
+    ) -> None:
+        """Write moods, what changed, the checkpoint after them and the cameras' table: all or nothing.
+
+        Args:
+            moods: New moods, oldest first.
+            run_id: The run they belong to.
+            checkpoint: Where the aggregator of this run would go on.
+            cameras: What is known of each camera.
+            keep: How many of the newest moods, and of the newest changes, are kept.
+            keep_s: Seconds after which they go all the same; None for no bound.
+            changes: New changes, oldest first.
+            gone: Cameras of which nothing is told any more.
+            lease: The right to write, where another writer may claim it too: then it is written exactly once, or not
+                at all.
+
+        Raises:
+            LeadershipLostError: The right to write is another one's.
+        """
+        entries = [(self._keys.moods, mood.to_json()) for mood in moods]
+        entries += [(self._keys.changes, change.to_json()) for change in changes]
+        kept_from_ms = 0 if keep_s is None else max(0, round((time.time() - keep_s) * 1000))
+
+        def queue(multi: Client) -> None:
+            for key, text in entries:
+                multi.xadd(key, {"run": run_id, "json": text}, maxlen=keep, approximate=True)
+            for key in (self._keys.moods, self._keys.changes):
+                multi.xtrim(key, minid=kept_from_ms, approximate=False)
+            multi.set(self._keys.checkpoint(run_id), json.dumps(checkpoint))
+            for camera_id, known in cameras.items():
+                multi.hset(self._keys.cameras, camera_id, json.dumps(known))
+            if gone:
+                multi.hdel(self._keys.cameras, *gone)
+
+        def transaction(client: Client) -> None:
+            with client.pipeline(transaction=True) as multi:
+                queue(multi)
+                multi.execute()
+
+        if lease is None:
+            self.connection.call(transaction)
+        else:
+            lease.write(queue)
+
+    def checkpoint(self, run_id: str) -> dict[str, Any] | None:
+        """Where the aggregator of this run would go on; None when there was none."""
+        value: Any = self.connection.call(lambda client: client.get(self._keys.checkpoint(run_id)))
+        return None if value is None else dict(json.loads(value))
+
+    def cameras(self, *, patient: bool = True) -> CameraTable:
+        """What is known of each camera.
+
+        Args:
+            patient: Whether to wait while the store is away.
+        """
+        return _cameras(self.connection.call(lambda client: client.hgetall(self._keys.cameras), patient=patient))
+
+    def newest_position(self) -> bytes:
+        """The position of the newest mood; moods after it are new."""
+        return self._newest(self._keys.moods)
+
+    def newest_change_position(self) -> bytes:
+        """The position of the newest change; changes after it are new."""
+        return self._newest(self._keys.changes)
+
+    def since(self, position: bytes, count: int = 1000) -> tuple[bytes, list[tuple[str, Mood]]]:
+        """Moods after a position, oldest first, each with its run; and the position after them."""
+        return self._since(self._keys.moods, Mood.from_json, position, count)
+
+    def changes_since(self, position: bytes, count: int = 1000) -> tuple[bytes, list[tuple[str, MoodChange]]]:
+        """Changes after a position, oldest first, each with its run; and the position after them."""
+        return self._since(self._keys.changes, MoodChange.from_json, position, count)
+
+    def close(self) -> None:
+        """Give the sockets back."""
+        self.connection.close()
+
+    def _newest(self, key: str) -> bytes:
+        entries = self.connection.call(lambda client: client.xrevrange(key, "+", "-", 1))
+        return bytes(entries[0][0]) if entries else START
+
+    def _since(
+        self, key: str, read: Callable[[bytes], T], position: bytes, count: int
+    ) -> tuple[bytes, list[tuple[str, T]]]:
+        entries: Any = self.connection.call(lambda client: client.xrange(key, b"(" + position, "+", count))
+        found = [(fields[b"run"].decode(), item) for _, fields in entries if (item := _decoded(fields, read))]
+        return (entries[-1][0] if entries else position), found
+
+
+class MoodReader:
+    """The API's view; asynchronous and read-only."""
+
+    def __init__(self, url: str, key_prefix: str) -> None:
+        try:
+            self._client = redis.asyncio.Redis.from_url(url, socket_timeout=10.0, socket_connect_timeout=5.0)
+        except (ValueError, TypeError) as error:
+            raise SettingsError(f"{redact(url)!r} is no server address: use redis://, rediss:// or unix://") from error
+        self._keys = StateKeys(key_prefix)
+
+    async def ping(self) -> None:
+        """Return when the store answers.
+
+        Raises:
+            ServerUnavailableError: It does not.
+        """
+        try:
+            await self._client.ping()
+        except (redis.RedisError, OSError) as error:
+            raise ServerUnavailableError(f"the state server cannot be reached: {error}") from None
+
+    async def newest(
+        self, count: int, before: bytes | None = None, run_id: str | None = None
+    ) -> list[tuple[bytes, Mood | None]]:
+        """The newest moods (older than a position, where one is given) with their positions, newest first.
+
+        None stands for an entry that is no mood that we can read, or of another run than the one that is asked for.
+        """
+        return await self._newest(self._keys.moods, Mood.from_json, count, before, run_id)
+
+    async def newest_changes(
+        self, count: int, before: bytes | None = None, run_id: str | None = None
+    ) -> list[tuple[bytes, MoodChange | None]]:
+        """The newest changes, as `newest` gives moods."""
+        return await self._newest(self._keys.changes, MoodChange.from_json, count, before, run_id)
+
+    async def mood_at(self, position: bytes) -> Mood | None:
+        """The mood at a position; None when it is no longer kept."""
+        entries: Any = await self._guard(self._client.xrange(self._keys.moods, position, position))
+        return _decoded(entries[0][1], Mood.from_json) if entries else None
+
+    async def newest_position(self) -> Position:
+        """The position of everything that was published, whether or not it is still there."""
+        streams = [await self._stream(key) for key in (self._keys.moods, self._keys.changes)]
+        return Position(*(stream["last-generated-id"] if stream else START for stream in streams))
+
+    async def follow(
+        self, position: Position, block_ms: int | None, count: int = 1000
+    ) -> list[tuple[Position, Mood | MoodChange | None]]:
+        """Moods and changes after a position, oldest first, each with the position after it.
+
+        Args:
+            position: Where to go on.
+            block_ms: Longest wait for the first of them in milliseconds; None does not wait.
+            count: Most moods, and most changes, at once.
+
+        Returns:
+            Moods and changes; None stands for an entry that is neither, as far as we can read.
+
+        Raises:
+            ServerUnavailableError: The state store does not answer.
+        """
+        keys: Any = {self._keys.moods: position.moods, self._keys.changes: position.changes}
+        reply: Any = await self._guard(self._client.xread(keys, count=count, block=block_ms))
+        pages = dict(reply or ())
+        moods, changes = pages.get(self._keys.moods.encode(), []), pages.get(self._keys.changes.encode(), [])
+        return merged(
+            position,
+            [(entry, _decoded(fields, Mood.from_json)) for entry, fields in moods],
+            [(entry, _decoded(fields, MoodChange.from_json)) for entry, fields in changes],
+            count,
+        )
+
+    async def keeps(self, position: Position) -> bool:
+        """Whether everything that was published after a position is still there.
+
+        Raises:
+            ServerUnavailableError: The state store does not answer.
+        """
+        for key, entry in ((self._keys.moods, position.moods), (self._keys.changes, position.changes)):
+            stream = await self._stream(key)
+            if stream is None:
+                continue
+            trimmed = stream["entries-added"] > stream["length"]
+            oldest = stream["first-entry"][0] if stream["first-entry"] else stream["last-generated-id"]
+            if trimmed and order(oldest) > order(entry):
+                return False
+        return True
+
+    async def cameras(self) -> CameraTable:
+        """What is known of each camera."""
+        return _cameras(await self._guard(self._client.hgetall(self._keys.cameras)))
+
+    async def api_keys(self) -> KeyTable:
+        """Every API key, also those that open nothing any more."""
+        return read_table(await self._guard(self._client.hgetall(self._keys.api_keys)))
+
+    async def close(self) -> None:
+        """Give the sockets back."""
+        await self._client.aclose()
+
+    async def _newest(
+        self, key: str, read: Callable[[bytes], T], count: int, before: bytes | None, run_id: str | None
+    ) -> list[tuple[bytes, T | None]]:
+        end: Any = "+" if before is None else b"(" + before
+        entries: Any = await self._guard(self._client.xrevrange(key, end, "-", count))
+        return [
+            (position, _decoded(fields, read) if run_id is None or fields.get(b"run") == run_id.encode() else None)
+            for position, fields in entries
+        ]
+
+    async def _stream(self, key: str) -> dict[str, Any] | None:
+        """What the server knows of a stream; None when nothing was ever written to it."""
+        if not await self._guard(self._client.exists(key)):
+            return None
+        return dict(await self._guard(self._client.xinfo_stream(key)))
+
+    async def _guard(self, command: Any) -> Any:
+        try:
+            return await command
+        except (redis.RedisError, OSError) as error:
+            raise ServerUnavailableError(f"the state server cannot be reached: {error}") from None
+
+
+def published_at_ms(position: bytes) -> int:
+    """Wall-clock time at which what is at this position was published, in milliseconds since 1970-01-01 UTC."""
+    return int(position.partition(b"-")[0])
+
+
+def _decoded(fields: Mapping[bytes, bytes], read: Callable[[bytes], T]) -> T | None:
+    try:
+        return read(fields.get(b"json", b""))
+    except UndecodableError as error:
+        log.warning("passed over an entry of the state store: %s", error)
+        return None
+
+
+def _cameras(raw: Any) -> CameraTable:
+    return {camera_id.decode(): json.loads(known) for camera_id, known in sorted(raw.items())}

@@ -1,0 +1,94 @@
+"""From what the state store tells to deliveries: which events there are, and which endpoint wants which."""
+
+from collections.abc import Iterable, Sequence
+
+from crowdmood.domain.mood import Mood, MoodChange
+from crowdmood.store.moods import CameraTable
+from crowdmood.store.positions import Position
+from webhooks.deliveries import Delivery
+from webhooks.endpoints import Endpoint
+from webhooks.events import NO_MOOD, Event, EventType, Watch
+
+
+def events_of(
+    watch: Watch,
+    published: Iterable[tuple[Position, Mood | MoodChange | None]],
+    table: CameraTable,
+    now_ms: int,
+    stale_after_s: float,
+) -> list[Event]:
+    """What happened, in order; the watch moves on.
+
+    Args:
+        watch: How far was watched.
+        published: Moods and changes since, each with the position after it.
+        table: What is known of each camera now.
+        now_ms: Wall-clock time in milliseconds since 1970-01-01 UTC.
+        stale_after_s: Age in seconds from which a mood is stale.
+    """
+    events: list[Event] = []
+    for position, item in published:
+        if isinstance(item, Mood):
+            event = watch.updated(position.moods, item, recorded=_recorded(item.cameras, table))
+            events += [event] if event else []
+        elif isinstance(item, MoodChange):
+            crowd = watch.newest.get(f"{item.zone}/")
+            cameras = crowd.cameras if crowd else table
+            events.append(watch.changed(position.changes, item, recorded=_recorded(cameras, table)))
+        watch.moods, watch.changes = position.moods.decode(), position.changes.decode()
+    events += watch.grown_stale(now_ms, stale_after_s)
+    events += watch.cameras_seen(table, now_ms)
+    return events
+
+
+def wanted(
+    watch: Watch, events: Iterable[Event], endpoints: Sequence[Endpoint], now_ms: int
+) -> list[tuple[Endpoint, Event]]:
+    """Who is told what; the watch remembers who was told of which mood when.
+
+    Args:
+        watch: What was told before.
+        events: What happened, in order.
+        endpoints: Those that are sent to.
+        now_ms: Wall-clock time in milliseconds since 1970-01-01 UTC.
+    """
+    ids = {endpoint.id for endpoint in endpoints}
+    watch.told = {key: at_ms for key, at_ms in watch.told.items() if key.partition("/")[0] in ids}
+    return [(endpoint, event) for event in events for endpoint in endpoints if _is_told(watch, event, endpoint, now_ms)]
+
+
+def deliveries_of(
+    told: Sequence[tuple[Endpoint, Event]], sequences: Iterable[int], now_ms: int
+) -> dict[str, list[Delivery]]:
+    """The deliveries by endpoint, in the order of what happened."""
+    made: dict[str, list[Delivery]] = {}
+    for (endpoint, event), sequence in zip(told, sequences, strict=True):
+        made.setdefault(endpoint.id, []).append(Delivery.of(event, endpoint.id, sequence, now_ms))
+    return made
+
+
+def _is_told(watch: Watch, event: Event, endpoint: Endpoint, now_ms: int) -> bool:
+    """Whether an endpoint hears of an event: of a mood.updated not too soon after the last, nor too late to act on it.
+
+    Who was told that there is no mood is told of the next one at once, whether or not it takes mood.updated: else it
+    would show its default until the crowd shows something else than before.
+    """
+    key = f"{endpoint.id}/{event.zone}/{event.camera or ''}"
+    if not endpoint.wants(event, has_none=watch.told.get(key) == NO_MOOD):
+        return False
+    if event.type is EventType.MOOD_UNAVAILABLE:
+        watch.told[key] = NO_MOOD
+    if event.type is not EventType.MOOD_UPDATED:
+        return True
+    if event.expires_at_ms is not None and event.expires_at_ms <= now_ms:
+        return False
+    if event.at_ms - watch.told.get(key, NO_MOOD) < endpoint.min_interval_s * 1000:
+        return False
+    watch.told[key] = event.at_ms
+    return True
+
+
+def _recorded(cameras: Iterable[str], table: CameraTable) -> bool:
+    """Whether all of these cameras are recorded footage, whose event time is not the wall clock's."""
+    rows = [table[camera] for camera in cameras if camera in table]
+    return bool(rows) and all(row.get("recorded") for row in rows)
