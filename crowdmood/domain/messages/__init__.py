@@ -1,7 +1,7 @@
 """The messages between the stages: frozen dataclasses that travel as raw bytes fields of a stream entry.
 
-Every entry carries the schema's version and the message's kind. This package says what a message holds and how it is written;
-where it goes, and when, belongs to `crowdmood.bus`.
+Every entry carries the schema's version and the message's kind. This package defines what a message holds and how it is
+written; `crowdmood.bus` sends it.
 """
 
 from crowdmood.domain.messages.cameras import CameraState, CameraStateName
