@@ -8,13 +8,14 @@ from http.client import HTTPConnection, HTTPException
 from typing import Literal
 
 from app.embedded import running_servers
+from app.stages import STAGES
 from crowdmood.bus.partitions import AllPartitions
 from crowdmood.core.errors import CrowdMoodError, SettingsError
 from crowdmood.core.settings import Settings
 from crowdmood.store.keys import StateKeys
 from crowdmood.store.moods import MoodStore
 
-PARTS = ("bus", "state", "ingest", "detector", "classifier", "aggregator", "dispatch", "api")
+PARTS = ("bus", "state", *STAGES)
 _TIMEOUT_S = 5.0
 _OF_STATE = ("state", "dispatch")
 """What the state store tells of; the API tells of itself, and the bus of the others."""
@@ -91,7 +92,7 @@ def _look(part: str, settings: Settings, url: str, of_host: str) -> tuple[bool, 
             return False, "no worker is ready"
         lacking = [str(partition) for partition, some in enumerate(found) if not some]
         # One aggregator reads every partition; other stages have workers of their own in each.
-        if lacking and part != "aggregator":
+        if lacking and STAGES[part].partitioned:
             return False, f"no worker is ready in partition {', '.join(lacking)}"
         return True, ", ".join(f"{name} ({using})" if using else name for name, using in workers.items())
     finally:

@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, TextIO, TypeVar
 
-from app.supervisor import PIPELINE, servers_for, supervised
+from app.stages import STAGES
+from app.supervisor import servers_for, supervised
 from crowdmood.core.errors import CrowdMoodError, SettingsError
 from crowdmood.core.settings import STADIUM, Settings, required_url
 from crowdmood.domain.labels import LABELS
@@ -55,6 +56,7 @@ class Replay:
         changes: Every change of a mood, oldest first.
         cameras: What became of each camera's frames.
         incomplete: Whether some footage broke off before its end.
+        interrupted: Whether the replay was stopped before the footage's end.
     """
 
     frames: int = 0
@@ -65,6 +67,7 @@ class Replay:
     changes: list[MoodChange] = field(default_factory=list)
     cameras: CameraTable = field(default_factory=dict)
     incomplete: bool = False
+    interrupted: bool = False
 
 
 def replay(
@@ -75,18 +78,20 @@ def replay(
     on_progress: Callable[[Progress], None] = lambda _: None,
     on_ready: Callable[[Replay], None] | None = None,
 ) -> Replay:
-    """Run the settings' cameras, all recorded, to their end.
+    """Run the settings' cameras, all recorded, to their end, or until `stop` is set.
+
+    A replay that is stopped early keeps what it has: frames that were read are finished, and their moods returned.
 
     Args:
         settings: Cameras and everything else; embedded servers start where no address is set.
-        stop: Set to give up early.
-        moods_file: Gets every mood as a JSON line; appears when the replay is complete.
+        stop: Set to stop early.
+        moods_file: Gets every mood as a JSON line; appears at the end of the replay.
         on_progress: Told a few times a second how far it is.
         on_ready: Called at the end with the result while the API goes on serving until `stop` is set; None serves
             no API at all.
 
     Raises:
-        CrowdMoodError: The footage cannot be read, a stage cannot work, or it was stopped early.
+        CrowdMoodError: The footage cannot be read, a stage cannot work, or it was stopped before the first mood.
     """
     with contextlib.ExitStack() as stack:
         if settings.bus_url is None or settings.state_url is None:
@@ -94,25 +99,30 @@ def replay(
             fresh = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="crowdmood-")))
             settings = settings.model_copy(update={"data_dir": fresh})
         settings = settings.model_copy(update={"run_id": f"replay-{uuid.uuid4().hex[:12]}"})
-        settings = stack.enter_context(servers_for(settings))
+        settings, keeper = stack.enter_context(servers_for(settings))
         store = MoodStore(required_url(settings.state_url, "state"), settings.bus.key_prefix, stop)
         stack.callback(store.close)
         out = stack.enter_context(_complete_file(moods_file)) if moods_file else None
-        supervisor = stack.enter_context(supervised(settings, serve=on_ready is not None))
+        supervisor = stack.enter_context(supervised(settings, serve=on_ready is not None, keeper=keeper))
         watch = _Watch(settings, store, out)
         while not watch.look():
             supervisor.check()
             on_progress(watch.progress)
             if stop.wait(_POLL_S):
-                raise CrowdMoodError("stopped before the footage's end")
+                watch.result.interrupted = True
+                break
         on_progress(watch.progress)
-        while not supervisor.finished("ingest"):
+        while not (watch.result.interrupted or supervisor.finished("ingest")):
             # It ends with an error when footage broke in the middle.
             supervisor.check()
             time.sleep(_POLL_S / 10)
         watch.result.incomplete = supervisor.incomplete()
-        supervisor.stop([stage for stage in PIPELINE if stage != "api"])
-        if on_ready is not None:
+        supervisor.stop([stage for stage in STAGES if stage != "api"])
+        if watch.result.interrupted:
+            watch.look()  # for the moods of the frames that the stages finished while they stopped
+            if not watch.result.moods:
+                raise CrowdMoodError("stopped before the first mood: nothing to keep")
+        elif on_ready is not None:
             on_ready(watch.result)
             while not stop.wait(_POLL_S):
                 supervisor.check()

@@ -1,57 +1,51 @@
-"""Runs stages as processes on this machine: starts them, restarts what dies, stops them in the pipeline's order."""
+"""Run stages as processes on this machine: start them, restart those that die, stop them in the order of the data."""
 
 import contextlib
 import logging
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import tempfile
 import time
 import uuid
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final
 
 from prometheus_client.multiprocess import mark_process_dead
 from pydantic import SecretStr
 
-from app.embedded import embedded_servers
+from app.embedded import Keeper, embedded_servers
+from app.restarts import RestartBudget
+from app.stages import STAGES
+from crowdmood.bus.streams import Bus
 from crowdmood.core.errors import (
     CrowdMoodError,
     IncompleteFootageError,
+    ServerUnavailableError,
     SettingsError,
     StageFailedError,
     StageRefusedError,
 )
+from crowdmood.core.logs import redact
 from crowdmood.core.metrics import MULTIPROCESS_VARIABLE
 from crowdmood.core.process import SUPERVISED_VARIABLE
-from crowdmood.core.settings import Settings, to_environment
+from crowdmood.core.settings import Settings, required_url, to_environment
+from crowdmood.domain.messages import CameraState
 
 log = logging.getLogger(__name__)
 
+_CRASHES: Final = {signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGILL, signal.SIGFPE}
+"""Signals by which native code, as a decoder, ends its process."""
 
-class RestartBudget:
-    """How often a stage may die.
+_CRASHES_TOGETHER: Final = 2
+"""Crashes after which the cameras of an ingest process are divided among two."""
 
-    Args:
-        max_restarts: So many times …
-        window_s: … within so many seconds.
-    """
-
-    def __init__(self, max_restarts: int, window_s: float) -> None:
-        self._max_restarts = max_restarts
-        self._window_s = window_s
-        self._restarts: deque[float] = deque()
-
-    def spend(self, now_s: float) -> bool:
-        """Take one restart; False when none is left."""
-        while self._restarts and self._restarts[0] <= now_s - self._window_s:
-            self._restarts.popleft()
-        if len(self._restarts) >= self._max_restarts:
-            return False
-        self._restarts.append(now_s)
-        return True
+_LONGEST_PAUSE_S: Final = 60.0
+"""Longest pause before a camera whose decoder crashes is tried again."""
 
 
 @dataclass(slots=True)
@@ -59,167 +53,252 @@ class Child:
     """A process of a stage.
 
     Attributes:
-        name: Its worker name, the same after a restart: so it finds its own unfinished entries.
-        command: The words after `crowdmood`.
-        may_finish: Whether exit code 0 means that its work is done, rather than that it died.
+        stage: Name of the stage.
+        name: Worker name, the same after a restart: so it finds its own unfinished entries.
+        may_finish: Whether exit code 0 means that its work is done, and not that it died.
         budget: Restarts left.
-        process: The running process; None when it has finished.
+        cameras: For ingest: the cameras it reads; empty for all.
+        crashes: How often native code has ended it.
+        process: The running process; None when it has finished or pauses.
+        restart_at_s: When a pause ends, by the supervisor's clock; None without a pause.
         incomplete: Whether it finished with less than it was asked for.
     """
 
+    stage: str
     name: str
-    command: Sequence[str]
     may_finish: bool
     budget: RestartBudget
+    cameras: Sequence[str] = ()
+    crashes: int = 0
     process: subprocess.Popen[bytes] | None = None
+    restart_at_s: float | None = None
     incomplete: bool = False
 
+    @property
+    def words(self) -> tuple[str, ...]:
+        """The words after `crowdmood` that start it."""
+        cameras = [word for camera in self.cameras for word in ("--camera", camera)]
+        return (*STAGES[self.stage].words(self.name), *cameras)
 
+
+@dataclass(slots=True)
 class Supervisor:
     """Keeps the processes of a pipeline alive.
 
     Args:
-        settings: Given to every process; both server addresses must be set.
-        metrics_dir: Where the processes keep the figures that the API's /metrics adds up.
+        settings: Passed to every process; both server addresses must be set.
+        metrics_dir: Where the processes keep the figures that the API's /metrics adds up; emptied first.
+        keeper: Of the embedded servers; None when the servers are not embedded.
+        clock: Monotonic time in seconds.
     """
 
-    def __init__(self, settings: Settings, metrics_dir: Path, clock: Callable[[], float] = time.monotonic) -> None:
-        self._settings = settings
-        self._clock = clock
-        self._children: list[Child] = []
-        self._metrics_dir = metrics_dir
-        shutil.rmtree(metrics_dir, ignore_errors=True)
-        metrics_dir.mkdir(parents=True)
+    settings: Settings
+    metrics_dir: Path
+    keeper: Keeper | None = None
+    clock: Callable[[], float] = time.monotonic
+    _children: list[Child] = field(default_factory=list, init=False)
+    _environment: Mapping[str, str] = field(init=False)
+
+    def __post_init__(self) -> None:
+        shutil.rmtree(self.metrics_dir, ignore_errors=True)
+        self.metrics_dir.mkdir(parents=True)
         self._environment = (
             {name: value for name, value in os.environ.items() if not name.startswith("CROWDMOOD_")}
-            | to_environment(settings)
-            | {SUPERVISED_VARIABLE: uuid.uuid4().hex, MULTIPROCESS_VARIABLE: str(metrics_dir)}
+            | to_environment(self.settings)
+            | {SUPERVISED_VARIABLE: uuid.uuid4().hex, MULTIPROCESS_VARIABLE: str(self.metrics_dir)}
         )
 
     def start(self, stage: str, count: int = 1, *, may_finish: bool = False) -> None:
-        """Start `count` processes of a stage, named by its command."""
+        """Start `count` workers of a stage."""
         for number in range(count):
-            name = f"{stage}-{number}"
-            budget = RestartBudget(self._settings.run.max_restarts, self._settings.run.restart_window_s)
-            command = (stage,) if stage == "api" else (stage, "--name", name)
-            child = Child(name, command, may_finish, budget)
-            self._spawn(child)
-            self._children.append(child)
+            self._add(Child(stage, f"{stage}-{number}", may_finish, self._budget()))
 
     def check(self) -> None:
-        """Look after everybody once: what died is started again.
+        """Restart what died since the last check.
 
         Raises:
-            StageRefusedError: A process said that it cannot work.
+            StageRefusedError: A process cannot work.
             StageFailedError: A process died more often than its budget allows.
         """
-        for child in self._children:
-            if child.process is None or (code := child.process.poll()) is None:
-                continue
-            mark_process_dead(child.process.pid, str(self._metrics_dir))
-            self._forget(child)
-            child.incomplete = code == IncompleteFootageError.exit_code
-            if child.may_finish and (code == 0 or child.incomplete):
-                continue
-            if code == CrowdMoodError.exit_code:
-                raise StageRefusedError(f"{child.name} cannot work and has said why")
-            if not child.budget.spend(self._clock()):
-                raise StageFailedError(
-                    f"{child.name} died again (exit code {code}), more often than CROWDMOOD_RUN__MAX_RESTARTS allows"
-                )
-            log.warning("%s died (exit code %s): started again", child.name, code)
-            self._spawn(child)
+        if self.keeper is not None:
+            self.keeper.check()
+        for child in list(self._children):
+            if child.process is None:
+                if child.restart_at_s is not None and self.clock() >= child.restart_at_s:
+                    self._spawn(child)
+            elif (code := child.process.poll()) is not None:
+                mark_process_dead(child.process.pid, str(self.metrics_dir))
+                self._release(child)
+                self._ended(child, code)
 
     def finished(self, stage: str) -> bool:
-        """Whether every process of a stage has done its work."""
-        return all(child.process is None for child in self._children if child.command[0] == stage)
+        """Return whether every process of a stage has done its work."""
+        ours = [child for child in self._children if child.stage == stage]
+        return all(child.process is None and child.restart_at_s is None for child in ours)
 
     def incomplete(self) -> bool:
-        """Whether a process finished with less than it was asked for, and has said so."""
+        """Return whether a process finished with less than it was asked for."""
         return any(child.incomplete for child in self._children)
 
     def pids(self) -> dict[str, int]:
-        """Process ids by worker name."""
+        """Return process ids by worker name."""
         return {child.name: child.process.pid for child in self._children if child.process is not None}
 
-    def stop(self, stages: Sequence[str]) -> None:
-        """Stop stages one after the other, so that each can still hand its work on; kill what does not stop."""
+    def stop(self, stages: Sequence[str] = tuple(STAGES)) -> None:
+        """Stop stages one after the other, so that each can pass its work on; kill what does not stop in time."""
         for stage in stages:
-            stopping = [child for child in self._children if child.command[0] == stage and child.process]
-            for child in stopping:
-                assert child.process is not None
-                child.process.terminate()
-            deadline = self._clock() + self._settings.run.stop_timeout_s
-            for child in stopping:
-                self._wait(child, deadline)
+            ours = [child for child in self._children if child.stage == stage]
+            for child in ours:
+                child.restart_at_s = None
+                if child.process is not None:
+                    child.process.terminate()
+            deadline = self.clock() + self.settings.run.stop_timeout_s
+            for child in ours:
+                if child.process is not None:
+                    self._wait(child, child.process, deadline)
 
-    def _wait(self, child: Child, deadline: float) -> None:
-        assert child.process is not None
+    def _ended(self, child: Child, code: int) -> None:
+        child.incomplete = code == IncompleteFootageError.exit_code
+        if child.may_finish and (code == 0 or child.incomplete):
+            return
+        if code == CrowdMoodError.exit_code:
+            raise StageRefusedError(f"{child.name} cannot work and has reported why")
+        if child.stage == "ingest" and -code in _CRASHES:
+            self._crashed(child, signal.Signals(-code).name)
+            return
+        if not child.budget.spend(self.clock()):
+            raise StageFailedError(
+                f"{child.name} died again (exit code {code}), more often than CROWDMOOD_RUN__MAX_RESTARTS allows"
+            )
+        log.warning("%s died (exit code %s): restarted", child.name, code)
+        self._spawn(child)
+
+    def _crashed(self, child: Child, reason: str) -> None:
+        """Restart an ingest process that native code ended, until the camera at fault is alone in its process."""
+        child.crashes += 1
+        cameras = list(child.cameras) or [camera.id for camera in self.settings.cameras]
+        if len(cameras) == 1:
+            pause_s = min(2.0 ** (child.crashes - 1), _LONGEST_PAUSE_S)
+            child.restart_at_s = self.clock() + pause_s
+            detail = f"its decoder crashed ({reason}, {child.crashes} times): next attempt in {pause_s:g} s"
+            log.error("camera %s: %s", cameras[0], detail)
+            self._report_down(cameras[0], detail)
+            return
+        log.warning("%s crashed (%s): restarted", child.name, reason)
+        if child.crashes >= _CRASHES_TOGETHER:
+            half = len(cameras) // 2
+            child.cameras, child.crashes = cameras[:half], 0
+            number = sum(other.stage == "ingest" for other in self._children)
+            other = Child("ingest", f"ingest-{number}", child.may_finish, self._budget(), cameras[half:])
+            log.warning("its cameras are divided: %s reads %s", other.name, ", ".join(other.cameras))
+            self._add(other)
+        self._spawn(child)
+
+    def _report_down(self, camera_id: str, detail: str) -> None:
+        """Publish the state of a camera whose process cannot."""
+        camera = next(camera for camera in self.settings.cameras if camera.id == camera_id)
+        now_ms = time.time_ns() // 1_000_000
+        state = CameraState(
+            camera_id=camera_id,
+            run_id=self.settings.run_id if camera.recorded else str(now_ms),
+            state="down",
+            recorded=camera.recorded,
+            source=redact(camera.uri.get_secret_value()),
+            detail=detail,
+            frame_count=0,
+            at_ms=now_ms,
+        )
+        bus = Bus(required_url(self.settings.bus_url, "bus"), self.settings.bus)
+        with contextlib.closing(bus), contextlib.suppress(ServerUnavailableError):
+            bus.publish([("control", state)], patient=False)
+
+    def _budget(self) -> RestartBudget:
+        return RestartBudget(self.settings.run.max_restarts, self.settings.run.restart_window_s)
+
+    def _add(self, child: Child) -> None:
+        self._spawn(child)
+        self._children.append(child)
+
+    def _wait(self, child: Child, process: subprocess.Popen[bytes], deadline: float) -> None:
         try:
-            child.process.wait(max(0.0, deadline - self._clock()))
+            process.wait(max(0.0, deadline - self.clock()))
         except subprocess.TimeoutExpired:
             log.warning("%s does not stop: killed", child.name)
-            child.process.kill()
-            child.process.wait()
-        self._forget(child)
+            process.kill()
+            process.wait()
+        self._release(child)
 
-    def _forget(self, child: Child) -> None:
-        """Let go of a process that has ended, and of the pipe that we held open for it."""
+    def _release(self, child: Child) -> None:
+        """Release a process that has ended, and the pipe that was open for it."""
         assert child.process is not None and child.process.stdin is not None
         child.process.stdin.close()
         child.process = None
 
     def _spawn(self, child: Child) -> None:
+        child.restart_at_s = None
         child.process = subprocess.Popen(
-            [sys.executable, "-m", "app", *child.command],
+            [sys.executable, "-m", "app", *child.words],
             env=self._environment,
             stdin=subprocess.PIPE,
-            # Ctrl-C is for us: we stop the stages in order.
+            # Ctrl-C is for the supervisor: it stops the stages in order.
             start_new_session=True,
         )
 
 
-PIPELINE = ("ingest", "detect", "classify", "aggregate", "dispatch", "api")
-"""The stages' commands in the order of the data, which is the order in which they stop."""
-
-
 @contextlib.contextmanager
-def servers_for(settings: Settings) -> Iterator[Settings]:
-    """The settings with both server addresses set: embedded servers take the place of those that are not."""
+def servers_for(settings: Settings) -> Iterator[tuple[Settings, Keeper | None]]:
+    """Run embedded servers in place of those that have no address.
+
+    Yields:
+        The settings with both addresses set, and the keeper of the embedded servers; None without any.
+    """
     if settings.bus_url is not None and settings.state_url is not None:
-        yield settings
+        yield settings, None
         return
-    with embedded_servers(settings.data_dir, settings.embedded) as servers:
-        yield settings.model_copy(
-            update={
-                "bus_url": settings.bus_url or SecretStr(servers.bus_url),
-                "state_url": settings.state_url or SecretStr(servers.state_url),
-            }
-        )
+    with embedded_servers(settings.data_dir, settings.embedded, settings.run) as keeper:
+        addresses = {
+            "bus_url": settings.bus_url or SecretStr(keeper.servers.bus_url),
+            "state_url": settings.state_url or SecretStr(keeper.servers.state_url),
+        }
+        yield settings.model_copy(update=addresses), keeper
 
 
 @contextlib.contextmanager
-def supervised(settings: Settings, *, serve: bool) -> Iterator[Supervisor]:
-    """A running pipeline for the settings' cameras, stopped in order at the end.
+def supervised(settings: Settings, *, serve: bool, keeper: Keeper | None = None) -> Iterator[Supervisor]:
+    """Run a pipeline for the settings' cameras, and stop it in order at the end.
 
     Args:
         settings: With both server addresses.
         serve: Whether the API and its webhooks run too.
+        keeper: Of the embedded servers; None when the servers are not embedded.
 
     Raises:
         SettingsError: The bus has partitions, which are for stages that are started one by one.
     """
     if settings.bus.partitions > 1:
         raise SettingsError("CROWDMOOD_BUS__PARTITIONS is for stages that are started one by one: leave it at 1 here")
-    supervisor = Supervisor(settings, settings.data_dir / "metrics")
-    try:
-        if serve:
-            supervisor.start("api")
-            supervisor.start("dispatch")
-        supervisor.start("aggregate")
-        supervisor.start("classify", settings.run.classifiers)
-        supervisor.start("detect", settings.run.detectors)
-        supervisor.start("ingest", may_finish=True)
-        yield supervisor
-    finally:
-        supervisor.stop(PIPELINE)
+    with metrics_folder() as metrics_dir:
+        supervisor = Supervisor(settings, metrics_dir, keeper)
+        try:
+            if serve:
+                supervisor.start("api")
+                supervisor.start("dispatch")
+            supervisor.start("aggregator")
+            supervisor.start("classifier", settings.run.classifiers)
+            supervisor.start("detector", settings.run.detectors)
+            supervisor.start("ingest", may_finish=True)
+            yield supervisor
+        finally:
+            supervisor.stop()
+
+
+@contextlib.contextmanager
+def metrics_folder() -> Iterator[Path]:
+    """Make a folder for the processes' figures, in memory where the system has such a place.
+
+    The files are mapped into memory: on a full disk, a write to them would end a process with SIGBUS.
+    """
+    memory = Path("/dev/shm")  # noqa: S108 (a folder of a random name is made in it)  # nosec B108
+    parent = memory if os.access(memory, os.W_OK) else None
+    with tempfile.TemporaryDirectory(prefix="crowdmood-metrics-", dir=parent, ignore_cleanup_errors=True) as folder:
+        yield Path(folder) / "metrics"

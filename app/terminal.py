@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from simulator.comparison import Stretch
 
 
+_SHORTEST_FOR_A_RATE_S = 0.1
+"""A replay that is shown as 0.0 s has no rate."""
+
+
 @contextlib.contextmanager
 def progress_bar(console: Console, started_s: float | None = None) -> Iterator[Callable[[ReplayProgress], None]]:
     """A bar that is moved by calling what the context gives.
@@ -59,8 +63,8 @@ def show(console: Console, result: Replay) -> None:
     """The table at the end of a replay."""
     totals = Table("frames", "lost", "faces", "seconds", "faces/s", title="Replay")
     lost = ", ".join(f"{count} {reason}" for reason, count in sorted(result.lost.items())) or "0"
-    rate = result.faces / result.seconds if result.seconds else 0.0
-    totals.add_row(str(result.frames), lost, str(result.faces), f"{result.seconds:.1f}", f"{rate:.0f}")
+    rate = f"{result.faces / result.seconds:.0f}" if result.seconds >= _SHORTEST_FOR_A_RATE_S else "-"
+    totals.add_row(str(result.frames), lost, str(result.faces), f"{result.seconds:.1f}", rate)
     console.print(totals)
     table = Table("minute", "moods", "dominant", "shares", title="Mood per minute")
     for minute, moods, means in minutes(result.moods):

@@ -113,7 +113,7 @@ def through_the_worker(faces: NDArray[np.uint8]) -> float:
 
     Measured by the server's clock between the first and the last batch that came out.
     """
-    with tempfile.TemporaryDirectory() as folder, servers_for(Settings(data_dir=Path(folder))) as settings:
+    with tempfile.TemporaryDirectory() as folder, servers_for(Settings(data_dir=Path(folder))) as (settings, _):
         assert settings.bus_url is not None
         bus = Bus(settings.bus_url.get_secret_value(), settings.bus)
         boxes = np.tile(np.array([0, 0, 48, 48], np.int32), (_FACES_A_FRAME, 1))

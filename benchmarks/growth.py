@@ -53,8 +53,8 @@ def cameras(session: Session) -> Figure:
         cameras = footage_cameras([video] * count)
         settings = configured(kind, 24, cameras=cameras, ingest={"sample_fps": 1, "speed": 1})
         with pipeline(settings) as running:
-            running.start("aggregate", "classify")
-            running.start("detect", workers=settings.run.detectors)
+            running.start("aggregator", "classifier")
+            running.start("detector", workers=settings.run.detectors)
             before = running.usage()
             running.start("ingest")
             while running.frames()[0] < count * seconds * 0.9:

@@ -79,8 +79,8 @@ def measure(session: Session) -> dict[str, Figure]:
             kind, _MIN_FACE_PX, cameras=described, ingest={"sample_fps": 120}, api={"port": free_port()}
         )
         with pipeline(settings) as running:
-            running.start("api", "aggregate", "classify")
-            running.start("detect", workers=settings.run.detectors)
+            running.start("api", "aggregator", "classifier")
+            running.start("detector", workers=settings.run.detectors)
             running.start("ingest")
             watched = Watched()
             stop = threading.Event()

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from app.replay import Progress, Replay, replay
-from app.supervisor import PIPELINE, Supervisor, servers_for
+from app.supervisor import Supervisor, servers_for
 from crowdmood.bus.connection import connect
 from crowdmood.bus.streams import Bus
 from crowdmood.core.settings import required_url
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 _POLL_S: Final = 0.05
 _LONGEST_START_S: Final = 120.0
 _TICKS: Final = os.sysconf("SC_CLK_TCK")
-STAGES: Final = {"aggregate": "aggregator", "classify": "classifier", "detect": "detector", "ingest": "ingest"}
-"""What the stages behind the commands are called."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,11 +58,11 @@ class Pipeline:
         self._store = store
 
     def start(self, *stages: str, workers: int = 1) -> None:
-        """Start stages by their commands, and wait until each says that it works."""
+        """Start stages by their names, and wait until each says that it works."""
         for stage in stages:
             self._supervisor.start(stage, workers, may_finish=stage == "ingest")
         deadline_s = time.monotonic() + _LONGEST_START_S
-        waited = [STAGES[stage] for stage in stages if stage in STAGES]
+        waited = [stage for stage in stages if stage not in ("api", "dispatch")]
         while not all(len(self.bus.healthy_workers(stage)) >= workers for stage in waited):
             self.check(deadline_s)
 
@@ -130,13 +128,13 @@ def pipeline(settings: Settings) -> Iterator[Pipeline]:
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="crowdmood-")))
         fresh = settings.model_copy(update={"data_dir": folder, "bus_url": None, "state_url": None})
-        running = stack.enter_context(servers_for(fresh))
+        running, keeper = stack.enter_context(servers_for(fresh))
         bus = Bus(required_url(running.bus_url, "bus"), running.bus)
         stack.callback(bus.close)
         store = MoodStore(required_url(running.state_url, "state"), running.bus.key_prefix)
         stack.callback(store.close)
-        supervisor = Supervisor(running, folder / "metrics")
-        stack.callback(supervisor.stop, PIPELINE)
+        supervisor = Supervisor(running, folder / "metrics", keeper)
+        stack.callback(supervisor.stop)
         yield Pipeline(running, supervisor, bus, store)
 
 

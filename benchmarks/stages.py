@@ -127,7 +127,7 @@ def stages(settings: Settings) -> Iterator[Stages]:
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="crowdmood-")))
         fresh = settings.model_copy(update={"data_dir": folder, "bus_url": None, "state_url": None})
-        running = Stages(stack.enter_context(servers_for(fresh)))
+        running = Stages(stack.enter_context(servers_for(fresh))[0])
         stack.callback(running.bus.close)
         yield running
 

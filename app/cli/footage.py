@@ -60,9 +60,9 @@ def replay(
             result = replaying.replay(
                 settings, stop, moods_file=moods, on_progress=on_progress, on_ready=ready if serve else None
             )
-    if not serve:
+    if not serve or result.interrupted:
         show(result)
-    _complain_if_incomplete(result)
+    _raise_if_incomplete(result)
 
 
 def report(
@@ -85,10 +85,12 @@ def report(
         folder.write(Timeline.of(result, settings), out)
     terminal.show(console, result)
     console.print(f"Wrote {out / 'index.html'} and the timeline as CSV, Parquet and JSON beside it.", soft_wrap=True)
-    _complain_if_incomplete(result)
+    _raise_if_incomplete(result)
 
 
-def _complain_if_incomplete(result: "Replay") -> None:
+def _raise_if_incomplete(result: "Replay") -> None:
+    if result.interrupted:
+        raise IncompleteFootageError("stopped before the footage's end: the result covers what was read until then")
     if result.incomplete:
         raise IncompleteFootageError(
             "some footage broke off before its end (see above): the result covers what there is"

@@ -35,8 +35,8 @@ def run(data_dir: DataDir = None) -> None:
             )
         hung_up = threading.Event()
         with (
-            servers_for(settings) as settings,
-            supervised(settings, serve=True) as supervisor,
+            servers_for(settings) as (settings, keeper),
+            supervised(settings, serve=True, keeper=keeper) as supervisor,
             on_hang_up(hung_up.set),
         ):
             while not stop.wait(0.2):

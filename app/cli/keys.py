@@ -101,8 +101,8 @@ def _state_url(settings: Settings) -> Iterator[str]:
     elif running := running_servers(settings.data_dir):
         yield running.state_url
     else:
-        with embedded_servers(settings.data_dir, settings.embedded) as own:
-            yield own.state_url
+        with embedded_servers(settings.data_dir, settings.embedded) as keeper:
+            yield keeper.servers.state_url
 
 
 def _now_ms() -> int:

@@ -6,8 +6,9 @@ from typing import Annotated, TypeAlias
 import typer
 
 from app.cli.processes import stoppable
+from crowdmood.core.errors import SettingsError
 from crowdmood.core.process import default_name
-from crowdmood.core.settings import load
+from crowdmood.core.settings import CameraSettings, Settings, load
 
 Name: TypeAlias = Annotated[
     str | None, typer.Option("--name", help="Name of this worker; the same name finds its unfinished work again.")
@@ -15,12 +16,15 @@ Name: TypeAlias = Annotated[
 Drain: TypeAlias = Annotated[bool, typer.Option("--drain", help="Stop when there is nothing left to do.")]
 
 
-def ingest(name: Name = None) -> None:
+def ingest(
+    name: Name = None,
+    camera: Annotated[list[str] | None, typer.Option(help="Only this camera; may be repeated.")] = None,
+) -> None:
     """Run one ingest worker: cameras and footage to frames."""
     from ingest import service
 
     with stoppable(load()) as (settings, stop):
-        service.run(settings, stop, worker_name=name or default_name())
+        service.run(settings, stop, _chosen(settings, camera), worker_name=name or default_name())
 
 
 def detect(name: Name = None, drain: Drain = False) -> None:
@@ -58,6 +62,15 @@ def dispatch(name: Name = None) -> None:
 
     with stoppable(load()) as (settings, stop):
         service.run(settings, stop, worker_name=name or default_name())
+
+
+def _chosen(settings: Settings, names: list[str] | None) -> list[CameraSettings] | None:
+    if not names:
+        return None
+    known = {camera.id: camera for camera in settings.cameras_here}
+    if unknown := [name for name in names if name not in known]:
+        raise SettingsError(f"there is no camera {unknown[0]!r} in this partition: {', '.join(known) or 'none at all'}")
+    return [known[name] for name in names]
 
 
 def _run_worker(service_run: Callable[..., None], name: str | None, drain: bool) -> None:

@@ -126,7 +126,7 @@ class Timeline:
                 )
                 for camera, row in sorted(result.cameras.items())
             ],
-            complete=not result.incomplete,
+            complete=not (result.incomplete or result.interrupted),
             window_ms=round(settings.aggregator.window_s * 1000),
             hop_ms=hop_ms,
             min_faces=settings.aggregator.min_faces,

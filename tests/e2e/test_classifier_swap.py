@@ -60,7 +60,7 @@ def test_moods_name_the_network_that_was_swapped_in_and_both_in_between(tmp_path
         shipped = load_card(DEFAULT_MODEL).model_id
         eventually(lambda: named(shipped), 60, (OSError,))
         used = crowdmood("models", "use", "--data-dir", data_dir, other_network(tmp_path / "new", "crowdnet-new"))
-        assert used.stdout == "crowdnet-new is used by classify-0\n", used.stderr
+        assert used.stdout == "crowdnet-new is used by classifier-0\n", used.stderr
         eventually(lambda: named("crowdnet-new"), 60, (OSError,))
         assert camera_named("crowdnet-new")
         broken = other_network(tmp_path / "broken", "crowdnet-broken")

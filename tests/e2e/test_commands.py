@@ -194,9 +194,9 @@ def test_a_run_serves_restarts_what_dies_is_checked_and_stops_with_ctrl_c(tmp_pa
         assert second.returncode == 2
         assert "another CrowdMood runs on the data directory" in second.stderr
 
-        (detector,) = running("detect", "--name", "detect-0")
+        (detector,) = running("detect", "--name", "detector-0")
         os.kill(detector, signal.SIGKILL)
-        eventually(lambda: running("detect", "--name", "detect-0") not in ([], [detector]), 60)
+        eventually(lambda: running("detect", "--name", "detector-0") not in ([], [detector]), 60)
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
             metrics = answer.read().decode()
         assert 'crowdmood_messages_total{stage="classifier"}' in metrics
@@ -217,7 +217,7 @@ def test_a_run_serves_restarts_what_dies_is_checked_and_stops_with_ctrl_c(tmp_pa
         _, log = run.communicate(timeout=60)
     assert run.returncode == 0, log
     assert log.count("stops after") >= 4
-    assert running("detect", "--name", "detect-0") == []
+    assert running("detect", "--name", "detector-0") == []
     gone = crowdmood("check", "--data-dir", data_dir)
     assert gone.returncode == 2
 

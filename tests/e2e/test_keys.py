@@ -29,8 +29,10 @@ def test_keys_are_made_before_the_first_start_listed_without_what_opens_and_revo
     assert not any(secret.encode() in stored for secret in secrets)  # on the disk neither
 
     # Kept by the store over a restart, and taken by a running API.
-    with embedded_servers(tmp_path / "data", EmbeddedSettings()) as servers:
-        settings = load(state_url=servers.state_url, bus=BusSettings().model_dump(), api={"port": 0, "host": "0.0.0.0"})
+    with embedded_servers(tmp_path / "data", EmbeddedSettings()) as keeper:
+        settings = load(
+            state_url=keeper.servers.state_url, bus=BusSettings().model_dump(), api={"port": 0, "host": "0.0.0.0"}
+        )
         with running(settings) as api:
             api.eventually("/mood", lambda answer: answer.status_code == 200, reader)
             revoked = crowdmood("keys", "revoke", reader.split("_")[1], **home)
@@ -48,9 +50,9 @@ def test_keys_are_made_before_the_first_start_listed_without_what_opens_and_revo
     ],
 )
 def test_what_cannot_be_done_is_one_line(tmp_path: Path, words: tuple[str, ...], complaint: str) -> None:
-    with embedded_servers(tmp_path, EmbeddedSettings()) as servers:
+    with embedded_servers(tmp_path, EmbeddedSettings()) as keeper:
         done = crowdmood(
-            *words, CROWDMOOD_STATE_URL=servers.state_url, CROWDMOOD_API__HOST="0.0.0.0", CROWDMOOD_API__PORT="0"
+            *words, CROWDMOOD_STATE_URL=keeper.servers.state_url, CROWDMOOD_API__HOST="0.0.0.0", CROWDMOOD_API__PORT="0"
         )
     assert done.returncode == 2
     assert complaint in done.stderr

@@ -5,15 +5,19 @@ import json
 import os
 import signal
 import subprocess
-import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from pyarrow import parquet
 
+from app.embedded import running_servers
+from crowdmood.bus.connection import connect
 from crowdmood.domain.mood import Mood, MoodChange, to_rfc3339
+from crowdmood.store.keys import StateKeys
+from tests.waiting import eventually
 
-from .conftest import COMMAND, crowdmood
+from .conftest import COMMAND, crowdmood, running
 from .test_commands import video
 
 SCRIPT = """
@@ -108,24 +112,65 @@ def test_bad_input_is_one_clear_line_and_writes_nothing(tmp_path: Path) -> None:
     assert sorted(tmp_path.rglob("*")) == before
 
 
-def test_an_interrupted_report_leaves_nothing_behind(tmp_path: Path) -> None:
-    footage = video(tmp_path / "stand.mp4", 3000)
-    before = sorted(tmp_path.iterdir())
-    report = subprocess.Popen(
-        [*COMMAND, "report", str(footage), "--out", str(tmp_path / "report")],
-        env=os.environ,
+def interrupted(
+    words: list[str | Path], when: Callable[[], bool], number: signal.Signals, **environment: str
+) -> tuple[int, str]:
+    """Start a command, send it a signal as soon as a condition holds, and return its exit code and errors."""
+    command = subprocess.Popen(
+        [*COMMAND, *map(str, words)],
+        env=os.environ | environment,
         stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
     )
-    children = Path(f"/proc/{report.pid}/task/{report.pid}/children")
-    while len(children.read_text().split()) < 4:  # servers and stages: it is at work
-        assert report.poll() is None
-        time.sleep(0.1)
-    os.killpg(report.pid, signal.SIGINT)
-    _, err = report.communicate(timeout=60)
-    assert report.returncode == 2, err
-    assert "stopped before the footage's end" in err
+    eventually(lambda: command.poll() is not None or when(), 120)
+    os.killpg(command.pid, number)
+    _, err = command.communicate(timeout=120)
+    return command.returncode, err
+
+
+def test_a_report_stopped_before_the_first_mood_leaves_nothing_behind(tmp_path: Path) -> None:
+    footage = video(tmp_path / "stand.mp4", 3000)
+    before = sorted(tmp_path.iterdir())
+    code, err = interrupted(
+        ["report", footage, "--out", tmp_path / "report"],
+        lambda: bool(running("aggregate", "--name", "aggregator-0")),
+        signal.SIGINT,
+    )
+    assert code == 2, err
+    assert "stopped before the first mood" in err
     assert sorted(tmp_path.iterdir()) == before
+
+
+def test_a_replay_that_is_stopped_keeps_its_moods(tmp_path: Path) -> None:
+    footage, moods = video(tmp_path / "stand.mp4", 3000), tmp_path / "moods.jsonl"
+    part = tmp_path / "moods.jsonl.part"
+    code, err = interrupted(
+        ["replay", footage, "--moods", moods, "--speed", "10"],
+        lambda: part.is_file() and part.stat().st_size > 0,
+        signal.SIGTERM,
+    )
+    assert code == 3, err
+    assert "stopped before the footage's end" in err
+    kept = [Mood.from_json(line) for line in moods.read_text().splitlines()]
+    assert kept
+    assert {mood.zone for mood in kept} == {"stadium"}
+    assert not part.exists()
+
+
+def test_a_report_that_is_stopped_says_that_it_is_incomplete(tmp_path: Path) -> None:
+    footage, out, temporary = video(tmp_path / "stand.mp4", 30_000), tmp_path / "report", tmp_path / "tmp"
+    temporary.mkdir()
+
+    def some_moods() -> bool:
+        found = [running_servers(folder) for folder in temporary.glob("crowdmood-*")]
+        urls = [servers.state_url for servers in found if servers is not None]
+        return bool(urls) and connect(urls[0]).xlen(StateKeys("crowdmood").moods) > 5
+
+    code, err = interrupted(["report", footage, "--out", out], some_moods, signal.SIGTERM, TMPDIR=str(temporary))
+    assert code == 3, err
+    written = json.loads((out / "timeline.json").read_text())
+    assert written["complete"] is False
+    assert len(written["moods"]) > 5

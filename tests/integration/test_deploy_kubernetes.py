@@ -12,6 +12,7 @@ import yaml
 from cloudcoil.models.keda import v1alpha1 as keda
 from cloudcoil.models.prometheus_operator import v1 as prometheus_operator
 
+from app.stages import STAGES as REGISTRY
 from classifier.service import ClassifierStage
 from crowdmood.bus.keys import BusKeys
 from crowdmood.core.settings import BusSettings, load
@@ -20,7 +21,7 @@ from detector.service import DetectorStage
 from .test_deploy_roles import OPERATIONS, ROLES, SECRETS, environment_of
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
-PARTITIONED = {"ingest", "detector", "classifier"}
+PARTITIONED = {name for name, spec in REGISTRY.items() if spec.partitioned}
 OF_OPERATORS: dict[str, Any] = {
     "ScaledObject": keda.ScaledObject,
     "TriggerAuthentication": keda.TriggerAuthentication,

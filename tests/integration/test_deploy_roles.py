@@ -16,6 +16,8 @@ from pathlib import Path
 
 import pytest
 
+from app.stages import METRICS_PORT
+from app.stages import STAGES as REGISTRY
 from crowdmood.core.settings import load
 from tests.ports import free_port
 
@@ -23,16 +25,8 @@ ROOT = Path(__file__).parents[2]
 OPERATIONS = (ROOT / "docs/operations.md").read_text()
 DOCKERFILE = (ROOT / "deploy/Dockerfile").read_text()
 STAGES = dict(re.findall(r"^FROM \S+ AS (\S+)\n(.*?)(?=^FROM |\Z)", DOCKERFILE, re.MULTILINE | re.DOTALL))
-ROLES = [name for name in STAGES if name + "-environment" in STAGES]
-SECRETS = {
-    "ingest": {"CROWDMOOD_BUS_URL", "CROWDMOOD_CAMERAS"},
-    "detector": {"CROWDMOOD_BUS_URL", "CROWDMOOD_STATE_URL", "CROWDMOOD_CAMERAS"},
-    "classifier": {"CROWDMOOD_BUS_URL", "CROWDMOOD_STATE_URL"},
-    "aggregator": {"CROWDMOOD_BUS_URL", "CROWDMOOD_STATE_URL", "CROWDMOOD_CAMERAS"},
-    "api": {"CROWDMOOD_BUS_URL", "CROWDMOOD_STATE_URL", "CROWDMOOD_CAMERAS"},
-    "dispatch": {"CROWDMOOD_STATE_URL"},
-}
-"""What each role is told of what is secret; the addresses of cameras hold passwords."""
+ROLES = list(REGISTRY)
+SECRETS = {name: spec.secrets for name, spec in REGISTRY.items()}
 
 
 def words(role: str, instruction: str) -> list[str]:
@@ -48,6 +42,21 @@ def environment_of(role: str) -> dict[str, str]:
 
 def pinned(file: Path) -> set[str]:
     return set(re.findall(r"^([a-z0-9-]+==[^ ;\\]+(?: ; [^\\]+)?)", file.read_text(), re.MULTILINE))
+
+
+def test_the_registry_names_every_image_with_its_command_check_and_port() -> None:
+    assert {name for name in STAGES if f"{name}-environment" in STAGES} == set(ROLES)
+    makefile = (ROOT / "Makefile").read_text()
+    (roles,) = re.findall(r"^ROLES := (.*)$", makefile, re.MULTILINE)
+    assert set(roles.split()) == {*ROLES, "build"}
+    for role, spec in REGISTRY.items():
+        assert words(role, "CMD") == [spec.command]
+        assert words(role, "HEALTHCHECK")[-1] == role
+        environment = environment_of(role)
+        ports = [environment["CROWDMOOD_METRICS__PORT"], environment.get("CROWDMOOD_API__OPS_PORT", "0")]
+        assert sorted(ports) == ["0", str(METRICS_PORT)]
+    (documented,) = re.findall(r"^\| `crowdmood (ingest`.*?) \|", (ROOT / "README.md").read_text(), re.MULTILINE)
+    assert set(re.findall(r"\w+", documented)) == {spec.command for spec in REGISTRY.values()}
 
 
 @pytest.mark.parametrize("role", [*ROLES, "build"])

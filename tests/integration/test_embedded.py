@@ -19,36 +19,36 @@ SETTINGS = EmbeddedSettings()
 
 
 def test_the_bus_keeps_nothing_on_disk_and_the_state_keeps_everything(tmp_path: Path) -> None:
-    with embedded_servers(tmp_path, SETTINGS) as servers:
-        connect(servers.bus_url).xadd("frames", {"jpeg": b"pixels" * 1000})
-        connect(servers.state_url).set("mood", "happy")
-        assert connect(servers.bus_url).config_get("maxmemory-policy") == {"maxmemory-policy": "noeviction"}
-        assert running_servers(tmp_path) == servers
+    with embedded_servers(tmp_path, SETTINGS) as keeper:
+        connect(keeper.servers.bus_url).xadd("frames", {"jpeg": b"pixels" * 1000})
+        connect(keeper.servers.state_url).set("mood", "happy")
+        assert connect(keeper.servers.bus_url).config_get("maxmemory-policy") == {"maxmemory-policy": "noeviction"}
+        assert running_servers(tmp_path) == keeper.servers
     assert running_servers(tmp_path) is None
     written = b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
     assert b"pixels" not in written
-    with embedded_servers(tmp_path, SETTINGS) as servers:
-        assert connect(servers.bus_url).dbsize() == 0
-        assert connect(servers.state_url).get("mood") == b"happy"
+    with embedded_servers(tmp_path, SETTINGS) as keeper:
+        assert connect(keeper.servers.bus_url).dbsize() == 0
+        assert connect(keeper.servers.state_url).get("mood") == b"happy"
 
 
 def test_a_second_instance_on_the_same_directory_is_refused(tmp_path: Path) -> None:
     with (
-        embedded_servers(tmp_path, SETTINGS) as servers,
+        embedded_servers(tmp_path, SETTINGS) as keeper,
         pytest.raises(AlreadyRunningError, match="another CrowdMood runs on the data directory"),
         embedded_servers(tmp_path, SETTINGS),
     ):
         pass
     with embedded_servers(tmp_path, SETTINGS) as again:
-        assert connect(again.bus_url).ping()
-    assert servers == again
+        assert connect(again.servers.bus_url).ping()
+    assert keeper.servers == again.servers
 
 
 def test_a_long_path_gets_its_sockets_elsewhere(tmp_path: Path) -> None:
     deep = tmp_path / ("long" * 20) / ("path" * 20)
-    with embedded_servers(deep, SETTINGS) as servers:
-        assert connect(servers.state_url).ping()
-        socket = Path(servers.state_url.removeprefix("unix://"))
+    with embedded_servers(deep, SETTINGS) as keeper:
+        assert connect(keeper.servers.state_url).ping()
+        socket = Path(keeper.servers.state_url.removeprefix("unix://"))
     assert not socket.parent.exists()
 
 
@@ -104,13 +104,13 @@ def test_servers_stop_with_us_however_we_go(tmp_path: Path, number: signal.Signa
 
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="processes are looked up in /proc")
 def test_servers_left_behind_by_a_killed_keeper_are_stopped_by_the_next_one(tmp_path: Path) -> None:
-    with embedded_servers(tmp_path, SETTINGS) as servers:
-        connect(servers.state_url).set("mood", "sad")
+    with embedded_servers(tmp_path, SETTINGS) as keeper:
+        connect(keeper.servers.state_url).set("mood", "sad")
         keepers = [
             pid for pid in server_processes(tmp_path) if b"app.embedded" in Path(f"/proc/{pid}/cmdline").read_bytes()
         ]
         os.kill(keepers[0], signal.SIGKILL)
     assert json.loads((tmp_path / "servers.json").read_text())
     with embedded_servers(tmp_path, SETTINGS) as again:
-        assert connect(again.state_url).get("mood") == b"sad"
+        assert connect(again.servers.state_url).get("mood") == b"sad"
     assert server_processes(tmp_path) == []

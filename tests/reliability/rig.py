@@ -17,7 +17,7 @@ from typing import Any
 from pydantic import SecretStr
 
 from app import ledger
-from app.supervisor import PIPELINE, Supervisor
+from app.supervisor import Supervisor
 from crowdmood.core.settings import Settings, load, to_environment
 from crowdmood.domain.mood import Mood
 from crowdmood.store.moods import START, CameraTable, MoodStore
@@ -170,13 +170,13 @@ def installation(
             if serve:
                 supervisor.start("api")
                 supervisor.start("dispatch")
-            supervisor.start("aggregate")
-            supervisor.start("classify", known.run.classifiers)
-            supervisor.start("detect", known.run.detectors)
+            supervisor.start("aggregator")
+            supervisor.start("classifier", known.run.classifiers)
+            supervisor.start("detector", known.run.detectors)
             supervisor.start("ingest", may_finish=True)
             watcher.start()
             yield rig
         finally:
             over.set()
             watcher.join()
-            supervisor.stop(PIPELINE)
+            supervisor.stop()

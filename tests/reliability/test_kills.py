@@ -11,7 +11,7 @@ import pytest
 
 from .rig import Installation, eventually, installation
 
-PROCESSES = ("ingest-0", "detect-0", "detect-1", "classify-0", "aggregate-0", "dispatch-0", "api-0")
+PROCESSES = ("ingest-0", "detector-0", "detector-1", "classifier-0", "aggregator-0", "dispatch-0", "api-0")
 KILLS = int(os.environ.get("RELIABILITY_KILLS", "200"))
 SETTINGS: dict[str, Any] = {
     # Entries that were in the hands of several workers that were killed have killed none of them.

@@ -196,7 +196,9 @@ def test_no_file_holds_a_frame_a_face_or_its_place(
                 assert time.monotonic() < until_s + 60
                 seen.look(client, keys)
                 if not crashed and seen.crops:
-                    victim = next(pid for pid, command in family.items() if command.endswith("detect --name detect-1 "))
+                    victim = next(
+                        pid for pid, command in family.items() if command.endswith("detect --name detector-1 ")
+                    )
                     os.kill(victim, signal.SIGABRT)
                     answer = httpx.post(f"{api}/predict", content=photo, timeout=60)
                     assert answer.status_code == 200, answer.text
@@ -207,7 +209,7 @@ def test_no_file_holds_a_frame_a_face_or_its_place(
                 client.close()
             bus.close()
     said = log.read_bytes()
-    assert b"detect-1 died (exit code -6)" in said
+    assert b"detector-1 died (exit code -6)" in said
     assert [fields[b"reason"] for _, fields in dead] == [b"undecodable"]
     assert mark[:20] not in b"".join(value for _, fields in dead for value in fields.values())
     traces = [*seen.traces(), mark[:20]]

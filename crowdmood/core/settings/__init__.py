@@ -7,7 +7,7 @@ refuses what cannot be, and must not act on any of it. A setting stands in the f
 
 from crowdmood.core.settings.base import STADIUM, Group
 from crowdmood.core.settings.environment import to_environment
-from crowdmood.core.settings.running import BusSettings, EmbeddedSettings, LogSettings
+from crowdmood.core.settings.running import BusSettings, EmbeddedSettings, LogSettings, RunSettings
 from crowdmood.core.settings.serving import ApiSettings
 from crowdmood.core.settings.sources import CameraSettings, IngestSettings
 from crowdmood.core.settings.stages import AggregatorSettings, ClassifierSettings, DetectorSettings, NetworkPrecision
@@ -27,6 +27,7 @@ __all__ = [
     "IngestSettings",
     "LogSettings",
     "NetworkPrecision",
+    "RunSettings",
     "Settings",
     "load",
     "required_url",

@@ -1,0 +1,50 @@
+"""The registry of stages: one entry for each kind of process.
+
+The supervisor, the health check and the workers' names are made from it. Makefile, Dockerfile, compose file, chart and
+docs are tested against it.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+
+@dataclass(frozen=True, slots=True)
+class StageSpec:
+    """One kind of process.
+
+    Attributes:
+        name: Name of the stage: of its image, its settings, its metrics, its workers and its part in `crowdmood check`.
+        command: Command of `crowdmood` that runs it.
+        group: Its consumer group on the bus; empty for a stage that reads no stream in a group.
+        secrets: The `CROWDMOOD_` variables with secrets that it needs; addresses of cameras hold passwords.
+        partitioned: Whether every partition of the bus has workers of its own.
+    """
+
+    name: str
+    command: str
+    group: str
+    secrets: frozenset[str]
+    partitioned: bool = False
+
+    def words(self, worker: str) -> tuple[str, ...]:
+        """Return the words after `crowdmood` that start a worker."""
+        return (self.command,) if self.name == "api" else (self.command, "--name", worker)
+
+
+METRICS_PORT: Final = 9464
+"""Port of /metrics, /livez and /readyz in every container."""
+
+_BUS, _STATE, _CAMERAS = "CROWDMOOD_BUS_URL", "CROWDMOOD_STATE_URL", "CROWDMOOD_CAMERAS"
+
+STAGES: Final = {
+    spec.name: spec
+    for spec in (
+        StageSpec("ingest", "ingest", "", frozenset({_BUS, _CAMERAS}), partitioned=True),
+        StageSpec("detector", "detect", "detector", frozenset({_BUS, _STATE, _CAMERAS}), partitioned=True),
+        StageSpec("classifier", "classify", "classifier", frozenset({_BUS, _STATE}), partitioned=True),
+        StageSpec("aggregator", "aggregate", "aggregator", frozenset({_BUS, _STATE, _CAMERAS})),
+        StageSpec("dispatch", "dispatch", "", frozenset({_STATE})),
+        StageSpec("api", "api", "", frozenset({_BUS, _STATE, _CAMERAS})),
+    )
+}
+"""By name, in the order of the data, which is the order in which they stop."""
