@@ -6,6 +6,7 @@ FOOTAGE ?=
 CROWDS ?=
 CROWD_FACES ?=
 ONLY ?=
+TESTS ?=
 QUICK ?=
 MATCH := build/demo-match
 SPEED ?= 1
@@ -13,7 +14,7 @@ DOCS := build/docs-environment
 ROLES := ingest detector classifier aggregator api dispatch build
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo check test soak bench docs format lock lock-roles lock-docs clean
+.PHONY: help setup demo check hooks test coverage soak bench docs format lock lock-roles lock-docs clean
 
 help: ## Show what there is to make
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /make \1\t/' | expand -t 16
@@ -44,6 +45,9 @@ check: setup ## Lint, format, what is unsafe, types, who imports whom
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 
+hooks: setup ## Let Git run the checks before every commit
+	$(BIN)/pre-commit install
+
 # What renders the chart in the tests; other machines bring their own, or the tests go without.
 HELM := $(if $(filter Linux-x86_64,$(shell uname -sm | tr ' ' -)),$(BIN)/helm)
 
@@ -55,6 +59,13 @@ $(BIN)/helm: tests/helm.txt | setup
 
 test: setup $(HELM) ## Every test, two files at a time: most tests wait for processes
 	$(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
+
+coverage: setup $(HELM) ## Every test, or TESTS="tests/unit …", and which lines ran, in subprocesses too: build/coverage
+	@rm -rf build/coverage
+	@mkdir -p build/coverage
+	status=0; $(BIN)/coverage run -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder $(TESTS) || status=$$?; \
+	  $(BIN)/coverage combine --quiet && $(BIN)/coverage html --quiet && $(BIN)/coverage report && \
+	  echo "Line by line: build/coverage/html/index.html" && exit $$status
 
 soak: setup ## Tests of minutes under load and deaths
 	$(BIN)/pytest -m soak
