@@ -10,11 +10,14 @@ TESTS ?=
 QUICK ?=
 MATCH := build/demo-match
 SPEED ?= 1
+REGISTRY ?=
+TAG ?= local
+RELEASE ?=
 DOCS := build/docs-environment
 ROLES := ingest detector classifier aggregator api dispatch build
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo check hooks test coverage soak bench docs format lock lock-roles lock-docs clean
+.PHONY: help setup demo check hooks test coverage soak bench docs wheels images push release-notes format lock lock-roles lock-docs clean
 
 help: ## Show what there is to make
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /make \1\t/' | expand -t 16
@@ -85,6 +88,23 @@ $(DOCS)/installed: docs/requirements.txt
 docs: $(DOCS)/installed ## Build the documentation as a site in build/docs, and check its links
 	NO_MKDOCS_2_WARNING=1 $(DOCS)/bin/mkdocs build --strict
 	@echo "The site is in build/docs; $(DOCS)/bin/mkdocs serve shows it and follows your changes."
+
+wheels: setup ## Build the wheels into dist
+	@rm -rf dist
+	for project in $(dir $(wildcard pyproject.toml clients/*/pyproject.toml)); do \
+	  $(BIN)/pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist $$project || exit 1; done
+
+IMAGES := $(filter-out build,$(ROLES))
+
+images: ## Build the image of every role: REGISTRY=registry.example/ TAG=0.1.0 (needs docker)
+	for role in $(IMAGES); do docker build --file deploy/Dockerfile --target $$role \
+	  --tag $(REGISTRY)crowdmood-$$role:$(TAG) . || exit 1; done
+
+push: ## Send these images to REGISTRY (needs docker)
+	for role in $(IMAGES); do docker push $(REGISTRY)crowdmood-$$role:$(TAG) || exit 1; done
+
+release-notes: ## Print what the changelog says about RELEASE=v0.1.0, if everything has that version
+	@$(PYTHON) deploy/release_notes.py $(RELEASE)
 
 format: setup ## Put the code into its format
 	$(BIN)/ruff check --fix .
