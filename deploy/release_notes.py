@@ -1,4 +1,4 @@
-"""Prints what the changelog says about a release: `python deploy/release_notes.py v0.1.0`.
+"""Print what the changelog says about a release: `python deploy/release_notes.py v0.1.0`.
 
 A tag whose version the project, the chart or the changelog does not have is refused: it would publish something else.
 """

@@ -1,4 +1,4 @@
-"""Hands the pages of the repository to MkDocs, which looks for pages in one folder only."""
+"""Hand the pages of the repository to MkDocs, which looks for pages in one folder only."""
 
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.plugins import event_priority

@@ -13,8 +13,8 @@ from pathlib import Path, PurePosixPath
 ROOT = Path(__file__).parents[1]
 HIDDEN = (".github/",)
 """Templates of the code host, which are no pages."""
-WITHOUT_REFERENCE = ("benchmarks", "deploy", "docs", "examples", "tests")
-"""Folders whose code no one imports from outside."""
+WITHOUT_REFERENCE = {"benchmarks", "deploy", "docs", "examples", "tests"}
+"""Folders whose code no one imports from outside, wherever they are."""
 SECTIONS = ("Guides", "Decisions", "Examples", "Parts", "Contributing")
 """Sections of the navigation, in their order."""
 
@@ -133,7 +133,7 @@ def packages(root: Path = ROOT) -> dict[str, tuple[str, list[str]]]:
     folders = {str(PurePosixPath(file).parent) for file in files if file.endswith("/__init__.py")}
     found: dict[str, tuple[str, list[str]]] = {}
     for folder in sorted(folders):
-        if folder.partition("/")[0] in WITHOUT_REFERENCE:
+        if not WITHOUT_REFERENCE.isdisjoint(folder.split("/")):
             continue
         top = PurePosixPath(folder)
         while str(top.parent) in folders:

@@ -27,6 +27,7 @@ def tree(tmp_path: Path) -> Path:
         "core/bus/__init__.py": "",
         "core/bus/inbox.py": "",
         "clients/python/client/__init__.py": "",
+        "clients/python/tests/__init__.py": "",
         "tests/__init__.py": "",
         "tools/run.sh": "",
     }
