@@ -24,11 +24,12 @@ help: ## Show what there is to make
 
 setup: $(VENV)/installed ## Set up the virtual environment
 
-$(VENV)/installed: requirements.txt pyproject.toml
+$(VENV)/installed: requirements.txt pyproject.toml clients/python/pyproject.toml
 	@echo "Installing into $(VENV): once, and some minutes."
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements.txt
-	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable . \
+	  --editable clients/python
 	@touch $@
 
 demo: STARTED_S := $(shell date +%s)
@@ -46,6 +47,7 @@ check: setup ## Lint, format, what is unsafe, types, who imports whom
 	$(BIN)/ruff format --check .
 	$(BIN)/bandit --quiet --configfile pyproject.toml --recursive .
 	$(BIN)/mypy
+	$(BIN)/mypy --python-version 3.10 --package crowdmood_client
 	$(BIN)/lint-imports --no-cache
 
 hooks: setup ## Let Git run the checks before every commit
@@ -125,4 +127,4 @@ lock-docs: ## Pin what the documentation is built with (needs uv)
 	  --no-annotate --custom-compile-command "make lock-docs" --quiet --upgrade --output-file docs/requirements.txt
 
 clean: ## Remove everything that was made here
-	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) build dist *.egg-info clients/python/build clients/python/*.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -10,14 +10,13 @@ from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp
 
-from api import examples, models, problems
+from api import examples, models, poll, problems
 from api.answers import Board
 from api.dependencies import Clock, Context
 from api.feed import Feed
 from api.follower import Follower
 from api.keys import KeyRing
 from api.photos import PhotoDesk
-from api.poll import Shortcut
 from api.routes import cameras, display, health, keys, metrics, moods, page, predict, previews, schemas, stream
 from api.routes import webhooks as webhook_routes
 from api.security import GUARDED, Gate, Manager, Reader, only_here
@@ -119,7 +118,7 @@ class _App(FastAPI):
 
     def build_middleware_stack(self) -> ASGIApp:
         # Outside of everything: what a bug is answered with has the headers as well.
-        gate = Gate(Shortcut(super().build_middleware_stack(), context_of(self)), self._settings, self._ring)
+        gate = Gate(poll.Shortcut(super().build_middleware_stack(), context_of(self)), self._settings, self._ring)
         if not self._settings.cors_origins:
             return gate
         return CORSMiddleware(
@@ -127,7 +126,7 @@ class _App(FastAPI):
             allow_origins=self._settings.cors_origins,
             allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
             allow_headers=["Authorization", "Content-Type", "If-None-Match", "Last-Event-ID"],
-            expose_headers=["ETag", "Retry-After"],
+            expose_headers=["ETag", poll.VALID_MS, "Retry-After"],
         )
 
     def openapi(self) -> dict[str, Any]:

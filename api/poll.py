@@ -15,6 +15,8 @@ from api.dependencies import Context
 from api.security import caller_of
 from crowdmood.core.settings import STADIUM
 
+VALID_MS = "Mood-Valid-Ms"
+"""Header with the milliseconds for which an answer may be acted on; `Cache-Control` counts whole seconds only."""
 _JSON = "application/json"
 
 
@@ -26,9 +28,14 @@ def reply(answer: Answer, now_ms: float, if_none_match: str | None) -> Response:
         now_ms: Wall-clock time in milliseconds.
         if_none_match: The header of this name.
     """
-    left_s = int((answer.fresh_until_ms - now_ms) / 1000)
-    # Private: a cache that others share asks nobody for a key.
-    headers = {"ETag": answer.etag, "Cache-Control": f"private, max-age={left_s}" if left_s > 0 else "no-cache"}
+    left_ms = max(int(answer.fresh_until_ms - now_ms), 0)
+    left_s = left_ms // 1000
+    # Private: a shared cache would answer clients without a key.
+    headers = {
+        "ETag": answer.etag,
+        "Cache-Control": f"private, max-age={left_s}" if left_s else "no-cache",
+        VALID_MS: str(left_ms),
+    }
     if if_none_match is not None and _names(if_none_match, answer.etag):
         return Response(status_code=304, headers=headers)
     return Response(answer.body, headers=headers, media_type=_JSON)

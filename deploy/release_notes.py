@@ -24,9 +24,12 @@ def release_notes(tag: str, root: Path = ROOT) -> str:
     version = tag.removeprefix("v")
     if not re.fullmatch(r"v\d+\.\d+\.\d+", tag):
         raise ValueError(f"{tag!r} is no version: a tag of a release is v1.2.3")
-    project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
+    projects = {
+        path.relative_to(root).as_posix(): tomllib.loads(path.read_text(encoding="utf-8"))["project"]["version"]
+        for path in (root / "pyproject.toml", *sorted(root.glob("clients/*/pyproject.toml")))
+    }
     chart = re.findall(r"^(?:appVersion|version): (\S+)$", (root / "deploy/chart/Chart.yaml").read_text(), re.MULTILINE)
-    for file, found in (("pyproject.toml", project), *(("deploy/chart/Chart.yaml", stated) for stated in chart)):
+    for file, found in (*projects.items(), *(("deploy/chart/Chart.yaml", stated) for stated in chart)):
         if found != version:
             raise ValueError(f"{file} has version {found}, the tag is {tag}: change the file, or tag the right commit")
     changelog = (root / "CHANGELOG.md").read_text(encoding="utf-8")

@@ -3,7 +3,7 @@
 import sys
 import time
 
-from crowdmood.client import Client
+from crowdmood_client import Client
 
 ADS = {"happy": "celebrate.mp4", "cheering": "anthem.mp4", "surprise": "wow.mp4", "sad": "comfort.mp4"}
 

@@ -7,13 +7,19 @@ from fastapi import APIRouter, Header, Query, Response
 
 from api import history, models
 from api.dependencies import CameraQuery, ContextDep, CursorQuery, FromQuery, ToQuery, ZoneQuery, known
-from api.poll import reply
+from api.poll import VALID_MS, reply
 from api.problems import INVALID, STORE_AWAY, UNKNOWN_CAMERA, UNKNOWN_ZONE, responses
 from crowdmood.core.settings import STADIUM
 
 router = APIRouter(tags=["moods"])
 
 _JSON = "application/json"
+_VALID_MS = {
+    VALID_MS: {
+        "description": "Milliseconds for which the answer may be acted on, as `Cache-Control` says in whole seconds.",
+        "schema": {"type": "integer", "minimum": 0},
+    }
+}
 _Limit = Annotated[int, Query(ge=1, le=1000, description="At most this many.")]
 _Run = Annotated[
     str | None,
@@ -30,7 +36,10 @@ _Run = Annotated[
     summary="The newest mood",
     response_model=models.Mood,
     responses=responses(UNKNOWN_CAMERA, UNKNOWN_ZONE, INVALID)
-    | {304: {"description": "The mood is still the one that `If-None-Match` names."}},
+    | {
+        200: {"headers": _VALID_MS},
+        304: {"description": "The mood is still the one that `If-None-Match` names.", "headers": _VALID_MS},
+    },
 )
 async def mood(
     context: ContextDep,
@@ -43,9 +52,10 @@ async def mood(
     There is always an answer of this one shape: `status` is `stale` when nothing new came for too long, and before
     the first mood. A mood of footage whose every camera has ended does not grow stale.
 
-    `Cache-Control` says for how many seconds an answer may be acted on without asking again: until `valid_until`. The
-    times of recorded footage are its own, so its mood may be kept for as long after its publication as a live one
-    after its `as_of`. Every replica gives the same mood the same `ETag`.
+    `Cache-Control` says for how many seconds an answer may be acted on without asking again: until `valid_until`.
+    `Mood-Valid-Ms` says it in milliseconds; 0: act on it no longer. The times of recorded footage are its own, so its
+    mood may be kept for as long after its publication as a live one after its `as_of`. Every replica gives the same
+    mood the same `ETag`.
     """
     now_ms = context.clock() * 1000
     return reply(context.board.answer(known(context, zone, camera), now_ms), now_ms, if_none_match)

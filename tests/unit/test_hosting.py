@@ -119,7 +119,9 @@ def test_images_are_made_of_every_role_of_the_dockerfile() -> None:
 def released(tmp_path: Path) -> Path:
     (tmp_path / "deploy/chart").mkdir(parents=True)
     (tmp_path / "deploy/chart/Chart.yaml").write_text("name: crowdmood\nversion: 1.2.3\nappVersion: 1.2.3\n")
-    (tmp_path / "pyproject.toml").write_text('[project]\nversion = "1.2.3"\n')
+    (tmp_path / "clients/python").mkdir(parents=True)
+    for file in ("pyproject.toml", "clients/python/pyproject.toml"):
+        (tmp_path / file).write_text('[project]\nversion = "1.2.3"\n')
     sections = ("[Unreleased]\n\n- New.\n", "[1.2.3] - 2026-05-01\n\n- One.\n- Two.\n", "[1.2.2]\n\n- Old.\n")
     (tmp_path / "CHANGELOG.md").write_text("# Changelog\n\n" + "\n".join(f"## {section}" for section in sections))
     return tmp_path
@@ -136,6 +138,13 @@ def test_release_notes_are_the_section_of_the_version(released: Path) -> None:
         ("1.2.3", "CHANGELOG.md", "", "", "is no version"),
         ("v1.2", "CHANGELOG.md", "", "", "is no version"),
         ("v1.2.4", "CHANGELOG.md", "", "", "pyproject.toml has version 1.2.3"),
+        (
+            "v1.2.3",
+            "clients/python/pyproject.toml",
+            "1.2.3",
+            "1.2.2",
+            "clients/python/pyproject.toml has version 1.2.2",
+        ),
         ("v1.2.3", "deploy/chart/Chart.yaml", "appVersion: 1.2.3", "appVersion: 1.2.2", "Chart.yaml has version 1.2.2"),
         ("v1.2.3", "CHANGELOG.md", "## [1.2.3]", "## [1.2.1]", "says nothing about 1.2.3"),
         ("v1.2.3", "CHANGELOG.md", "- One.\n- Two.\n", "", "says nothing about 1.2.3"),

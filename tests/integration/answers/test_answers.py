@@ -108,8 +108,14 @@ def test_a_live_mood_may_be_kept_until_its_valid_until(api: Api) -> None:
     now_ms = round(api.wall() * 1000)
     api.publish(replace(examples.OK, as_of_ms=now_ms - 2_000, valid_until_ms=now_ms + 3_500))
     api.eventually("/mood", lambda mood: mood["status"] == "ok")
-    assert api.get("/mood").headers["cache-control"] in ("private, max-age=3", "private, max-age=2")
-    api.wall.ahead_s = 3
+    answer = api.get("/mood")
+    assert answer.headers["cache-control"] in ("private, max-age=3", "private, max-age=2")
+    assert f"max-age={int(answer.headers['mood-valid-ms']) // 1000}" in answer.headers["cache-control"]
+    unchanged = api.get("/mood", headers={"If-None-Match": answer.headers["etag"]})
+    assert unchanged.status_code == 304
+    assert 0 < int(unchanged.headers["mood-valid-ms"]) <= int(answer.headers["mood-valid-ms"])
+    api.wall.ahead_s = 4
+    assert api.get("/mood").headers["mood-valid-ms"] == "0"
     assert api.get("/mood").headers["cache-control"] == "no-cache"
 
 
