@@ -109,7 +109,7 @@ class AggregatorStage(Stage[Emotions | FramesLost | CameraState]):
             self._ledger.restore(checkpoint["cameras"])
             self._changes.restore(checkpoint["changes"])
             log.info("going on where the run %s was left", self._run_id)
-        inbox.take_everything()
+        inbox.claim_all()
         self._inbox, self._looked = inbox, self._clock()
 
     def using(self) -> str:
@@ -122,9 +122,9 @@ class AggregatorStage(Stage[Emotions | FramesLost | CameraState]):
         Raises:
             LeadershipLostError: Another aggregator leads.
         """
-        self._lease.hold()
+        self._lease.renew()
         if self._clock() >= self._looked + _LOOK_EVERY_S:
-            self._inbox.take_everything()
+            self._inbox.claim_all()
             self._looked = self._clock()
         for entry, message in work:
             if entry.identity in self._in_hand:
@@ -204,7 +204,7 @@ class AggregatorStage(Stage[Emotions | FramesLost | CameraState]):
 
     def _found_in(self, window: ClosedWindow[Held]) -> list[Finding]:
         # Catching up, there are many windows at once: none of them may cost us the lead.
-        self._lease.hold()
+        self._lease.renew()
         return self._moods.of(_emotions(window), self._ledger.troubled())
 
     def _stale(self) -> list[Finding]:

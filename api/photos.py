@@ -64,7 +64,7 @@ class PhotoDesk:
                 raise ProblemError(TOO_SLOW, f"send it within {_BODY_WITHIN_S:g} s") from None
             loop = asyncio.get_running_loop()
             picture = await loop.run_in_executor(self._decoder, to_picture, body, self._max_megapixels)
-            found = await self._bus.judge(picture.jpeg, picture.width, picture.height, ANSWER_WITHIN_S)
+            found = await self._bus.classify(picture.jpeg, picture.width, picture.height, ANSWER_WITHIN_S)
         except UnansweredError as error:
             raise _unanswered(str(error)) from None
         finally:

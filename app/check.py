@@ -86,7 +86,7 @@ def _look(part: str, settings: Settings, url: str, of_host: str) -> tuple[bool, 
                 one.connection.call(lambda client: client.ping(), patient=False)
             return True, "answers"
         ours = f"{of_host}-" if of_host else ""
-        found = [one.workers_using(part) for one in ([bus] if of_host else bus.partitions)]
+        found = [one.workers(part) for one in ([bus] if of_host else bus.partitions)]
         workers = {name: using for some in found for name, using in some.items() if name.startswith(ours)}
         if not workers:
             return False, "no worker is ready"

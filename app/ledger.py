@@ -77,8 +77,8 @@ def read(settings: Settings) -> list[Account]:
 
 def _accounts(bus: AllPartitions, store: MoodStore, configured: set[str]) -> Iterator[Account]:
     # The bus is read first: what the aggregator knows beyond that is none of it.
-    cursors = {name: told for partition in bus.partitions for name, told in partition.cursors().items()}
-    entries = [partition.entries() for partition in bus.partitions]
+    cursors = {name: told for partition in bus.partitions for name, told in partition.published_frames().items()}
+    entries = [partition.stream_lengths() for partition in bus.partitions]
     rows = store.cameras(patient=False)
     # Of cameras that are no longer configured the aggregator tells nothing.
     listed = rows.keys() | {name for name in cursors if name in configured or not configured}

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from classifier import DEFAULT_MODEL
 from classifier.engines import load_engine
+from crowdmood.bus.keys import CLASSIFIER_GROUP
 from crowdmood.bus.partitions import AllPartitions
 from crowdmood.core.errors import ModelError
 from crowdmood.core.settings import Settings, required_url
@@ -64,7 +65,7 @@ def taken_up(settings: Settings, choice: ModelChoice, timeout_s: float) -> list[
     deadline = time.monotonic() + timeout_s
     try:
         while True:
-            partitions = [one.workers_using("classifier") for one in bus.partitions]
+            partitions = [one.workers(CLASSIFIER_GROUP) for one in bus.partitions]
             workers = {name: using for some in partitions for name, using in some.items()}
             others = {name: using for name, using in workers.items() if not _uses(using, choice)}
             if not others:

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from classifier.engines import Engine
 from classifier.model_swap import ModelSwap
 from classifier.quality import quality
-from crowdmood.bus.keys import StreamName
+from crowdmood.bus.keys import CLASSIFIER_GROUP, StreamName
 from crowdmood.bus.partitions import Inboxes
 from crowdmood.bus.streams import Bus, DeadLetter, Entry
 from crowdmood.bus.worker import Outcome, Stage, Worker
@@ -48,7 +48,7 @@ class ClassifierStage(Stage[Faces]):
         swap: Loads the network, and its successors in the background.
     """
 
-    name: ClassVar[str] = "classifier"
+    name: ClassVar[str] = CLASSIFIER_GROUP
     inputs: ClassVar[tuple[StreamName, ...]] = ("faces",)
     accepts: ClassVar[tuple[type[Faces]]] = (Faces,)
     # The aggregator keeps entries as long as windows need them: the stream of emotions has no bound to wait for.
@@ -89,7 +89,7 @@ class ClassifierStage(Stage[Faces]):
             log.info("%s takes the place of %s", engine.model_id, _full_name(self._engine))
             self._use(engine)
         before, self._running = self._running, self._begin(work) if work else None
-        self.in_hand = self._running is not None
+        self.pending = self._running is not None
         return self._outcome(before) if before else Outcome()
 
     def _begin(self, work: Sequence[tuple[Entry, Faces]]) -> RunningBatch:

@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from prometheus_client import Counter
 
-from crowdmood.bus.keys import StreamName
+from crowdmood.bus.keys import DETECTOR_GROUP, StreamName
 from crowdmood.bus.streams import Bus, DeadLetter, Entry
 from crowdmood.bus.worker import Outcome, Stage, Worker
 from crowdmood.core import metrics
@@ -32,7 +32,7 @@ class DetectorStage(Stage[Frame]):
         regions: Where faces may be searched, by camera; others are searched everywhere. May change meanwhile.
     """
 
-    name: ClassVar[str] = "detector"
+    name: ClassVar[str] = DETECTOR_GROUP
     inputs: ClassVar[tuple[StreamName, ...]] = ("frames",)
     accepts: ClassVar[tuple[type[Frame]]] = (Frame,)
     output: ClassVar[StreamName | None] = "faces"

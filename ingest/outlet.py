@@ -4,16 +4,13 @@ import contextlib
 from collections.abc import Iterable
 
 from crowdmood.bus.inbox import Inbox
-from crowdmood.bus.keys import StreamName
+from crowdmood.bus.keys import DETECTOR_GROUP, StreamName
 from crowdmood.bus.streams import Bus, DeadLetter, Entry
 from crowdmood.core.errors import ServerUnavailableError, UndecodableError
 from crowdmood.core.settings import BusSettings
 from crowdmood.domain.messages import CameraStateName, Frame, FrameRef, FramesLost, Message
 from ingest.cameras import CameraRun, Tally
 from ingest.outbox import Outbox
-
-_READERS_GROUP = "detector"
-"""Whose deliveries we take part in: what we read, no detector will."""
 
 
 class LiveOutlet:
@@ -35,7 +32,7 @@ class LiveOutlet:
         self._outbox = Outbox()
         # The camera's own name: a process that comes after us finds what we had taken and not yet finished.
         consumer = f"ingest-{run.camera.id}"
-        self._inbox = Inbox(bus, ["frames"], _READERS_GROUP, consumer, settings, claims=False)
+        self._inbox = Inbox(bus, ["frames"], DETECTOR_GROUP, consumer, settings, claims=False)
         self._taken: list[Entry] = []
         self._last_frame_id = -1
 
@@ -104,7 +101,7 @@ class LiveOutlet:
             [*said, *dropped, *frames],
             done=done,
             dead=dead,
-            group=_READERS_GROUP,
+            group=DETECTOR_GROUP,
             # How many frames there were is told with them: `crowdmood ledger` asks for it.
             cursors={self._run.camera.id: (self._run.run_id, self._last_frame_id)},
             patient=False,
@@ -124,4 +121,4 @@ def _instead_of(entry: Entry) -> Message:
     ref = FrameRef.from_fields(entry.fields)
     if ref.recorded:
         return Frame.from_fields(entry.fields)
-    return FramesLost(ref.camera_id, ref.run_id, ref.frame_id, ref.frame_id, "overload")
+    return FramesLost.of_frame(entry.fields, "overload")

@@ -122,7 +122,7 @@ class Dispatcher:
         looked_s = -_LOOK_EVERY_S
         while True:
             try:
-                await self._in_thread(self._lease.hold)
+                await self._in_thread(self._lease.renew)
                 READINESS.renew()
                 position = Position(watch.moods.encode(), watch.changes.encode())
                 published = await self._reader.follow(position, _BLOCK_MS)

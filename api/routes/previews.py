@@ -56,7 +56,7 @@ def preview(context: ContextDep, camera_id: CameraId) -> Response:
     if not _AT_ONCE.acquire(blocking=False):
         raise _no_frame("too many previews are asked for at once")
     try:
-        frame, found = context.previews.look(camera_id, _WITHIN_S)
+        frame, found = context.previews.next_frame(camera_id, _WITHIN_S)
         regions = _regions(context, camera)[0]
         picture = draw(frame.jpeg, found, regions, show_faces=settings.preview_faces == "clear")
     except (UnansweredError, UndecodableError) as error:

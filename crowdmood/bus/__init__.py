@@ -1,5 +1,5 @@
-"""The bus: the only package that sends stream commands. Other packages give it messages and get messages.
+"""The bus: the only package that sends stream commands. Other packages exchange messages with it.
 
-`keys` names the keys, `connection` survives a server that is unreachable, `streams` publishes, `inbox` reads,
+`keys` names the keys, `connection` retries while a server is unreachable, `streams` publishes, `inbox` reads,
 `worker` is the loop of every stage.
 """

@@ -1,4 +1,4 @@
-"""Redis Cluster, as far as a partition needs it: its keys share a slot, so that one node at a time has all of them."""
+"""Redis Cluster: find the node that serves a partition, whose keys all share one slot."""
 
 from typing import Any
 from urllib.parse import urlsplit
@@ -15,20 +15,20 @@ _SUFFIX = "+cluster"
 
 
 def is_cluster(url: str) -> bool:
-    """Whether an address is a cluster's: `redis+cluster://HOST:PORT,HOST:PORT`, or `rediss+cluster://…` with TLS."""
+    """Return whether a URL is a cluster's: `redis+cluster://HOST:PORT,HOST:PORT`, or `rediss+cluster://…` with TLS."""
     return urlsplit(url).scheme in ("redis" + _SUFFIX, "rediss" + _SUFFIX)
 
 
 class Cluster:
-    """Knows which node has a partition, also after another one has taken its place.
+    """The nodes of a cluster, from which the node of a partition is looked up.
 
     Args:
-        url: The cluster's address, with some of its nodes: any one that answers will do.
+        url: The cluster's URL, with some of its nodes; one reachable node is enough.
         key: A key of the partition.
-        timeout_s: Longest wait for a node's answer, in seconds.
+        timeout_s: Longest wait for a node's reply, in seconds.
 
     Attributes:
-        nodes: Addresses of the nodes, those that answered last first.
+        nodes: URLs of the nodes; those that replied most recently come first.
     """
 
     def __init__(self, url: str, key: str, timeout_s: float = 2.0) -> None:
@@ -36,39 +36,39 @@ class Cluster:
         self._parts = self._parts._replace(scheme=self._parts.scheme.removesuffix(_SUFFIX))
         self._slot = key_slot(key.encode())
         self._timeout_s = timeout_s
-        self.nodes = [self._address(host) for host in self._parts.netloc.rpartition("@")[2].split(",")]
+        self.nodes = [self._url(host) for host in self._parts.netloc.rpartition("@")[2].split(",")]
 
     def primary(self) -> str:
-        """Address of the node that has the partition now.
+        """Return the URL of the node that serves the partition now.
 
         Raises:
-            redis.ConnectionError: No node answers, or none has the partition.
-            SettingsError: That is no cluster.
+            redis.ConnectionError: No node is reachable, or none serves the partition.
+            SettingsError: The server is not a cluster.
         """
-        failure: Exception = redis.ConnectionError("no node is named")
-        for address in self.nodes:
+        failure: Exception = redis.ConnectionError("the URL names no node")
+        for url in self.nodes:
             try:
-                ranges = self._ask(address)
+                ranges = self._slot_ranges(url)
             except (redis.exceptions.AuthenticationError, redis.exceptions.AuthorizationError):
                 raise
             except (redis.ConnectionError, redis.TimeoutError) as error:
                 failure = error
                 continue
-            # A node may not know its own address, and then means the one that it was asked at.
-            asked = urlsplit(address).hostname or ""
-            servers = [[self._address(_joined(s[0] or asked, s[1])) for s in found] for _, _, *found in ranges]
+            # A node that does not know its own address returns an empty host: it is the host that was queried.
+            queried = urlsplit(url).hostname or ""
+            servers = [[self._url(_joined(s[0] or queried, s[1])) for s in found] for _, _, *found in ranges]
             known = [server for found in servers for server in found]
-            self.nodes = list(dict.fromkeys([address, *known, *self.nodes]))
+            self.nodes = list(dict.fromkeys([url, *known, *self.nodes]))
             for (first, last, *_), (primary, *_) in zip(ranges, servers, strict=True):
                 if first <= self._slot <= last:
                     return primary
             failure = redis.ConnectionError(f"no node has slot {self._slot}")
         raise redis.ConnectionError(str(failure)) from failure
 
-    def _ask(self, address: str) -> list[Any]:
-        """Ranges of slots: first, last, then host and port of the primary and of its replicas."""
+    def _slot_ranges(self, url: str) -> list[Any]:
+        """Return ranges of slots: first, last, then host and port of the primary and of its replicas."""
         client: Any = redis.Redis.from_url(
-            address,
+            url,
             socket_timeout=self._timeout_s,
             socket_connect_timeout=self._timeout_s,
             retry=Retry(NoBackoff(), 0),
@@ -79,12 +79,12 @@ class Cluster:
             return list(client.execute_command("CLUSTER SLOTS"))
         except redis.ResponseError as error:
             if "cluster support disabled" in str(error):
-                raise SettingsError(f"{redact(address)!r} is no node of a cluster: use redis:// or rediss://") from None
+                raise SettingsError(f"{redact(url)!r} is no node of a cluster: use redis:// or rediss://") from None
             raise
         finally:
             client.close()
 
-    def _address(self, host: str) -> str:
+    def _url(self, host: str) -> str:
         user, at, _ = self._parts.netloc.rpartition("@")
         return self._parts._replace(netloc=f"{user}{at}{host}").geturl()
 

@@ -1,4 +1,4 @@
-"""A connection that outlives its server: failed operations are tried again until they work or we must stop."""
+"""A connection to Redis that retries failed operations until they succeed or the process stops."""
 
 import logging
 import random
@@ -19,7 +19,7 @@ from crowdmood.core.logs import redact
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 Client: TypeAlias = Any
-"""A `redis.Redis`, whose annotations answer for the synchronous and the asynchronous client at once."""
+"""A `redis.Redis`. Its annotations cover the synchronous and the asynchronous client at once, so they are not used."""
 
 _FIRST_PAUSE_S = 0.05
 _LONGEST_PAUSE_S = 2.0
@@ -32,27 +32,27 @@ _TRANSIENT = (
     redis.exceptions.OutOfMemoryError,
     redis.exceptions.ReadOnlyError,
     redis.exceptions.TryAgainError,
-    # A connection that broke while it watched keys; who watches deals with keys that changed.
+    # The connection broke while it watched keys. Callers that watch keys handle changed keys themselves.
     redis.WatchError,
-    # Of a cluster, whose slots move and whose nodes follow one another.
+    # Slots of a cluster moved, or a replica was promoted.
     redis.exceptions.AskError,
     redis.exceptions.ClusterDownError,
 )
-# Refusals that waiting cannot heal, although redis-py counts them among connection errors.
+# redis-py derives these from ConnectionError, but retrying does not help.
 _REFUSED = (redis.exceptions.AuthenticationError, redis.exceptions.AuthorizationError)
 
 
 def connect(url: str, timeout_s: float = 10.0) -> Client:
-    """A client for a Redis-protocol server; connects when first used.
+    """Return a client for a Redis-protocol server; it connects when first used.
 
     Args:
         url: `redis://…`, `rediss://…` or `unix://…`.
-        timeout_s: Longest wait for an answer, in seconds.
+        timeout_s: Longest wait for a reply, in seconds.
 
     Raises:
-        SettingsError: Not such an address.
+        SettingsError: The URL is none of these.
     """
-    # A unix socket has no such option, and redis-py refuses it there even when off.
+    # redis-py refuses this option for a unix socket, even when it is off.
     keepalive = {} if url.startswith("unix") else {"socket_keepalive": True}
     try:
         return redis.Redis.from_url(
@@ -60,7 +60,7 @@ def connect(url: str, timeout_s: float = 10.0) -> Client:
             socket_timeout=timeout_s,
             socket_connect_timeout=timeout_s,
             **keepalive,
-            # Retrying is `Connection.call`'s: it knows when to give up.
+            # `Connection.call` retries, because it knows when the process stops.
             retry=Retry(NoBackoff(), 0),
         )
     except (ValueError, TypeError) as error:
@@ -68,25 +68,25 @@ def connect(url: str, timeout_s: float = 10.0) -> Client:
 
 
 class Connection:
-    """Runs operations against one server, through its outages.
+    """Runs operations on one server and retries them while it is unreachable.
 
     Args:
-        url: Its address.
-        role: What it is to us: `bus` or `state`.
+        url: The server's URL.
+        role: `bus` or `state`, for logs, metrics and errors.
         stop: Set when the process is to stop.
-        key: Any of the keys in use, for a cluster: they are all on the node that has this one.
+        key: Any of the keys in use. A cluster needs it to find the node that has all of them.
 
     Attributes:
-        client: The client underneath, for operations given to `call`.
-        stop: Set when the process is to stop: then an outage is no longer waited out.
-        outages: How many outages there were: an answer may have been lost in each.
+        client: The current client; operations get it from `call`.
+        stop: Set when the process is to stop; operations are no longer retried then.
+        outages: Number of outages so far. In each, a reply may have been lost.
     """
 
     def __init__(self, url: str, role: str, stop: threading.Event | None = None, key: str = "") -> None:
         self._cluster = Cluster(url, key) if key and is_cluster(url) else None
         self.client = connect(self._cluster.nodes[0] if self._cluster else url)
-        self._lost = self._cluster is not None
-        self._alone_until = 0.0
+        self._primary_unknown = self._cluster is not None
+        self._skip_confirm_until = 0.0
         self.stop = stop or threading.Event()
         self.outages = 0
         self._role = role
@@ -96,78 +96,78 @@ class Connection:
         metrics.SERVER_UP.labels(role).set(1)
 
     def call(self, operation: Callable[[Client], T], *, patient: bool = True) -> T:
-        """Run an operation, again and again with a jittered, growing pause while the server is away.
+        """Run an operation; while the server is unreachable, retry it with a jittered, growing pause.
 
-        An operation may have taken effect although its answer was lost, so it can take effect twice: receivers
-        tell by the frame's identity.
+        An operation may have taken effect although its reply was lost, so it can take effect twice. Receivers of
+        messages recognise duplicates by the frame's identity.
 
         Args:
-            operation: What to do with the client.
-            patient: Whether to wait an outage out; else the first failure is raised.
+            operation: Called with the client.
+            patient: Whether to retry. If not, the first failure is raised.
 
         Raises:
-            ServerUnavailableError: Away, and we were told to stop or not to wait.
-            SettingsError: The server refuses our credentials, or does not let our user do this.
+            ServerUnavailableError: The server is unreachable, and the process stops or `patient` is false.
+            SettingsError: The server refuses the login, or the user lacks a permission.
         """
         pause_s = _FIRST_PAUSE_S
         while True:
             try:
-                self._find()
+                self._find_primary()
                 result = operation(self.client)
             except _REFUSED as error:
-                raise SettingsError(f"{self._role} server {self._shown} refuses us: {error}") from None
+                raise SettingsError(f"{self._role} server {self._shown} refuses the login: {error}") from None
             except redis.exceptions.NoPermissionError as error:
-                # Of a pipeline it quotes what was sent, which is nothing to be shown.
+                # For a pipeline the text quotes the command with its arguments, which must not be shown.
                 why = str(error).rpartition("caused error: ")[2]
                 raise SettingsError(
                     f"{self._role} server {self._shown} does not let user {self._user!r} do this: {why}; "
                     f"deploy/redis/{self._role}.acl has what each user needs"
                 ) from None
             except _TRANSIENT as error:
-                self._note(up=False, why=str(error))
-                self._lost = self._cluster is not None
+                self._report(up=False, why=str(error))
+                self._primary_unknown = self._cluster is not None
                 if not patient or self.stop.wait(pause_s * random.uniform(0.5, 1.0)):
                     raise ServerUnavailableError(
                         f"{self._role} server {self._shown} cannot be reached: {error}"
                     ) from None
                 pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
             else:
-                self._note(up=True)
+                self._report(up=True)
                 return result
 
     def confirm(self, client: Client) -> None:
-        """On a cluster, wait until a replica has what this thread wrote last: then it outlives its node.
+        """On a cluster, wait until a replica has this thread's last write, so that the write survives its node.
 
-        Without a replica that answers it goes on all the same, and for a while does not ask again.
+        If no replica confirms in time, log it, return, and skip the wait for some time.
 
         Args:
-            client: What it was written with.
+            client: The client that wrote.
         """
-        if self._cluster is None or time.monotonic() < self._alone_until:
+        if self._cluster is None or time.monotonic() < self._skip_confirm_until:
             return
-        # The pool gives the connection that was used last, which is the one whose writes are waited for.
+        # The pool returns the connection that was used last; WAIT covers the writes of that connection.
         if client.wait(1, _CONFIRM_MS) < 1:
-            self._alone_until = time.monotonic() + _UNCONFIRMED_S
-            log.warning("no replica of the %s server confirms: what is written now may die with it", self._role)
+            self._skip_confirm_until = time.monotonic() + _UNCONFIRMED_S
+            log.warning("no replica of the %s server confirms writes: they are lost if the server fails", self._role)
 
     def close(self) -> None:
-        """Give the sockets back."""
+        """Close the sockets."""
         self.client.close()
 
-    def _find(self) -> None:
-        """Turn to the cluster's node that has our keys, when we do not know it or it was away."""
-        if self._cluster is not None and self._lost:
+    def _find_primary(self) -> None:
+        """Connect to the cluster node that has the keys, at first and after each failure."""
+        if self._cluster is not None and self._primary_unknown:
             self.client.close()
             self.client = connect(self._cluster.primary())
-            self._lost, self._alone_until = False, 0.0
+            self._primary_unknown, self._skip_confirm_until = False, 0.0
 
-    def _note(self, *, up: bool, why: str = "") -> None:
+    def _report(self, *, up: bool, why: str = "") -> None:
         if up is self._up:
             return
         self._up = up
         metrics.SERVER_UP.labels(self._role).set(up)
         if up:
-            log.warning("%s server %s is back", self._role, self._shown)
+            log.warning("%s server %s is reachable again", self._role, self._shown)
         else:
             self.outages += 1
-            log.warning("%s server %s is away, trying again: %s", self._role, self._shown, why)
+            log.warning("%s server %s is unreachable, retrying: %s", self._role, self._shown, why)

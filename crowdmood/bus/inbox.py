@@ -1,4 +1,4 @@
-"""Reading messages as one consumer of a group: what is new, what was ours already, what a dead worker left behind."""
+"""Read entries as one consumer of a group: new ones, its own unfinished ones, and those of dead consumers."""
 
 import math
 import time
@@ -15,22 +15,23 @@ from crowdmood.core.settings import BusSettings
 
 T = TypeVar("T")
 _SCAN_START = b"0-0"
-_READ_MEANWHILE = 100_000
-"""More entries than anybody can read between two of our commands."""
+_READ_IN_BETWEEN = 100_000
+"""More entries than other consumers can read between two commands of this process."""
 
 
 class Inbox:
-    """Reads streams as one consumer of a group; first what was its own before a restart.
+    """Reads streams as one consumer of a group.
 
-    Besides new entries it claims, now and then, those that a dead consumer left behind.
+    It first returns entries that were delivered to the same consumer before a restart. From time to time it claims
+    entries of other consumers that have been pending for too long.
 
     Args:
-        bus: Where to read.
-        streams: What to read.
+        bus: The bus to read.
+        streams: The streams to read.
         group: The stage's consumer group.
-        consumer: Name of this worker; the same name after a restart finds its own unfinished entries.
-        settings: When entries are claimed.
-        claims: Whether to claim at all.
+        consumer: Name of this worker. It gets its own unfinished entries if it has the same name after a restart.
+        settings: Says after how long entries are claimed.
+        claims: Whether to claim entries of other consumers.
         clock: Monotonic time in seconds.
     """
 
@@ -59,21 +60,21 @@ class Inbox:
         self._own_cursors: dict[bytes, bytes] = dict.fromkeys(self._names, _SCAN_START)
 
     def read(self, count: int, block_ms: int) -> list[Entry]:
-        """The next entries.
+        """Return the next entries.
 
         Args:
-            count: At most this many of each stream.
-            block_ms: Longest wait for a first one, in milliseconds; 0 does not wait.
+            count: Most entries of each stream.
+            block_ms: Longest wait for a first entry, in milliseconds; 0 does not wait.
 
         Returns:
-            Up to `count` entries of each stream, oldest first; empty when nothing came. What was delivered before
-            comes one entry at a time, so that one that kills its worker takes no other down with it.
+            Up to `count` entries of each stream, oldest first; empty if none arrived. An entry that was delivered
+            before is returned alone, so that an entry that crashes its worker takes no others with it.
 
         Raises:
-            ServerUnavailableError: The bus is away and we must stop.
+            ServerUnavailableError: The bus is unreachable, and the process stops.
         """
         if self._outages != self._bus.connection.outages:
-            # The answer that an outage cut off may have held entries that are ours now.
+            # An outage may have cut off a reply with entries that now belong to this consumer.
             self._outages = self._bus.connection.outages
             self._own_cursors = dict.fromkeys(self._names, _SCAN_START)
         if self._own_cursors and (own := self._read_own(self._redelivered_at_once or count)):
@@ -86,28 +87,28 @@ class Inbox:
         )
         return [entry for key, entries in _pairs(reply) for entry in self._entries(key, entries)]
 
-    def take_everything(self) -> None:
-        """Make every entry that any consumer of the group holds ours: a new leader starts from all of them.
+    def claim_all(self) -> None:
+        """Claim the pending entries of every other consumer of the group; a new leader starts from all of them.
 
-        Done again now and then: whoever led before may have read on before it knew. Names that led before are
-        forgotten; who still reads under one is known again by that.
+        Call it repeatedly: an earlier leader may read more entries before it notices that it lost the lead. The other
+        consumers are deleted from the group; one that reads again reappears, and is claimed from at the next call.
         """
         for key in self._names:
-            if others := self._others(key):
-                self._call(partial(self._follow, key, others))
+            if others := self._other_consumers(key):
+                self._call(partial(self._take_over, key, others))
                 self._own_cursors[key] = _SCAN_START
 
     def idle(self) -> bool:
-        """Whether there is nothing left to read nor anything in anybody's hands."""
+        """Return whether the streams are empty: no entry is unread or pending."""
         return all(self._bus.backlog(name) == 0 for name in self._names.values())
 
     def leave(self) -> None:
-        """Forget this consumer, so that names do not pile up; not while it still holds entries."""
+        """Delete this consumer from the group, unless it has pending entries; else names would accumulate."""
         for key in self._names:
             self._call(partial(self._leave, key))
 
     def _read_own(self, count: int) -> list[Entry]:
-        """Entries delivered to this consumer before it was restarted."""
+        """Return entries that were delivered to this consumer before it restarted."""
         found: list[Entry] = []
         reply = self._call(
             lambda client: client.xreadgroup(self.group, self._consumer, dict(self._own_cursors), count=count)
@@ -123,7 +124,7 @@ class Inbox:
         return found
 
     def _claim(self) -> list[Entry]:
-        """An entry of each stream that some consumer took and has not finished for too long."""
+        """Claim one entry of each stream that has been pending for too long, and return them."""
         found: list[Entry] = []
         for key in self._names:
             cursor, entries = self._autoclaim(key, self._claim_idle_ms, self._claim_cursors[key], 1)
@@ -135,15 +136,16 @@ class Inbox:
         self.claimed += len(found)
         return found
 
-    def _others(self, key: bytes) -> list[bytes]:
+    def _other_consumers(self, key: bytes) -> list[bytes]:
         known = self._call(lambda client: client.xinfo_consumers(key, self.group))
         return [row["name"] for row in known if row["name"] != self._consumer.encode()]
 
-    def _follow(self, key: bytes, others: Sequence[bytes], client: Client) -> None:
-        """Take what others hold and forget them, at once: what a forgotten consumer holds, nobody gets any more."""
+    def _take_over(self, key: bytes, others: Sequence[bytes], client: Client) -> None:
+        # One transaction: deleting a consumer loses the entries that are still pending for it.
         held = client.xpending(key, self.group)["pending"]
+        count = held + _READ_IN_BETWEEN
         with client.pipeline(transaction=True) as multi:
-            multi.xautoclaim(key, self.group, self._consumer, 0, _SCAN_START, count=held + _READ_MEANWHILE, justid=True)
+            multi.xautoclaim(key, self.group, self._consumer, 0, _SCAN_START, count=count, justid=True)
             for name in others:
                 multi.xgroup_delconsumer(key, self.group, name)
             multi.execute()
@@ -160,7 +162,7 @@ class Inbox:
             client.xgroup_delconsumer(key, self.group, self._consumer)
 
     def _entries(self, key: bytes, raw: Iterable[Any], *, redelivered: bool = False) -> list[Entry]:
-        # An entry deleted while it was pending comes without fields: there is nothing left to do for it.
+        # A pending entry that was deleted comes without fields, and needs no more work.
         present = [(entry_id, fields) for entry_id, fields in raw if fields]
         times = self._deliveries(key, [entry_id for entry_id, _ in present]) if redelivered else {}
         partition = self._bus.keys.partition
@@ -179,7 +181,7 @@ class Inbox:
         return {row["message_id"]: int(row["times_delivered"]) for rows in replies for row in rows}
 
     def _call(self, operation: Callable[[Client], T]) -> T:
-        """Run an operation; a group or stream that the server lost is made again, from the stream's start."""
+        """Run an operation; if the server lost the group or the stream, create it first, from the stream's start."""
 
         def with_groups(client: Client) -> T:
             try:
@@ -202,7 +204,7 @@ class Inbox:
 
 
 def _pairs(reply: Any) -> list[tuple[bytes, list[Any]]]:
-    """The reply of XREADGROUP as (stream, entries), whether the client speaks RESP 2 or 3."""
+    """Return the reply of XREADGROUP as (stream, entries), for clients that speak RESP 2 or 3."""
     if not reply:
         return []
     if isinstance(reply, dict):

@@ -1,4 +1,4 @@
-"""Every key on the bus, with its type and the reason it exists."""
+"""Every key on the bus, with its type and its purpose, and the names of the consumer groups."""
 
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
@@ -7,42 +7,48 @@ from crowdmood.core.settings import BusSettings
 
 StreamName: TypeAlias = Literal["frames", "faces", "emotions", "control", "dead"]
 
+DETECTOR_GROUP = "detector"
+"""Consumer group that reads `frames`; also the name of the stage in metrics, health keys and dead letters."""
+
+CLASSIFIER_GROUP = "classifier"
+"""Consumer group that reads `faces`; also the name of the stage."""
+
 
 @dataclass(frozen=True, slots=True)
 class BusKeys:
-    """Keys of one partition; the hash tag keeps them on one node of a cluster, so that MULTI works there."""
+    """The keys of one partition. Their hash tag puts them on one node of a cluster, so that MULTI works there."""
 
     prefix: str
     partition: int
 
     @classmethod
     def of(cls, settings: BusSettings) -> "BusKeys":
-        """The keys that these settings mean."""
+        """Return the keys of the configured partition."""
         return cls(settings.key_prefix, settings.partition)
 
     def stream(self, name: StreamName) -> str:
-        """A stream between two stages (`control`: what is never dropped; `dead`: dead letters, no pixels)."""
+        """Return the key of a stream (`control`: messages that are never dropped; `dead`: dead letters, no pixels)."""
         return f"{self._root}:{name}"
 
-    def reply(self, photo: str) -> str:
-        """Stream of seconds: what became of a photo, for whoever asked; instead of `emotions` and `control`."""
-        return f"{self._root}:reply:{photo}"
+    def reply(self, name: str) -> str:
+        """Return the key of a stream with the result of one photo. It expires after seconds."""
+        return f"{self._root}:reply:{name}"
 
     @property
     def cursors(self) -> str:
-        """Hash, camera to `run_id frame_id`: how far ingest came. Recorded footage is resumed there.
+        """Hash, camera to `run_id frame_id`: the last published frame. Ingest resumes recorded footage after it.
 
-        Beside it, `camera/run_id` marks that publishing began: when that is gone, the bus was emptied.
+        The field `camera/run_id` marks that publishing began. If it is missing, the bus was emptied.
         """
         return f"{self._root}:cursors"
 
     @property
     def needed(self) -> str:
-        """Hash, camera to `run_id frame_id`: footage is needed from this frame on, should the bus be emptied."""
+        """Hash, camera to `run_id frame_id`: the first frame to publish again if the bus is emptied."""
         return f"{self._root}:needed"
 
     def health(self, stage: str, worker: str = "*") -> str:
-        """String with a time to live: this worker is ready and works."""
+        """Return the key of a worker's heartbeat: a string with a time to live, whose value is `Stage.using`."""
         return f"{self._root}:health:{stage}:{worker}"
 
     @property
@@ -52,11 +58,12 @@ class BusKeys:
 
 @dataclass(frozen=True, slots=True)
 class LeaseKeys:
-    """Keys of one lease.
+    """The keys of one lease.
 
     Attributes:
-        lease: String with a time to live: who leads.
-        term: Hash, for ever: `token` counts the leaders, `mark` names the one that leads, `writes` counts its writes.
+        lease: String with a time to live: name of the leader.
+        term: Hash without a time to live: `token` counts the terms, `mark` identifies the leader of the current term,
+            `writes` counts its writes.
     """
 
     lease: str

@@ -1,9 +1,9 @@
-"""The right to be the one who writes: a lease with a time to live, and a term that fences off whoever had it before.
+"""Leader election: a lease with a time to live, and a term that fences off the writes of earlier leaders.
 
-Two keys in the state store. The lease's own runs out by the server's clock unless its holder renews it, so that another
-may follow a leader that died. It protects nothing by itself: a leader that was paused wakes up and knows nothing of it.
-What protects is the term, which stays: each new leader begins one with a larger number, every write watches it, and the
-server refuses the write of a term that is over (Kleppmann, "How to do distributed locking", 2016: a fencing token).
+Both are keys in the state store. The lease expires by the server's clock unless the leader renews it, so that another
+process can lead after the leader died. A lease alone protects nothing: a leader that was paused does not know that its
+lease expired. The term protects the data. Each leader begins a term with a larger number, every write watches the term,
+and the server rejects a write of an earlier term (Kleppmann, "How to do distributed locking", 2016: a fencing token).
 """
 
 import contextlib
@@ -25,17 +25,18 @@ _LONGEST_WAIT_S = 0.5
 
 
 class Lease:
-    """One process's claim to lead.
+    """The lease of one process.
 
     Args:
         connection: The state store.
-        keys: Where lease and term are kept.
-        holder: Who we are. Somebody of the same name who holds the lease is known to be dead: it is taken at once.
-        ttl_s: Seconds after which a lease that is not renewed is free.
+        keys: The keys of lease and term.
+        holder: Name of this process. A lease held under the same name belongs to its dead predecessor and is acquired
+            at once.
+        ttl_s: Seconds after which a lease expires that is not renewed.
         clock: Monotonic time in seconds.
 
     Attributes:
-        token: Number of our term, larger than that of every leader before; 0 before we lead.
+        token: Number of this process's term, larger than that of every earlier leader; 0 before it leads.
     """
 
     def __init__(
@@ -54,11 +55,11 @@ class Lease:
         self._clock = clock
         self._renewed = clock()
         self._writes = 0
-        # The number alone would not do: a store that was emptied counts from one again.
+        # The token alone does not identify a term: a store that was emptied counts from 1 again.
         self._mark = uuid.uuid4().hex.encode()
 
-    def take(self) -> bool:
-        """Begin a term, unless somebody else holds the lease."""
+    def acquire(self) -> bool:
+        """Begin a term and return True, or return False if another process holds the lease."""
 
         def transaction(client: Client) -> int:
             with client.pipeline(transaction=True) as multi:
@@ -80,33 +81,36 @@ class Lease:
         return self.token > 0
 
     def wait(self, stop: threading.Event, beat: Callable[[], None]) -> bool:
-        """Stand by until we lead; False when told to stop before.
+        """Stand by until this process leads.
 
         Args:
-            stop: Set when we are to stop.
-            beat: Called again and again meanwhile.
+            stop: Set when the process is to stop.
+            beat: Called repeatedly while standing by.
+
+        Returns:
+            True when the lease is acquired, False when `stop` was set first.
         """
         waiting = False
         with contextlib.suppress(ServerUnavailableError):
             while not stop.is_set():
-                if self.take():
+                if self.acquire():
                     log.info("leading in term %d", self.token)
                     return True
                 beat()
                 if not waiting:
-                    log.info("another one leads: standing by")
+                    log.info("another process leads: standing by")
                     waiting = True
                 stop.wait(min(self._ttl_s / 10, _LONGEST_WAIT_S))
         return False
 
-    def hold(self) -> None:
-        """Renew the lease, if it is time again; called more often than every third of its time to live.
+    def renew(self) -> None:
+        """Renew the lease if a third of its time to live has passed. Call it more often than that.
 
-        A lease that ran out and that nobody took is ours still.
+        A lease that expired and that no other process acquired is renewed too.
 
         Raises:
-            LeadershipLostError: Another one leads.
-            ServerUnavailableError: The state store is away and we must stop.
+            LeadershipLostError: Another process leads.
+            ServerUnavailableError: The state store is unreachable, and the process stops.
         """
         if self._clock() < self._renewed + self._ttl_s / 3:
             return
@@ -115,14 +119,14 @@ class Lease:
         self._renewed = started
 
     def write(self, queue: Callable[[Client], None]) -> None:
-        """Write to the store all at once, exactly once, and only while nobody has followed us.
+        """Write to the store in one transaction, exactly once, and only in the current term.
 
         Args:
-            queue: Puts the commands into the transaction that it is given.
+            queue: Adds commands to the transaction that it is called with.
 
         Raises:
-            LeadershipLostError: Another one leads: nothing was written.
-            ServerUnavailableError: The state store is away and we must stop.
+            LeadershipLostError: Another process leads: nothing was written.
+            ServerUnavailableError: The state store is unreachable, and the process stops.
         """
         number = self._writes + 1
 
@@ -134,7 +138,7 @@ class Lease:
         self._writes = number
 
     def release(self) -> None:
-        """Let another one lead at once; a store that is away frees the lease when its time is over."""
+        """Release the lease, so that another process can lead at once; on an unreachable store it expires instead."""
         with contextlib.suppress(LeadershipLostError, ServerUnavailableError):
             self._fenced(lambda multi: multi.delete(self._keys.lease), patient=False)
 
@@ -146,15 +150,15 @@ class Lease:
                     mark, writes = multi.hmget(self._keys.term, "mark", "writes")
                     if mark not in (None, self._mark):
                         raise LeadershipLostError(
-                            f"another process has followed this one, which led in term {self.token}: nothing more "
-                            "is written or acknowledged; start it again, and it stands by"
+                            f"another process leads, this one led in term {self.token}: nothing more is written or "
+                            "acknowledged; start it again, and it stands by"
                         )
                     if number and int(writes or 0) == number:
-                        # Written before: an outage cost us the answer.
+                        # An earlier try took effect, and an outage cut off its reply.
                         return
                     multi.multi()
                     if mark is None:
-                        # The store was emptied: who leads still stands.
+                        # The store was emptied: this process goes on leading.
                         multi.hset(self._keys.term, mapping={"token": self.token, "mark": self._mark})
                     queue(multi)
                     try:

@@ -1,4 +1,4 @@
-"""All partitions of the bus at once, for the stage that brings the cameras together again."""
+"""All partitions of the bus at once, for the aggregator."""
 
 import threading
 from collections.abc import Iterable, Mapping, Sequence
@@ -10,11 +10,11 @@ from crowdmood.core.settings import BusSettings
 from crowdmood.domain.messages import Message
 
 _BLOCK_MS = 50
-"""Longest wait for one partition, in milliseconds: meanwhile something may come in another."""
+"""Longest wait for one partition, in milliseconds; entries may arrive in the others."""
 
 
 class AllPartitions(Bus):
-    """Every partition, each over a connection of its own; messages go to the one that this process is set to."""
+    """Every partition, each with its own connection; messages are published in the configured partition."""
 
     def __init__(self, url: str, settings: BusSettings, stop: threading.Event | None = None) -> None:
         super().__init__(url, settings, stop)
@@ -34,7 +34,7 @@ class AllPartitions(Bus):
         needed: Mapping[str, tuple[str, int]] | None = None,
         patient: bool = True,
     ) -> None:
-        """Publish and acknowledge as `Bus` does; all or nothing within each partition."""
+        """Publish and acknowledge as `Bus.publish` does, in one transaction for each partition."""
         done, dead = list(done), list(dead)
         for number, bus in enumerate(self.partitions):
             finished = [entry for entry in done if entry.partition == number]
@@ -47,7 +47,7 @@ class AllPartitions(Bus):
                 bus.publish(done=finished, group=group, dead=letters, needed=needed, patient=patient)
 
     def close(self) -> None:
-        """Give the sockets back."""
+        """Close the sockets."""
         for bus in self.partitions:
             bus.connection.close()
 
@@ -56,12 +56,12 @@ class Inboxes:
     """One inbox for each partition of a bus, read as one.
 
     Args:
-        bus: Where to read.
-        streams: What to read.
+        bus: The bus to read.
+        streams: The streams to read.
         group: The stage's consumer group.
         consumer: Name of this worker.
-        settings: When entries are claimed.
-        claims: Whether to claim at all.
+        settings: Says after how long entries are claimed.
+        claims: Whether to claim entries of other consumers.
     """
 
     def __init__(
@@ -78,14 +78,14 @@ class Inboxes:
         self._turn = 0
 
     def read(self, count: int, block_ms: int) -> list[Entry]:
-        """The next entries.
+        """Return the next entries.
 
         Args:
-            count: At most this many of each stream.
-            block_ms: Longest wait for a first one, in milliseconds; less where there are several partitions.
+            count: Most entries of each stream.
+            block_ms: Longest wait for a first entry, in milliseconds; with several partitions, it is shorter.
 
         Raises:
-            ServerUnavailableError: The bus is away and we must stop.
+            ServerUnavailableError: The bus is unreachable, and the process stops.
         """
         if len(self._each) > 1:
             found = [entry for inbox in self._each for entry in inbox.read(count, 0)]
@@ -95,16 +95,16 @@ class Inboxes:
         self._turn = (self._turn + 1) % len(self._each)
         return self._each[self._turn].read(count, block_ms)
 
-    def take_everything(self) -> None:
-        """Make every entry that any consumer of the group holds ours."""
+    def claim_all(self) -> None:
+        """Claim the pending entries of every other consumer of the group."""
         for inbox in self._each:
-            inbox.take_everything()
+            inbox.claim_all()
 
     def idle(self) -> bool:
-        """Whether there is nothing left to read nor anything in anybody's hands."""
+        """Return whether the streams are empty: no entry is unread or pending."""
         return all(inbox.idle() for inbox in self._each)
 
     def leave(self) -> None:
-        """Forget this consumer, where it holds no entries any more."""
+        """Delete this consumer from the groups in which it has no pending entries."""
         for inbox in self._each:
             inbox.leave()

@@ -1,4 +1,4 @@
-"""One picture's way over the bus and back: the workers that judge the cameras' frames judge it as well."""
+"""Classify single photos: publish each as a frame and wait for its result on a reply stream."""
 
 import asyncio
 import time
@@ -9,96 +9,93 @@ import redis
 import redis.asyncio
 
 from crowdmood.bus.cluster import Cluster, is_cluster
-from crowdmood.bus.keys import BusKeys
+from crowdmood.bus.keys import CLASSIFIER_GROUP, DETECTOR_GROUP, BusKeys
 from crowdmood.core.errors import SettingsError, UnansweredError, UndecodableError
 from crowdmood.core.logs import redact
 from crowdmood.core.settings import BusSettings
 from crowdmood.domain.messages import PHOTO_CAMERA, Emotions, Fields, Frame, FrameRef, FramesLost, decode
 
-_STAGES = ("detector", "classifier")
-
 
 class PhotoBus:
-    """The API's view of the bus; asynchronous.
+    """The bus as the API uses it for photos; asynchronous.
 
-    A photo is a frame of a camera that is none, in a run of its own. Its faces go the way of all faces; what becomes of
-    it is not told to the aggregator but to a stream of its own, which lives for seconds (see `Bus.publish`).
+    The workers that process the frames of cameras process photos too. `FrameRef.reply_to` names the stream that gets
+    the result, so that photos never reach the aggregator. The stream expires after seconds (`Bus.publish`).
     """
 
     def __init__(self, url: str, settings: BusSettings) -> None:
         self._keys = BusKeys.of(settings)
         self._cluster = Cluster(url, self._keys.stream("frames")) if is_cluster(url) else None
         self._client = _connect(self._cluster.nodes[0] if self._cluster else url)
-        self._lost = True
+        self._primary_unknown = True
 
-    async def judge(self, jpeg: bytes, width: int, height: int, timeout_s: float) -> Emotions:
-        """What the workers see in a picture; nothing of it stays on the bus.
+    async def classify(self, jpeg: bytes, width: int, height: int, timeout_s: float) -> Emotions:
+        """Return the faces of a photo and their expressions. Nothing of the photo stays on the bus.
 
         Args:
-            jpeg: The picture, JPEG-coded.
+            jpeg: The photo, JPEG-coded.
             width: Its width in pixels.
             height: Its height in pixels.
-            timeout_s: Longest wait for their answer, in seconds; less than 10.
+            timeout_s: Longest wait for the result, in seconds; less than 10.
 
         Raises:
-            UnansweredError: None answered, or they gave it up.
+            UnansweredError: No worker is ready, the workers did not finish in time, or they gave the photo up.
         """
-        ref = FrameRef(PHOTO_CAMERA, uuid.uuid4().hex, 0, time.time_ns() // 1_000_000, width, height, recorded=False)
+        photo = uuid.uuid4().hex
+        now_ms = time.time_ns() // 1_000_000
+        # Workers of releases before `reply_to` reply to the run of `PHOTO_CAMERA`: the same stream.
+        ref = FrameRef(PHOTO_CAMERA, photo, 0, now_ms, width, height, recorded=False, reply_to=photo)
         try:
-            await self._find()
-            return await self._ask(Frame(ref, jpeg), timeout_s)
+            await self._find_primary()
+            return await self._request(Frame(ref, jpeg), timeout_s)
         except (redis.RedisError, OSError):
-            self._lost = True
-            raise UnansweredError("the bus, over which workers are asked, cannot be reached") from None
+            self._primary_unknown = True
+            raise UnansweredError("the bus is unreachable") from None
 
     async def close(self) -> None:
-        """Give the sockets back."""
+        """Close the sockets."""
         await self._client.aclose()
 
-    async def _find(self) -> None:
-        """Turn to the cluster's node that has our partition, when we do not know it or it was away."""
-        if self._cluster is not None and self._lost:
-            address = await asyncio.to_thread(self._cluster.primary)
+    async def _find_primary(self) -> None:
+        """Connect to the cluster node that serves the partition, at first and after each failure."""
+        if self._cluster is not None and self._primary_unknown:
+            url = await asyncio.to_thread(self._cluster.primary)
             await self._client.aclose()
-            self._client, self._lost = _connect(address), False
+            self._client, self._primary_unknown = _connect(url), False
 
-    async def _ask(self, frame: Frame, timeout_s: float) -> Emotions:
-        for stage in _STAGES:
-            if not await self._works(stage):
+    async def _request(self, frame: Frame, timeout_s: float) -> Emotions:
+        for stage in (DETECTOR_GROUP, CLASSIFIER_GROUP):
+            if not await self._has_worker(stage):
                 raise UnansweredError(f"no {stage} is ready")
-        reply = self._keys.reply(frame.ref.run_id)
+        reply = self._keys.reply(frame.ref.reply_to)
         fields: Any = frame.to_fields()
         entry_id: Any = await self._client.xadd(self._keys.stream("frames"), fields)
-        answer = None
+        result = None
         try:
             pages: Any = await self._client.xread({reply: "0-0"}, count=1, block=round(timeout_s * 1000))
-            answer = next((fields for _, fields in dict(pages or ()).get(reply.encode(), ())), None)
+            result = next((fields for _, fields in dict(pages or ()).get(reply.encode(), ())), None)
         finally:
             await self._client.delete(reply)
-            stuck = None if answer else await self._withdraw(frame.ref, entry_id)
-        if answer is None:
-            raise UnansweredError(f"no {stuck} had time for it within {timeout_s:g} s")
-        return _emotions(answer)
+            stuck = None if result else await self._withdraw(frame.ref, entry_id)
+        if result is None:
+            raise UnansweredError(f"no {stuck} finished it within {timeout_s:g} s")
+        return _emotions(result)
 
-    async def _works(self, stage: str) -> bool:
+    async def _has_worker(self, stage: str) -> bool:
         async for _ in self._client.scan_iter(match=self._keys.health(stage), count=1000):
             return True
         return False
 
     async def _withdraw(self, ref: FrameRef, entry_id: Any) -> str:
-        """Take back what is left of a photo.
-
-        Returns:
-            The stage that it was waiting for.
-        """
+        """Delete the rest of a photo from the bus and return the stage that it waited for."""
         if await self._client.xdel(self._keys.stream("frames"), entry_id):
-            return "detector"
+            return DETECTOR_GROUP
         faces = self._keys.stream("faces")
-        entries: Any = await self._client.xrange(faces, min=entry_id)  # faces are younger than their frame
+        entries: Any = await self._client.xrange(faces, min=entry_id)  # ids grow: faces are younger than their frame
         for faces_id, fields in entries:
             if fields.get(b"run_id") == ref.run_id.encode():
                 await self._client.xdel(faces, faces_id)
-        return "classifier"
+        return CLASSIFIER_GROUP
 
 
 def _connect(url: str) -> "redis.asyncio.Redis":
@@ -108,11 +105,11 @@ def _connect(url: str) -> "redis.asyncio.Redis":
         raise SettingsError(f"{redact(url)!r} is no server address: use redis://, rediss:// or unix://") from error
 
 
-def _emotions(answer: Fields) -> Emotions:
+def _emotions(result: Fields) -> Emotions:
     try:
-        message = decode(answer)
+        message = decode(result)
     except UndecodableError as error:
-        raise UnansweredError(f"the workers' answer cannot be read: {error}") from None
+        raise UnansweredError(f"the result cannot be read: {error}") from None
     if isinstance(message, Emotions):
         return message
     why = message.reason if isinstance(message, FramesLost) else message.KIND.decode()

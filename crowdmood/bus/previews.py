@@ -1,4 +1,4 @@
-"""One frame of a camera and what the workers saw in it, read along while both pass by; nothing is taken or kept."""
+"""Observe one frame of a camera and its result on the bus, without consuming anything."""
 
 import time
 from typing import Any
@@ -12,32 +12,32 @@ from crowdmood.core.settings import BusSettings
 from crowdmood.domain.messages import Emotions, Frame
 
 _TURN_MS = 1000
-"""Longest look at one partition before the next."""
-_SOUGHT = 8
-"""Of the frames that wait for a detector, how many are looked at: they are large."""
+"""Longest wait in one partition before the next one is searched."""
+_WAITING_SEARCHED = 8
+"""Number of frames waiting for a detector that are searched; frames are large."""
 
 
 class Previews:
-    """The API's view of frames that go by; synchronous, and safe to use from several threads.
+    """The bus as the API uses it for previews; synchronous, and safe to use from several threads.
 
     Args:
-        url: The bus.
-        settings: Of the bus.
+        url: The bus's URL.
+        settings: Settings of the bus.
     """
 
     def __init__(self, url: str, settings: BusSettings) -> None:
         numbers = range(settings.partitions)
         self._buses = [Bus(url, settings.model_copy(update={"partition": number})) for number in numbers]
 
-    def look(self, camera_id: str, within_s: float) -> tuple[Frame, Emotions]:
-        """The next frame of a camera, as it was judged.
+    def next_frame(self, camera_id: str, within_s: float) -> tuple[Frame, Emotions]:
+        """Return the next frame of a camera and its faces.
 
         Args:
-            camera_id: Which camera.
+            camera_id: The camera.
             within_s: Longest wait for both, in seconds.
 
         Raises:
-            UnansweredError: No frame came, it was not judged in time, or we may not look at frames.
+            UnansweredError: No frame arrived, it was not classified in time, or this user may not read frames.
         """
         deadline = time.monotonic() + within_s
         try:
@@ -45,26 +45,26 @@ class Previews:
                 for bus in self._buses:
                     found = _next_frame(bus, camera_id, min(time.monotonic() + _TURN_MS / 1000, deadline))
                     if found is not None:
-                        return found[1], _judged(bus, *found, deadline)
+                        return found[1], _emotions_of(bus, *found, deadline)
         except SettingsError:
             raise UnansweredError(
-                "the bus lets the API read no frames: its user needs the streams `frames` and `emotions` as well"
+                "the API may not read frames on the bus: give its user the streams `frames` and `emotions` as well"
             ) from None
         except (ServerUnavailableError, redis.RedisError):
-            raise UnansweredError("the bus, over which frames go, cannot be reached") from None
-        raise UnansweredError(f"no frame of {camera_id} came within {within_s:g} s")
+            raise UnansweredError("the bus is unreachable") from None
+        raise UnansweredError(f"no frame of {camera_id} arrived within {within_s:g} s")
 
     def close(self) -> None:
-        """Give the sockets back."""
+        """Close the sockets."""
         for bus in self._buses:
             bus.close()
 
 
 def _next_frame(bus: Bus, camera_id: str, deadline: float) -> tuple[bytes, Frame] | None:
-    """The frame of a camera whose turn is next, with its entry's id: one that waits for a detector, or comes."""
+    """Return the entry id and the frame: a frame that waits for a detector, else the next that is published."""
 
     def waiting(client: Client) -> Any:
-        return client.xrange(bus.keys.stream("frames"), "-", "+", count=_SOUGHT)
+        return client.xrange(bus.keys.stream("frames"), "-", "+", count=_WAITING_SEARCHED)
 
     for entry_id, fields in bus.connection.call(waiting, patient=False):
         if fields.get(b"camera_id") == camera_id.encode():
@@ -78,8 +78,8 @@ def _next_frame(bus: Bus, camera_id: str, deadline: float) -> tuple[bytes, Frame
     return None
 
 
-def _judged(bus: Bus, entry_id: bytes, frame: Frame, deadline: float) -> Emotions:
-    # Ids are the server's time in milliseconds: what is judged is never older than its frame.
+def _emotions_of(bus: Bus, entry_id: bytes, frame: Frame, deadline: float) -> Emotions:
+    # Entry ids are the server's time in milliseconds, so the result is not older than its frame.
     after: Any = b"%d-0" % (int(entry_id.partition(b"-")[0]) - 1)
     while (left_ms := round((deadline - time.monotonic()) * 1000)) > 0:
         for position, fields in _read(bus, bus.keys.stream("emotions"), after, left_ms):
@@ -92,7 +92,7 @@ def _judged(bus: Bus, entry_id: bytes, frame: Frame, deadline: float) -> Emotion
                 continue
             if emotions.ref == frame.ref:
                 return emotions
-    raise UnansweredError(f"a frame of {frame.ref.camera_id} came and was not judged in time")
+    raise UnansweredError(f"a frame of {frame.ref.camera_id} arrived and was not classified in time")
 
 
 def _read(bus: Bus, key: str, after: Any, block_ms: int) -> list[tuple[bytes, dict[bytes, bytes]]]:

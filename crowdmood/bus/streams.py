@@ -1,7 +1,7 @@
-"""Messages between the stages: at least once, published, acknowledged and buried in one transaction.
+"""Streams between the stages: publish results and acknowledge their inputs in one transaction, at least once.
 
-An entry is deleted when it is acknowledged, so a stream's length is what is still to be done, and frames live on the
-bus only as long as somebody needs them.
+An acknowledged entry is deleted. So the length of a stream is the work left, and frames stay on the bus no longer than
+they are needed.
 """
 
 import threading
@@ -13,22 +13,22 @@ from crowdmood.bus.keys import BusKeys, StreamName
 from crowdmood.core import metrics
 from crowdmood.core.errors import UndecodableError
 from crowdmood.core.settings import BusSettings
-from crowdmood.domain.messages import PHOTO_CAMERA, Fields, FramesLost, Message, decode, frame_identity
+from crowdmood.domain.messages import Emotions, Fields, FramesLost, Message, decode
 
 _REPLY_TTL_MS = 10_000
-"""An answer that nobody waits for any more is forgotten."""
+"""Time to live of the result of a photo: a request that timed out leaves it unread."""
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One delivery of a message; it stays ours until it is acknowledged or somebody claims it.
+    """One delivery of a message; it is pending until it is acknowledged or another consumer claims it.
 
     Attributes:
-        stream: Where it came from.
+        stream: The stream that it was read from.
         entry_id: Its id in that stream.
-        fields: The raw message.
-        deliveries: How often it has been delivered, this time included.
-        partition: The partition that it came from.
+        fields: The encoded message.
+        deliveries: Number of deliveries, including this one.
+        partition: The partition that it was read from.
     """
 
     stream: StreamName
@@ -39,25 +39,25 @@ class Entry:
 
     @property
     def identity(self) -> tuple[int, StreamName, bytes]:
-        """What no other entry has, and each delivery of this one."""
+        """A key that is unique to the entry and the same in every delivery."""
         return self.partition, self.stream, self.entry_id
 
     def message(self) -> Message:
-        """The message in it.
+        """Decode the message.
 
         Raises:
-            UndecodableError: There is none.
+            UndecodableError: The fields are not a message.
         """
         return decode(self.fields)
 
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """An entry to be given up.
+    """An entry that is given up.
 
     Attributes:
         entry: The entry.
-        reason: A short, bounded word.
+        reason: A short, bounded word for metrics.
         detail: What was wrong, for people.
     """
 
@@ -70,9 +70,9 @@ class Bus:
     """The streams of one partition.
 
     Attributes:
-        connection: To the server that has them.
-        keys: Their names.
-        partitions: What is read over it: this one.
+        connection: The connection to the server.
+        keys: The partition's keys.
+        partitions: The partitions that are read: this one.
     """
 
     def __init__(self, url: str, settings: BusSettings, stop: threading.Event | None = None) -> None:
@@ -92,28 +92,30 @@ class Bus:
         needed: Mapping[str, tuple[str, int]] | None = None,
         patient: bool = True,
     ) -> None:
-        """Publish results, acknowledge what they were made from and bury what is hopeless: all or nothing.
+        """Publish results, acknowledge their inputs and give up dead letters, all in one transaction.
 
         Args:
-            messages: Results, each with the stream it goes to.
+            messages: Results, each with its stream.
             done: Entries that need no more work.
-            group: The group that `done` and `dead` were delivered to.
-            dead: Entries to give up: a dead letter without pixels is kept, and who waits for the frame is told.
-            cursors: Camera to (run, frame): up to which frame ingest has told what became of it, with this.
-            needed: Camera to (run, frame): from which frame on its footage is still needed.
-            patient: Whether to wait while the bus is away.
+            group: The consumer group that `done` and `dead` were delivered to.
+            dead: Entries to give up. A dead letter without pixels is kept, and the loss of the frame is published.
+            cursors: Camera to (run, frame): the last frame of the run that ingest has published or reported lost.
+            needed: Camera to (run, frame): the first frame to publish again if the bus is emptied.
+            patient: Whether to retry while the bus is unreachable.
 
         Raises:
-            ServerUnavailableError: The bus is away and waiting was not wanted or was cut short.
+            ServerUnavailableError: The bus is unreachable, and the process stops or `patient` is false.
         """
-        additions = [self._addressed(name, message.to_fields()) for name, message in messages]
+        additions = [(self._key(name, message), message.to_fields()) for name, message in messages]
         finished = list(done)
         for letter in dead:
             finished.append(letter.entry)
-            additions.append((self.keys.stream("dead"), _obituary(letter, group)))
-            lost = _loss(letter)
-            if lost is not None:
-                additions.append(self._addressed("control", lost.to_fields()))
+            additions.append((self.keys.stream("dead"), _dead_letter_fields(letter, group)))
+            try:
+                lost = FramesLost.of_frame(letter.entry.fields, letter.reason)
+            except UndecodableError:
+                continue  # the entry does not say which frame it is about
+            additions.append((self._key("control", lost), lost.to_fields()))
 
         def transaction(client: Client) -> None:
             with client.pipeline(transaction=True) as multi:
@@ -126,8 +128,8 @@ class Bus:
                     key = self.keys.stream(entry.stream)
                     multi.xack(key, group, entry.entry_id)
                     multi.xdel(key, entry.entry_id)
-                for key, places in ((self.keys.cursors, cursors), (self.keys.needed, needed)):
-                    for camera_id, (run_id, frame_id) in (places or {}).items():
+                for key, frames in ((self.keys.cursors, cursors), (self.keys.needed, needed)):
+                    for camera_id, (run_id, frame_id) in (frames or {}).items():
                         multi.hset(key, camera_id, f"{run_id} {frame_id}")
                 multi.execute()
             if patient:
@@ -136,27 +138,27 @@ class Bus:
         self.connection.call(transaction, patient=patient)
 
     def backlog(self, name: StreamName) -> int:
-        """How many entries of a stream are still to be done."""
+        """Return the number of entries of a stream that are unread or pending."""
         entries = self.connection.call(lambda client: int(client.xlen(self.keys.stream(name))))
         metrics.STREAM_ENTRIES.labels(name).set(entries)
         return entries
 
     def cursor(self, camera_id: str, run_id: str) -> int:
-        """The last frame of this run that was published, or -1."""
-        return self._place(self.keys.cursors, camera_id, run_id, -1)
+        """Return the last published frame of a run, or -1."""
+        return self._frame_of(self.keys.cursors, camera_id, run_id, default=-1)
 
     def needed(self, camera_id: str, run_id: str) -> int:
-        """The first frame of this run that somebody may still need, as far as was told: 0 at first."""
-        return self._place(self.keys.needed, camera_id, run_id, 0)
+        """Return the first frame of a run that would have to be published again if the bus were emptied; 0 at first."""
+        return self._frame_of(self.keys.needed, camera_id, run_id, default=0)
 
-    def cursors(self) -> dict[str, tuple[str, int]]:
-        """Camera to (run, frames): how many frames of its newest run ingest has told of."""
+    def published_frames(self) -> dict[str, tuple[str, int]]:
+        """Return camera to (run, frames): the number of frames of its newest run that ingest published or lost."""
         found = self.connection.call(lambda client: client.hgetall(self.keys.cursors), patient=False)
-        told = {key.decode(): value.decode().rpartition(" ") for key, value in found.items() if b"/" not in key}
-        return {camera_id: (run_id, int(frame_id) + 1) for camera_id, (run_id, _, frame_id) in told.items()}
+        cursors = {key.decode(): value.decode().rpartition(" ") for key, value in found.items() if b"/" not in key}
+        return {camera_id: (run_id, int(frame_id) + 1) for camera_id, (run_id, _, frame_id) in cursors.items()}
 
-    def entries(self) -> dict[StreamName, int]:
-        """How many entries each stream between the stages holds; what moves on meanwhile may be counted twice."""
+    def stream_lengths(self) -> dict[StreamName, int]:
+        """Return the length of each stream between the stages. Entries that move on during the call may count twice."""
         names: list[StreamName] = ["frames", "faces", "emotions", "control"]
 
         def ask(client: Client) -> list[int]:
@@ -168,20 +170,20 @@ class Bus:
         return dict(zip(names, self.connection.call(ask, patient=False), strict=True))
 
     def beat(self, stage: str, worker: str, ttl_s: float, using: str = "") -> None:
-        """Say that a worker is ready and works, and with what; said again before `ttl_s` seconds are over."""
+        """Write a worker's heartbeat, with the value of `Stage.using`; it expires after `ttl_s` seconds."""
         key = self.keys.health(stage, worker)
         self.connection.call(lambda client: client.set(key, using.encode(), px=int(ttl_s * 1000)))
 
-    def silence(self, stage: str, worker: str) -> None:
-        """Say that a worker has stopped."""
+    def end_heartbeat(self, stage: str, worker: str) -> None:
+        """Delete the heartbeat of a worker that stops."""
         self.connection.call(lambda client: client.delete(self.keys.health(stage, worker)), patient=False)
 
     def healthy_workers(self, stage: str) -> list[str]:
-        """Names of the workers of a stage that are ready and work."""
-        return list(self.workers_using(stage))
+        """Return the names of the workers of a stage that have a heartbeat."""
+        return list(self.workers(stage))
 
-    def workers_using(self, stage: str) -> dict[str, str]:
-        """Workers of a stage that are ready and work, and what each works with."""
+    def workers(self, stage: str) -> dict[str, str]:
+        """Return the workers of a stage that have a heartbeat: name to `Stage.using`."""
 
         def ask(client: Client) -> list[tuple[bytes, bytes | None]]:
             keys = sorted(client.scan_iter(match=self.keys.health(stage), count=1000))
@@ -191,23 +193,26 @@ class Bus:
         return {key.decode().rpartition(":")[2]: using.decode() for key, using in found if using is not None}
 
     def close(self) -> None:
-        """Give the sockets back."""
+        """Close the sockets."""
         self.connection.close()
 
-    def _place(self, key: str, camera_id: str, run_id: str, untold: int) -> int:
+    def _frame_of(self, key: str, camera_id: str, run_id: str, default: int) -> int:
         value = self.connection.call(lambda client: client.hget(key, camera_id))
         stored_run, _, frame_id = (value or b"").decode().rpartition(" ")
-        return int(frame_id) if stored_run == run_id else untold
+        return int(frame_id) if stored_run == run_id else default
 
-    def _addressed(self, name: StreamName, fields: Fields) -> tuple[str, Fields]:
-        """Where a message goes: what the aggregator would hear about a photo goes to whoever asked about it."""
-        if name in ("emotions", "control") and fields[b"camera_id"] == PHOTO_CAMERA.encode():
-            return self.keys.reply(fields[b"run_id"].decode()), fields
-        return self.keys.stream(name), fields
+    def _key(self, name: StreamName, message: Message) -> str:
+        """Return the key of a message's stream: the reply stream for the result of a photo, so no mood counts it."""
+        reply_to = ""
+        if isinstance(message, Emotions):
+            reply_to = message.ref.reply_to
+        elif isinstance(message, FramesLost):
+            reply_to = message.reply_to
+        return self.keys.reply(reply_to) if reply_to else self.keys.stream(name)
 
 
-def _obituary(letter: DeadLetter, group: str) -> Fields:
-    """A dead letter: everything that helps to find the cause, and no pixels."""
+def _dead_letter_fields(letter: DeadLetter, group: str) -> Fields:
+    """Encode a dead letter: everything that helps to find the cause, and no pixels."""
     kept = (b"kind", b"camera_id", b"run_id", b"frame_id", b"captured_at_ms", b"width", b"height")
     fields = {name: letter.entry.fields[name][:256] for name in kept if name in letter.entry.fields}
     return fields | {
@@ -217,12 +222,3 @@ def _obituary(letter: DeadLetter, group: str) -> Fields:
         b"detail": letter.detail.encode()[:500],
         b"deliveries": b"%d" % letter.entry.deliveries,
     }
-
-
-def _loss(letter: DeadLetter) -> FramesLost | None:
-    """What to tell those who wait for the frame; None when the entry does not even say which frame it was."""
-    try:
-        camera_id, run_id, frame_id = frame_identity(letter.entry.fields)
-    except UndecodableError:
-        return None
-    return FramesLost(camera_id, run_id, frame_id, frame_id, letter.reason)

@@ -1,7 +1,7 @@
-"""The loop that every reading stage runs.
+"""The loop of every stage that reads the bus.
 
-Three nested levels, each testable alone: `Worker.run` owns start and close, `Worker.loop` repeats, `Worker.poll`
-is one turn.
+It has three nested levels, each testable alone: `Worker.run` starts and closes the stage, `Worker.loop` repeats, and
+`Worker.poll` is one iteration.
 """
 
 import contextlib
@@ -28,20 +28,20 @@ M = TypeVar("M")
 
 _BEAT_EVERY_S = 2.0
 _BLOCK_MS = 500
-"""Longest wait for the bus at once: so often we look whether to stop, and no answer is late."""
+"""Longest wait for entries, in milliseconds; after it the loop checks whether to stop and renews the heartbeat."""
 
 _ROOM_POLL_S = 0.01
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a stage made of a batch; all of it takes effect at once.
+    """The outcome of a batch; it takes effect in one transaction.
 
     Attributes:
-        publish: Results, each with the stream it goes to.
-        done: Entries that need no more work; not only of this batch.
-        dead: Entries that can never be worked on.
-        needed: Camera to (run, frame): from which frame on its footage is still needed.
+        publish: Results, each with its stream.
+        done: Entries that need no more work; they may be from earlier batches.
+        dead: Entries that cannot be processed.
+        needed: Camera to (run, frame): the first frame to publish again if the bus is emptied.
     """
 
     publish: Sequence[tuple[StreamName, Message]] = ()
@@ -51,17 +51,17 @@ class Outcome:
 
 
 class Stage(ABC, Generic[M]):
-    """What distinguishes one reading stage from another.
+    """A stage that reads the bus; subclasses do its work.
 
     Attributes:
-        name: Name of the stage, of its consumer group and its metrics.
-        inputs: Streams it reads.
-        accepts: Messages that belong there; others are given up.
-        output: The stream that must have room before it reads on; None when nothing waits behind it.
-        read_count: Entries taken at once.
+        name: Name of the stage, of its consumer group and in metrics.
+        inputs: Streams to read.
+        accepts: Messages to accept; entries with others become dead letters.
+        output: Stream that must have room before the stage reads more; None if there is no limit.
+        read_count: Most entries of a stream in one read.
         batch_wait_ms: Longest wait for more entries after a first one, in milliseconds.
-        claims: Whether it takes over what other workers of the stage left behind.
-        in_hand: Whether it has begun on a batch whose outcome the next call of `handle` gives.
+        claims: Whether to claim entries that other workers of the stage left pending.
+        pending: Whether the stage works on a batch whose outcome the next call of `handle` returns.
     """
 
     name: ClassVar[str]
@@ -71,44 +71,45 @@ class Stage(ABC, Generic[M]):
     claims: ClassVar[bool] = True
     read_count: int = 1
     batch_wait_ms: int = 0
-    in_hand: bool = False
+    pending: bool = False
 
     def start(self, inbox: Inboxes) -> None:
-        """Get ready for work (load a model, warm up); the worker counts as healthy only afterwards."""
+        """Prepare for work, for example load a model. The worker is healthy only after this."""
 
     @abstractmethod
     def handle(self, work: Sequence[tuple[Entry, M]]) -> Outcome:
-        """Work on a batch, which is empty when nothing came for a while.
+        """Process a batch and return its outcome. The batch is empty if no entry arrived for a while.
 
-        An exception other than those named here is a bug: the process dies and is restarted.
+        An exception is a bug: the process ends and is restarted.
         """
 
     def full(self, entries: Sequence[Entry]) -> bool:
-        """Whether a batch needs no more entries."""
+        """Return whether a batch needs no more entries."""
         return len(entries) >= self.read_count
 
     def using(self) -> str:
-        """What it works with, to be shown beside its name; empty where there is nothing to tell."""
+        """Return what to show beside the worker's name, for example its model; may be empty."""
         return ""
 
     def summary(self) -> str:
-        """What to say of this worker's life when it stops."""
+        """Return the stage's part of the line that is logged when the worker stops."""
         return ""
 
     def close(self) -> None:
-        """Give back what `start` took."""
+        """Release what `start` acquired."""
 
 
 class Worker:
     """One process of a stage.
 
     Args:
-        stage: What it does.
-        bus: Where it reads and writes.
-        settings: Of the bus.
-        name: Its name, the same after a restart.
-        stop: Set when it is to stop.
-        consumer: Who it is to the consumer group; its name, unless others may bear that at the same time.
+        stage: The stage.
+        bus: The bus to read and write.
+        settings: Settings of the bus.
+        name: Name of the worker, the same after a restart.
+        stop: Set when the worker is to stop.
+        consumer: Name in the consumer group, if another process can have the worker's name at the same time; default
+            `name`.
     """
 
     def __init__(
@@ -130,10 +131,10 @@ class Worker:
         self._inbox = Inboxes(bus, stage.inputs, stage.name, consumer or name, settings, claims=stage.claims)
 
     def run(self, *, drain: bool = False) -> None:
-        """Start, work until told to stop, close.
+        """Start the stage, process entries until `stop` is set, and close the stage.
 
         Args:
-            drain: Stop as well when there is nothing left to do.
+            drain: Stop also when no entries are left.
         """
         started = time.monotonic()
         self.stage.start(self._inbox)
@@ -159,7 +160,7 @@ class Worker:
             )
 
     def loop(self, *, drain: bool = False) -> None:
-        """Poll until told to stop, or, draining, until there is nothing left."""
+        """Poll until `stop` is set or, with `drain`, until no entries are left."""
         while not self.stop.is_set():
             self._heartbeat.beat(self.stage.using())
             worked = self.poll()
@@ -167,10 +168,10 @@ class Worker:
                 return
 
     def poll(self, block_ms: int = _BLOCK_MS) -> int:
-        """One turn: wait for room behind us, read a batch, work on it, publish and acknowledge what is done.
+        """Wait for room in the output, read a batch, process it, and publish its outcome.
 
         Returns:
-            How many entries were read.
+            The number of entries read.
         """
         if not self._wait_for_room():
             return 0
@@ -181,10 +182,10 @@ class Worker:
         return len(entries)
 
     def _work(self, work: Sequence[tuple[Entry, Message]], dead: Sequence[DeadLetter] = ()) -> None:
-        begun = self.stage.in_hand
+        was_pending = self.stage.pending
         started = time.perf_counter()
         outcome = self.stage.handle(work)
-        if begun or (work and not self.stage.in_hand):
+        if was_pending or (work and not self.stage.pending):
             metrics.WORK_SECONDS.labels(self.stage.name).observe(time.perf_counter() - started)
         letters = [*dead, *outcome.dead]
         if outcome.publish or outcome.done or letters:
@@ -198,13 +199,13 @@ class Worker:
         metrics.MESSAGES.labels(self.stage.name).inc(len(outcome.done))
 
     def _finish(self) -> None:
-        """Let the stage finish what it has in hand."""
-        if self.stage.in_hand:
+        """Publish the outcome of a pending batch."""
+        if self.stage.pending:
             self._work([])
 
     def _gather(self, block_ms: int) -> list[Entry]:
-        entries = self._inbox.read(self.stage.read_count, 0 if self.stage.in_hand else block_ms)
-        # A batch is begun before the last one is finished only where nothing has to wait for it.
+        entries = self._inbox.read(self.stage.read_count, 0 if self.stage.pending else block_ms)
+        # A pending batch may wait for the next one only if that is full already.
         if _redelivered(entries) or not self.stage.full(entries):
             self._finish()
         deadline = time.monotonic() + self.stage.batch_wait_ms / 1000
@@ -215,7 +216,7 @@ class Worker:
             if left_ms <= 0:
                 break
             entries += self._inbox.read(self.stage.read_count, min(left_ms, _BLOCK_MS))
-        # An outage in between makes the inbox start over with what it gave us already.
+        # After an outage the inbox returns entries again that it returned before.
         return list({entry.identity: entry for entry in entries}.values())
 
     def _decode(self, entries: Sequence[Entry]) -> tuple[list[tuple[Entry, Message]], list[DeadLetter]]:
@@ -224,7 +225,9 @@ class Worker:
         for entry in entries:
             if self.stage.claims and entry.deliveries > self._settings.max_deliveries:
                 tries = entry.deliveries - 1
-                dead.append(DeadLetter(entry, "max_deliveries", f"{tries} workers took it and none finished it"))
+                dead.append(
+                    DeadLetter(entry, "max_deliveries", f"it was delivered to {tries} workers, none finished it")
+                )
                 continue
             try:
                 message = entry.message()
@@ -247,26 +250,26 @@ class Worker:
 
 
 def _redelivered(entries: Sequence[Entry]) -> bool:
-    """Whether somebody has tried them before: such entries are worked on alone."""
+    """Return whether another worker has tried these entries before: they are processed without others."""
     return any(entry.deliveries > 1 for entry in entries)
 
 
 class Heartbeat:
-    """Tells the bus and /readyz that a worker is ready and works: called as often as convenient, tells now and then."""
+    """The heartbeat of a worker, on the bus and for /readyz."""
 
     def __init__(self, bus: Bus, stage: str, worker: str, clock: Callable[[], float] = time.monotonic) -> None:
         self._bus, self._stage, self._worker, self._clock = bus, stage, worker, clock
         self._next = clock()
 
     def beat(self, using: str = "") -> None:
-        """Tell it, and with what it works, if it is time again."""
+        """Write the heartbeat with the value of `Stage.using`, if the last one is older than two seconds."""
         if self._clock() >= self._next:
             self._bus.beat(self._stage, self._worker, READY_FOR_S, using)
             READINESS.renew()
             self._next = self._clock() + _BEAT_EVERY_S
 
     def stop(self) -> None:
-        """Tell that the worker has stopped; a bus that is away learns it when the key runs out."""
+        """End the heartbeat; on an unreachable bus it expires instead."""
         READINESS.end()
         with contextlib.suppress(ServerUnavailableError):
-            self._bus.silence(self._stage, self._worker)
+            self._bus.end_heartbeat(self._stage, self._worker)

@@ -1,1 +1,1 @@
-"""Labels, messages and moods: the values that travel from stage to stage, without I/O."""
+"""Labels, messages and moods: the values that stages exchange. No module here does I/O."""

@@ -1,7 +1,7 @@
-"""How a network's answers spread over the true labels of held-out faces; travels with every prediction.
+"""The confusions of a network: how its predictions for held-out faces spread over the true labels.
 
-The aggregator needs it to estimate shares, and needs that of the very network that made the prediction: also while a
-fleet changes its model, and after a restart.
+Every `Emotions` message carries them. To estimate shares, the aggregator needs the confusions of exactly the network
+that made a prediction, also while classifiers change to another model and after a restart.
 """
 
 from __future__ import annotations
@@ -27,21 +27,21 @@ _LEAST_PRIOR = 1e-6
 
 @dataclass(frozen=True, eq=False)
 class Confusions:
-    """What held-out faces say about a network of K labels: part of its card.
+    """Statistics of a network with K labels on held-out faces; a part of its card.
 
-    A face's answer has F features: its K probabilities, and their maximum (the network's confidence) where the card
-    knows it; F is K or K + 1.
+    A prediction has F features: its K probabilities and, if the card includes it, their maximum (the network's
+    confidence). F is K or K + 1.
 
     Attributes:
         faces: Number of held-out faces.
-        biases: float64 (K,), added to the logarithms of probabilities before a crowd is counted; zeros but for older
+        biases: float64 (K,), added to the logarithms of probabilities before a crowd is counted; zeros except in older
             cards.
         priors: float64 (K,), share of each label among faces drawn at random; none zero.
-        counts: float64 (K,), faces of each label on which its row of `means` rests.
-        scenes: float64 (K,), number of equally large scenes from which those faces come.
+        counts: float64 (K,), number of faces of each label that its row of `means` was computed from.
+        scenes: float64 (K,), number of equally large scenes that those faces come from.
         means: float64 (K, F); row: true label; column: mean feature.
         covariances: float64 (K, F, F), by true label: covariance of the features of its faces.
-        scene: float64 (F, F), covariance of what the people of one scene deviate by together; zeros when unknown.
+        scene: float64 (F, F), covariance of the deviation that all people of a scene share; zeros when unknown.
     """
 
     faces: int
@@ -60,7 +60,7 @@ class Confusions:
 
     @classmethod
     def of_card(cls, prevalence: Mapping[str, Any] | None) -> Self | None:
-        """Read the section `prevalence` of a model's card; None when it is incomplete."""
+        """Return the confusions in the section `prevalence` of a model's card, or None when it is incomplete."""
         if prevalence is None or prevalence.get("soft_covariance") is None:
             return None
         priors, means, covariances = (
@@ -84,23 +84,23 @@ class Confusions:
         )
 
     def to_bytes(self) -> bytes:
-        """Encode: a header with version, K and F, then the arrays one after the other as little-endian float32."""
+        """Encode as a header with version, K and F, followed by the arrays as little-endian float32."""
         by_label = (self.biases, self.priors, self.counts, self.scenes, self.means, self.covariances)
         values = np.concatenate([part.ravel() for part in (np.array(self.faces), *by_label, self.scene)]).astype("<f4")
         return _HEADER.pack(_MAGIC, _VERSION, *self.means.shape) + values.tobytes()
 
     @classmethod
     def from_bytes(cls, raw: bytes) -> Confusions | None:
-        """Decode; None when `raw` is empty.
+        """Decode, or return None when `raw` is empty.
 
         Raises:
-            UndecodableError: Another version, an unknown number of labels, or a wrong size.
+            UndecodableError: The version or the number of labels is unknown, or the size is wrong.
         """
         return _decoded(raw)
 
 
 def features(probabilities: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.float64]:
-    """Return the features of answers: float64 (N, K + 1), probabilities and their maximum, of probabilities (N, K)."""
+    """Return the features of predictions, float64 (N, K + 1): the probabilities (N, K) and their maximum."""
     rows = probabilities.astype(np.float64)
     return np.concatenate([rows, rows.max(axis=1, keepdims=True)], axis=1)
 
@@ -113,7 +113,8 @@ def _decoded(raw: bytes) -> Confusions | None:
         raise UndecodableError(f"confusions of {len(raw)} bytes have no header")
     magic, version, k, f = _HEADER.unpack_from(raw)
     if (magic, version) != (_MAGIC, _VERSION) or k not in _LABEL_COUNTS or f not in (k, k + 1):
-        raise UndecodableError(f"confusions with the header {raw[: _HEADER.size].hex()} are of an unknown version")
+        raise UndecodableError(f"confusions have an unknown version: header {raw[: _HEADER.size].hex()}")
+
     shapes: tuple[tuple[int, ...], ...] = ((), (k,), (k,), (k,), (k,), (k, f), (k, f, f), (f, f))
     lengths = [int(np.prod(shape)) for shape in shapes]
     expected = _HEADER.size + 4 * sum(lengths)

@@ -1,8 +1,8 @@
-"""The one place where a face's box becomes the square that is cut out: FER2013's framing around a face.
+"""The framing of crops: which square around a face's box is cut out, so that faces look as in FER2013.
 
-A square over a box's longer side, larger or smaller and shifted. `python -m benchmarks.framing` measured which square
-costs the network the least accuracy (figures in detector/README.md): a cascade's windows leave chins out, YuNet's boxes
-hold a little more than a face. The detector cuts faces by it, and training cuts its faces of crowds in the same way.
+The square has the length of the box's longer side, scaled and shifted. `python -m benchmarks.framing` measured which
+square costs the network the least accuracy (figures in detector/README.md): the windows of a cascade leave chins out,
+and YuNet's boxes are a little larger than a face. The detector and training crop faces with the same framing.
 """
 
 from dataclasses import dataclass
@@ -15,12 +15,12 @@ import numpy.typing as npt
 
 @dataclass(frozen=True, slots=True)
 class Framing:
-    """From a box to a square.
+    """The square of a box.
 
     Attributes:
         side: Side of the square, as a multiple of the box's longer side.
-        right: How far the square's middle lies to the right of the box's, as a share of the square's side.
-        down: How far it lies below.
+        right: How far the centre of the square lies to the right of the box's centre, as a share of the square's side.
+        down: How far the centre of the square lies below the box's centre, as a share of the square's side.
     """
 
     side: float = 1.0
@@ -33,14 +33,14 @@ FRAMINGS: Final = {"haar": Framing(side=1.1, down=0.04), "yunet": Framing(side=0
 
 
 def to_squares(boxes: npt.NDArray[np.float64], framing: Framing) -> npt.NDArray[np.int32]:
-    """Return the squares that are cut out.
+    """Return the squares to crop.
 
     Args:
-        boxes: (N, 4), xyxy in pixels of the image that is cut.
-        framing: The detector's.
+        boxes: (N, 4), xyxy in pixels of the image.
+        framing: The framing of the detector that found the boxes.
 
     Returns:
-        int32 (N, 4), xyxy in pixels; may lie partly outside the image.
+        int32 (N, 4), xyxy in pixels; squares may lie partly outside the image.
     """
     sides = framing.side * np.maximum(boxes[:, 2] - boxes[:, 0], boxes[:, 3] - boxes[:, 1])
     middles = (boxes[:, :2] + boxes[:, 2:]) / 2 + sides[:, None] * (framing.right, framing.down)
@@ -50,14 +50,15 @@ def to_squares(boxes: npt.NDArray[np.float64], framing: Framing) -> npt.NDArray[
 
 
 def tilts_of(eyes: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
-    """Return by how much faces are turned clockwise, from their eyes.
+    """Return the clockwise tilt of faces, computed from their eyes.
 
     Args:
-        eyes: (N, 2, 2), xy in pixels, first the one on the image's left.
+        eyes: (N, 2, 2), xy in pixels, the eye on the left side of the image first.
 
     Returns:
-        float64 (N,), radians; 0 where it would be more than an eighth of a circle: people do not sit like that, the
-        eyes are wrong.
+        float64 (N,), radians; 0 where the tilt would exceed an eighth of a circle. Heads of spectators do not tilt that
+        far, so the eyes were detected wrongly.
+
     """
     across = (eyes[:, 1] - eyes[:, 0]).astype(np.float64)
     tilts = np.arctan2(across[:, 1], across[:, 0])

@@ -1,7 +1,7 @@
-"""The expressions, in the only order that is used anywhere."""
+"""The expressions that a face can show."""
 
 LABELS = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral", "cheering")
-"""The eight expressions in the only order that anything here uses: FER2013's codes 0-6, then cheering.
+"""The eight expressions, in the order that is used everywhere: FER2013's codes 0-6, then cheering.
 
 Cheering: the mouth is open, singing, shouting or chanting, and no other expression can be read.
 """

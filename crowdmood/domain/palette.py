@@ -1,9 +1,9 @@
 """The colours of labels, the same in every image and page.
 
-Most are those of Okabe and Ito (Color Universal Design, 2008), which people with any kind of colour vision can
-distinguish; grey is for the label that says least. Cheering is the purple of Paul Tol's bright scheme (Colour Schemes,
-2021): it differs more from the other seven than their closest two from each other, in normal and in deficient colour
-vision (CIEDE2000 of 13 and more, against 7).
+Most colours are those of Okabe and Ito (Color Universal Design, 2008), which people with any kind of colour vision can
+distinguish; neutral is grey. Cheering is the purple of Paul Tol's bright scheme (Colour Schemes, 2021). In normal and
+in deficient colour vision it differs from each of the other seven colours by a CIEDE2000 of 13 or more; the closest two
+of those differ by 7.
 """
 
 from typing import Final

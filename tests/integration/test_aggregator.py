@@ -51,7 +51,7 @@ class Pipeline:
         settings = SETTINGS.model_copy(update=more)
         cameras = CAMERAS if expected is None else expected
         lease = Lease(store.connection, StateKeys(self.settings.key_prefix).leader(), "aggregators", 60)
-        assert lease.take()
+        assert lease.acquire()
         stage = AggregatorStage(store, lease, settings, "run-1", cameras, clock=lambda: self.now[0])
         return Worker(stage, self.bus, self.settings, name, threading.Event())
 

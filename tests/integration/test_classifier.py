@@ -132,7 +132,7 @@ def test_a_worker_is_ready_only_when_its_network_is_warm_and_tells_which_it_is(
 
     class Watched(Marked):
         def predict(self, faces: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-            ready.append(bus.workers_using("classifier"))
+            ready.append(bus.workers("classifier"))
             return super().predict(faces)
 
     def loaded_slowly(*_: object) -> Watched:
@@ -145,7 +145,7 @@ def test_a_worker_is_ready_only_when_its_network_is_warm_and_tells_which_it_is(
     judging = stage(server_url, bus_settings, ClassifierSettings())
     Worker(judging, bus, bus_settings, "one", threading.Event()).run(drain=True)
     assert ready == [{}, {"one": "marked/stand-in"}]
-    assert bus.workers_using("classifier") == {}
+    assert bus.workers("classifier") == {}
 
 
 def test_the_network_in_use_shows_in_the_metrics_also_after_a_swap(

@@ -85,7 +85,7 @@ class Installation:
         )
 
     def using(self) -> dict[str, str]:
-        return self.bus.workers_using("classifier")
+        return self.bus.workers("classifier")
 
     def finish(self) -> list[Emotions]:
         """No frame comes any more; what became of all of them, in the order in which they came out."""
@@ -149,7 +149,7 @@ def test_every_worker_swaps_and_a_restarted_one_keeps_what_was_chosen(
     swapped = installation.published
     installation.processes["one"].kill()
     installation.processes["one"].wait()
-    installation.bus.silence("classifier", "one")
+    installation.bus.end_heartbeat("classifier", "one")
     installation.classify("one")
     installation.more()
     assert all(using.startswith("crowdnet-new/") for using in installation.using().values())

@@ -75,7 +75,7 @@ class Match:
         return self.bus.backlog("emotions") == 0 and self.bus.backlog("control") == 0
 
     def roles(self) -> dict[str, str]:
-        return self.bus.workers_using("aggregator")
+        return self.bus.workers("aggregator")
 
     def close(self) -> None:
         for process in self.processes:
@@ -157,7 +157,7 @@ def test_a_leader_that_was_paused_stops_and_spoils_nothing(
     leader.send_signal(signal.SIGCONT)
     _, said = leader.communicate(timeout=10)
     assert leader.returncode == 4
-    assert "another process has followed this one, which led in term 1" in said
+    assert "another process leads, this one led in term 1" in said
     match.send(FRAMES)
     eventually(match.done)
     assert (match.moods(), match.changes()) == undisturbed

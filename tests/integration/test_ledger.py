@@ -39,7 +39,7 @@ class Installation:
         self.bus = Bus(url, bus)
         store = MoodStore(url, bus.key_prefix)
         lease = Lease(store.connection, StateKeys(bus.key_prefix).leader(), "aggregator", 60)
-        assert lease.take()
+        assert lease.acquire()
         settings, self.now_s = AggregatorSettings(window_s=3), 0
         stage = AggregatorStage(store, lease, settings, "run-1", {}, clock=lambda: self.now_s)
         self.aggregator = Worker(stage, self.bus, bus, "aggregator", threading.Event())

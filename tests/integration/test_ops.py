@@ -80,14 +80,14 @@ def test_a_classifier_is_ready_only_after_its_warm_up(
         eventually(lambda: "state server" in classifier.log.read_text(), 60)
         assert classifier.get("/livez") == (200, '{"live": true}')
         assert classifier.get("/readyz") == (503, '{"ready": false}')
-        assert bus.workers_using("classifier") == {}
+        assert bus.workers("classifier") == {}
         assert "crowdmood_model{" not in classifier.get("/metrics")[1]
         with server_at(socket):
             eventually(lambda: classifier.get("/readyz") == (200, '{"ready": true}'), 60)
             model = load_card(DEFAULT_MODEL).model_id
             # This is set by the network that has been warmed, and by nothing else.
             assert f'model="{model}"}} 1.0' in classifier.get("/metrics")[1]
-            assert bus.workers_using("classifier")["one"].startswith(f"{model}/")
+            assert bus.workers("classifier")["one"].startswith(f"{model}/")
 
 
 @pytest.mark.parametrize("command", ["ingest", "detect", "aggregate", "dispatch"])

@@ -202,11 +202,11 @@ def test_workers_that_do_not_answer_within_five_seconds_are_503_and_nothing_stay
         lonely_bus.beat(stage, "one", 60)
     with running(alone) as api:
         why, took_s = refused(api)
-        assert why == "no detector had time for it within 5 s"
+        assert why == "no detector finished it within 5 s"
         assert 5 <= took_s < 7
         assert lonely_bus.backlog("frames") == 0
         with working(alone, detector(alone)):
-            assert refused(api)[0] == "no classifier had time for it within 5 s"
+            assert refused(api)[0] == "no classifier finished it within 5 s"
     assert lonely_bus.backlog("faces") == 0
     assert not [key for key in keys(lonely_bus) if "reply" in key]
 
@@ -244,7 +244,7 @@ def test_a_live_camera_that_needs_the_room_takes_a_picture_s_place_and_says_so(
 
 
 def test_an_answer_that_comes_too_late_is_forgotten_by_itself(lonely_bus: Bus) -> None:
-    ref = FrameRef(PHOTO_CAMERA, "late", 0, 0, 64, 48, recorded=False)
+    ref = FrameRef(PHOTO_CAMERA, "late", 0, 0, 64, 48, recorded=False, reply_to="late")
     nobody = np.empty((0, 4), np.int32)
     faces = Faces(ref, nobody, np.empty(0, np.float32), np.empty((0, 48, 48), np.uint8), "haar")
     lonely_bus.publish([("faces", faces)])

@@ -35,7 +35,7 @@ def test_a_line_that_is_cut_while_keys_are_watched_is_an_outage_like_any_other(t
     stop = threading.Event()
     connection = Connection(proxy.url, "state", stop)
     lease = Lease(connection, StateKeys("test").leader(), "one", 60)
-    assert lease.take()
+    assert lease.acquire()
     proxy.delay_s = 0.01
     cuts = 0
 

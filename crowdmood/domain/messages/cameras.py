@@ -1,4 +1,4 @@
-"""What cameras are doing."""
+"""The message about the state of a camera."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,16 +12,16 @@ CameraStateName: TypeAlias = Literal["opening", "live", "frozen", "down", "ended
 
 @dataclass(frozen=True, slots=True)
 class CameraState:
-    """What a camera is doing, told by ingest on every change.
+    """The state of a camera; ingest publishes it on every change.
 
     Attributes:
-        camera_id: The camera's name.
+        camera_id: The camera's id.
         run_id: The camera's run.
-        state: `opening`, `live` (frames come), `frozen` (the same frame again and again), `down` or `ended`.
-        recorded: Whether this is recorded footage.
-        source: Where the frames come from, without credentials.
-        detail: Why, for people; empty when there is nothing to say.
-        frame_count: With `ended`: how many frames there were in all; before, how many are expected, 0 if unknown.
+        state: `opening`, `live` (frames arrive), `frozen` (every frame is the same image), `down` or `ended`.
+        recorded: Whether the camera is recorded footage.
+        source: The camera's address, without credentials.
+        detail: The reason for the state, for people; may be empty.
+        frame_count: With `ended`, the number of frames of the run; before, the number expected, or 0 if unknown.
         at_ms: Wall-clock time of the change in milliseconds since 1970-01-01 UTC.
     """
 
@@ -53,7 +53,8 @@ class CameraState:
         """Decode.
 
         Raises:
-            UndecodableError: Not a message of this kind and version, or an unknown state.
+            UndecodableError: The message has another kind or version, or the state is unknown.
+
         """
         check_header(fields, cls.KIND)
         state = read_text(fields, b"state")

@@ -1,4 +1,4 @@
-"""The faces of a frame, and what they express."""
+"""The messages about the faces of a frame and their expressions."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -23,21 +23,21 @@ from crowdmood.domain.messages.wire import (
 )
 
 CROP_SIZE = 48
-"""Side of a face crop in pixels: FER2013's."""
+"""Side of a face crop in pixels, as in FER2013."""
 
 _LABEL_COUNTS = (len(FER_LABELS), len(LABELS))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Faces:
-    """The faces found in one frame; with N = 0 it says that the camera looked and saw nobody.
+    """The faces found in one frame; N = 0 means that the frame shows no face.
 
     Attributes:
         ref: The frame's identity.
         boxes: int32 (N, 4), xyxy in pixels of the frame.
-        scores: float32 (N,), the detector's confidence; its scale is the detector's own.
+        scores: float32 (N,), the detector's confidence; the scale depends on the detector.
         crops: uint8 (N, 48, 48), gray, 0-255, in FER2013's framing.
-        detector: Which detector found them.
+        detector: Name of the detector.
     """
 
     KIND: ClassVar[bytes] = b"faces"
@@ -66,7 +66,7 @@ class Faces:
         """Decode.
 
         Raises:
-            UndecodableError: Not a message of this kind and version, or an array of the wrong size.
+            UndecodableError: The message has another kind or version, or an array has the wrong size.
         """
         check_header(fields, cls.KIND)
         n = read_integer(fields, b"n")
@@ -86,12 +86,12 @@ class Emotions:
     Attributes:
         ref: The frame's identity.
         boxes: int32 (N, 4), xyxy in pixels of the frame.
-        probabilities: float16 (N, K), the first K of `crowdmood.LABELS`: 8, or 7 from a network without cheering.
+        probabilities: float16 (N, K), in the order of `crowdmood.LABELS`; K is 8, or 7 for a network without cheering.
         readable: float16 (N,), probability that an expression can be seen, 0-1.
         quality: float16 (N,), resolution and sharpness of the face, 0-1.
         model_id: The network and the engine that ran it: `crowdnet-1a2b3c4d/openvino-bf16`.
-        detector: Which detector found the faces.
-        confusions: What held-out faces say about the network, as `Confusions.to_bytes` wrote it; empty when unknown.
+        detector: Name of the detector that found the faces.
+        confusions: The network's confusions, encoded by `Confusions.to_bytes`; empty when unknown.
     """
 
     KIND: ClassVar[bytes] = b"emotions"
@@ -127,8 +127,8 @@ class Emotions:
         """Decode.
 
         Raises:
-            UndecodableError: Not a message of this kind and version, an array of the wrong size, or an unknown number
-                of labels.
+            UndecodableError: The message has another kind or version, an array has the wrong size, or the number of
+                labels is unknown.
         """
         check_header(fields, cls.KIND)
         n, k = read_integer(fields, b"n"), read_integer(fields, b"k")
@@ -150,5 +150,6 @@ def _confusions(fields: Mapping[bytes, bytes], k: int) -> bytes:
     raw = read_bytes(fields, b"confusions")
     known = Confusions.from_bytes(raw)
     if known is not None and known.labels != k:
-        raise UndecodableError(f"confusions of {known.labels} labels beside probabilities of {k}")
+        raise UndecodableError(f"confusions of {known.labels} labels do not match probabilities of {k}")
+
     return raw

@@ -1,4 +1,4 @@
-"""Frames on their way to a detector, and those that will never arrive."""
+"""The messages about frames: the frame itself, its identity, and the loss of frames."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,22 +8,29 @@ from crowdmood.core.errors import UndecodableError
 from crowdmood.domain.messages.wire import Fields, check_header, header, read_bytes, read_integer, read_text
 
 PHOTO_CAMERA = "@photo"
-"""Stands for the camera of a single picture that somebody asks about: no camera can be called so, and no mood counts
-it. Its run is the question."""
+"""The `camera_id` of photos; no camera can have this id.
+
+Workers of releases without `reply_to` recognise a photo by it, and reply to the stream that the `run_id` names.
+"""
+
+_MOST_LOST = 10_000_000
+"""Frames of one loss: a day at 120 a second, or three weeks at 5. Receivers process each of them."""
 
 
 @dataclass(frozen=True, slots=True)
 class FrameRef:
-    """What identifies a sampled frame from its capture to the mood that counts it.
+    """The identity of a sampled frame, the same in every message about it.
 
     Attributes:
-        camera_id: The camera's name.
+        camera_id: The camera's id.
         run_id: One uninterrupted numbering of this camera's frames.
         frame_id: 0, 1, 2, … without gaps within a camera's run.
         captured_at_ms: Event time in milliseconds since 1970-01-01 UTC; for footage, since the footage's start.
         width: Width of the frame in pixels.
         height: Height of the frame in pixels.
         recorded: Whether the frame is from recorded footage, which is never dropped.
+        reply_to: Name of the reply stream that gets the results of a photo (`BusKeys.reply`); empty for the frames of
+            cameras, whose results go to the aggregator.
     """
 
     camera_id: str
@@ -33,9 +40,10 @@ class FrameRef:
     width: int
     height: int
     recorded: bool
+    reply_to: str = ""
 
     def to_fields(self) -> Fields:
-        """The fields that identify a frame in every message about it."""
+        """Encode the fields that every message about the frame has."""
         return {
             b"camera_id": self.camera_id.encode(),
             b"run_id": self.run_id.encode(),
@@ -44,16 +52,17 @@ class FrameRef:
             b"width": b"%d" % self.width,
             b"height": b"%d" % self.height,
             b"recorded": b"%d" % self.recorded,
+            **_encoded_reply(self.reply_to),
         }
 
     @classmethod
     def from_fields(cls, fields: Mapping[bytes, bytes]) -> Self:
-        """Read the identity of a frame.
+        """Decode.
 
         Raises:
-            UndecodableError: A field is missing, no number, or out of range.
+            UndecodableError: A field is missing, not a number, or out of range.
         """
-        camera_id, run_id, frame_id = frame_identity(fields)
+        camera_id, run_id, frame_id = _identity(fields)
         frame = cls(
             camera_id=camera_id,
             run_id=run_id,
@@ -62,31 +71,20 @@ class FrameRef:
             width=read_integer(fields, b"width"),
             height=read_integer(fields, b"height"),
             recorded=bool(read_integer(fields, b"recorded")),
+            reply_to=_reply_to(fields),
         )
         if frame.width <= 0 or frame.height <= 0:
             raise UndecodableError(f"frame {frame.frame_id} of {frame.width}x{frame.height} pixels cannot exist")
         return frame
 
 
-def frame_identity(fields: Mapping[bytes, bytes]) -> tuple[str, str, int]:
-    """Which frame a message is about, camera, run and number, even when nothing else of it can be read.
-
-    Raises:
-        UndecodableError: It does not say.
-    """
-    frame_id = read_integer(fields, b"frame_id")
-    if frame_id < 0:
-        raise UndecodableError(f"frame {frame_id} cannot exist")
-    return read_text(fields, b"camera_id"), read_text(fields, b"run_id"), frame_id
-
-
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """A sampled frame on its way to a detector.
+    """A sampled frame for a detector.
 
     Attributes:
         ref: The frame's identity.
-        jpeg: The picture, JPEG-coded.
+        jpeg: The image, JPEG-coded.
     """
 
     KIND: ClassVar[bytes] = b"frame"
@@ -102,26 +100,23 @@ class Frame:
         """Decode.
 
         Raises:
-            UndecodableError: Not a message of this kind and version.
+            UndecodableError: The message has another kind or version, or a field is missing or damaged.
         """
         check_header(fields, cls.KIND)
         return cls(FrameRef.from_fields(fields), read_bytes(fields, b"jpeg"))
 
 
-_MOST_LOST = 10_000_000
-"""Frames of one range: a day at 120 a second, or three weeks at 5. Whoever takes note of them does so one by one."""
-
-
 @dataclass(frozen=True, slots=True)
 class FramesLost:
-    """Frames that will never arrive, so that nobody waits for them.
+    """The loss of frames; receivers stop waiting for them.
 
     Attributes:
-        camera_id: The camera's name.
+        camera_id: The camera's id.
         run_id: The camera's run.
         first_frame_id: First lost frame.
         last_frame_id: Last lost frame, inclusive.
         reason: Why, as a short, bounded word: `overload`, `unreadable`, or the reason of a dead letter.
+        reply_to: As in `FrameRef`.
     """
 
     KIND: ClassVar[bytes] = b"frames_lost"
@@ -130,6 +125,21 @@ class FramesLost:
     first_frame_id: int
     last_frame_id: int
     reason: str
+    reply_to: str = ""
+
+    @classmethod
+    def of_frame(cls, fields: Mapping[bytes, bytes], reason: str) -> Self:
+        """Return the loss of the frame that a message is about.
+
+        Args:
+            fields: The message; only the identity of its frame has to be readable.
+            reason: Why the frame is lost.
+
+        Raises:
+            UndecodableError: The identity of the frame cannot be read.
+        """
+        camera_id, run_id, frame_id = _identity(fields)
+        return cls(camera_id, run_id, frame_id, frame_id, reason, _reply_to(fields))
 
     def to_fields(self) -> Fields:
         """Encode."""
@@ -139,6 +149,7 @@ class FramesLost:
             b"first_frame_id": b"%d" % self.first_frame_id,
             b"last_frame_id": b"%d" % self.last_frame_id,
             b"reason": self.reason.encode(),
+            **_encoded_reply(self.reply_to),
         }
 
     @classmethod
@@ -146,12 +157,36 @@ class FramesLost:
         """Decode.
 
         Raises:
-            UndecodableError: Not a message of this kind and version, or of more frames than can have been lost at once.
+            UndecodableError: The message has another kind or version, or the range of frames is impossible.
         """
         check_header(fields, cls.KIND)
         first, last = read_integer(fields, b"first_frame_id"), read_integer(fields, b"last_frame_id")
         if not 0 <= first <= last < first + _MOST_LOST:
             raise UndecodableError(f"frames {first} to {last} cannot have been lost")
         return cls(
-            read_text(fields, b"camera_id"), read_text(fields, b"run_id"), first, last, read_text(fields, b"reason")
+            read_text(fields, b"camera_id"),
+            read_text(fields, b"run_id"),
+            first,
+            last,
+            read_text(fields, b"reason"),
+            _reply_to(fields),
         )
+
+
+def _identity(fields: Mapping[bytes, bytes]) -> tuple[str, str, int]:
+    """Return camera, run and number of the frame that a message is about."""
+    frame_id = read_integer(fields, b"frame_id")
+    if frame_id < 0:
+        raise UndecodableError(f"frame {frame_id} cannot exist")
+    return read_text(fields, b"camera_id"), read_text(fields, b"run_id"), frame_id
+
+
+def _encoded_reply(reply_to: str) -> Fields:
+    return {b"reply_to": reply_to.encode()} if reply_to else {}
+
+
+def _reply_to(fields: Mapping[bytes, bytes]) -> str:
+    if b"reply_to" in fields:
+        return read_text(fields, b"reply_to")
+    # Releases before this field addressed replies like this. Remove it with the next version of the schema.
+    return read_text(fields, b"run_id") if fields.get(b"camera_id") == PHOTO_CAMERA.encode() else ""

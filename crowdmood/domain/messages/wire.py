@@ -1,4 +1,4 @@
-"""How values travel in the fields of a stream entry: no pickle, no base64, and nothing unread is trusted.
+"""The encoding of values as fields of a stream entry, without pickle and base64; every value read is checked.
 
 Numbers are decimal digits, text is UTF-8, arrays are little-endian bytes of a stated dtype and shape.
 """
@@ -16,15 +16,15 @@ SCHEMA_VERSION = 3
 
 
 def header(kind: bytes) -> Fields:
-    """What every message begins with."""
+    """Return the fields that every message begins with."""
     return {b"v": b"%d" % SCHEMA_VERSION, b"kind": kind}
 
 
 def check_header(fields: Mapping[bytes, bytes], kind: bytes) -> None:
-    """Refuse what is no message of this kind and of our version.
+    """Check that a message has this kind and the current version.
 
     Raises:
-        UndecodableError: It is not.
+        UndecodableError: It has another kind or version.
     """
     if fields.get(b"kind") != kind:
         raise UndecodableError(f"expected a {kind.decode()!r} message, got {fields.get(b'kind', b'')[:40]!r}")
@@ -34,10 +34,10 @@ def check_header(fields: Mapping[bytes, bytes], kind: bytes) -> None:
 
 
 def read_bytes(fields: Mapping[bytes, bytes], name: bytes) -> bytes:
-    """A field as it came.
+    """Return a field unchanged.
 
     Raises:
-        UndecodableError: It is missing.
+        UndecodableError: The field is missing.
     """
     try:
         return fields[name]
@@ -46,10 +46,10 @@ def read_bytes(fields: Mapping[bytes, bytes], name: bytes) -> bytes:
 
 
 def read_text(fields: Mapping[bytes, bytes], name: bytes) -> str:
-    """A field of text.
+    """Return a field of text.
 
     Raises:
-        UndecodableError: It is missing, or not UTF-8.
+        UndecodableError: The field is missing, or not UTF-8.
     """
     try:
         return read_bytes(fields, name).decode()
@@ -58,28 +58,28 @@ def read_text(fields: Mapping[bytes, bytes], name: bytes) -> str:
 
 
 def read_integer(fields: Mapping[bytes, bytes], name: bytes) -> int:
-    """A field with a whole number of up to 18 digits.
+    """Return a field with an integer of up to 18 digits.
 
     Raises:
-        UndecodableError: It is missing, or something else.
+        UndecodableError: The field is missing, or not such a number.
     """
     raw = read_bytes(fields, name)
     digits = raw[1:] if raw[:1] == b"-" else raw
     if not digits.isdigit() or len(digits) > 18:
-        raise UndecodableError(f"field {name.decode()!r} is not a whole number of up to 18 digits")
+        raise UndecodableError(f"field {name.decode()!r} is not an integer of up to 18 digits")
     return int(raw)
 
 
 def pack(array: npt.NDArray[Any], dtype: str) -> bytes:
-    """An array's elements in C order, as little-endian bytes of this dtype."""
+    """Encode an array as little-endian bytes of this dtype, in C order."""
     return np.ascontiguousarray(array, dtype).tobytes()
 
 
 def read_array(fields: Mapping[bytes, bytes], name: bytes, dtype: str, shape: tuple[int, ...]) -> npt.NDArray[Any]:
-    """A field with the elements of an array of this dtype and shape; it cannot be written to.
+    """Return a field as a read-only array of this dtype and shape.
 
     Raises:
-        UndecodableError: It is missing, or has another number of bytes.
+        UndecodableError: The field is missing, or has another number of bytes.
     """
     raw = read_bytes(fields, name)
     size = np.dtype(dtype).itemsize

@@ -1,4 +1,4 @@
-"""Messages survive the way to the bus and back, and damaged ones are refused with a reason."""
+"""Messages are decoded as they were encoded, and damaged ones are refused with a reason."""
 
 import contextlib
 from dataclasses import fields, replace
@@ -10,7 +10,17 @@ from hypothesis import strategies as st
 
 from crowdmood.core.errors import UndecodableError
 from crowdmood.domain.confusions import Confusions
-from crowdmood.domain.messages import CameraState, Emotions, Faces, Frame, FrameRef, FramesLost, Message, decode
+from crowdmood.domain.messages import (
+    PHOTO_CAMERA,
+    CameraState,
+    Emotions,
+    Faces,
+    Frame,
+    FrameRef,
+    FramesLost,
+    Message,
+    decode,
+)
 
 REF = FrameRef("north", "run-1", 7, 1400, 1280, 720, recorded=True)
 
@@ -54,7 +64,7 @@ def emotions(n: int, k: int = 8) -> Emotions:
 
 MESSAGES: list[Message] = [
     Frame(REF, b"\xff\xd8 any bytes \x00"),
-    faces(0),  # a frame without faces still travels
+    faces(0),  # a frame without faces is a message too
     faces(1),
     faces(3000),
     emotions(0),
@@ -74,12 +84,12 @@ def same(one: Message, other: Message) -> bool:
 
 
 @pytest.mark.parametrize("message", MESSAGES, ids=lambda m: f"{type(m).__name__}-{len(getattr(m, 'boxes', ()))}")
-def test_a_message_comes_back_as_it_went(message: Message) -> None:
+def test_decodes_what_was_encoded(message: Message) -> None:
     assert same(decode(message.to_fields()), message)
 
 
 @pytest.mark.parametrize("message", MESSAGES[:6], ids=lambda m: type(m).__name__)
-def test_a_missing_field_is_named(message: Message) -> None:
+def test_names_a_missing_field(message: Message) -> None:
     for name in message.to_fields():
         if name in (b"kind", b"v"):
             continue
@@ -91,63 +101,87 @@ def test_a_missing_field_is_named(message: Message) -> None:
 @pytest.mark.parametrize(
     ("field", "value", "text"),
     [
-        (b"kind", b"picture", "unknown message kind"),
+        (b"kind", b"image", "unknown message kind"),
         (b"v", b"2", "update all stages together"),
         (b"n", b"2", "needs"),
         (b"n", b"-1", "field"),
         (b"n", b"99999999999999999999", "18 digits"),
         (b"boxes", b"abc", "has 3 bytes"),
-        (b"frame_id", b"one", "not a whole number"),
+        (b"frame_id", b"one", "not an integer"),
         (b"frame_id", b"-1", "cannot exist"),
         (b"width", b"0", "cannot exist"),
         (b"camera_id", b"\xff\xfe", "not UTF-8"),
+        (b"reply_to", b"\xff\xfe", "not UTF-8"),
     ],
 )
-def test_damage_is_said_clearly(field: bytes, value: bytes, text: str) -> None:
+def test_describes_the_damage(field: bytes, value: bytes, text: str) -> None:
     with pytest.raises(UndecodableError, match=text):
         decode(faces(1).to_fields() | {field: value})
 
 
 @pytest.mark.parametrize("k", [b"0", b"6", b"9", b"-7", b"eight"])
-def test_emotions_with_neither_seven_nor_eight_labels_are_refused(k: bytes) -> None:
+def test_refuses_emotions_with_neither_seven_nor_eight_labels(k: bytes) -> None:
     for n in (0, 1):
-        with pytest.raises(UndecodableError, match=r"expected 7 or 8|not a whole number"):
+        with pytest.raises(UndecodableError, match=r"expected 7 or 8|not an integer"):
             decode(emotions(n).to_fields() | {b"k": k})
 
 
-def test_emotions_with_fewer_probabilities_than_their_labels_are_refused() -> None:
+def test_refuses_emotions_with_fewer_probabilities_than_labels() -> None:
     with pytest.raises(UndecodableError, match=r"'probabilities' has 42 bytes where shape \(3, 8\)"):
         decode(emotions(3, k=7).to_fields() | {b"k": b"8"})
 
 
-def test_emotions_without_a_readable_value_for_each_face_are_refused() -> None:
+def test_refuses_emotions_without_a_readable_value_for_each_face() -> None:
     with pytest.raises(UndecodableError, match="'readable' has 2 bytes"):
         decode(emotions(3).to_fields() | {b"readable": bytes(2)})
 
 
-def test_confusions_of_a_wrong_size_are_refused() -> None:
+def test_refuses_confusions_of_a_wrong_size() -> None:
     with pytest.raises(UndecodableError, match="confusions of"):
         decode(emotions(1).to_fields() | {b"confusions": confusions(8)[:-4]})
 
 
-def test_confusions_of_another_number_of_labels_are_refused() -> None:
-    with pytest.raises(UndecodableError, match="confusions of 7 labels beside probabilities of 8"):
+def test_refuses_confusions_of_another_number_of_labels() -> None:
+    with pytest.raises(UndecodableError, match="confusions of 7 labels do not match probabilities of 8"):
         decode(emotions(1).to_fields() | {b"confusions": confusions(7)})
 
 
-def test_an_unknown_camera_state_is_refused() -> None:
+def test_refuses_an_unknown_camera_state() -> None:
     message = CameraState("north", "run-1", "live", False, "", "", 0, 0)
     with pytest.raises(UndecodableError, match="unknown camera state"):
         decode(message.to_fields() | {b"state": b"asleep"})
 
 
 @given(st.dictionaries(st.sampled_from([*faces(1).to_fields(), b"jpeg", b"other"]), st.binary(max_size=64)))
-def test_whatever_bytes_arrive_nothing_but_undecodable_is_raised(damage: dict[bytes, bytes]) -> None:
+def test_arbitrary_bytes_raise_nothing_but_undecodable(damage: dict[bytes, bytes]) -> None:
     for message in (MESSAGES[0], MESSAGES[2], emotions(25)):
         with contextlib.suppress(UndecodableError):
             decode(message.to_fields() | damage)
 
 
-def test_an_identity_belongs_to_one_frame() -> None:
+def test_identities_of_two_frames_differ() -> None:
     assert replace(REF, frame_id=8) != REF
     assert FrameRef.from_fields(REF.to_fields()) == REF
+
+
+PHOTO = replace(REF, camera_id=PHOTO_CAMERA, reply_to="here")
+
+
+def test_loss_of_a_frame_has_its_identity_and_its_reply() -> None:
+    assert FramesLost.of_frame(Frame(REF, b"").to_fields(), "overload") == FramesLost(
+        "north", "run-1", 7, 7, "overload"
+    )
+    lost = FramesLost.of_frame(Frame(PHOTO, b"").to_fields(), "overload")
+    assert lost == FramesLost(PHOTO_CAMERA, "run-1", 7, 7, "overload", reply_to="here")
+
+
+@pytest.mark.parametrize("message", [Frame(PHOTO, b""), FramesLost(PHOTO_CAMERA, "run-1", 0, 0, "overload", "here")])
+def test_photo_of_a_release_without_reply_to_is_answered_in_its_run(message: Frame | FramesLost) -> None:
+    older = message.to_fields()
+    del older[b"reply_to"]
+    decoded = decode(older)
+    assert (decoded.ref.reply_to if isinstance(decoded, Frame) else decoded.reply_to) == "run-1"
+
+
+def test_frame_of_a_camera_has_no_reply_field() -> None:
+    assert b"reply_to" not in Frame(REF, b"").to_fields()

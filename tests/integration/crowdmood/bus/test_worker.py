@@ -1,4 +1,4 @@
-"""The loop of a reading stage against a real server: nothing is lost and nothing counted twice when it dies."""
+"""The loop of a stage against a real server: no entry is lost or counted twice when its process dies."""
 
 import os
 import signal
@@ -26,7 +26,7 @@ def frame(frame_id: int) -> Frame:
 
 
 class Copying(Stage[Frame]):
-    """Hands frames on to the next stream; dies over those it is told to."""
+    """Publishes frames in the next stream, and raises for those in `deadly`."""
 
     name: ClassVar[str] = "copying"
     inputs: ClassVar[tuple[StreamName, ...]] = ("frames",)
@@ -56,7 +56,7 @@ def arrived(bus: Bus, stream: StreamName = "faces") -> list[int]:
     return [int(fields[b"frame_id"]) for _, fields in bus.connection.client.xrange(bus.keys.stream(stream))]
 
 
-def test_a_draining_worker_stops_when_everything_is_done(bus: Bus, bus_settings: BusSettings) -> None:
+def test_draining_worker_stops_when_no_entries_are_left(bus: Bus, bus_settings: BusSettings) -> None:
     bus.publish([("frames", frame(i)) for i in range(5)])
     copying = worker(bus, bus_settings, Copying())
     copying.run(drain=True)
@@ -65,18 +65,15 @@ def test_a_draining_worker_stops_when_everything_is_done(bus: Bus, bus_settings:
     assert bus.healthy_workers("copying") == []
 
 
-def test_frames_of_several_reads_fill_one_batch(bus: Bus, bus_settings: BusSettings) -> None:
+def test_entries_of_several_reads_fill_one_batch(bus: Bus, bus_settings: BusSettings) -> None:
     bus.publish([("frames", frame(i)) for i in range(7)])
     stage = Copying(read_count=4, batch_wait_ms=1)
     worker(bus, bus_settings, stage).run(drain=True)
     assert stage.batches == [4, 3]
 
 
-def test_a_crash_between_publish_and_acknowledge_cannot_happen(bus: Bus, bus_settings: BusSettings) -> None:
-    """Both are one transaction: while the server refuses it, neither takes effect."""
+def test_neither_publishes_nor_acknowledges_when_the_transaction_fails(bus: Bus, bus_settings: BusSettings) -> None:
     bus.publish([("frames", frame(0))])
-    copying = worker(bus, bus_settings, Copying())
-    copying._inbox.read(1, 0)
     bus.connection.client.set(bus.keys.stream("faces"), "not a stream")
     with pytest.raises(Exception, match="WRONGTYPE"):
         worker(bus, bus_settings, Copying()).loop(drain=True)
@@ -86,7 +83,7 @@ def test_a_crash_between_publish_and_acknowledge_cannot_happen(bus: Bus, bus_set
     assert arrived(bus) == [0]
 
 
-def test_a_message_that_kills_every_worker_becomes_a_dead_letter_and_takes_no_other_with_it(
+def test_entry_that_crashes_every_worker_becomes_a_dead_letter_and_others_are_processed(
     bus: Bus, bus_settings: BusSettings
 ) -> None:
     bus.publish([("frames", frame(i)) for i in range(6)])
@@ -103,7 +100,7 @@ def test_a_message_that_kills_every_worker_becomes_a_dead_letter_and_takes_no_ot
     ]
 
 
-def test_what_does_not_belong_on_a_stream_is_given_up(bus: Bus, bus_settings: BusSettings) -> None:
+def test_entry_that_does_not_belong_in_a_stream_becomes_a_dead_letter(bus: Bus, bus_settings: BusSettings) -> None:
     bus.publish([("frames", FramesLost("north", "run-1", 0, 0, "overload")), ("frames", frame(1))])
     bus.connection.client.xadd(bus.keys.stream("frames"), {b"noise": b"\xff"})
     worker(bus, bus_settings, Copying()).run(drain=True)
@@ -112,7 +109,7 @@ def test_what_does_not_belong_on_a_stream_is_given_up(bus: Bus, bus_settings: Bu
     assert [fields[b"reason"] for _, fields in letters] == [b"misplaced", b"undecodable"]
 
 
-def test_a_worker_waits_until_there_is_room_behind_it(bus: Bus, bus_settings: BusSettings) -> None:
+def test_waits_until_its_output_has_room(bus: Bus, bus_settings: BusSettings) -> None:
     settings = bus_settings.model_copy(update={"max_backlog": 2})
     bus.publish([("frames", frame(i)) for i in range(3)] + [("faces", frame(i)) for i in (90, 91)])
     stage = Copying()
@@ -145,7 +142,7 @@ def wait_until_ready(bus: Bus) -> None:
     eventually(lambda: bus.healthy_workers("detector"))
 
 
-def test_a_signal_stops_a_worker_with_a_summary_and_exit_code_0(
+def test_signal_stops_a_worker_with_a_summary_and_exit_code_0(
     bus: Bus, server_url: str, bus_settings: BusSettings
 ) -> None:
     process = start_detector(server_url, bus_settings)
@@ -157,7 +154,7 @@ def test_a_signal_stops_a_worker_with_a_summary_and_exit_code_0(
     assert bus.healthy_workers("detector") == []
 
 
-def test_a_supervised_worker_stops_when_its_parent_is_gone(
+def test_supervised_worker_stops_when_its_parent_has_ended(
     bus: Bus, server_url: str, bus_settings: BusSettings
 ) -> None:
     process = start_detector(server_url, bus_settings, CROWDMOOD_SUPERVISED="1")
@@ -169,7 +166,7 @@ def test_a_supervised_worker_stops_when_its_parent_is_gone(
     assert process.returncode == 0
 
 
-def test_frames_that_cannot_be_decoded_are_counted_and_the_worker_goes_on(
+def test_frames_that_cannot_be_decoded_become_dead_letters_and_others_are_processed(
     bus: Bus, server_url: str, bus_settings: BusSettings, assets: object
 ) -> None:
     import numpy as np
@@ -198,7 +195,8 @@ def test_frames_that_cannot_be_decoded_are_counted_and_the_worker_goes_on(
     assert [fields[b"reason"] for _, fields in letters] == [b"undecodable", b"frame_too_large", b"undecodable"]
 
 
-def test_a_hosts_health_is_that_of_its_own_workers(server_url: str, bus_settings: BusSettings) -> None:
+def test_health_of_a_host_is_that_of_its_own_workers(server_url: str, bus_settings: BusSettings) -> None:
+
     settings = Settings(bus_url=SecretStr(server_url), state_url=SecretStr(server_url), bus=bus_settings)
     bus = Bus(server_url, bus_settings)
     bus.beat("detector", "one-7", 60)

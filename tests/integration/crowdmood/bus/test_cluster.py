@@ -22,7 +22,7 @@ from tests.clusters import Node, running_cluster
 from tests.pipelines import complete, moods, pipeline, small_footage, wait_for
 from tests.ports import free_port
 
-DEPLOY = Path(__file__).parents[2] / "deploy"
+DEPLOY = Path(__file__).parents[4] / "deploy"
 PREFIX = f"cluster-{uuid.uuid4().hex[:8]}"
 CAMERAS = 6
 FRAMES = 25
@@ -30,7 +30,7 @@ FRAMES = 25
 
 @pytest.fixture(scope="module")
 def nodes(programs: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Node]]:
-    """Three nodes and a replica of each, with the users that are delivered."""
+    """Three nodes and a replica of each, with the users of deploy/redis."""
     users = (DEPLOY / "redis/bus.acl").read_text().replace("crowdmood:", f"{PREFIX}:")
     with running_cluster(programs["redis-server"], tmp_path_factory.mktemp("cluster"), users) as found:
         yield found
@@ -47,13 +47,13 @@ def partition(number: int) -> BusSettings:
 
 @pytest.fixture(scope="module")
 def footage(assets: Path, tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, str]]:
-    """Six small pieces of a terrace, as cameras."""
+    """Six small parts of a terrace, as cameras."""
     return small_footage(assets / "footage/terrace-north.mp4", tmp_path_factory.mktemp("footage"), CAMERAS, FRAMES)
 
 
-def test_cameras_are_dealt_out_to_the_partitions_in_turn(footage: list[dict[str, str]]) -> None:
-    dealt = [load(cameras=footage, bus=partition(number).model_dump()).cameras_here for number in range(3)]
-    assert [[camera.id for camera in cameras] for cameras in dealt] == [
+def test_cameras_belong_to_the_partitions_in_turn(footage: list[dict[str, str]]) -> None:
+    by_partition = [load(cameras=footage, bus=partition(number).model_dump()).cameras_here for number in range(3)]
+    assert [[camera.id for camera in cameras] for cameras in by_partition] == [
         ["camera-0", "camera-3"],
         ["camera-1", "camera-4"],
         ["camera-2", "camera-5"],
@@ -65,7 +65,7 @@ def test_cameras_are_dealt_out_to_the_partitions_in_turn(footage: list[dict[str,
         pass
 
 
-def test_a_partition_that_nobody_works_on_is_told(server_url: str) -> None:
+def test_check_names_a_partition_without_workers(server_url: str) -> None:
     settings = load(bus_url=server_url, state_url=server_url, bus={"key_prefix": f"{PREFIX}-h", "partitions": 2})
 
     def found(part: str) -> tuple[bool, str]:
@@ -76,12 +76,12 @@ def test_a_partition_that_nobody_works_on_is_told(server_url: str) -> None:
     for stage in ("detector", "aggregator"):
         bus.beat(stage, "one", 30)
     assert found("detector") == (False, "no worker is ready in partition 1")
-    assert found("aggregator") == (True, "one")  # it reads both
+    assert found("aggregator") == (True, "one")  # one aggregator reads both partitions
     Bus(server_url, settings.bus.model_copy(update={"partition": 1})).beat("detector", "two", 30)
     assert found("detector") == (True, "one, two")
 
 
-def test_an_address_that_is_no_clusters_is_refused() -> None:
+def test_refuses_the_address_of_a_server_that_is_no_cluster() -> None:
     with pytest.raises(SettingsError, match="use redis://"):
         MoodStore("redis+cluster://127.0.0.1:9", PREFIX)
     with ValkeyServer(port=free_port(), save="") as server, pytest.raises(SettingsError, match="no node of a cluster"):
@@ -90,7 +90,7 @@ def test_an_address_that_is_no_clusters_is_refused() -> None:
 
 @contextmanager
 def emptied(bus: Bus) -> Iterator[str]:
-    """The key of a stream to try something with."""
+    """Yield the key of a stream that is deleted afterwards."""
     key = bus.keys.stream("control")
     yield key
     bus.connection.call(lambda client: client.delete(key))
@@ -101,14 +101,14 @@ def lost(frame_id: int) -> FramesLost:
     return FramesLost("north", "run", frame_id, frame_id, "overload")
 
 
-def test_a_node_that_copied_another_has_written_nothing_to_a_disk(nodes: list[Node]) -> None:
+def test_replicas_write_no_entries_to_a_disk(nodes: list[Node]) -> None:
     assert all(node.ask("INFO", "stats")["sync_full"] > 0 for node in nodes[:3])
     folder = Path(nodes[0].ask("CONFIG GET", "dir")["dir"])
     written = {file.suffix for file in folder.iterdir()}
-    assert written == {".acl", ".conf", ".log"}  # our own, and who is in the cluster
+    assert written == {".acl", ".conf", ".log"}  # the test's own files, and the nodes of the cluster
 
 
-def test_what_is_published_is_on_a_replica_by_then(nodes: list[Node], caplog: pytest.LogCaptureFixture) -> None:
+def test_publishing_returns_when_a_replica_has_the_message(nodes: list[Node], caplog: pytest.LogCaptureFixture) -> None:
     def waits() -> int:
         return int(nodes[2].ask("INFO", "commandstats").get("cmdstat_wait", {}).get("calls", 0))
 
@@ -122,18 +122,18 @@ def test_what_is_published_is_on_a_replica_by_then(nodes: list[Node], caplog: py
         assert waits() == 20
         assert not caplog.records
         nodes[5].process.send_signal(signal.SIGSTOP)
-        bus.publish([("control", lost(20)), ("control", lost(21))])  # goes on all the same
+        bus.publish([("control", lost(20)), ("control", lost(21))])  # the replica does not confirm
         bus.publish([("control", lost(22))])
         nodes[5].process.send_signal(signal.SIGCONT)
         assert waits() == 21
         assert [record.message for record in caplog.records] == [
-            "no replica of the bus server confirms: what is written now may die with it"
+            "no replica of the bus server confirms writes: they are lost if the server fails"
         ]
         wait_for(lambda: replica.xlen(key) == 23)
     replica.close()
 
 
-def test_a_partition_that_moves_to_another_node_is_followed(nodes: list[Node]) -> None:
+def test_follows_a_partition_to_another_node(nodes: list[Node]) -> None:
     bus = Bus(address(nodes, "ingest"), partition(0))
     with emptied(bus) as key:
         bus.publish([("control", lost(0))])
@@ -143,7 +143,7 @@ def test_a_partition_that_moves_to_another_node_is_followed(nodes: list[Node]) -
         assert [fields["first_frame_id"] for _, fields in nodes[3].connect().xrange(key)] == ["0", "1"]
 
 
-def test_a_node_dies_under_three_partitions_and_no_frame_is_lost(
+def test_no_frame_is_lost_when_a_node_dies_under_three_partitions(
     nodes: list[Node], server_url: str, footage: list[dict[str, str]]
 ) -> None:
     common = {"run_id": "match", "state_url": server_url, "cameras": footage, "aggregator": {"min_faces": 1}}
@@ -160,19 +160,20 @@ def test_a_node_dies_under_three_partitions_and_no_frame_is_lost(
     photo = Path(footage[1]["uri"], "000.jpg").read_bytes()
     with asyncio.Runner() as runner, pipeline(on_cluster, 3) as running:
 
-        def judged() -> bool:
+        def classifies_photos() -> bool:
+
             try:
-                return len(runner.run(photos.judge(photo, 200, 160, 5.0)).boxes) > 0
+                return len(runner.run(photos.classify(photo, 200, 160, 5.0)).boxes) > 0
             except UnansweredError:
                 return False
 
-        wait_for(judged, running)
+        wait_for(classifies_photos, running)
         wait_for(lambda: store.cameras().get("camera-1", {}).get("frames", 0) >= 5, running)
         nodes[1].process.kill()
         assert not complete(store, CAMERAS, FRAMES)
         wait_for(lambda: complete(store, CAMERAS, FRAMES), running)
         assert nodes[4].leads()
-        wait_for(judged, running)
+        wait_for(classifies_photos, running)
         runner.run(photos.close())
     counted = {name: (row["frames"], row["lost"]) for name, row in store.cameras().items()}
     assert counted == {f"camera-{camera}": (FRAMES, {}) for camera in range(CAMERAS)}
