@@ -47,9 +47,9 @@ def _frame(camera: CameraSettings, settings: Settings, at_s: float) -> bytes:
     if camera.recorded:
         source = recorded_source(camera, settings.ingest)
         source.check()
-        for shot in source.shots():
-            if shot.at_ms >= at_s * 1000:
-                return shot.picture().jpeg
+        for recorded in source.frames():
+            if recorded.at_ms >= at_s * 1000:
+                return recorded.encode().jpeg
         raise SourceError(f"camera {camera.id}: its footage ends before {at_s:g} s")
     with contextlib.closing(live_source(camera, settings.ingest).frames()) as frames:
         for frame in frames:

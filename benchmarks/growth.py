@@ -14,7 +14,7 @@ from benchmarks.session import configured
 from benchmarks.stages import ROOMY, Stages, stages
 from crowdmood.domain.labels import LABELS
 from crowdmood.domain.messages import Emotions, Faces, FrameRef
-from ingest.cameras import CameraRun
+from ingest.cameras import IngestRun
 from simulator.match import Match
 
 if TYPE_CHECKING:
@@ -137,7 +137,7 @@ def faces(session: Session) -> Figure:
 
 def _again(running: Stages, settings: Settings, seen: Sequence[Faces], frames: int) -> None:
     """The same faces on the bus, again and again, as one camera's whole footage."""
-    camera = CameraRun(settings.cameras[0], settings.run_id)
+    camera = IngestRun(settings.cameras[0], settings.run_id)
     running.bus.publish([("control", camera.opening())])
     for place in range(frames):
         faces = seen[place % len(seen)]
@@ -178,7 +178,7 @@ def _emotions(running: Stages, settings: Settings, frames: int, rng: np.random.G
     left, top = np.meshgrid(np.arange(5) * 200, np.arange(4) * 150)
     corner = np.stack([left.ravel(), top.ravel()], axis=1)
     boxes = np.concatenate([corner, corner + 60], axis=1).astype(np.int32)
-    runs = [CameraRun(camera, settings.run_id) for camera in settings.cameras]
+    runs = [IngestRun(camera, settings.run_id) for camera in settings.cameras]
     running.bus.publish([("control", run.opening()) for run in runs])
     ones = np.ones(len(boxes), np.float16)
     for place in range(frames):

@@ -1,4 +1,4 @@
-"""Cameras and recorded footage become `Frame` messages: sampling, pacing, drop policy and camera health are its own.
+"""Publishes the frames of cameras and recorded footage as `Frame` messages: sampling, pacing, dropping, camera state.
 
-It must never look into a picture for faces, keep one anywhere but on the bus, or let a camera's credentials out.
+This package does not look for faces. It keeps images nowhere but on the bus, and shows a camera's credentials nowhere.
 """

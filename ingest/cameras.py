@@ -1,4 +1,4 @@
-"""One camera during one run, and what is said of it: to other stages, to metrics and in the summary."""
+"""The messages about a camera's run, and counts of the frames of this process."""
 
 import threading
 import time
@@ -13,18 +13,18 @@ from crowdmood.domain.messages import CameraState, CameraStateName, FramesLost
 
 
 def wall_ms() -> int:
-    """Milliseconds since 1970-01-01 UTC."""
+    """Return milliseconds since 1970-01-01 UTC."""
     return time.time_ns() // 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
-class CameraRun:
+class IngestRun:
     """One uninterrupted numbering of a camera's frames.
 
     Attributes:
         camera: The camera.
         run_id: The run.
-        expected_frames: How many frames the footage announces; 0 when it does not say, or the camera is live.
+        expected_frames: Number of frames that the footage declares; 0 if it declares none, or the camera is live.
     """
 
     camera: CameraSettings
@@ -32,7 +32,7 @@ class CameraRun:
     expected_frames: int = 0
 
     def state(self, name: CameraStateName, detail: str = "", frame_count: int = 0) -> CameraState:
-        """The message that says what the camera does now, without its credentials; it shows in the metrics as well."""
+        """Return the message with the camera's state, without credentials, and set the metric of the state."""
         for other in get_args(CameraStateName):
             metrics.CAMERA_STATE.labels(self.camera.id, other).set(other == name)
         return CameraState(
@@ -47,30 +47,30 @@ class CameraRun:
         )
 
     def opening(self) -> CameraState:
-        """The message that the camera is there and its frames are to come."""
+        """Return the first message of the run, with the number of frames to expect."""
         return self.state("opening", frame_count=self.expected_frames)
 
     def lost(self, frame_id: int, reason: str) -> FramesLost:
-        """The message that one frame will never arrive."""
+        """Return the message that a frame is lost."""
         return FramesLost(self.camera.id, self.run_id, frame_id, frame_id, reason)
 
 
-class Tally:
-    """What became of the frames of this process; may be shared between threads."""
+class FrameCounts:
+    """Counts of the frames that this process published and lost; safe to use from several threads."""
 
     def __init__(self) -> None:
-        self.frames = 0
+        self.published = 0
         self.lost: Counter[str] = Counter()
         self._lock = threading.Lock()
 
-    def ingested(self, camera_id: str) -> None:
-        """A frame is on the bus."""
+    def add_published(self, camera_id: str) -> None:
+        """Count a frame that was published."""
         metrics.FRAMES_INGESTED.labels(camera_id).inc()
         with self._lock:
-            self.frames += 1
+            self.published += 1
 
-    def lose(self, reason: str) -> None:
-        """A frame will never be counted."""
+    def add_lost(self, reason: str) -> None:
+        """Count a frame that was lost."""
         metrics.FRAMES_LOST.labels("ingest", reason).inc()
         with self._lock:
             self.lost[reason] += 1
@@ -78,4 +78,4 @@ class Tally:
     def __str__(self) -> str:
         with self._lock:
             lost = ", ".join(f"{count} {reason}" for reason, count in sorted(self.lost.items()))
-            return f"{self.frames} frames, lost: {lost or 'none'}"
+            return f"{self.published} frames, lost: {lost or 'none'}"

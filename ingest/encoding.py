@@ -1,4 +1,4 @@
-"""Decoded frames become JPEG straight from their planes: no detour through RGB, which would cost most of the time."""
+"""Encodes decoded frames as JPEG directly from their planes. A conversion to RGB would take most of the time."""
 
 import zlib
 from dataclasses import dataclass
@@ -14,8 +14,8 @@ Plane = npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True, slots=True)
-class Picture:
-    """A JPEG-coded picture.
+class JpegImage:
+    """A JPEG-coded image.
 
     Attributes:
         jpeg: The JPEG data.
@@ -30,7 +30,7 @@ class Picture:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Planes:
-    """A picture as JPEG wants it: full-range YCbCr, colour at half the resolution (rounded up), upright.
+    """An upright image in the format of JPEG: full-range YCbCr, chroma at half the resolution, rounded up.
 
     Attributes:
         luma: uint8 (H, W), 0-255.
@@ -44,40 +44,40 @@ class Planes:
 
     @classmethod
     def of(cls, frame: av.VideoFrame, max_megapixels: float) -> "Planes":
-        """Convert a decoded frame of any pixel format, turned as its camera says it was held.
+        """Convert a decoded frame of any pixel format, and rotate it as its metadata says.
 
         Raises:
-            UndecodableError: It has no pixels or too many (`frame_too_large`), or cannot be converted (`unreadable`).
+            UndecodableError: The frame has no pixels or too many (`frame_too_large`), or cannot be converted
+                (`unreadable`).
         """
         check_size(frame.width, frame.height, max_megapixels)
         try:
-            # "yuvj" is the full range of JPEG, where video mostly has 16-235.
+            # "yuvj" has the full range of JPEG; most video has 16-235.
             full = frame.reformat(format="yuvj420p")
         except (av.error.FFmpegError, ValueError):
             raise UndecodableError(f"pixel format {frame.format.name} cannot be converted", "unreadable") from None
         turns = round(frame.rotation / 90) % 4
         return cls(*(_array(plane, turns) for plane in full.planes))
 
-    def encode(self, quality: int) -> Picture:
+    def encode(self, quality: int) -> JpegImage:
         """Encode as JPEG of a quality from 1 to 100."""
         height, width = self.luma.shape
-        return Picture(
-            simplejpeg.encode_jpeg_yuv_planes(self.luma, self.blue, self.red, quality=quality), width, height
-        )
+        jpeg = simplejpeg.encode_jpeg_yuv_planes(self.luma, self.blue, self.red, quality=quality)
+        return JpegImage(jpeg, width, height)
 
     def digest(self) -> int:
-        """A number that stands for the picture's brightness, pixel by pixel."""
+        """Return a checksum of the image's brightness."""
         return zlib.crc32(np.ascontiguousarray(self.luma).data)
 
 
 def check_size(width: int, height: int, max_megapixels: float) -> None:
-    """Refuse a frame that no stage could work on.
+    """Refuse a frame of an impossible or excessive size.
 
     Raises:
-        UndecodableError: It has no pixels or too many (reason `frame_too_large` either way: its size is wrong).
+        UndecodableError: The frame has no pixels or too many; the reason is `frame_too_large` in both cases.
     """
     if width <= 0 or height <= 0:
-        raise UndecodableError(f"a frame of {width}x{height} pixels has nothing in it", "frame_too_large")
+        raise UndecodableError(f"a frame of {width}x{height} pixels is empty", "frame_too_large")
     if width * height > max_megapixels * 1e6:
         raise UndecodableError(
             f"a frame of {width}x{height} pixels is larger than the {max_megapixels:g} megapixels that "
@@ -87,7 +87,7 @@ def check_size(width: int, height: int, max_megapixels: float) -> None:
 
 
 def _array(plane: av.video.plane.VideoPlane, turns: int) -> Plane:
-    # Lines are padded to what the processor likes: the padding is cut off.
+    # FFmpeg pads lines for alignment: cut the padding off.
     lines = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)
     inside = lines[: plane.height, : plane.width]
     return np.ascontiguousarray(np.rot90(inside, turns)) if turns else inside

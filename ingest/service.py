@@ -1,4 +1,4 @@
-"""The ingest process: recorded footage in the main thread, each live camera in a thread of its own."""
+"""The ingest process: recorded footage in the main thread, each live camera in its own thread."""
 
 import contextlib
 import logging
@@ -11,19 +11,19 @@ from crowdmood.bus.worker import Heartbeat
 from crowdmood.core.errors import IncompleteFootageError, ServerUnavailableError, SettingsError, SourceError
 from crowdmood.core.process import default_name
 from crowdmood.core.settings import CameraSettings, Settings
-from ingest.cameras import CameraRun, Tally, wall_ms
+from ingest.cameras import FrameCounts, IngestRun, wall_ms
 from ingest.live import LiveCamera
-from ingest.outlet import LiveOutlet
-from ingest.pacing import Pacer
+from ingest.live_publisher import LivePublisher
 from ingest.recorded import RecordedFootage
 from ingest.sources import live_source, recorded_source
 from ingest.sources.base import RecordedSource
+from ingest.timing import Pacer
 
 log = logging.getLogger("crowdmood.ingest")
 
-_LOOK_EVERY_S = 0.1
-_GOODBYE_S = 2.0
-"""Longest wait at the end for cameras' threads: one that waits for its camera holds nothing that could be lost."""
+_CHECK_EVERY_S = 0.1
+_JOIN_WITHIN_S = 2.0
+"""Longest wait for the threads of cameras at the end. A thread that still waits for its camera has nothing to lose."""
 
 
 def run(
@@ -32,21 +32,21 @@ def run(
     cameras: Sequence[CameraSettings] | None = None,
     worker_name: str | None = None,
 ) -> int:
-    """Publish the cameras' frames until told to stop, or until all footage has ended and no camera is live.
+    """Publish the cameras' frames until `stop` is set, or until all footage has ended and no camera is live.
 
     Args:
-        settings: All settings, with the bus's address.
-        stop: Set when we are to stop.
-        cameras: Which cameras; default all that are configured and of our partition.
-        worker_name: What this process is called on the bus.
+        settings: All settings, with the URL of the bus.
+        stop: Set when the process is to stop.
+        cameras: The cameras; default all configured cameras of this partition.
+        worker_name: Name of this process on the bus.
 
     Returns:
-        0: the exit code.
+        The exit code 0.
 
     Raises:
         SettingsError: There is no camera, or no bus.
-        SourceError: Footage cannot be opened: nothing was published.
-        IncompleteFootageError: Footage broke off: all that there is was published.
+        SourceError: Footage cannot be opened; nothing was published.
+        IncompleteFootageError: Footage broke off; all frames before that were published.
     """
     cameras = settings.cameras_here if cameras is None else cameras
     if not cameras:
@@ -58,13 +58,13 @@ def run(
     return 0
 
 
-def _check(camera: CameraSettings, settings: Settings) -> tuple[CameraRun, RecordedSource]:
+def _check(camera: CameraSettings, settings: Settings) -> tuple[IngestRun, RecordedSource]:
     source = recorded_source(camera, settings.ingest)
     try:
         expected_frames = source.check()
     except SourceError as error:
         raise SourceError(f"camera {camera.id}: {error}") from None
-    return CameraRun(camera, settings.run_id, expected_frames), source
+    return IngestRun(camera, settings.run_id, expected_frames), source
 
 
 class _Ingest:
@@ -73,35 +73,35 @@ class _Ingest:
     ) -> None:
         self._name = name
         self._stop = stop
-        self._halt = threading.Event()
-        self._tally = Tally()
+        self._stop_cameras = threading.Event()
+        self._counts = FrameCounts()
         self._crashes: list[BaseException] = []
         live_run_id = str(wall_ms())
-        live = [(CameraRun(c, live_run_id), live_source(c, settings.ingest)) for c in cameras if not c.recorded]
+        live = [(IngestRun(c, live_run_id), live_source(c, settings.ingest)) for c in cameras if not c.recorded]
         recorded = [_check(c, settings) for c in cameras if c.recorded]
         self._bus = Bus(bus_url, settings.bus, stop)
-        # A connection that is told to stop waits for no server: what live cameras need.
-        impatient = threading.Event()
-        impatient.set()
-        self._live_bus = Bus(bus_url, settings.bus, impatient)
+        # A connection whose `stop` is set does not retry: live cameras must not wait.
+        stopped = threading.Event()
+        stopped.set()
+        self._live_bus = Bus(bus_url, settings.bus, stopped)
         self._heartbeat = Heartbeat(self._live_bus, "ingest", name)
-        self._runs = [camera_run for camera_run, _ in [*recorded, *live]]
+        self._runs = [run for run, _ in [*recorded, *live]]
         self._footage = RecordedFootage(
-            recorded, self._bus, settings.bus, Pacer(settings.ingest.speed), stop, self._look_around, self._tally
+            recorded, self._bus, settings.bus, Pacer(settings.ingest.speed), stop, self._check_health, self._counts
         )
         self._threads = []
-        for camera_run, camera_source in live:
-            outlet = LiveOutlet(camera_run, self._live_bus, settings.bus, self._tally)
-            camera = LiveCamera(camera_run, camera_source, outlet, settings.ingest, self._halt)
+        for camera_run, source in live:
+            publisher = LivePublisher(camera_run, self._live_bus, settings.bus, self._counts)
+            camera = LiveCamera(camera_run, source, publisher, settings.ingest, self._stop_cameras)
             self._threads.append(
-                # A daemon: a thread that waits for its camera must not keep the process alive.
-                threading.Thread(target=self._guard, args=(camera,), name=camera_run.camera.id, daemon=True)
+                # A daemon thread, so that waiting for a camera does not keep the process alive.
+                threading.Thread(target=self._run_camera, args=(camera,), name=camera_run.camera.id, daemon=True)
             )
 
     def run(self) -> None:
         started_s = time.monotonic()
         try:
-            self._work()
+            self._publish()
         except ServerUnavailableError as error:
             if not self._stop.is_set():
                 raise
@@ -109,43 +109,43 @@ class _Ingest:
         finally:
             self._close()
             seconds = time.monotonic() - started_s
-            log.info("ingest %s stops after %.1f s: %s", self._name, seconds, self._tally)
-        self._die_of_crash()
+            log.info("ingest %s stops after %.1f s: %s", self._name, seconds, self._counts)
+        self._raise_crash()
         if self._footage.problems:
             raise IncompleteFootageError("; ".join(self._footage.problems))
 
-    def _work(self) -> None:
+    def _publish(self) -> None:
         self._bus.publish([("control", camera_run.opening()) for camera_run in self._runs])
         log.info("ingest %s is ready", self._name)
         for thread in self._threads:
             thread.start()
         self._footage.run()
-        while self._threads and not self._stop.wait(_LOOK_EVERY_S):
-            self._look_around()
+        while self._threads and not self._stop.wait(_CHECK_EVERY_S):
+            self._check_health()
 
-    def _look_around(self) -> None:
-        """Show that we live, as long as all of us does."""
-        self._die_of_crash()
+    def _check_health(self) -> None:
+        """Write the heartbeat, or raise if the thread of a camera crashed."""
+        self._raise_crash()
         with contextlib.suppress(ServerUnavailableError):
             self._heartbeat.beat()
 
-    def _guard(self, camera: LiveCamera) -> None:
+    def _run_camera(self, camera: LiveCamera) -> None:
         try:
             camera.run()
         except BaseException as error:
             self._crashes.append(error)
 
-    def _die_of_crash(self) -> None:
-        # A camera's thread ends by itself only when we stop: anything else is a bug, which must not go unseen.
+    def _raise_crash(self) -> None:
+        # The thread of a camera ends only when the process stops. An exception there is a bug: end the process.
         if self._crashes:
             raise self._crashes[0]
 
     def _close(self) -> None:
-        self._halt.set()
-        goodbye_s = time.monotonic() + _GOODBYE_S
+        self._stop_cameras.set()
+        deadline_s = time.monotonic() + _JOIN_WITHIN_S
         for thread in self._threads:
             if thread.ident is not None:
-                thread.join(max(0.0, goodbye_s - time.monotonic()))
+                thread.join(max(0.0, deadline_s - time.monotonic()))
         self._heartbeat.stop()
         self._bus.close()
         self._live_bus.close()

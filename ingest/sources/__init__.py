@@ -1,6 +1,6 @@
-"""Sources of pictures, by the scheme of their address: each opens, decodes and tells the time of its frames.
+"""Sources of frames, chosen by the scheme of a camera's address. A source opens, decodes and timestamps.
 
-A source must not know the bus, nor decide when and whether a frame is taken.
+Sources do not use the bus, and do not decide when frames are published.
 """
 
 from pathlib import Path
@@ -20,10 +20,10 @@ _SUPPORTED = (
 
 
 def recorded_source(camera: CameraSettings, settings: IngestSettings) -> RecordedSource:
-    """The footage of a camera that is recorded; nothing is read yet.
+    """Return the footage of a recorded camera; nothing is read yet.
 
     Raises:
-        SourceError: No such file or folder, or an address of an unknown kind.
+        SourceError: There is no such file or folder, or the scheme of the address is not supported.
     """
     if camera.scheme != "file":
         raise SourceError(f"camera {camera.id}: addresses with {camera.scheme}: are not supported; {_SUPPORTED}")
@@ -39,10 +39,10 @@ def recorded_source(camera: CameraSettings, settings: IngestSettings) -> Recorde
 
 
 def live_source(camera: CameraSettings, settings: IngestSettings) -> LiveSource:
-    """The camera behind a live address; nothing is connected yet.
+    """Return the source of a live camera; nothing is connected yet.
 
     Raises:
-        SourceError: The address is malformed; the text does not show it, since it may hold a password.
+        SourceError: The address is malformed. The text does not contain it, since it may hold a password.
     """
     address = camera.uri.get_secret_value()
     if camera.scheme == "webcam":

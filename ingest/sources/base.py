@@ -1,4 +1,4 @@
-"""What every source of pictures offers: recorded footage that may be read again, or a live camera that may not."""
+"""The interfaces of sources: recorded footage can be read again, a live camera cannot."""
 
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
@@ -6,49 +6,49 @@ from typing import Protocol
 
 import av
 
-from ingest.encoding import Picture
+from ingest.encoding import JpegImage
 
 
 @dataclass(frozen=True, slots=True)
-class Shot:
-    """A sampled moment of recorded footage.
+class RecordedFrame:
+    """A sampled frame of recorded footage.
 
     Attributes:
         at_ms: Event time in milliseconds since the footage's start.
-        picture: Makes the picture, when it is wanted; raises `UndecodableError` when there is none to be had.
+        encode: Returns the image; raises `UndecodableError` if it cannot be decoded.
     """
 
     at_ms: int
-    picture: Callable[[], Picture]
+    encode: Callable[[], JpegImage]
 
 
 class RecordedSource(Protocol):
-    """Recorded footage: the same shots each time it is read."""
+    """Recorded footage, which yields the same frames whenever it is read."""
 
     def check(self) -> int:
-        """Make sure that it can be read.
+        """Check that the footage can be read.
 
         Returns:
-            About how many shots it will give; 0 when that cannot be told beforehand.
+            The approximate number of sampled frames; 0 if it is unknown.
 
         Raises:
-            SourceError: It is missing, damaged, empty or too large.
+            SourceError: The footage is missing, damaged or empty, or its frames are too large.
         """
 
-    def shots(self) -> Iterator[Shot]:
-        """Read it from the start.
+    def frames(self) -> Iterator[RecordedFrame]:
+        """Yield the sampled frames from the start.
 
         Raises:
-            SourceError: It breaks off; the shots before that have been given.
+            SourceError: The footage breaks off; the frames before that were yielded.
         """
 
 
 class LiveSource(Protocol):
-    """A camera that sends frames as they happen."""
+    """A camera that sends frames in real time."""
 
     def frames(self) -> Generator[av.VideoFrame, None, None]:
-        """Connect, then give every frame as it comes.
+        """Connect, and yield every frame as it arrives.
 
         Raises:
-            SourceError: No connection, or it broke; the text says why and holds nothing of the address.
+            SourceError: The connection failed or broke. The text says why, and does not contain the address.
         """

@@ -1,4 +1,4 @@
-"""Opening what FFmpeg reads, so that its errors are ours and never show the address they happened at."""
+"""Opens what FFmpeg can read. Errors never contain the address, which may hold credentials."""
 
 import contextlib
 import time
@@ -12,7 +12,7 @@ from av.video.stream import VideoStream
 from crowdmood.core.errors import SourceError
 
 DECODE_ERRORS = (av.error.FFmpegError, ValueError)
-"""What PyAV raises: its own errors, and ValueError from what it hands on to Python."""
+"""Errors of PyAV: its own, and ValueError for values that Python does not accept."""
 
 
 @contextlib.contextmanager
@@ -23,18 +23,18 @@ def opened(
     options: dict[str, str] | None = None,
     timeout_s: float | None = None,
 ) -> Iterator[tuple[InputContainer, VideoStream]]:
-    """A container and its main video stream, while the context lasts.
+    """Open a container, and yield it and its main video stream.
 
     Args:
-        address: What FFmpeg opens; may hold credentials.
-        input_format: FFmpeg's name of the input device, when it cannot be told from the address.
-        options: FFmpeg's options of the protocol and the format.
-        timeout_s: Longest wait for the connection, and then for each packet, in seconds; None waits for ever.
+        address: The address for FFmpeg; may hold credentials.
+        input_format: FFmpeg's name of the input device, if the address does not imply it.
+        options: FFmpeg's options for the protocol and the format.
+        timeout_s: Longest wait for the connection, and then for each packet, in seconds; None has no limit.
 
     Raises:
-        SourceError: It cannot be opened or holds no video; the text does not hold the address.
+        SourceError: The container cannot be opened or holds no video.
     """
-    av.logging.set_level(None)  # FFmpeg's own log lines show addresses with their passwords
+    av.logging.set_level(None)  # FFmpeg logs addresses with their passwords
     started_s = time.monotonic()
     try:
         container = av.open(address, format=input_format, options=options, timeout=timeout_s)
@@ -44,24 +44,24 @@ def opened(
         stream = container.streams.best("video")
         if not isinstance(stream, VideoStream):
             raise SourceError("it holds no video")
-        if not hasattr(stream, "width"):  # the stream passes on what its decoder knows, and has none
+        if not hasattr(stream, "width"):  # attributes come from the decoder, and there is none
             raise SourceError("its video is of a kind that cannot be decoded")
         yield container, stream
 
 
 def reason(error: Exception) -> str:
-    """Why FFmpeg failed, in its words but without the address, which it puts into its exceptions' texts."""
+    """Return FFmpeg's description of an error, without the address that its exceptions contain."""
     if isinstance(error, av.error.EOFError):
-        return "there is nothing in it"
+        return "it is empty"
     return getattr(error, "strerror", None) or type(error).__name__
 
 
 def timed_out(since_s: float, timeout_s: float | None) -> str:
-    """Why FFmpeg gave up after waiting since then, if it was for the time; each of its protocols says it differently.
+    """Return the description of a timeout, or an empty string if there was none; FFmpeg's own depends on the protocol.
 
     Args:
-        since_s: When the wait began, by `time.monotonic`.
-        timeout_s: The longest wait, in seconds.
+        since_s: Start of the wait, by `time.monotonic`.
+        timeout_s: Longest wait, in seconds.
     """
     late = timeout_s is not None and time.monotonic() - since_s >= timeout_s
     return f"no answer for {timeout_s:g} s" if late else ""

@@ -1,4 +1,4 @@
-"""How large a picture claims to be, before memory is taken for it: a small file may unfold to gigabytes."""
+"""Reads the size that an image file declares, before it is decoded: a small file can decode to gigabytes."""
 
 import struct
 
@@ -8,8 +8,8 @@ _TIFF = {b"II*\0": "<", b"MM\0*": ">"}
 _TIFF_WIDTH, _TIFF_HEIGHT, _TIFF_SHORT = 256, 257, 3
 
 
-def claimed_size(data: bytes) -> tuple[int, int] | None:
-    """Width and height in pixels as the header of a PNG, BMP, WebP or TIFF file says; None where it is no such file."""
+def declared_size(data: bytes) -> tuple[int, int] | None:
+    """Return width and height in pixels from the header of a PNG, BMP, WebP or TIFF file, or None for other files."""
     try:
         if data.startswith(_PNG):
             return struct.unpack_from(">II", data, 16) if data[12:16] == b"IHDR" else None
@@ -21,12 +21,12 @@ def claimed_size(data: bytes) -> tuple[int, int] | None:
         if data[:4] in _TIFF:
             return _tiff(data, _TIFF[data[:4]])
     except (struct.error, IndexError):
-        pass  # cut short
+        pass  # the file is cut short
     return None
 
 
-def claims_no_more_than_it_holds(data: bytes) -> bool:
-    """False for a PNG with a part that claims to be longer than the file: OpenCV takes the memory that it claims."""
+def png_chunks_fit(data: bytes) -> bool:
+    """Return False for a PNG with a chunk that is longer than the file: OpenCV allocates what the chunk declares."""
     at, kind = len(_PNG), b""
     while data.startswith(_PNG) and kind != b"IEND":
         if at + 8 > len(data):
@@ -52,7 +52,7 @@ def _webp(data: bytes) -> tuple[int, int] | None:
 
 
 def _tiff(data: bytes, order: str) -> tuple[int, int] | None:
-    """The size of the first picture, the only one that is read."""
+    """Return the size of the first image, the only one that is decoded."""
     (at,) = struct.unpack_from(f"{order}I", data, 4)
     (entries,) = struct.unpack_from(f"{order}H", data, at)
     found = {}

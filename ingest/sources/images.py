@@ -1,4 +1,4 @@
-"""Recorded footage as a folder of images: one frame each, in the order of their names."""
+"""Recorded footage in a folder of images: one frame for each image, in the order of file names."""
 
 from collections.abc import Iterator
 from functools import partial
@@ -10,9 +10,9 @@ import simplejpeg
 
 from crowdmood.core.errors import SourceError, UndecodableError
 from crowdmood.core.settings import IngestSettings
-from ingest.encoding import Picture, check_size
-from ingest.sources.base import Shot
-from ingest.sources.headers import claimed_size, claims_no_more_than_it_holds
+from ingest.encoding import JpegImage, check_size
+from ingest.sources.base import RecordedFrame
+from ingest.sources.headers import declared_size, png_chunks_fit
 
 SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 _EXIF_WITHIN_BYTES = 4096
@@ -26,27 +26,24 @@ class ImageFolder:
         self._settings = settings
 
     def check(self) -> int:
-        """Make sure that there are images.
-
-        Returns:
-            How many there are.
+        """Check that the folder holds images, and return their number.
 
         Raises:
-            SourceError: There is none, or the folder may not be read.
+            SourceError: There is no image, or the folder cannot be read.
         """
         files = self._files()
         if not files:
             raise SourceError(f"{self._path} holds no image ({', '.join(SUFFIXES)})")
         return len(files)
 
-    def shots(self) -> Iterator[Shot]:
-        """Every image.
+    def frames(self) -> Iterator[RecordedFrame]:
+        """Yield a frame for every image.
 
         Raises:
-            SourceError: The folder may not be read.
+            SourceError: The folder cannot be read.
         """
         for number, file in enumerate(self._files()):
-            yield Shot(round(number * 1000 / self._settings.sample_fps), partial(self._picture, file))
+            yield RecordedFrame(round(number * 1000 / self._settings.sample_fps), partial(self._encode, file))
 
     def _files(self) -> list[Path]:
         try:
@@ -54,34 +51,34 @@ class ImageFolder:
         except OSError as error:
             raise SourceError(f"{self._path} cannot be read: {error.strerror}") from None
 
-    def _picture(self, file: Path) -> Picture:
+    def _encode(self, file: Path) -> JpegImage:
         try:
-            return to_picture(file.read_bytes(), self._settings)
+            return to_jpeg(file.read_bytes(), self._settings)
         except OSError as error:
             raise UndecodableError(f"{file}: {error.strerror}", "unreadable") from None
         except UndecodableError as error:
             raise UndecodableError(f"{file}: {error}", error.reason) from None
 
 
-def to_picture(data: bytes, settings: IngestSettings) -> Picture:
-    """An image file's content as a picture for the bus; a JPEG that is fit as it is stays as it is.
+def to_jpeg(data: bytes, settings: IngestSettings) -> JpegImage:
+    """Convert the content of an image file to JPEG. A JPEG that the detectors can read stays unchanged.
 
     Raises:
-        UndecodableError: It is no image or damaged (`unreadable`), or too large (`frame_too_large`).
+        UndecodableError: The data is no image or damaged (`unreadable`), or too large (`frame_too_large`).
     """
     if data.startswith(b"\xff\xd8"):
-        width, height, fit = _check_jpeg(data, settings.max_frame_megapixels)
-        if fit:
-            return Picture(data, width, height)
+        width, height, unchanged = _check_jpeg(data, settings.max_frame_megapixels)
+        if unchanged:
+            return JpegImage(data, width, height)
     else:
-        # OpenCV takes more for pictures than anybody has: bytes that begin as WebP's innermost part does, say.
-        claimed = claimed_size(data)
-        if claimed is None:
+        # OpenCV decodes more formats than these, and even data without a file header.
+        declared = declared_size(data)
+        if declared is None:
             raise UndecodableError("not an image that can be decoded", "unreadable")
-        check_size(*claimed, settings.max_frame_megapixels)
-        if not claims_no_more_than_it_holds(data):
+        check_size(*declared, settings.max_frame_megapixels)
+        if not png_chunks_fit(data):
             raise UndecodableError("not an image that can be decoded", "unreadable")
-    # What OpenCV has to say about damaged images goes to standard error: we say it ourselves.
+    # OpenCV prints warnings about damaged images to standard error; the exception reports them.
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
     try:
         bgr = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
@@ -91,11 +88,11 @@ def to_picture(data: bytes, settings: IngestSettings) -> Picture:
         raise UndecodableError("not an image that can be decoded", "unreadable")
     height, width = bgr.shape[:2]
     check_size(width, height, settings.max_frame_megapixels)
-    return Picture(simplejpeg.encode_jpeg(bgr, settings.jpeg_quality, "BGR", "420"), width, height)
+    return JpegImage(simplejpeg.encode_jpeg(bgr, settings.jpeg_quality, "BGR", "420"), width, height)
 
 
 def _check_jpeg(data: bytes, max_megapixels: float) -> tuple[int, int, bool]:
-    """Width and height in pixels, and whether the JPEG may go on the bus as it is.
+    """Return width and height in pixels, and whether the JPEG can be published unchanged.
 
     Raises:
         UndecodableError: It is damaged (`unreadable`) or too large (`frame_too_large`).
@@ -108,5 +105,5 @@ def _check_jpeg(data: bytes, max_megapixels: float) -> tuple[int, int, bool]:
         simplejpeg.decode_jpeg(data, "GRAY")
     except ValueError as error:
         raise UndecodableError(f"not a JPEG that can be decoded: {error}", "unreadable") from None
-    # Exif may say that the picture is to be turned, and where it was taken: such a picture is encoded anew.
+    # Exif may hold a rotation and the place where the image was taken: encode such an image again.
     return width, height, b"Exif\0" not in data[:_EXIF_WITHIN_BYTES]

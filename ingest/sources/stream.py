@@ -12,8 +12,7 @@ from crowdmood.core.settings import IngestSettings
 from ingest.sources.container import DECODE_ERRORS, opened, reason, timed_out
 
 _ANALYZE_US = "1000000"
-"""How long FFmpeg may look at a stream before it gives the first frame, in microseconds; its own 5 s are too long
-for a camera that comes back."""
+"""Longest analysis of a stream before the first frame, in microseconds. FFmpeg's default of 5 s delays a reconnect."""
 
 
 class NetworkCamera:
@@ -21,56 +20,55 @@ class NetworkCamera:
 
     def __init__(self, address: str, settings: IngestSettings) -> None:
         scheme, _, rest = address.partition(":")
-        self._address = f"{scheme.lower()}:{rest}"  # FFmpeg knows its protocols in lower case only
+        self._address = f"{scheme.lower()}:{rest}"  # FFmpeg accepts protocols in lower case only
         self._timeout_s = settings.connect_timeout_s
 
     def frames(self) -> Generator[av.VideoFrame, None, None]:
-        """Connect, then give every frame as it comes.
+        """Connect, and yield every frame as it arrives.
 
         Raises:
-            SourceError: No connection, or it broke.
+            SourceError: The connection failed or broke.
         """
         options = {"analyzeduration": _ANALYZE_US}
         if self._address.startswith("rtsp"):
-            options["rtsp_transport"] = "tcp"  # over UDP a lost packet is a torn picture
+            options["rtsp_transport"] = "tcp"  # over UDP, a lost packet damages an image
         return _frames(self._address, None, options, self._timeout_s)
 
 
 class Webcam:
-    """A camera of this computer."""
+    """A camera of this computer.
+
+    Args:
+        device: The camera's number; on Windows, its name as the system shows it.
+        settings: The timeout.
+        platform: As `sys.platform`.
+    """
 
     def __init__(self, device: str, settings: IngestSettings, platform: str = sys.platform) -> None:
-        """Choose a camera.
-
-        Args:
-            device: Its number; on Windows its name, as the system shows it.
-            settings: For the timeout.
-            platform: As `sys.platform`.
-        """
         self._input_format, self._address = webcam_address(device, platform)
         self._timeout_s = settings.connect_timeout_s
 
     def frames(self) -> Generator[av.VideoFrame, None, None]:
-        """Open the device, then give every frame as it comes.
+        """Open the device, and yield every frame as it arrives.
 
         Raises:
-            SourceError: There is no such device, or it went away.
+            SourceError: There is no such device, or it was disconnected.
         """
         return _frames(self._address, self._input_format, {}, self._timeout_s)
 
 
 def webcam_address(device: str, platform: str) -> tuple[str, str]:
-    """What FFmpeg calls a webcam: (input format, address).
+    """Return FFmpeg's input format and address of a webcam.
 
     Raises:
-        SourceError: Cameras are not named like this on this system.
+        SourceError: This is no name or number of a camera on this system.
     """
     if platform == "win32":
         if device.isdigit():
-            raise SourceError("on Windows a webcam is called by its name, as in 'webcam:Integrated Camera'")
+            raise SourceError("on Windows, give the name of a webcam, as in 'webcam:Integrated Camera'")
         return "dshow", f"video={device}"
     if not (device.isascii() and device.isdigit()):
-        raise SourceError("a webcam is called by its number, as in webcam:0")
+        raise SourceError("give the number of a webcam, as in webcam:0")
     return ("avfoundation", device) if platform == "darwin" else ("v4l2", f"/dev/video{device}")
 
 
@@ -78,18 +76,18 @@ def _frames(
     address: str, input_format: str | None, options: dict[str, str], timeout_s: float
 ) -> Generator[av.VideoFrame, None, None]:
     with opened(address, input_format=input_format, options=options, timeout_s=timeout_s) as (container, stream):
-        since_s = pictured_s = time.monotonic()
+        packet_s = frame_s = time.monotonic()
         why = "the stream ended"
         try:
             for packet in container.demux(stream):
-                # A packet that the network tore: the next key frame mends the picture.
+                # Ignore a damaged packet: the image is complete again with the next key frame.
                 with contextlib.suppress(av.error.InvalidDataError):
                     for frame in packet.decode():
                         yield frame
-                        pictured_s = time.monotonic()
-                since_s = time.monotonic()
-                if since_s > pictured_s + timeout_s:
-                    raise SourceError(f"no picture for {timeout_s:g} s, although something comes")
+                        frame_s = time.monotonic()
+                packet_s = time.monotonic()
+                if packet_s > frame_s + timeout_s:
+                    raise SourceError(f"no image for {timeout_s:g} s, although data arrives")
         except DECODE_ERRORS as error:
             why = reason(error)
-        raise SourceError(timed_out(since_s, timeout_s) or why)
+        raise SourceError(timed_out(packet_s, timeout_s) or why)

@@ -33,8 +33,8 @@ from crowdmood.store.moods import MoodStore
 from detector.loading import load_finder
 from detector.regions import Region
 from detector.service import DetectorStage
-from ingest.cameras import CameraRun, Tally
-from ingest.outlet import LiveOutlet
+from ingest.cameras import FrameCounts, IngestRun
+from ingest.live_publisher import LivePublisher
 from tests.serving import Running, running
 from tests.waiting import eventually
 
@@ -234,11 +234,11 @@ def test_a_live_camera_that_needs_the_room_takes_a_picture_s_place_and_says_so(
         lonely_bus.beat(stage, "one", 60)
     camera = CameraSettings(id="north", uri="rtsp://camera.example")  # type: ignore[arg-type]
     crowded = alone.bus.model_copy(update={"max_backlog": 1})
-    outlet = LiveOutlet(CameraRun(camera, "run-1"), lonely_bus, crowded, Tally())
+    publisher = LivePublisher(IngestRun(camera, "run-1"), lonely_bus, crowded, FrameCounts())
     with running(alone) as api, ThreadPoolExecutor(1) as pool:
         asked = pool.submit(refused, api)
         eventually(lambda: lonely_bus.backlog("frames"))
-        outlet.put(Frame(FrameRef("north", "run-1", 0, 0, 64, 48, recorded=False), b"jpeg"))
+        publisher.publish(Frame(FrameRef("north", "run-1", 0, 0, 64, 48, recorded=False), b"jpeg"))
         assert asked.result()[0] == "the workers gave it up: overload"
     assert lonely_bus.backlog("control") == 0
 

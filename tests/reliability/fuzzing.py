@@ -108,7 +108,7 @@ def pictures_of_all_kinds() -> tuple[st.SearchStrategy[bytes], Callable[[bytes],
         for reader in (
             lambda: decoding.decode(content, "gray", 4),
             lambda: pictures.to_picture(content, 4),
-            lambda: images.to_picture(content, limits),
+            lambda: images.to_jpeg(content, limits),
         ):
             with suppress(CrowdMoodError, ProblemError):
                 reader()
@@ -134,9 +134,9 @@ def videos() -> tuple[st.SearchStrategy[bytes], Callable[[bytes], object]]:
         path.write_bytes(content)
         source = VideoFile(path, IngestSettings(max_frame_megapixels=4))
         source.check()
-        for number, shot in enumerate(source.shots()):
+        for number, frame in enumerate(source.frames()):
             with suppress(CrowdMoodError):
-                shot.picture()
+                frame.encode()
             if number == 20:
                 break
 

@@ -22,7 +22,7 @@ from crowdmood.core.errors import UndecodableError
 from crowdmood.core.polygons import check_polygon
 from crowdmood.core.settings import CameraSettings, IngestSettings
 from ingest.sources import images
-from ingest.sources.headers import claimed_size
+from ingest.sources.headers import declared_size
 
 CASES = int(os.environ.get("RELIABILITY_CASES", "200000"))
 SHARES = {"messages": 0.7, "pictures": 0.25, "videos": 0.01, "texts": 0.04}
@@ -105,7 +105,7 @@ def test_a_small_file_that_would_unfold_to_a_huge_picture_is_refused_by_its_head
     assert len(bomb) < 300_000
     began_s = time.process_time()
     with pytest.raises(UndecodableError) as refused:
-        images.to_picture(bomb, IngestSettings())
+        images.to_jpeg(bomb, IngestSettings())
     assert refused.value.reason == "frame_too_large"
     with pytest.raises(ProblemError):
         pictures.to_picture(bomb, 25)
@@ -117,8 +117,8 @@ def test_a_part_of_a_picture_that_claims_to_be_longer_than_the_file_takes_no_mem
     whole = png_bomb(64, 64)
     at = whole.index(b"IDAT") - 4
     with pytest.raises(UndecodableError):
-        images.to_picture(whole[:at] + struct.pack(">I", claimed) + whole[at + 4 :], IngestSettings())
-    assert images.to_picture(whole, IngestSettings()).width == 64
+        images.to_jpeg(whole[:at] + struct.pack(">I", claimed) + whole[at + 4 :], IngestSettings())
+    assert images.to_jpeg(whole, IngestSettings()).width == 64
 
 
 @pytest.mark.parametrize("size", [(1, 1), (57, 40), (300, 5)])
@@ -137,10 +137,10 @@ def test_a_part_of_a_picture_that_claims_to_be_longer_than_the_file_takes_no_mem
 def test_a_header_tells_the_size_that_the_picture_has(kind: str, more: dict[str, Any], size: tuple[int, int]) -> None:
     with io.BytesIO() as out:
         Image.new("RGB", size, (10, 200, 30)).save(out, kind, **more)
-        assert claimed_size(out.getvalue()) == size
+        assert declared_size(out.getvalue()) == size
         for length in range(0, len(out.getvalue()), 7):
-            assert claimed_size(out.getvalue()[:length]) in (None, size)
-    assert claimed_size(b"\x2f" + b"\xff" * 40) is None  # WebP's innermost part alone, which OpenCV would take
+            assert declared_size(out.getvalue()[:length]) in (None, size)
+    assert declared_size(b"\x2f" + b"\xff" * 40) is None  # WebP's innermost part alone, which OpenCV would take
 
 
 def test_a_polygon_of_very_many_corners_is_refused_at_once() -> None:

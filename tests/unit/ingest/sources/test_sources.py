@@ -1,4 +1,4 @@
-"""What a camera's address means, and that a malformed one is refused without showing it."""
+"""The source of a camera's address; a malformed address is refused without showing it."""
 
 import pytest
 
@@ -15,7 +15,7 @@ def camera(uri: str) -> CameraSettings:
 
 
 @pytest.mark.parametrize("uri", ["ftp://eye:secret@host/x", "s3://bucket/secret", "data:secret"])
-def test_an_unknown_scheme_is_refused_with_what_is_supported(uri: str) -> None:
+def test_refuses_an_unknown_scheme_and_names_those_that_are_supported(uri: str) -> None:
     with pytest.raises(SourceError, match=r"camera north: .* not supported; use a video file, .* webcam:0") as caught:
         recorded_source(camera(uri), SETTINGS)
     assert "secret" not in str(caught.value)
@@ -23,26 +23,26 @@ def test_an_unknown_scheme_is_refused_with_what_is_supported(uri: str) -> None:
 
 
 @pytest.mark.parametrize("uri", ["/nowhere/match.mp4", "nowhere.mp4", "file:///nowhere/match.mp4"])
-def test_footage_that_is_not_there_is_refused(uri: str) -> None:
+def test_refuses_footage_that_does_not_exist(uri: str) -> None:
     with pytest.raises(SourceError, match=r"camera north: .*nowhere.* neither a file nor a folder"):
         recorded_source(camera(uri), SETTINGS)
 
 
 @pytest.mark.parametrize("uri", ["rtsp:secret@cam", "rtsp://", "http://eye:secret@[::1/x", "https:///secret"])
-def test_a_malformed_address_is_refused_without_showing_it(uri: str) -> None:
+def test_refuses_a_malformed_address_without_showing_it(uri: str) -> None:
     with pytest.raises(SourceError, match="malformed") as caught:
         live_source(camera(uri), SETTINGS)
     assert "secret" not in str(caught.value)
 
 
 @pytest.mark.parametrize("uri", ["rtsp://cam/1", "RTSPS://eye:secret@cam:554/1", "http://[::1]:8080/x", "https://cam/"])
-def test_network_cameras_are_told_by_their_scheme(uri: str) -> None:
+def test_network_scheme_gives_a_network_camera(uri: str) -> None:
     assert isinstance(live_source(camera(uri), SETTINGS), NetworkCamera)
 
 
-def test_a_webcam_is_told_by_its_scheme() -> None:
+def test_webcam_scheme_gives_a_webcam() -> None:
     assert isinstance(live_source(camera("webcam:0"), SETTINGS), Webcam)
-    with pytest.raises(SourceError, match="camera north: a webcam is called by its number"):
+    with pytest.raises(SourceError, match="camera north: give the number of a webcam"):
         live_source(camera("webcam:front"), SETTINGS)
 
 
@@ -54,11 +54,11 @@ def test_a_webcam_is_told_by_its_scheme() -> None:
         ("Integrated Camera", "win32", ("dshow", "video=Integrated Camera")),
     ],
 )
-def test_every_system_calls_its_webcams_differently(device: str, platform: str, expected: tuple[str, str]) -> None:
+def test_address_of_a_webcam_depends_on_the_system(device: str, platform: str, expected: tuple[str, str]) -> None:
     assert webcam_address(device, platform) == expected
 
 
 @pytest.mark.parametrize(("device", "platform"), [("0", "win32"), ("../sda", "linux"), ("", "linux"), ("²", "darwin")])
-def test_a_webcam_that_cannot_be_is_refused(device: str, platform: str) -> None:
+def test_refuses_an_impossible_webcam(device: str, platform: str) -> None:
     with pytest.raises(SourceError, match="webcam"):
         webcam_address(device, platform)

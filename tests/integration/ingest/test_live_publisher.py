@@ -1,4 +1,4 @@
-"""The drop policy of live cameras against a real server: exactly what is not on the bus is said to be lost."""
+"""The drop policy of live cameras against a real server: exactly the dropped frames are reported lost."""
 
 import threading
 from collections.abc import Iterator
@@ -13,17 +13,18 @@ from crowdmood.bus.keys import StreamName
 from crowdmood.bus.streams import Bus, Entry
 from crowdmood.core.settings import BusSettings, CameraSettings
 from crowdmood.domain.messages import CameraState, Frame, FrameRef, FramesLost
-from ingest.cameras import CameraRun, Tally
-from ingest.outlet import LiveOutlet
+from ingest.cameras import FrameCounts, IngestRun
+from ingest.live_publisher import LivePublisher
 
-RUN = CameraRun(CameraSettings.model_validate({"id": "north", "uri": "http://eye:secret@cam.example/"}), "7")
+RUN = IngestRun(CameraSettings.model_validate({"id": "north", "uri": "http://eye:secret@cam.example/"}), "7")
 
 
 def frame(frame_id: int, *, camera_id: str = "north", recorded: bool = False) -> Frame:
     return Frame(FrameRef(camera_id, "7", frame_id, 1000 + frame_id, 64, 48, recorded), b"jpeg %d" % frame_id)
 
 
-def impatient() -> threading.Event:
+def stopped() -> threading.Event:
+    """Return a set event: a bus with it does not retry."""
     event = threading.Event()
     event.set()
     return event
@@ -36,22 +37,22 @@ def settings(bus_settings: BusSettings) -> BusSettings:
 
 @pytest.fixture
 def bus(server_url: str, settings: BusSettings) -> Iterator[Bus]:
-    with closing(Bus(server_url, settings, impatient())) as bus:
+    with closing(Bus(server_url, settings, stopped())) as bus:
         yield bus
 
 
 @pytest.fixture
-def tally() -> Tally:
-    return Tally()
+def counts() -> FrameCounts:
+    return FrameCounts()
 
 
 @pytest.fixture
-def outlet(bus: Bus, settings: BusSettings, tally: Tally) -> LiveOutlet:
-    return LiveOutlet(RUN, bus, settings, tally)
+def publisher(bus: Bus, settings: BusSettings, counts: FrameCounts) -> LivePublisher:
+    return LivePublisher(RUN, bus, settings, counts)
 
 
 def read(bus: Bus, settings: BusSettings, stream: StreamName, count: int = 1000) -> list[Entry]:
-    """What a detector (or who reads `control`) gets to see; it stays in its hands."""
+    """Read as a detector; the entries stay pending."""
     return Inbox(bus, [stream], "detector", "reader", settings).read(count, 0)
 
 
@@ -64,115 +65,121 @@ def losses(entries: list[Entry]) -> list[tuple[int, int, str]]:
     return [(m.first_frame_id, m.last_frame_id, m.reason) for m in messages if isinstance(m, FramesLost)]
 
 
-def test_when_the_stream_is_full_the_oldest_frames_go_and_exactly_they_are_reported(
-    outlet: LiveOutlet, bus: Bus, settings: BusSettings, tally: Tally
+def test_drops_the_oldest_frames_of_a_full_stream_and_reports_exactly_these(
+    publisher: LivePublisher, bus: Bus, settings: BusSettings, counts: FrameCounts
 ) -> None:
     for frame_id in range(10):
-        outlet.put(frame(frame_id))
+        publisher.publish(frame(frame_id))
         assert bus.backlog("frames") <= 4
     assert frame_ids(read(bus, settings, "frames")) == [6, 7, 8, 9]
     assert losses(read(bus, settings, "control")) == [(n, n, "overload") for n in range(6)]
-    assert tally.lost == {"overload": 6}
-    assert tally.frames == 10  # all were on the bus once
+    assert counts.lost == {"overload": 6}
+    assert counts.published == 10  # each was on the bus at first
 
 
-def test_what_a_detector_works_on_is_never_taken_from_it(outlet: LiveOutlet, bus: Bus, settings: BusSettings) -> None:
-    outlet.put(frame(0))
-    outlet.put(frame(1))
-    in_hand = read(bus, settings, "frames")
+def test_never_drops_a_frame_that_a_detector_works_on(
+    publisher: LivePublisher, bus: Bus, settings: BusSettings
+) -> None:
+    publisher.publish(frame(0))
+    publisher.publish(frame(1))
+    pending = read(bus, settings, "frames")
     for frame_id in range(2, 6):
-        outlet.put(frame(frame_id))
+        publisher.publish(frame(frame_id))
     assert losses(read(bus, settings, "control")) == [(2, 2, "overload"), (3, 3, "overload")]
-    bus.publish(done=in_hand, group="detector")
+    bus.publish(done=pending, group="detector")
     assert frame_ids(read(bus, settings, "frames")) == [4, 5]
 
 
-def test_when_all_is_in_hand_the_new_frame_goes(outlet: LiveOutlet, bus: Bus, settings: BusSettings) -> None:
+def test_drops_the_new_frame_when_detectors_work_on_all_others(
+    publisher: LivePublisher, bus: Bus, settings: BusSettings
+) -> None:
     for frame_id in range(4):
-        outlet.put(frame(frame_id))
+        publisher.publish(frame(frame_id))
     assert len(read(bus, settings, "frames")) == 4
-    outlet.put(frame(4))
-    outlet.put(frame(5))
+    publisher.publish(frame(4))
+    publisher.publish(frame(5))
     assert bus.backlog("frames") == 4
     assert losses(read(bus, settings, "control")) == [(4, 4, "overload"), (5, 5, "overload")]
 
 
-def test_recorded_footage_is_never_dropped_for_a_live_camera(
-    outlet: LiveOutlet, bus: Bus, settings: BusSettings
+def test_never_drops_recorded_footage_for_a_live_camera(
+    publisher: LivePublisher, bus: Bus, settings: BusSettings
 ) -> None:
     recorded = [frame(n, camera_id="replay", recorded=True) for n in range(4)]
     bus.publish([("frames", message) for message in recorded])
     for frame_id in range(20):
-        outlet.put(frame(frame_id))
+        publisher.publish(frame(frame_id))
         assert bus.backlog("frames") <= 8
-    there = [Frame.from_fields(entry.fields) for entry in read(bus, settings, "frames")]
-    assert sorted((f.ref.frame_id, f.jpeg) for f in there if f.ref.recorded) == [(n, b"jpeg %d" % n) for n in range(4)]
-    kept = {f.ref.frame_id for f in there if not f.ref.recorded}
+    found = [Frame.from_fields(entry.fields) for entry in read(bus, settings, "frames")]
+    assert sorted((f.ref.frame_id, f.jpeg) for f in found if f.ref.recorded) == [(n, b"jpeg %d" % n) for n in range(4)]
+    kept = {f.ref.frame_id for f in found if not f.ref.recorded}
     lost = {first for first, _, _ in losses(read(bus, settings, "control"))}
     assert kept | lost == set(range(20))
     assert not kept & lost
     assert 19 in kept
 
 
-def test_what_is_no_frame_becomes_a_dead_letter(outlet: LiveOutlet, bus: Bus, settings: BusSettings) -> None:
+def test_entry_that_is_no_frame_becomes_a_dead_letter(
+    publisher: LivePublisher, bus: Bus, settings: BusSettings
+) -> None:
     bus.connection.client.xadd(bus.keys.stream("frames"), {"kind": "frame", "jpeg": "face"})
     for frame_id in range(4):
-        outlet.put(frame(frame_id))
+        publisher.publish(frame(frame_id))
     assert frame_ids(read(bus, settings, "frames")) == [0, 1, 2, 3]
     (letter,) = bus.connection.client.xrange(bus.keys.stream("dead"))
     assert letter[1][b"reason"] == b"undecodable"
     assert b"jpeg" not in letter[1]
 
 
-def test_frames_taken_by_a_process_that_died_are_dropped_by_the_next(
-    bus: Bus, settings: BusSettings, outlet: LiveOutlet
+def test_frame_that_a_dead_process_was_dropping_is_dropped_by_the_next(
+    bus: Bus, settings: BusSettings, publisher: LivePublisher
 ) -> None:
     for frame_id in range(4):
-        outlet.put(frame(frame_id))
+        publisher.publish(frame(frame_id))
     dead = Inbox(bus, ["frames"], "detector", "ingest-north", settings, claims=False)
     assert frame_ids(dead.read(1, 0)) == [0]
-    LiveOutlet(RUN, bus, settings, Tally()).put(frame(4))
+    LivePublisher(RUN, bus, settings, FrameCounts()).publish(frame(4))
     assert losses(read(bus, settings, "control")) == [(0, 0, "overload")]
     assert frame_ids(read(bus, settings, "frames")) == [1, 2, 3, 4]
 
 
-def test_states_and_losses_go_before_the_frame_that_follows_them(
-    outlet: LiveOutlet, bus: Bus, settings: BusSettings
+def test_publishes_losses_and_the_newest_state_before_the_next_frame(
+    publisher: LivePublisher, bus: Bus, settings: BusSettings
 ) -> None:
-    outlet.announce("down", "gone")
-    outlet.lose(0, "frame_too_large")
-    outlet.announce("live")
-    outlet.put(frame(1))
-    outlet.flush()
+    publisher.report_state("down", "gone")
+    publisher.report_lost(0, "frame_too_large")
+    publisher.report_state("live")
+    publisher.publish(frame(1))
+    publisher.flush()
     loss, state = [entry.message() for entry in read(bus, settings, "control")]
     assert loss == FramesLost("north", "7", 0, 0, "frame_too_large")
     assert isinstance(state, CameraState)
     assert (state.state, state.source) == ("live", "http://cam.example/")
 
 
-def test_frames_that_come_while_the_bus_is_away_are_reported_when_it_is_back(
+def test_frames_that_arrive_while_the_bus_is_unreachable_are_reported_after_a_reconnect(
     tmp_path: Path, settings: BusSettings
 ) -> None:
-    tally = Tally()
+    counts = FrameCounts()
 
     def server() -> ValkeyServer:
         return ValkeyServer(port=0, data_dir=tmp_path, unix_socket_path=tmp_path / "bus.sock", save="")
 
     with server() as running:
         url = f"unix://{running.unix_socket_path}"
-        bus = Bus(url, settings, impatient())
-        outlet = LiveOutlet(RUN, bus, settings, tally)
+        bus = Bus(url, settings, stopped())
+        publisher = LivePublisher(RUN, bus, settings, counts)
         for frame_id in range(6):
-            outlet.put(frame(frame_id))
+            publisher.publish(frame(frame_id))
     for frame_id in range(6, 9):
-        outlet.put(frame(frame_id))
-    outlet.announce("frozen", "the same picture")
-    outlet.flush()
+        publisher.publish(frame(frame_id))
+    publisher.report_state("frozen", "the same image")
+    publisher.flush()
     with server(), closing(bus):
-        outlet.put(frame(9))
+        publisher.publish(frame(9))
         assert frame_ids(read(bus, settings, "frames")) == [9]
         assert losses(control := read(bus, settings, "control")) == [(6, 8, "bus_unavailable")]
         assert isinstance(state := control[-1].message(), CameraState)
         assert state.state == "frozen"
-        outlet.close()
-    assert tally.lost == {"overload": 2, "bus_unavailable": 3}
+        publisher.close()
+    assert counts.lost == {"overload": 2, "bus_unavailable": 3}

@@ -1,4 +1,4 @@
-"""Recorded footage through the ingest process: every frame exactly as filmed, through crashes and outages."""
+"""Recorded footage through the ingest process: every frame is published unchanged, through crashes and outages."""
 
 import logging
 import threading
@@ -23,7 +23,7 @@ from tests.waiting import eventually
 
 
 class Reader:
-    """Takes everything off the bus in a thread of its own, as detectors and the aggregator would."""
+    """Consumes everything on the bus in its own thread, as detectors and the aggregator would."""
 
     def __init__(self, settings: Settings) -> None:
         assert settings.bus_url
@@ -45,7 +45,7 @@ class Reader:
         self._bus.close()
 
     def drain(self) -> None:
-        """Wait until nothing is left."""
+        """Wait until the streams are empty."""
         eventually(lambda: self._bus.backlog("frames") + self._bus.backlog("control") == 0)
 
     def _read(self) -> None:
@@ -90,7 +90,7 @@ def configure(url: str, bus: BusSettings, footage: dict[str, Path], **ingest: ob
     return load(bus_url=url, bus=bus.model_dump(), run_id="match-1", cameras=cameras, ingest={"speed": "max"} | ingest)
 
 
-def test_a_terrace_arrives_whole_with_its_states_around_it(
+def test_publishes_every_frame_of_a_terrace_between_its_states(
     server_url: str, bus_settings: BusSettings, assets: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
@@ -103,7 +103,7 @@ def test_a_terrace_arrives_whole_with_its_states_around_it(
     assert reader.states() == [("north", "opening", 300), ("north", "live", 0), ("north", "ended", 300)]
     first = reader.frames[0]
     assert (first.ref.run_id, first.ref.width, first.ref.height, first.ref.recorded) == ("match-1", 1280, 720, True)
-    # The luma that a detector sees is the film's own.
+    # The luma is that of the video.
     _, film = cv2.VideoCapture(str(path)).read()
     seen = simplejpeg.decode_jpeg(first.jpeg, "GRAY")[..., 0]
     assert np.abs(seen.astype(int) - cv2.cvtColor(film, cv2.COLOR_BGR2GRAY)).mean() < 3
@@ -127,7 +127,7 @@ def test_cameras_of_one_process_advance_together(server_url: str, bus_settings: 
     )
 
 
-def test_one_process_may_have_some_of_the_cameras(server_url: str, bus_settings: BusSettings, tmp_path: Path) -> None:
+def test_one_process_can_have_some_of_the_cameras(server_url: str, bus_settings: BusSettings, tmp_path: Path) -> None:
     footage = {"north": images(tmp_path / "north", 2), "south": tmp_path / "not-here.mp4"}
     settings = configure(server_url, bus_settings, footage)
     with Reader(settings) as reader:
@@ -136,7 +136,7 @@ def test_one_process_may_have_some_of_the_cameras(server_url: str, bus_settings:
     assert {camera_id for camera_id, _, _ in reader.identities()} == {"north"}
 
 
-def test_unreadable_and_oversized_images_are_lost_by_reason_and_the_rest_goes_on(
+def test_unreadable_and_oversized_images_are_reported_lost_and_others_are_published(
     server_url: str, bus_settings: BusSettings, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     large = simplejpeg.encode_jpeg(np.zeros((480, 640, 3), np.uint8), 80)
@@ -157,19 +157,19 @@ def test_unreadable_and_oversized_images_are_lost_by_reason_and_the_rest_goes_on
     assert "0002.jpg" in lines[1]
 
 
-def test_a_folder_of_which_no_image_can_be_read_is_an_error(
+def test_raises_when_no_image_of_a_folder_can_be_read(
     server_url: str, bus_settings: BusSettings, tmp_path: Path
 ) -> None:
     folder = images(tmp_path / "north", 2, bad={0: b"torn", 1: b"torn"})
     settings = configure(server_url, bus_settings, {"north": folder})
     with Reader(settings) as reader:
-        with pytest.raises(SourceError, match="camera north: not one of its pictures can be read"):
+        with pytest.raises(SourceError, match="camera north: none of its images can be read"):
             service.run(settings, threading.Event())
         reader.drain()
     assert reader.states()[-1] == ("north", "ended", 2)
 
 
-def test_footage_that_breaks_off_is_published_up_to_there_and_ends_with_an_error(
+def test_publishes_footage_that_breaks_off_up_to_there_and_raises(
     server_url: str, bus_settings: BusSettings, assets: Path, tmp_path: Path
 ) -> None:
     whole = (assets / "footage" / "terrace-south.mp4").read_bytes()
@@ -192,7 +192,7 @@ def test_footage_that_breaks_off_is_published_up_to_there_and_ends_with_an_error
 
 
 @pytest.mark.parametrize("bad", ["missing.mp4", "corrupt.mp4", "empty-folder"])
-def test_nothing_is_published_when_any_footage_cannot_be_opened(
+def test_publishes_nothing_when_any_footage_cannot_be_opened(
     server_url: str, bus_settings: BusSettings, tmp_path: Path, bad: str
 ) -> None:
     (tmp_path / "corrupt.mp4").write_bytes(b"hello")
@@ -205,12 +205,12 @@ def test_nothing_is_published_when_any_footage_cannot_be_opened(
         assert bus.backlog("control") == bus.backlog("frames") == 0
 
 
-def test_without_a_camera_there_is_nothing_to_do(server_url: str, bus_settings: BusSettings) -> None:
+def test_raises_without_a_camera(server_url: str, bus_settings: BusSettings) -> None:
     with pytest.raises(SettingsError, match="no camera"):
         service.run(configure(server_url, bus_settings, {}), threading.Event())
 
 
-def test_at_full_speed_footage_waits_for_room_and_stops_when_told_to(
+def test_footage_at_full_speed_waits_for_room_and_stops_on_request(
     server_url: str, bus_settings: BusSettings, tmp_path: Path
 ) -> None:
     bus_settings = bus_settings.model_copy(update={"max_backlog": 3})
@@ -223,7 +223,7 @@ def test_at_full_speed_footage_waits_for_room_and_stops_when_told_to(
         assert bus.backlog("frames") == 3
         assert bus.cursor("north", "match-1") == 2
         assert bus.healthy_workers("ingest") == []
-    # The next process goes on where this one stopped.
+    # The next process resumes where this one stopped.
     with Reader(settings) as reader, running(settings) as (_, result):
         assert result.result(timeout=20) == 0
         reader.drain()
@@ -232,7 +232,7 @@ def test_at_full_speed_footage_waits_for_room_and_stops_when_told_to(
     assert reader.states()[-1] == ("north", "ended", 40)
 
 
-def test_a_new_run_starts_afresh(server_url: str, bus_settings: BusSettings, tmp_path: Path) -> None:
+def test_new_run_starts_from_the_first_frame(server_url: str, bus_settings: BusSettings, tmp_path: Path) -> None:
     settings = configure(server_url, bus_settings, {"north": images(tmp_path / "north", 3)})
     again = settings.model_copy(update={"run_id": "match-2"})
     with Reader(settings) as reader:
@@ -244,7 +244,7 @@ def test_a_new_run_starts_afresh(server_url: str, bus_settings: BusSettings, tmp
     ]
 
 
-def test_paced_footage_holds_back_what_is_not_due_and_stops_at_once(
+def test_paced_footage_waits_until_frames_are_due_and_stops_at_once(
     server_url: str, bus_settings: BusSettings, tmp_path: Path
 ) -> None:
     settings = configure(server_url, bus_settings, {"north": images(tmp_path / "north", 6)}, speed=0.001)
@@ -255,14 +255,14 @@ def test_paced_footage_holds_back_what_is_not_due_and_stops_at_once(
         assert bus.backlog("frames") == 1
 
 
-def questions(bus: Bus) -> int:
-    """How often a field was asked for: what is needed is asked for now and then."""
+def hget_calls(bus: Bus) -> int:
+    """Return the number of HGET commands; ingest reads the needed frames with them."""
     calls: int = bus.connection.call(lambda client: client.info("commandstats"))["cmdstat_hget"]["calls"]
     return calls
 
 
 @pytest.mark.parametrize("needed", [0, 3])
-def test_a_bus_that_is_emptied_in_the_middle_gets_every_frame_that_is_still_needed(
+def test_publishes_every_frame_that_is_still_needed_to_a_bus_that_was_emptied(
     needed: int, tmp_path: Path, bus_settings: BusSettings, caplog: pytest.LogCaptureFixture
 ) -> None:
     bus_settings = bus_settings.model_copy(update={"max_backlog": 4})
@@ -274,12 +274,12 @@ def test_a_bus_that_is_emptied_in_the_middle_gets_every_frame_that_is_still_need
     first = server()
     first.start()
     with running(settings) as (_, result):
-        # Four frames wait when they are gone; what the aggregator needs of all that there was, it has told before.
+        # Four frames wait when the bus is emptied; the aggregator published before which frames it needs.
         with closing(Bus(f"unix://{tmp_path / 'bus.sock'}", bus_settings)) as bus:
             eventually(lambda: bus.backlog("frames") == 4)
             bus.publish(needed={"north": ("match-1", needed)})
-            asked = questions(bus)
-            eventually(lambda: questions(bus) > asked)
+            calls = hget_calls(bus)
+            eventually(lambda: hget_calls(bus) > calls)
         first.stop()
         with server(), Reader(settings) as reader:
             assert result.result(timeout=20) == 0
@@ -287,4 +287,4 @@ def test_a_bus_that_is_emptied_in_the_middle_gets_every_frame_that_is_still_need
     assert {frame_id for _, frame_id, _ in reader.identities()} == set(range(needed, 30))
     assert reader.states()[0] == ("north", "opening", 30)
     assert reader.states()[-1] == ("north", "ended", 30)
-    assert sum("has lost what was on it" in record.message for record in caplog.records) == 1
+    assert sum("the bus was emptied" in record.message for record in caplog.records) == 1
