@@ -27,7 +27,7 @@ import redis
 from app.restarts import RestartBudget
 from crowdmood.bus.connection import connect
 from crowdmood.core.errors import AlreadyRunningError, CrowdMoodError, StageFailedError
-from crowdmood.core.process import dump_no_core
+from crowdmood.core.process import disable_core_dumps
 from crowdmood.core.settings import EmbeddedSettings, RunSettings
 
 if TYPE_CHECKING:
@@ -173,7 +173,7 @@ def keep(data_dir: Path, sockets: Path, settings: EmbeddedSettings, run: RunSett
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    dump_no_core()
+    disable_core_dumps()
     try:
         data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
         with _locked(data_dir), contextlib.ExitStack() as stack:

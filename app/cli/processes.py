@@ -9,7 +9,7 @@ from typing import Annotated, TypeAlias
 import typer
 
 from crowdmood.core import health, logs
-from crowdmood.core.process import dump_no_core, stop_signals
+from crowdmood.core.process import disable_core_dumps, stop_signals
 from crowdmood.core.settings import Settings
 
 DataDir: TypeAlias = Annotated[
@@ -20,7 +20,7 @@ DataDir: TypeAlias = Annotated[
 @contextmanager
 def stoppable(settings: Settings) -> Iterator[tuple[Settings, threading.Event]]:
     """No core is dumped, logging is set up, probes are answered, and SIGTERM and SIGINT set the event."""
-    dump_no_core()
+    disable_core_dumps()
     logs.configure(settings.log)
     health.serve(settings.metrics.host, settings.metrics.port)
     stop = threading.Event()

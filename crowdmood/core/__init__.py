@@ -1,1 +1,1 @@
-"""Settings, errors, logs, metrics and processes: what every other package uses. It uses none of them."""
+"""Settings, errors, logs, metrics and processes. Every other package imports it; it imports none of them."""

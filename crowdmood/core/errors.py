@@ -1,22 +1,24 @@
-"""Everything that CrowdMood raises on purpose: each message says what was wrong, where, and what to do."""
+"""Errors that CrowdMood raises on purpose. Each message says what was wrong, where, and what to do."""
 
 
 class CrowdMoodError(Exception):
-    """Base of all deliberate errors; the command line prints its text as one line and exits with `exit_code`.
+    """Base class of all errors that CrowdMood raises on purpose.
+
+    The command line prints the message on one line and exits with `exit_code`.
 
     Attributes:
-        exit_code: 2: it will not work until somebody changes something.
+        exit_code: 2: a restart does not help; something must be changed first.
     """
 
     exit_code = 2
 
 
 class SettingsError(CrowdMoodError):
-    """A setting is missing, malformed or contradicts another."""
+    """A setting is missing, malformed or contradicts another setting."""
 
 
 class DataError(CrowdMoodError):
-    """A data set, a footage file or a picture given by the user cannot be used."""
+    """A data set, a footage file or an image given by the user cannot be used."""
 
 
 class SourceError(CrowdMoodError):
@@ -24,10 +26,10 @@ class SourceError(CrowdMoodError):
 
 
 class IncompleteFootageError(SourceError):
-    """Footage broke off in the middle: what there is of it has been worked on all the same.
+    """Footage was not read to its end: it breaks off, or the run was stopped. The frames that were read are processed.
 
     Attributes:
-        exit_code: 3: the work is done, and the result is not what was asked for.
+        exit_code: 3: the work is done, but the result is incomplete.
     """
 
     exit_code = 3
@@ -38,10 +40,10 @@ class ModelError(CrowdMoodError):
 
 
 class UndecodableError(CrowdMoodError):
-    """A message or picture can never be decoded, however often it is tried: it belongs in the dead letters.
+    """A message or an image cannot be decoded, and no retry would help: it becomes a dead letter.
 
     Attributes:
-        reason: A short, bounded word for metrics (`undecodable`, `frame_too_large`, ...).
+        reason: Short value for metrics, from a bounded set (`undecodable`, `frame_too_large`, …).
     """
 
     def __init__(self, text: str, reason: str = "undecodable") -> None:
@@ -50,18 +52,18 @@ class UndecodableError(CrowdMoodError):
 
 
 class ServerUnavailableError(CrowdMoodError):
-    """The bus or the state store could not be reached before we were told to stop."""
+    """The bus or the state store is unreachable, and the caller does not wait for it or was stopped while waiting."""
 
 
 class UnansweredError(CrowdMoodError):
-    """No worker answered a question in time: the text says why, as far as can be told."""
+    """No worker replied in time. The message gives the reason as far as it is known."""
 
 
 class LeadershipLostError(CrowdMoodError):
-    """Another process has taken the lead over from this one, which must touch nothing any more.
+    """Another process has acquired the lease. This process must not write anything more.
 
     Attributes:
-        exit_code: 4: started again it stands by.
+        exit_code: 4: when it is restarted, the process stands by.
     """
 
     exit_code = 4
@@ -72,7 +74,7 @@ class AlreadyRunningError(CrowdMoodError):
 
 
 class StageRefusedError(CrowdMoodError):
-    """A stage cannot work and has said why on standard error: nothing is added to that."""
+    """A stage cannot work. It has printed the reason on standard error, so the command line prints nothing more."""
 
 
 class StageFailedError(CrowdMoodError):

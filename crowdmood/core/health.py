@@ -1,6 +1,6 @@
-"""What a worker's process tells those who run it, over HTTP: /metrics, /livez and /readyz.
+"""Health of a worker process, served over HTTP: /metrics, /livez and /readyz.
 
-The API has its own, which speak of answers; nothing here knows what a worker is for.
+The API process has its own endpoints for these. This module does not depend on what a worker does.
 """
 
 import json
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 READY_FOR_S: Final = 15.0
-"""Seconds after which a worker that has said nothing more is not taken for ready any longer, here and on the bus."""
+"""Seconds for which a worker counts as ready after its last report, on /readyz and on the bus."""
 
 
 class Readiness:
-    """Whether this process is of use: as long as it says so again and again.
+    """Whether a process can do its work. It must be renewed regularly: it expires after `READY_FOR_S`.
 
     Args:
         clock: Monotonic time in seconds.
@@ -34,39 +34,39 @@ class Readiness:
         self._until_s = -math.inf
 
     def renew(self) -> None:
-        """It is, for `READY_FOR_S` from now."""
+        """Mark the process as ready for the next `READY_FOR_S` seconds."""
         self._until_s = self._clock() + READY_FOR_S
 
     def end(self) -> None:
-        """It is not any more."""
+        """Mark the process as not ready."""
         self._until_s = -math.inf
 
     def __bool__(self) -> bool:
-        """Whether it is now."""
+        """Return whether the process is ready now."""
         return self._clock() < self._until_s
 
 
 READINESS: Final = Readiness()
-"""Of this process."""
+"""Readiness of this process."""
 
 
 def serve(host: str, port: int) -> None:
-    """Answer probes and Prometheus in a background thread.
+    """Serve probes and metrics in a background thread.
 
     Args:
-        host: Address to listen at.
-        port: Port to listen at; 0 serves nothing.
+        host: Address to listen on.
+        port: Port to listen on; 0 starts no server.
     """
     if not port:
         return
-    server = make_server(host, port, _answer, _Server6 if ":" in host else ThreadingWSGIServer, _Handler)
+    server = make_server(host, port, _respond, _Server6 if ":" in host else ThreadingWSGIServer, _Handler)
     threading.Thread(target=server.serve_forever, name="ops", daemon=True).start()
 
 
 _metrics: "WSGIApplication" = make_wsgi_app()
 
 
-def _answer(environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
+def _respond(environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
     match environ["PATH_INFO"]:
         case "/metrics":
             return _metrics(environ, start_response)
@@ -88,4 +88,4 @@ class _Server6(ThreadingWSGIServer):
 
 class _Handler(WSGIRequestHandler):
     def log_message(self, *_: Any) -> None:
-        """Nothing: probes come every few seconds."""
+        """Log nothing: probes arrive every few seconds."""

@@ -1,4 +1,4 @@
-"""Logging under `crowdmood.*`: lines for people on a terminal, JSON elsewhere; never a camera's credentials."""
+"""Logging under `crowdmood.*`: readable lines on a terminal, JSON elsewhere, without credentials of cameras."""
 
 import json
 import logging
@@ -18,10 +18,10 @@ _USERINFO = re.compile(r"(?P<scheme>\b[a-zA-Z][a-zA-Z0-9+.-]+:(?://)?)\S*@")
 
 
 def redact(address: str) -> str:
-    """An address without user, password and query: what may be shown of a camera or a server.
+    """Return an address of a camera or a server without user, password and query, so that it can be shown.
 
-    Query strings go too, since many cameras take their password there. A password may hold unescaped `/`, `?` or
-    `@`: rather too much is cut than too little.
+    The query is removed because many cameras expect the password there. A password may contain an unescaped `/`, `?`
+    or `@`; in case of doubt, more is removed rather than less.
     """
     scheme = _SCHEME.match(address)
     if scheme is None:
@@ -31,30 +31,30 @@ def redact(address: str) -> str:
 
 
 def redact_text(text: str) -> str:
-    """Text with user, password and query cut out of any address in it."""
+    """Return a text with user, password and query removed from every address in it."""
     return _QUERY.sub(r"\1", _USERINFO.sub(r"\g<scheme>", text))
 
 
 class CredentialFilter(logging.Filter):
-    """The last line of defence: cuts `user:password@` out of whatever text a library logs."""
+    """Removes credentials from every record, including those that libraries log."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Rewrite the record's text; never drops one."""
+        """Redact the record's message and traceback. Return True: no record is dropped."""
         text = record.getMessage()
         clean = redact_text(text)
         if clean != text:
             record.msg, record.args = clean, ()
         if record.exc_info:
-            # Formatters take a traceback's text from here when it is set.
+            # Formatters use this text, when it is set, instead of formatting the traceback.
             record.exc_text = redact_text(logging.Formatter().formatException(record.exc_info))
         return True
 
 
 class JsonFormatter(logging.Formatter):
-    """One JSON object a line: time, level, logger, process, text and what was given as `extra={"fields": …}`."""
+    """One JSON object per line: time, level, logger, process, message, and the fields of `extra={"fields": …}`."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Format one record."""
+        """Return the record as JSON."""
         line = {
             "at": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
@@ -69,11 +69,11 @@ class JsonFormatter(logging.Formatter):
 
 
 def configure(settings: LogSettings, stream: TextIO | None = None) -> None:
-    """Set up logging for this process.
+    """Configure logging for this process.
 
     Args:
         settings: Level and format.
-        stream: Where lines go; default standard error.
+        stream: Output; standard error by default.
     """
     out = stream or sys.stderr
     human = settings.format == "human" or (settings.format == "auto" and out.isatty())

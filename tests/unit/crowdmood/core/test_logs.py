@@ -1,4 +1,4 @@
-"""Logs are one JSON object a line, and no credential gets into them, not even through a traceback."""
+"""Log lines are JSON objects without credentials, also in tracebacks."""
 
 import io
 import json
@@ -27,11 +27,11 @@ from crowdmood.core.settings import LogSettings
         ("redis://:hunter2@host:6379/0", "redis://host:6379/0"),
     ],
 )
-def test_an_address_is_shown_without_credentials(address: str, shown: str) -> None:
+def test_redacts_user_password_and_query_of_an_address(address: str, shown: str) -> None:
     assert redact(address) == shown
 
 
-def test_a_line_is_json_and_holds_no_credential() -> None:
+def test_writes_json_lines_without_credentials() -> None:
     out = io.StringIO()
     configure(LogSettings(level="INFO"), out)
     log = logging.getLogger("crowdmood.test")
@@ -47,7 +47,7 @@ def test_a_line_is_json_and_holds_no_credential() -> None:
     assert "hunter2" not in out.getvalue()
 
 
-def test_a_quiet_level_is_quiet() -> None:
+def test_writes_nothing_below_the_level() -> None:
     out = io.StringIO()
     configure(LogSettings(level="WARNING"), out)
     logging.getLogger("crowdmood.test").info("nothing to see")
