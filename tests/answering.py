@@ -51,8 +51,8 @@ class Api:
         )
 
     def eventually(self, path: str, holds: Callable[[Any], bool], **query: str | int) -> Any:
-        """The answer as soon as it is as wanted."""
-        return eventually(lambda: [answer] if holds(answer := self.get(path, **query).json()) else None)[0]
+        """Return the first answer of a path that is as wanted."""
+        return eventually(lambda: self.get(path, **query).json(), until=holds)
 
 
 def mood_at(minute: int, camera: str | None = None) -> Mood:

@@ -1,7 +1,7 @@
 """The pipeline's stages in threads of the test, over real servers, and footage small enough for that."""
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -44,6 +44,7 @@ class Running:
     """A worker of a stage, until it is stopped as SIGTERM would stop it."""
 
     def __init__(self, stage: str, settings: Settings, name: str) -> None:
+        self.name = name
         self._stop = threading.Event()
         self._pool = ThreadPoolExecutor(1)
         self.result: Future[Any] = self._pool.submit(_RUN[stage], settings, self._stop, name)
@@ -83,14 +84,11 @@ def pipeline(settings: Callable[[str, int], Settings], partitions: int = 1) -> I
             one.stop()
 
 
-def wait_for(holds: Callable[[], object], running: list[Running] | None = None) -> None:
-    """Wait for it, through outages, while everybody works or has done its work."""
-
-    def still_holds() -> object:
-        assert all(not one.result.result() for one in running or () if one.result.done())
-        return holds()
-
-    eventually(still_holds, 90, _AWAY)
+def wait_for(holds: Callable[[], object], running: Sequence[Running] = ()) -> None:
+    """Wait through outages of the servers; fail at once when a worker has failed."""
+    eventually(
+        holds, ignoring=_AWAY, unless=lambda: [one.name for one in running if one.result.done() and one.result.result()]
+    )
 
 
 def complete(store: MoodStore, cameras: int, frames: int) -> bool:

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+from tests.waiting import eventually
+
 
 @dataclass(frozen=True)
 class Taken:
@@ -54,13 +56,9 @@ class Receiver:
     def at(self, path: str = "/hook") -> list[Taken]:
         return [one for one in self.taken if one.path == path]
 
-    def wait(self, count: int, path: str = "/hook", within_s: float = 15.0) -> list[Taken]:
-        """The requests to a path, once there are so many."""
-        deadline = time.monotonic() + within_s
-        while len(self.at(path)) < count:
-            assert time.monotonic() < deadline, f"{len(self.at(path))} of {count} came: {self.taken}"
-            time.sleep(0.01)
-        return self.at(path)
+    def wait(self, count: int, path: str = "/hook") -> list[Taken]:
+        """Return the requests to a path once there are so many."""
+        return eventually(lambda: self.at(path), until=lambda arrived: len(arrived) >= count)
 
 
 @contextmanager

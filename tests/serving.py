@@ -2,7 +2,6 @@
 
 import queue
 import threading
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -12,6 +11,7 @@ import httpx
 
 from api import service
 from crowdmood.core.settings import Settings
+from tests.waiting import eventually
 
 
 @dataclass
@@ -24,14 +24,11 @@ class Running:
 
     def get(self, path: str, key: str | None = None) -> httpx.Response:
         headers = {} if key is None else {"Authorization": f"Bearer {key}"}
-        return httpx.get(self.url + path, headers=headers, timeout=5)
+        return httpx.get(self.url + path, headers=headers, timeout=60)
 
     def eventually(self, path: str, holds: Callable[[httpx.Response], bool], key: str | None = None) -> httpx.Response:
-        deadline = time.monotonic() + 30
-        while not holds(response := self.get(path, key)):
-            assert time.monotonic() < deadline, response.text
-            time.sleep(0.02)
-        return response
+        """Return the first answer of a path that is as wanted."""
+        return eventually(lambda: self.get(path, key), until=holds)
 
 
 @contextmanager
@@ -41,7 +38,7 @@ def running(settings: Settings) -> Iterator[Running]:
     with ThreadPoolExecutor(1) as pool:
         result = pool.submit(service.run, settings, stop, bound.put)
         try:
-            yield Running(bound.get(timeout=10), stop, result)
+            yield Running(bound.get(timeout=60), stop, result)
         finally:
             stop.set()
 

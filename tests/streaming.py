@@ -72,7 +72,7 @@ class Socket:
 @contextlib.contextmanager
 def events_of(api: Running, after: str | None = None, **query: str) -> Iterator[Events]:
     headers = {} if after is None else {"Last-Event-ID": after}
-    with httpx.stream("GET", f"{api.url}/mood/stream", params=query, headers=headers, timeout=10) as response:
+    with httpx.stream("GET", f"{api.url}/mood/stream", params=query, headers=headers, timeout=60) as response:
         assert response.status_code == 200, response.read()
         assert response.headers["content-type"].startswith("text/event-stream")
         yield Events(response)
@@ -82,7 +82,7 @@ def events_of(api: Running, after: str | None = None, **query: str) -> Iterator[
 def socket_of(api: Running, after: str | None = None, **query: str) -> Iterator[Socket]:
     address = httpx.URL(api.url.replace("http", "ws", 1) + "/mood/stream", params=query | _given(after))
     with connect(str(address), close_timeout=1) as connection:
-        yield Socket(lambda: connection.recv(timeout=10))
+        yield Socket(lambda: connection.recv(timeout=60))
 
 
 def _given(after: str | None) -> dict[str, str]:

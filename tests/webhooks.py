@@ -34,7 +34,7 @@ def dispatching(settings: Settings, name: str = "dispatch") -> Iterator[None]:
         finally:
             stop.set()
             store.close()
-            result.result(timeout=20)
+            result.result(timeout=60)
 
 
 def endpoint(url: str, id_: str = "ep_1", **changes: Any) -> Endpoint:

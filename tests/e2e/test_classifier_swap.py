@@ -37,14 +37,14 @@ def test_moods_name_the_network_that_was_swapped_in_and_both_in_between(tmp_path
     models: list[str] = []
 
     def named(text: str) -> bool:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/mood", timeout=5) as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/mood", timeout=60) as answer:
             model = json.load(answer)["model"]
         if model and models[-1:] != [model]:
             models.append(model)
         return bool(model) and text in model and "+" not in model
 
     def camera_named(text: str) -> bool:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/cameras", timeout=5) as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/cameras", timeout=60) as answer:
             return all(camera["model"].startswith(f"{text}/") for camera in json.load(answer))
 
     with log.open("wb") as out:

@@ -159,7 +159,7 @@ def test_footage_that_breaks_off_is_worked_on_and_then_complained_about(tmp_path
 
 
 def get(url: str) -> Any:
-    with urllib.request.urlopen(url, timeout=5) as answer:
+    with urllib.request.urlopen(url, timeout=60) as answer:
         return json.load(answer)
 
 
@@ -197,7 +197,7 @@ def test_a_run_serves_restarts_what_dies_is_checked_and_stops_with_ctrl_c(tmp_pa
         (detector,) = running("detect", "--name", "detector-0")
         os.kill(detector, signal.SIGKILL)
         eventually(lambda: running("detect", "--name", "detector-0") not in ([], [detector]), 60)
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=60) as answer:
             metrics = answer.read().decode()
         assert 'crowdmood_messages_total{stage="classifier"}' in metrics
         assert 'crowdmood_frames_ingested_total{camera="stand"}' in metrics

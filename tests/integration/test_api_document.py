@@ -69,4 +69,4 @@ def test_every_answer_is_as_the_document_says(case: Any, served: Served) -> None
     if case.path.startswith("/webhooks") or case.path.endswith("/regions"):
         # Where deliveries may go, what a template may say, whether sides cross: no schema can tell, their own tests do.
         excluded.append(positive_data_acceptance)
-    case.call_and_validate(base_url=served.api.url, headers=headers, timeout=10, excluded_checks=excluded)
+    case.call_and_validate(base_url=served.api.url, headers=headers, timeout=60, excluded_checks=excluded)

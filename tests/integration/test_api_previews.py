@@ -71,7 +71,7 @@ def going_by(server_url: str, bus_settings: BusSettings) -> Iterator[None]:
 
 def picture_of(api: Running, key: str | None = None) -> Image.Image:
     answer = httpx.get(
-        f"{api.url}/cameras/north/preview", headers={"Authorization": f"Bearer {key}"} if key else {}, timeout=20
+        f"{api.url}/cameras/north/preview", headers={"Authorization": f"Bearer {key}"} if key else {}, timeout=60
     )
     assert answer.status_code == 200, answer.text
     assert (answer.headers["content-type"], answer.headers["cache-control"]) == ("image/jpeg", "no-store")

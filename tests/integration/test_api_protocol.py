@@ -21,7 +21,7 @@ def settings(server_url: str, bus_settings: BusSettings) -> Settings:
 
 def connected(url: str) -> socket.socket:
     host, port = url.removeprefix("http://").split(":")
-    return socket.create_connection((host, int(port)), timeout=10)
+    return socket.create_connection((host, int(port)), timeout=60)
 
 
 def rest_of(connection: socket.socket) -> bytes:

@@ -175,7 +175,7 @@ def test_guessing_keys_is_limited_as_well(settings: Settings, keys: ApiKeyStore)
 
 def refused_by_length(url: str, path: str, length: int) -> tuple[int, str]:
     """The answer to a body of which nothing was sent yet."""
-    with contextlib.closing(HTTPConnection(url.removeprefix("http://"), timeout=5)) as connection:
+    with contextlib.closing(HTTPConnection(url.removeprefix("http://"), timeout=60)) as connection:
         connection.putrequest("POST", path)
         connection.putheader("Content-Length", str(length))
         connection.endheaders()

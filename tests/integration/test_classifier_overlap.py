@@ -100,7 +100,7 @@ def test_a_worker_that_waits_for_a_batch_to_fill_stops_at_once(
     bus.publish([("faces", faces(0, [1]))])
     worker = Worker(judging, bus, bus_settings, "one", threading.Event())
     with running(worker):
-        eventually(lambda: deliveries(bus) == [1], meanwhile=(redis.ResponseError,))  # until the group is there
+        eventually(lambda: deliveries(bus) == [1], ignoring=(redis.ResponseError,))  # until the group is there
         stopped_s = time.monotonic()
     assert time.monotonic() - stopped_s < 5
     assert [message.ref.frame_id for message in emotions(bus)] == [0]

@@ -149,7 +149,7 @@ def test_returns_the_last_answer_while_it_is_valid_without_an_api_and_then_the_d
         crowd = connect(api.url)
         assert crowd.ask("leading", "neutral") == "happy"
         api.stop.set()
-        api.result.result(timeout=10)
+        api.result.result(timeout=60)
     assert crowd.ask("leading", "neutral") == "happy"
     assert crowd.client.problem is None
     crowd.ahead_s = VALID_S - 5

@@ -86,7 +86,7 @@ def servers(programs: dict[str, str], tmp_path_factory: pytest.TempPathFactory) 
 
 def ask(method: str, url: str, body: bytes | None = None, kind: str = "application/json") -> Any:
     request = urllib.request.Request(url, body, {"Content-Type": kind}, method=method)
-    with urllib.request.urlopen(request, timeout=20) as answer:
+    with urllib.request.urlopen(request, timeout=60) as answer:
         return json.load(answer)
 
 

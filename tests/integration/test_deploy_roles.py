@@ -9,7 +9,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 import zipfile
 from importlib.metadata import packages_distributions
 from pathlib import Path
@@ -20,6 +19,7 @@ from app.stages import METRICS_PORT
 from app.stages import STAGES as REGISTRY
 from crowdmood.core.settings import load
 from tests.ports import free_port
+from tests.waiting import eventually
 
 ROOT = Path(__file__).parents[2]
 OPERATIONS = (ROOT / "docs/operations.md").read_text()
@@ -145,18 +145,17 @@ def test_a_role_runs_with_its_own_dependencies_and_writes_nothing(role: str, ser
             [*command, *words(role, "CMD")], env=environment, cwd="/", stdout=output, stderr=output
         )
     try:
-        healthy, shown = False, ""
-        deadline = time.monotonic() + 90
-        while not healthy and process.poll() is None and time.monotonic() < deadline:
-            _, *check = words(role, "HEALTHCHECK")
-            asked = subprocess.run(
+        _, *check = words(role, "HEALTHCHECK")
+        eventually(
+            lambda: subprocess.run(
                 [*command, *check], env=environment, cwd="/", capture_output=True, text=True, timeout=60, check=False
-            )
-            healthy, shown = asked.returncode == 0, asked.stdout + asked.stderr
-        assert healthy, shown + log.read_text()
+            ),
+            until=lambda asked: asked.returncode == 0,
+            unless=lambda: process.poll() is not None and log.read_text(),
+        )
     finally:
         process.send_signal(signal.SIGTERM)
-        assert process.wait(30) == 0, log.read_text()
+        assert process.wait(60) == 0, log.read_text()
 
 
 def test_the_first_key_is_made_where_the_api_does_not_run_yet(server_url: str) -> None:

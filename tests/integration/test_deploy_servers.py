@@ -117,7 +117,7 @@ def test_a_backup_that_was_made_while_the_state_store_was_written_is_restored(
     as_documented(re.sub(r"state-[0-9-]+\.tar", archive.name, "\n".join(into_volume)), folders[1])
     server, client = started(folders[1])
     try:
-        eventually(client.ping, meanwhile=(redis.ConnectionError,))  # it reads the file first
+        eventually(client.ping, ignoring=(redis.ConnectionError,))  # it reads the file first
         restored = [int(fields[b"number"]) for _, fields in client.xrange("moods")]
         assert restored == list(range(len(restored)))
         assert len(restored) >= before

@@ -97,7 +97,7 @@ def test_servers_stop_with_us_however_we_go(tmp_path: Path, number: signal.Signa
     assert holder.stdout.readline() == "ready\n"
     assert len(server_processes(tmp_path)) >= 3  # two servers and their keeper
     os.killpg(holder.pid, number)  # as Ctrl-C does: to the whole foreground group
-    holder.communicate(timeout=10)
+    holder.communicate(timeout=60)
     eventually(lambda: not server_processes(tmp_path))
     assert running_servers(tmp_path) is None
 

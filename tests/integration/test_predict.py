@@ -103,7 +103,7 @@ def file(image: Image.Image, kind: str) -> bytes:
 
 
 def post(api: Running, body: bytes) -> httpx.Response:
-    return httpx.post(api.url + "/predict", content=body, timeout=20)
+    return httpx.post(api.url + "/predict", content=body, timeout=60)
 
 
 def keys(bus: Bus) -> list[str]:

@@ -1,6 +1,7 @@
 """A real Prometheus scrapes a real pipeline, each process a target of its own: every rule and every panel has data."""
 
 import json
+import operator
 import os
 import re
 import subprocess
@@ -9,7 +10,7 @@ import threading
 import time
 import urllib.parse
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -25,6 +26,7 @@ from crowdmood.bus.connection import connect
 from crowdmood.bus.keys import BusKeys
 from crowdmood.core.settings import BusSettings
 from tests.ports import free_port
+from tests.waiting import eventually
 from webhooks.deliveries import Delivery
 from webhooks.endpoints import Secret, new_secret
 from webhooks.events import EventType
@@ -52,19 +54,11 @@ class Prometheus:
 
     def ask(self, path: str, **parameters: str) -> Any:
         query = urllib.parse.urlencode(parameters)
-        with urllib.request.urlopen(f"{self._address}/api/v1/{path}?{query}", timeout=10) as answer:
+        with urllib.request.urlopen(f"{self._address}/api/v1/{path}?{query}", timeout=60) as answer:
             return json.load(answer)["data"]
 
     def query(self, expression: str) -> list[dict[str, Any]]:
         return self.ask("query", query=expression)["result"]
-
-
-def eventually(missing: Callable[[], object], seconds: float = 90) -> None:
-    """Wait until nothing is missing any more."""
-    deadline = time.monotonic() + seconds
-    while (what := missing()) and time.monotonic() < deadline:
-        time.sleep(0.5)
-    assert not what
 
 
 @pytest.fixture(scope="module")
@@ -183,26 +177,24 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
 
 def test_every_process_is_a_target_of_its_own(prometheus: Prometheus) -> None:
     def missing() -> set[str]:
-        try:
-            up = prometheus.query("up == 1")
-        except OSError:  # it has not begun to listen
-            up = []
-        return set(COMMANDS) - {series["metric"]["job"] for series in up}
+        return set(COMMANDS) - {series["metric"]["job"] for series in prometheus.query("up == 1")}
 
-    eventually(missing)
+    eventually(missing, ignoring=(OSError,), until=operator.not_)  # it may not listen yet
 
 
 def test_every_recorded_value_and_every_panel_has_data(prometheus: Prometheus) -> None:
     asked = {record: record for record in RECORDED} | PANELS
     assert len(PANELS) > 20
-    eventually(lambda: [name for name, expression in asked.items() if not prometheus.query(expression)])
+    eventually(
+        lambda: [name for name, expression in asked.items() if not prometheus.query(expression)], until=operator.not_
+    )
 
 
 @pytest.mark.parametrize("alert", ALERTS)
 def test_what_an_alert_looks_at_has_data(prometheus: Prometheus, alert: str) -> None:
     looked_at = re.fullmatch(r"([a-z][a-z0-9_:]*) (?:==|<|>) [0-9.]+", ALERTS[alert])
     assert looked_at, "an alert compares one recorded value with one number"
-    eventually(lambda: None if prometheus.query(looked_at[1]) else looked_at[1])
+    eventually(lambda: prometheus.query(looked_at[1]))
 
 
 def test_what_is_wrong_with_this_run_is_told_and_nothing_else(prometheus: Prometheus) -> None:
@@ -211,7 +203,7 @@ def test_what_is_wrong_with_this_run_is_told_and_nothing_else(prometheus: Promet
         return {(a["alertname"], a.get("camera") or a.get("stage") or "") for a in alerts}
 
     wrong = {("CameraDown", "gone"), ("DeadLetters", "detector")}
-    eventually(lambda: wrong - told("pending", "firing"))
+    eventually(lambda: wrong - told("pending", "firing"), until=operator.not_)
     # What is pending may be one slow answer: Prometheus waits for none longer than the second between two.
     assert not {(alert, of) for alert, of in told("firing") - wrong if alert not in ("MoodStale", "LagGrowing")}
 

@@ -5,7 +5,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import av
@@ -25,6 +24,7 @@ from simulator.match import Match, simulate
 from simulator.script import default_script
 from simulator.stand import Stand
 from simulator.truth import Truth, load_truth
+from tests.waiting import eventually
 
 SMALL = Match(minutes=0.1, cameras=2, people=40, fps=5, size=(480, 270), seed=7)
 
@@ -252,13 +252,10 @@ COMMAND = "import typer; from simulator.cli import simulate; typer.run(simulate)
 def test_ctrl_c_and_sigterm_leave_nothing_behind(tmp_path: Path, number: signal.Signals) -> None:
     arguments = ["--out", str(tmp_path / "match"), "--size", "480x270", "--people", "40", "--minutes", "30"]
     with subprocess.Popen([sys.executable, "-c", COMMAND, *arguments], stdout=subprocess.DEVNULL) as run:
-        deadline = time.monotonic() + 60
-        while not any(file.stat().st_size for file in tmp_path.glob(".match.partial-*/*.mp4")):
-            assert run.poll() is None
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
+        written = lambda: any(file.stat().st_size for file in tmp_path.glob(".match.partial-*/*.mp4"))  # noqa: E731
+        eventually(written, unless=lambda: run.poll() is not None)
         run.send_signal(number)
-        assert run.wait(30) == 130
+        assert run.wait(60) == 130
     assert not list(tmp_path.iterdir())
 
 

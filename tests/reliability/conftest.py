@@ -7,7 +7,9 @@ from typing import Any
 import av
 import pytest
 
-from .rig import eventually, installation
+from tests.waiting import eventually
+
+from .rig import installation
 
 TERRACES = ("terrace-north", "terrace-south")
 

@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -21,16 +20,9 @@ from app.supervisor import Supervisor
 from crowdmood.core.settings import Settings, load, to_environment
 from crowdmood.domain.mood import Mood
 from crowdmood.store.moods import START, CameraTable, MoodStore
-from tests import waiting
 from tests.ports import free_port
 from tests.reliability.servers import Server
-
-
-def eventually(holds: Callable[[], bool], within_s: float = 60.0) -> float:
-    """Wait until something holds; returns after how many seconds it did."""
-    started_s = time.monotonic()
-    waiting.eventually(holds, within_s)
-    return time.monotonic() - started_s
+from tests.waiting import eventually
 
 
 @dataclass
@@ -112,14 +104,14 @@ class Installation:
         urls = {"bus_url": SecretStr(self.bus.url), "state_url": SecretStr(self.state.url)}
         return self.settings.model_copy(update=urls)
 
-    def settled(self, within_s: float = 60.0) -> dict[str, dict[str, Any]]:
+    def settled(self) -> dict[str, dict[str, Any]]:
         """The ledger once nothing is under way any more."""
 
         def quiet() -> bool:
             accounts = ledger.read(self._direct())
             return bool(accounts) and not any(account.under_way for account in accounts)
 
-        eventually(quiet, within_s)
+        eventually(quiet)
         return self.ledger()
 
 

@@ -149,7 +149,7 @@ class Proxy:
             except OSError:
                 return
             try:
-                far = socket.create_connection(("127.0.0.1", self._to), timeout=5)
+                far = socket.create_connection(("127.0.0.1", self._to), timeout=60)
             except OSError:
                 near.close()
                 continue

@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 
 from crowdmood.domain.mood import Mood
+from tests.waiting import eventually, seconds_until
 
 from .eyes import pictures, watching
-from .rig import Installation, eventually, installation
+from .rig import Installation, installation
 from .rtsp import coded, filming
 
 SETTINGS: dict[str, Any] = {
@@ -28,7 +29,7 @@ def newest(rig: Installation, camera: str | None) -> Mood:
 def goes_on(rig: Installation, camera: str) -> float:
     """Wait for a mood of a camera, with people in it, of a window that begins after now; returns how long it took."""
     now_ms = time.time_ns() // 1_000_000
-    return eventually(lambda: (mood := newest(rig, camera)).window_start_ms >= now_ms and mood.status == "ok", 60)
+    return seconds_until(lambda: (mood := newest(rig, camera)).window_start_ms >= now_ms and mood.status == "ok", 60)
 
 
 def check(
@@ -59,7 +60,7 @@ def check(
 
         for mode, marked in modes:
             camera.mode = mode
-            took_s = eventually(lambda marked=marked: state() == marked, 60)  # type: ignore[misc]
+            took_s = seconds_until(lambda marked=marked: state() == marked, 60)  # type: ignore[misc]
             detail = rig.cameras()["bad"]["detail"]
             eventually(lambda marked=marked: newest(rig, None).cameras["bad"] == marked, 60)  # type: ignore[misc]
             assert newest(rig, None).cameras["good"] == "live"

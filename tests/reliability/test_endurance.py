@@ -15,9 +15,10 @@ import pytest
 from crowdmood.bus.keys import BusKeys
 from crowdmood.domain.mood import Mood
 from crowdmood.store.keys import StateKeys
+from tests.waiting import eventually
 
 from .eyes import Eye, pictures, watching
-from .rig import Installation, eventually, installation
+from .rig import Installation, installation
 
 LOAD_S = float(os.environ.get("RELIABILITY_LOAD_S", "300"))
 SOAK_S = float(os.environ.get("RELIABILITY_SOAK_S", "1800"))

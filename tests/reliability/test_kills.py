@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 
-from .rig import Installation, eventually, installation
+from tests.waiting import eventually
+
+from .rig import Installation, installation
 
 PROCESSES = ("ingest-0", "detector-0", "detector-1", "classifier-0", "aggregator-0", "dispatch-0", "api-0")
 KILLS = int(os.environ.get("RELIABILITY_KILLS", "200"))

@@ -27,9 +27,9 @@ from crowdmood.bus.streams import Bus
 from crowdmood.core.settings import BusSettings
 from crowdmood.domain.messages import Frame, FrameRef
 from tests.ports import free_port
+from tests.waiting import eventually
 
 from .eyes import pictures, watching
-from .rig import eventually
 
 PASSWORD = b"s3cret"
 JPEG_HEADERS = (b"\xff\xd8\xff", b"/9j/")

@@ -118,7 +118,7 @@ def test_a_photo_is_judged_and_shown_with_what_the_api_told(
     page.shows("#photo-said", "found by haar, classified by")
     told = page.page.locator("#faces tr")
     bearer = {"Authorization": f"Bearer {installation.keys['read']}"}
-    answer = httpx.post(f"{installation.url}/predict", content=picture.read_bytes(), headers=bearer, timeout=20).json()
+    answer = httpx.post(f"{installation.url}/predict", content=picture.read_bytes(), headers=bearer, timeout=60).json()
     assert told.count() == len(answer["faces"]) >= 5
     assert answer["faces"][0]["label"] in told.first.inner_text()
     drawn = page.page.evaluate(

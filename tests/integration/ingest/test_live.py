@@ -27,6 +27,7 @@ from crowdmood.core.settings import BusSettings, IngestSettings, Settings, load
 from crowdmood.domain.messages import CameraState, Frame, FramesLost, decode
 from ingest import service
 from ingest.sources.stream import NetworkCamera
+from tests.waiting import eventually
 
 PASSWORD = "s3cret-of-the-eye"
 TOKEN = "t0ken-of-the-eye"
@@ -121,15 +122,6 @@ class BusReader:
         return [fields for _, fields in self.client.xrange(self._keys.stream(name))]
 
 
-def eventually(holds: Callable[[], bool], result: Future[int] | None = None) -> None:
-    deadline = time.monotonic() + 20
-    while not holds():
-        assert time.monotonic() < deadline
-        if result and result.done():
-            result.result()
-        time.sleep(0.01)
-
-
 @pytest.fixture
 def camera() -> Iterator[MjpegCamera]:
     with MjpegCamera() as camera:
@@ -170,18 +162,18 @@ def test_camera_that_freezes_fails_and_recovers_changes_its_state_and_shows_no_p
     caplog.set_level(logging.DEBUG)
     began_ms = time.time_ns() // 1_000_000
     with running(configure(camera.uri)) as (seen, result):
-        eventually(lambda: len(seen.frames()) > 5, result)
+        eventually(lambda: len(seen.frames()) > 5, unless=result.done)
         camera.mode = "freeze"
-        eventually(lambda: seen.names()[-1] == "frozen", result)
+        eventually(lambda: seen.names()[-1] == "frozen", unless=result.done)
         frozen = len(seen.frames())
-        eventually(lambda: len(seen.frames()) > frozen + 3, result)  # they are published all the same
+        eventually(lambda: len(seen.frames()) > frozen + 3, unless=result.done)  # they are published all the same
         camera.mode = "run"
-        eventually(lambda: seen.names()[-1] == "live", result)
+        eventually(lambda: seen.names()[-1] == "live", unless=result.done)
         camera.mode = "gone"
-        eventually(lambda: seen.names()[-1] == "down", result)
+        eventually(lambda: seen.names()[-1] == "down", unless=result.done)
         gone = len(seen.frames())
         camera.mode = "run"
-        eventually(lambda: len(seen.frames()) > gone + 5, result)
+        eventually(lambda: len(seen.frames()) > gone + 5, unless=result.done)
 
         assert seen.names() == ["opening", "live", "frozen", "live", "down", "live"]
         refs = [frame.ref for frame in seen.frames()]
@@ -204,12 +196,12 @@ def test_camera_that_freezes_fails_and_recovers_changes_its_state_and_shows_no_p
 
 def test_camera_that_stalls_is_down_and_recovers(camera: MjpegCamera, configure: Callable[..., Settings]) -> None:
     with running(configure(camera.uri, connect_timeout_s=0.3)) as (seen, result):
-        eventually(lambda: bool(seen.frames()), result)
+        eventually(lambda: bool(seen.frames()), unless=result.done)
         camera.mode = "stall"
-        eventually(lambda: seen.names()[-1] == "down", result)
+        eventually(lambda: seen.names()[-1] == "down", unless=result.done)
         assert seen.states()[-1].detail == "no answer for 0.3 s"
         camera.mode = "run"
-        eventually(lambda: seen.names()[-1] == "live", result)
+        eventually(lambda: seen.names()[-1] == "live", unless=result.done)
 
 
 def reconnects() -> float:
@@ -224,10 +216,10 @@ def test_unreachable_camera_is_down_with_the_reason_and_retried(
         camera.mode = "gone"
     uri = camera.uri.replace(f"eye:{PASSWORD}", user)
     with running(configure(uri)) as (seen, result):
-        eventually(lambda: seen.names() == ["opening", "down"], result)
+        eventually(lambda: seen.names() == ["opening", "down"], unless=result.done)
         assert re.search(says, seen.states()[-1].detail)
         before = reconnects()
-        eventually(lambda: reconnects() >= before + 3, result)
+        eventually(lambda: reconnects() >= before + 3, unless=result.done)
         assert seen.names() == ["opening", "down"]  # published once
         assert not result.done()
 
@@ -252,7 +244,7 @@ def test_without_detectors_the_oldest_frames_are_dropped_and_exactly_these_repor
     camera: MjpegCamera, configure: Callable[..., Settings]
 ) -> None:
     with running(configure(camera.uri, max_backlog=4)) as (seen, result):
-        eventually(lambda: len(seen.lost()) > 10, result)
+        eventually(lambda: len(seen.lost()) > 10, unless=result.done)
     at_the_end = BusReader(configure(camera.uri, max_backlog=4))
     kept = [frame.ref.frame_id for frame in at_the_end.frames()]
     lost = [n for loss in at_the_end.lost() for n in range(loss.first_frame_id, loss.last_frame_id + 1)]
@@ -266,12 +258,12 @@ def test_too_large_frames_are_lost_and_the_camera_stays_live(
     camera: MjpegCamera, configure: Callable[..., Settings], caplog: pytest.LogCaptureFixture
 ) -> None:
     with running(configure(camera.uri, max_frame_megapixels=0.01)) as (seen, result):
-        eventually(lambda: len(seen.frames()) > 2, result)
+        eventually(lambda: len(seen.frames()) > 2, unless=result.done)
         camera.size = (320, 240)
-        eventually(lambda: len(seen.lost()) > 2, result)
+        eventually(lambda: len(seen.lost()) > 2, unless=result.done)
         camera.size = (64, 48)
         known = len(seen.frames())
-        eventually(lambda: len(seen.frames()) > known + 2, result)
+        eventually(lambda: len(seen.frames()) > known + 2, unless=result.done)
         assert {loss.reason for loss in seen.lost()} == {"frame_too_large"}
         assert "down" not in seen.names()
     assert sum("frames are lost" in record.message for record in caplog.records) == 1

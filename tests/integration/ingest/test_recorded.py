@@ -219,13 +219,13 @@ def test_footage_at_full_speed_waits_for_room_and_stops_on_request(
         with running(settings) as (stop, result):
             eventually(lambda: bus.backlog("frames") == 3 and bus.healthy_workers("ingest") == ["tester"])
             stop.set()
-            assert result.result(timeout=10) == 0
+            assert result.result(timeout=60) == 0
         assert bus.backlog("frames") == 3
         assert bus.cursor("north", "match-1") == 2
         assert bus.healthy_workers("ingest") == []
     # The next process resumes where this one stopped.
     with Reader(settings) as reader, running(settings) as (_, result):
-        assert result.result(timeout=20) == 0
+        assert result.result(timeout=60) == 0
         reader.drain()
     assert reader.identities() == [("north", n, 200 * n) for n in range(40)]
     assert reader.most_waiting <= 3
@@ -251,7 +251,7 @@ def test_paced_footage_waits_until_frames_are_due_and_stops_at_once(
     with running(settings) as (stop, result), closing(Bus(server_url, bus_settings)) as bus:
         eventually(lambda: bus.cursor("north", "match-1") == 0)
         stop.set()
-        assert result.result(timeout=10) == 0
+        assert result.result(timeout=60) == 0
         assert bus.backlog("frames") == 1
 
 
@@ -282,7 +282,7 @@ def test_publishes_every_frame_that_is_still_needed_to_a_bus_that_was_emptied(
             eventually(lambda: hget_calls(bus) > calls)
         first.stop()
         with server(), Reader(settings) as reader:
-            assert result.result(timeout=20) == 0
+            assert result.result(timeout=60) == 0
             reader.drain()
     assert {frame_id for _, frame_id, _ in reader.identities()} == set(range(needed, 30))
     assert reader.states()[0] == ("north", "opening", 30)

@@ -73,7 +73,7 @@ def test_a_dispatcher_killed_again_and_again_loses_nothing_and_gives_no_event_a_
         eventually(lambda: told() == CHANGES, 80)
         time.sleep(0.5)
         process.send_signal(signal.SIGTERM)
-        assert process.wait(timeout=20) == 0
+        assert process.wait(timeout=60) == 0
         _, said = process.communicate()
     ids = {}
     for taken in receiver.taken:
