@@ -10,7 +10,7 @@ from functools import cached_property
 from crowdmood.domain.mood import Mood, MoodChange
 from crowdmood.store.positions import Position, order
 
-_CAPACITY = 1000
+CAPACITY = 1000
 """Events held: a hop writes one a scope. Who is further behind reads the state store."""
 
 
@@ -46,10 +46,10 @@ class Feed:
         over: Whether the process stops, and every stream with it.
     """
 
-    def __init__(self, capacity: int = _CAPACITY) -> None:
+    def __init__(self, capacity: int | None = None) -> None:
         self.head = Position()
         self.over = False
-        self._capacity = capacity
+        self._capacity = CAPACITY if capacity is None else capacity
         self._events: deque[Event] = deque()
         self._base = self.head  # the position before the oldest event held
         self._news = asyncio.Event()

@@ -10,7 +10,8 @@ from crowdmood.store.positions import order
 
 MOST_SCANNED = 10_000
 """Entries one request may look at: it bounds the time for which other requests wait."""
-_PAGE = 500
+PAGE = 500
+"""Entries read at a time."""
 
 Item = TypeVar("Item", Mood, MoodChange)
 Newest: TypeAlias = Callable[[int, bytes | None], Awaitable[list[tuple[bytes, Item | None]]]]
@@ -76,15 +77,15 @@ async def search(newest: Newest[Item], wanted: Range) -> Page[Item]:
         return Page(found, None)
     last: bytes | None = None
     position = wanted.before
-    for _ in range(MOST_SCANNED // _PAGE):
-        entries = await newest(_PAGE, position)
+    for _ in range(MOST_SCANNED // PAGE):
+        entries = await newest(PAGE, position)
         for entry, item in entries:
             if item is not None and wanted.holds(item):
                 if len(found) == wanted.limit:
                     return Page(found, last)
                 found.append(item)
                 last = entry
-        if len(entries) < _PAGE:
+        if len(entries) < PAGE:
             return Page(found, None)
         position = entries[-1][0]
     return Page(found, position if await newest(1, position) else None)

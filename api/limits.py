@@ -18,6 +18,10 @@ class RateLimit:
         self._burst_s = max(burst_s, self._interval_s)
         self._due: dict[str, float] = {}
 
+    def __len__(self) -> int:
+        """Number of names that are remembered."""
+        return len(self._due)
+
     def wait_s(self, name: str, now_s: float) -> float:
         """Seconds until a request of this name would be let through; 0 lets it through and counts it."""
         due = max(self._due.get(name, now_s), now_s) + self._interval_s

@@ -12,7 +12,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from api import problems
 from api.security import HEAD_BYTES, HEAD_TOO_LARGE
 
-_HEAD_WITHIN_S: Final = 10.0
+HEAD_WITHIN_S: Final = 10.0
 """Longest wait for a request's line and headers, and for the first request of a connection."""
 
 
@@ -28,7 +28,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn narrows it
         """Wait for the first request."""
         super().connection_made(transport)
-        self._late = self.loop.call_later(_HEAD_WITHIN_S, self._close)
+        self._late = self.loop.call_later(HEAD_WITHIN_S, self._close)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Wait for nothing more."""
@@ -46,7 +46,7 @@ class BoundedProtocol(HttpToolsProtocol):
                 self.transport.write(_TOO_LARGE)
             self.transport.close()
         elif nothing_in_hand and self._late is None and self in self.connections:  # else a WebSocket took over
-            self._late = self.loop.call_later(_HEAD_WITHIN_S, self._close)
+            self._late = self.loop.call_later(HEAD_WITHIN_S, self._close)
 
     def on_message_begin(self) -> None:
         """A head begins."""

@@ -18,7 +18,7 @@ from crowdmood.core.settings import Settings
 from crowdmood.store.moods import CameraTable, MoodStore
 
 _LOOKS: Final = 7
-_LOOK_EVERY_S: Final = 0.5
+LOOK_EVERY_S: Final = 0.5
 """Bus and state store are not read at one moment, and the aggregator writes once a second: what is gone stays gone."""
 
 
@@ -65,7 +65,7 @@ def read(settings: Settings) -> list[Account]:
     configured = {camera.id for camera in settings.cameras}
     try:
         for look in range(_LOOKS):
-            time.sleep(_LOOK_EVERY_S if look else 0)
+            time.sleep(LOOK_EVERY_S if look else 0)
             accounts = list(_accounts(bus, store, configured))
             if not any(account.balance for account in accounts):
                 break

@@ -13,7 +13,7 @@ from detector.yunet_file import missing
 _MULTIPLE: Final = 32
 """Sides of the input are multiples of the largest stride, in pixels."""
 
-_WARM_PX: Final = 20_000_000
+WARM_PX: Final = 20_000_000
 """Inputs of the networks that keep their memory, all together, in pixels: 33 bytes each with f32, 16 with bf16.
 
 Beyond, those that were used least recently give it back, and take a fourth longer when they are used next; to compile
@@ -98,7 +98,7 @@ class YuNetNetwork:
         size = height, width
         request = self._warm.pop(size, None) or self._cold.pop(size, None) or self._compile(height, width)
         self._warm[size] = request
-        while len(self._warm) > 1 and sum(h * w for h, w in self._warm) > _WARM_PX:
+        while len(self._warm) > 1 and sum(h * w for h, w in self._warm) > WARM_PX:
             oldest = next(iter(self._warm))
             self._cold[oldest] = self._warm.pop(oldest)
             self._cold[oldest].get_compiled_model().release_memory()

@@ -31,7 +31,8 @@ log = logging.getLogger("crowdmood.webhooks")
 P = ParamSpec("P")
 T = TypeVar("T")
 
-_BLOCK_MS = 250
+BLOCK_MS = 250
+"""Longest wait for news from the state store."""
 _LOOK_EVERY_S = 0.5
 _PAUSE_S = 0.5
 _LONGEST_SLEEP_S = 3600.0
@@ -125,7 +126,7 @@ class Dispatcher:
                 await self._in_thread(self._lease.renew)
                 READINESS.renew()
                 position = Position(watch.moods.encode(), watch.changes.encode())
-                published = await self._reader.follow(position, _BLOCK_MS)
+                published = await self._reader.follow(position, BLOCK_MS)
                 if published or time.monotonic() - looked_s >= _LOOK_EVERY_S:
                     table, looked_s = await self._reader.cameras(), time.monotonic()
             except ServerUnavailableError:

@@ -19,7 +19,8 @@ router = APIRouter(prefix="/cameras/{camera_id}", tags=["cameras"])
 PREVIEW_OFF = Kind("preview-off", 409, "Previews are off.")
 NO_FRAME = Kind("no-frame", 503, "No frame came.")
 
-_WITHIN_S: Final = 8.0
+WITHIN_S: Final = 8.0
+"""Longest wait for a frame."""
 _AT_ONCE: Final = threading.BoundedSemaphore(2)
 """Previews in the making: bounds the threads and the memory that they take."""
 
@@ -56,7 +57,7 @@ def preview(context: ContextDep, camera_id: CameraId) -> Response:
     if not _AT_ONCE.acquire(blocking=False):
         raise _no_frame("too many previews are asked for at once")
     try:
-        frame, found = context.previews.next_frame(camera_id, _WITHIN_S)
+        frame, found = context.previews.next_frame(camera_id, WITHIN_S)
         regions = _regions(context, camera)[0]
         picture = draw(frame.jpeg, found, regions, show_faces=settings.preview_faces == "clear")
     except (UnansweredError, UndecodableError) as error:

@@ -137,7 +137,7 @@ class Worker:
             drain: Stop also when no entries are left.
         """
         started = time.monotonic()
-        self.stage.start(self._inbox)
+        self.start()
         log.info("%s %s is ready", self.stage.name, self.name)
         try:
             self.loop(drain=drain)
@@ -158,6 +158,10 @@ class Worker:
                 self.finished,
                 f", {text}" if (text := self.stage.summary()) else "",
             )
+
+    def start(self) -> None:
+        """Get the stage ready for work."""
+        self.stage.start(self._inbox)
 
     def loop(self, *, drain: bool = False) -> None:
         """Poll until `stop` is set or, with `drain`, until no entries are left."""

@@ -105,7 +105,7 @@ def test_moods_are_the_same_bytes_in_any_order_twice_delivered_and_through_crash
         del frames[:arriving]
         # Each life polls a little and ends without a word, as kill -9 does.
         aggregator = pipeline.aggregator(name=f"life-{life}")
-        aggregator.stage.start(aggregator._inbox)
+        aggregator.start()
         for _ in range(chance.randrange(1, 4)):
             aggregator.poll(block_ms=1)
         if not frames:
@@ -126,7 +126,7 @@ def test_after_the_bus_was_emptied_the_frames_from_the_first_needed_one_on_are_e
     messages = footage()
     publish(pipeline, messages[:2] + [m for m in messages if isinstance(m[1], Emotions) and m[1].ref.frame_id < 20])
     aggregator = pipeline.aggregator()
-    aggregator.stage.start(aggregator._inbox)
+    aggregator.start()
     while aggregator.poll(block_ms=1):
         pass
     needed = {camera: pipeline.bus.needed(camera, "run-1") for camera in CAMERAS}
@@ -135,7 +135,7 @@ def test_after_the_bus_was_emptied_the_frames_from_the_first_needed_one_on_are_e
     pipeline.bus.connection.call(lambda client: client.delete(*client.keys(f"{bus_settings.key_prefix}:{{p0}}:*")))
     if dies:
         aggregator = pipeline.aggregator(name="another")
-        aggregator.stage.start(aggregator._inbox)
+        aggregator.start()
     again = [m for m in messages if not isinstance(m[1], Emotions) or m[1].ref.frame_id >= needed[m[1].ref.camera_id]]
     publish(pipeline, again)
     aggregator.loop(drain=True)
@@ -164,7 +164,7 @@ def test_silence_of_every_live_camera_is_said_once_as_stale(pipeline: Pipeline) 
     aggregator = pipeline.aggregator({"north": False}, stale_after_s=10)
     publish(pipeline, [("control", state("north", "live", recorded=False))])
     publish(pipeline, [("emotions", emotions("north", i, recorded=False)) for i in range(4)])
-    aggregator.stage.start(aggregator._inbox)
+    aggregator.start()
     aggregator.poll(block_ms=1)
     assert [mood.status for mood in pipeline.moods()] == ["ok"]
     for pipeline.now[0] in (1_009.0, 1_011.0, 1_030.0):
@@ -179,7 +179,7 @@ def test_recorded_footage_that_waits_does_not_grow_stale(pipeline: Pipeline) -> 
     aggregator = pipeline.aggregator({"north": True})
     publish(pipeline, [("control", state("north", "opening"))])
     publish(pipeline, [("emotions", emotions("north", i)) for i in range(4)])
-    aggregator.stage.start(aggregator._inbox)
+    aggregator.start()
     aggregator.poll(block_ms=1)
     pipeline.now[0] += 3600
     aggregator.poll(block_ms=1)
@@ -190,7 +190,7 @@ def test_a_bus_that_delivers_everything_again_after_an_outage_changes_nothing(pi
     messages = footage(20)
     publish(pipeline, messages[:25])
     aggregator = pipeline.aggregator()
-    aggregator.stage.start(aggregator._inbox)
+    aggregator.start()
     aggregator.poll(block_ms=1)
     before = pipeline.bus.backlog("emotions")
     pipeline.bus.connection.outages += 1
@@ -209,7 +209,7 @@ def test_a_camera_that_was_taken_away_is_neither_waited_for_nor_told_of(pipeline
     publish(pipeline, [("control", state(camera, "live", recorded=recorded)) for camera in both])
     publish(pipeline, [("emotions", emotions(name, i, recorded=recorded)) for i in range(until) for name in both])
     first = pipeline.aggregator(both)
-    first.stage.start(first._inbox)
+    first.start()
     while first.poll(block_ms=1):
         pass
     assert (pipeline.moods()[-1].as_of_ms, list(pipeline.store.cameras())) == (9_000, ["north", "south"])
@@ -218,7 +218,7 @@ def test_a_camera_that_was_taken_away_is_neither_waited_for_nor_told_of(pipeline
     publish(pipeline, [("emotions", emotions("north", until, recorded=recorded))])
     publish(pipeline, [("emotions", emotions("south", i, recorded=recorded)) for i in range(until, 2 * until)])
     second = pipeline.aggregator({"south": recorded}, name="two")
-    second.stage.start(second._inbox)
+    second.start()
     while second.poll(block_ms=1):
         pass
     moods = pipeline.moods()
@@ -235,7 +235,7 @@ def test_who_led_before_is_forgotten_and_loses_nothing(pipeline: Pipeline) -> No
         publish(pipeline, messages[:20])
         del messages[:20]
         leader = pipeline.aggregator(name=f"leader-{number}")
-        leader.stage.start(leader._inbox)
+        leader.start()
         while leader.poll(block_ms=1):
             pass
     client, keys = pipeline.bus.connection.client, pipeline.bus.keys

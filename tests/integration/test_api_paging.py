@@ -125,7 +125,7 @@ def test_the_pages_of_any_filter_hold_what_it_means_once_whichever_replica_gives
             continue
         with pytest.MonkeyPatch.context() as patch:
             # However little one request may look at.
-            patch.setattr(history, "_PAGE", page)
+            patch.setattr(history, "PAGE", page)
             patch.setattr(history, "MOST_SCANNED", page * 2 if scanned == 500 else scanned)
             read, cursor, number = list[dict[str, Any]](), None, 0
             while number == 0 or cursor is not None:

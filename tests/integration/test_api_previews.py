@@ -150,7 +150,7 @@ def test_where_frames_wait_for_detectors_the_one_whose_turn_is_next_is_shown(
 def test_without_a_frame_or_the_right_to_read_it_the_answer_says_so(
     server_url: str, bus_settings: BusSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(previews, "_WITHIN_S", 0.5)
+    monkeypatch.setattr(previews, "WITHIN_S", 0.5)
     with running(settings_for(server_url, bus_settings, preview=True)) as api:
         api.eventually("/mood", lambda answer: answer.status_code == 200)
         answer = api.get("/cameras/north/preview")

@@ -59,7 +59,7 @@ def test_headers_after_a_chunked_body_are_not_read(settings: Settings) -> None:
 
 
 def test_headers_that_take_too_long_are_not_waited_for(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(protocol, "_HEAD_WITHIN_S", 2.0)
+    monkeypatch.setattr(protocol, "HEAD_WITHIN_S", 2.0)
     whole = b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n"
     with ready(settings) as api, connected(api.url) as silent, connected(api.url) as slow:
         slow.sendall(whole + whole[:20])

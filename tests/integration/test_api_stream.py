@@ -128,7 +128,7 @@ def test_a_stream_goes_on_at_another_replica_without_a_gap_or_a_repetition(
 def test_a_reader_that_fell_out_of_the_memory_of_its_replica_reads_on_from_the_store(
     settings: Settings, store: MoodStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(feed.Feed.__init__, "__defaults__", (3,))
+    monkeypatch.setattr(feed, "CAPACITY", 3)
     publish(store, mood_at(0))
     with running(settings) as api:
         api.eventually("/mood", lambda response: response.json()["status"] == "ok")

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from prometheus_client import REGISTRY
 
 from classifier import DEFAULT_MODEL
 from classifier.engines import load_engine
@@ -13,7 +14,6 @@ from classifier.model_swap import ModelSwap
 from classifier.service import ClassifierStage
 from crowdmood.bus.streams import Bus
 from crowdmood.bus.worker import Worker
-from crowdmood.core import metrics
 from crowdmood.core.settings import BusSettings, ClassifierSettings
 from crowdmood.domain.labels import FER_LABELS, LABELS
 from crowdmood.domain.messages import Emotions, Faces, FrameRef, decode
@@ -159,13 +159,16 @@ def test_the_network_in_use_shows_in_the_metrics_also_after_a_swap(
     bus, stop = Bus(server_url, bus_settings), threading.Event()
     judging = stage(server_url, bus_settings, ClassifierSettings())
     worker = threading.Thread(target=Worker(judging, bus, bus_settings, "one", stop).run)
-    used, other = (metrics.MODEL.labels(name, "stand-in")._value for name in ("marked", "other"))
+
+    def in_use(name: str) -> bool:
+        return REGISTRY.get_sample_value("crowdmood_model", {"model": name, "engine": "stand-in"}) == 1
+
     worker.start()
     eventually(lambda: bus.healthy_workers("classifier"))
-    assert (used.get(), other.get()) == (1, 0)
+    assert in_use("marked") and not in_use("other")
     ModelChoices(server_url, bus_settings.key_prefix, "live").choose("/other", "other")
-    eventually(lambda: other.get() == 1)
-    assert used.get() == 0
+    eventually(lambda: in_use("other"))
+    assert not in_use("marked")
     stop.set()
     worker.join()
 
@@ -178,7 +181,7 @@ def test_a_batch_waits_for_more_faces_only_so_long_and_not_at_all_when_it_is_ful
     for greys, wait_ms, least_s, most_s in (([1] * 3, 300, 0.2, 5), ([1] * 64, 10_000, 0, 5)):
         judging = stage(server_url, bus_settings, ClassifierSettings(max_batch_size=64, batch_wait_ms=wait_ms))
         worker = Worker(judging, bus, bus_settings, "one", threading.Event())
-        judging.start(worker._inbox)
+        worker.start()
         bus.publish([("faces", faces(0, greys))])
         started = time.monotonic()
         assert worker.poll() == 1
@@ -189,10 +192,12 @@ def test_a_batch_waits_for_more_faces_only_so_long_and_not_at_all_when_it_is_ful
 def test_values_that_are_no_numbers_cost_their_frame_and_no_other(
     server_url: str, bus_settings: BusSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    counter = metrics.DEAD_LETTERS.labels("classifier", "not_finite")
-    before = counter._value.get()
-    confidence = metrics.BATCH_CONFIDENCE_RATIO._sum
-    told = confidence.get()
+    def figures() -> tuple[float, float]:
+        labels = {"stage": "classifier", "reason": "not_finite"}
+        letters = REGISTRY.get_sample_value("crowdmood_dead_letters_total", labels) or 0
+        return letters, REGISTRY.get_sample_value("crowdmood_batch_confidence_ratio_sum") or 0
+
+    letters_before, confidence_before = figures()
     frames = [faces(0, [1, 2]), faces(1, [3, 0]), faces(2, [4])]
     bus, _ = classify(server_url, bus_settings, frames, monkeypatch)
     assert [message.ref.frame_id for message in emotions(bus)] == [0, 2]
@@ -200,8 +205,7 @@ def test_values_that_are_no_numbers_cost_their_frame_and_no_other(
     assert letter[1][b"reason"] == b"not_finite"
     assert sum(map(len, letter[1].values())) < 48 * 48  # no pixels
     assert bus.backlog("control") == 1
-    assert counter._value.get() == before + 1
-    assert confidence.get() == told + 1  # of the faces that were judged
+    assert figures() == (letters_before + 1, confidence_before + 1)  # of the faces with finite values
 
 
 def test_a_readable_value_that_is_no_number_costs_its_frame_and_no_other(

@@ -1,6 +1,7 @@
 """The network is followed through outages and refusals of the state store: nothing that was wished for is lost."""
 
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -23,9 +24,11 @@ class Named:
 
 
 @contextmanager
-def following(url: str, settings: list[ClassifierSettings]) -> Iterator[ModelSwap]:
-    """A swap that has begun with the first of the settings, and rereads the last ones."""
-    swap = ModelSwap(settings[0], ModelChoices(url, "test", "live"), lambda: settings[-1])
+def following(
+    url: str, settings: ClassifierSettings, reread: Callable[[], ClassifierSettings] | None = None
+) -> Iterator[ModelSwap]:
+    """A swap that has begun with these settings."""
+    swap = ModelSwap(settings, ModelChoices(url, "test", "live"), reread or (lambda: settings))
     try:
         assert swap.start().model_id == "old"
         yield swap
@@ -45,7 +48,7 @@ def test_a_choice_that_was_made_while_the_store_refused_our_login_is_taken_up(
 ) -> None:
     monkeypatch.setattr("classifier.model_swap.load_engine", Named)
     settings = ClassifierSettings(model=Path("/models/old"))
-    with guarded(tmp_path) as server, following(server.url, [settings]) as swap:
+    with guarded(tmp_path) as server, following(server.url, settings) as swap:
         server.shut_out()
         ModelChoices(f"unix://{tmp_path / 'server.sock'}", "test", "live").choose("/models/new", "new")
         eventually(lambda: "state store refuses us" in caplog.text)
@@ -66,15 +69,21 @@ def test_settings_that_changed_while_the_store_was_away_take_effect_when_it_is_b
     def server() -> ValkeyServer:
         return ValkeyServer(port=0, data_dir=tmp_path, unix_socket_path=socket, save="")
 
-    settings = [ClassifierSettings(model=Path("/models/old"))]
-    settings.append(settings[0].model_copy(update=changed))
+    before = ClassifierSettings(model=Path("/models/old"))
+    after = before.model_copy(update=changed)
+    reread = threading.Event()
+
+    def read_again() -> ClassifierSettings:
+        reread.set()
+        return after
+
     with ExitStack() as stack:
         with server():
-            swap = stack.enter_context(following(f"unix://{socket}", settings))
+            swap = stack.enter_context(following(f"unix://{socket}", before, read_again))
         swap.hang_up()
-        eventually(lambda: not swap._told.is_set() and not swap._hung_up)
+        assert reread.wait(60)
         assert swap.take() is None
         stack.enter_context(server())
-        assert settings[-1].model is not None
-        assert taken(swap) == settings[-1].model.name
-        assert swap.settings == settings[-1]
+        assert after.model is not None
+        assert taken(swap) == after.model.name
+        assert swap.settings == after

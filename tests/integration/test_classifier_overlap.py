@@ -8,11 +8,11 @@ from contextlib import contextmanager
 import numpy as np
 import pytest
 import redis
+from prometheus_client import REGISTRY
 
 from classifier.service import ClassifierStage
 from crowdmood.bus.streams import Bus
 from crowdmood.bus.worker import Worker
-from crowdmood.core import metrics
 from crowdmood.core.settings import BusSettings, ClassifierSettings
 from tests.waiting import eventually
 
@@ -22,10 +22,14 @@ BATCH = 64
 
 
 @pytest.fixture
-def judging(server_url: str, bus_settings: BusSettings) -> ClassifierStage:
-    settled = stage(server_url, bus_settings, ClassifierSettings(max_batch_size=BATCH, batch_wait_ms=5))
+def judging(server_url: str, bus_settings: BusSettings, request: pytest.FixtureRequest) -> ClassifierStage:
+    wait_ms = getattr(request, "param", 5)
+    settled = stage(server_url, bus_settings, ClassifierSettings(max_batch_size=BATCH, batch_wait_ms=wait_ms))
     settled.read_count = 1
     return settled
+
+
+patient = pytest.mark.parametrize("judging", [10_000], indirect=True, ids=["waits 10 s for a full batch"])
 
 
 @contextmanager
@@ -43,6 +47,11 @@ def deliveries(bus: Bus) -> list[int]:
     """How often each entry that is in somebody's hands was delivered, in the order of the stream."""
     pending = bus.connection.client.xpending_range(bus.keys.stream("faces"), "classifier", "-", "+", 100)
     return [row["times_delivered"] for row in pending]
+
+
+def worked_s() -> float:
+    """Return for how long classifiers of this process have worked, in seconds."""
+    return REGISTRY.get_sample_value("crowdmood_work_seconds_sum", {"stage": "classifier"}) or 0
 
 
 def fill(bus: Bus, frames: int) -> None:
@@ -68,6 +77,7 @@ def test_the_next_batch_is_read_and_the_last_one_published_while_one_is_judged(
     assert [message.ref.frame_id for message in emotions(bus)] == [0, 1, 2, 3, 4]
 
 
+@patient
 def test_what_is_judged_does_not_wait_for_a_batch_to_fill(
     bus: Bus, judging: ClassifierStage, bus_settings: BusSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -79,24 +89,22 @@ def test_what_is_judged_does_not_wait_for_a_batch_to_fill(
     network = Slow()
     monkeypatch.setattr("classifier.model_swap.load_engine", lambda *_: network)
     # As long as a server is given for its answer: waiting for a batch is not waiting for that.
-    judging._swap.settings = ClassifierSettings(max_batch_size=BATCH, batch_wait_ms=10_000)
-    worked_s = metrics.WORK_SECONDS.labels("classifier")._sum
-    before_s = worked_s.get()
+    before_s = worked_s()
     with running(Worker(judging, bus, bus_settings, "one", threading.Event())):
         bus.publish([("faces", faces(0, [1] * BATCH)), ("faces", faces(1, [1]))])
         eventually(lambda: emotions(bus))
         assert network.calls == [BATCH]  # the second frame waits for more
-        eventually(lambda: worked_s.get() > before_s)
+        eventually(lambda: worked_s() > before_s)
         bus.publish([("faces", faces(2, [1] * BATCH))])
         eventually(lambda: len(emotions(bus)) == 3)
     assert bus.connection.outages == 0
 
 
+@patient
 def test_a_worker_that_waits_for_a_batch_to_fill_stops_at_once(
     bus: Bus, judging: ClassifierStage, bus_settings: BusSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("classifier.model_swap.load_engine", lambda *_: Marked())
-    judging._swap.settings = ClassifierSettings(max_batch_size=BATCH, batch_wait_ms=10_000)
     bus.publish([("faces", faces(0, [1]))])
     worker = Worker(judging, bus, bus_settings, "one", threading.Event())
     with running(worker):
@@ -135,7 +143,7 @@ def test_a_frame_that_was_tried_before_is_judged_alone_before_another_is_taken(
     bus.connection.client.xgroup_create(bus.keys.stream("faces"), "classifier", id="0")
     bus.connection.client.xreadgroup("classifier", "one", {bus.keys.stream("faces"): ">"}, count=3)
     worker = Worker(judging, bus, bus_settings, "one", threading.Event())
-    judging.start(worker._inbox)
+    worker.start()
     for left in ([1, 1], [1], []):
         assert worker.poll() == 1
         assert deliveries(bus) == left

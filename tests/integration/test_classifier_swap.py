@@ -101,12 +101,12 @@ class Installation:
     def more(self) -> None:
         """Wait until frames that were published from now on have come out."""
         count = self.published + 20
-        eventually(lambda: len(self.emotions()) > count, 60)
+        eventually(lambda: self.bus.backlog("emotions") > count)
 
     def _film(self) -> None:
         crops = np.random.default_rng(0).integers(0, 256, (5, 48, 48), np.uint8)
         boxes = np.tile(np.array([0, 0, 60, 60], np.int32), (5, 1))
-        while not self._stop.wait(0.02):
+        while not self._stop.wait(0.05):
             ref = FrameRef("north", "run", self.published, self.published * 20, 640, 480, True)
             self.bus.publish([("faces", Faces(ref, boxes, np.ones(5, np.float32), crops, "haar"))])
             self.published += 1

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import simplejpeg
+from prometheus_client import REGISTRY
 
 from crowdmood.bus.streams import Bus
 from crowdmood.bus.worker import Worker
@@ -16,7 +17,7 @@ from detector.finder import FaceFinder
 from detector.haar import HaarDetector
 from detector.loading import load_finder
 from detector.regions import Region
-from detector.service import FACES_DROPPED, DetectorStage
+from detector.service import DetectorStage
 
 LEFT_HALF = ((0.0, 0.0), (0.5, 0.0), (0.5, 1.0), (0.0, 1.0))
 
@@ -91,18 +92,23 @@ def test_frames_of_one_three_and_four_channels_go_on(
     assert message.detector == "haar"
 
 
+def dropped() -> float:
+    labels = {"stage": "detector", "reason": "too_many"}
+    return REGISTRY.get_sample_value("crowdmood_faces_dropped_total", labels) or 0
+
+
 def test_20_000_detections_are_cut_to_the_most_certain_and_the_frame_goes_on(
     bus: Bus, bus_settings: BusSettings
 ) -> None:
     picture = jpeg(np.full((1000, 2000, 1), 90, np.uint8), "GRAY")
     bus.publish([("frames", frame(0, picture, 2000, 1000))])
-    before = FACES_DROPPED.labels("detector", "too_many")._value.get()
+    before = dropped()
     work(bus, bus_settings, DetectorStage(finder(Everywhere()), {}))
     (message,) = faces(bus)
     assert message.boxes.shape == (5000, 4)
     assert message.crops.shape == (5000, 48, 48)
     assert message.boxes[:, 0].min() >= 1490  # the right quarter: the most certain
-    assert FACES_DROPPED.labels("detector", "too_many")._value.get() - before == 15_000
+    assert dropped() - before == 15_000
 
 
 def test_a_masked_half_is_neither_searched_nor_cropped(bus: Bus, bus_settings: BusSettings) -> None:
@@ -161,14 +167,13 @@ def test_a_frame_gives_the_same_faces_in_whichever_worker(
     bus: Bus, bus_settings: BusSettings, assets: Path, kind: str
 ) -> None:
     photos = sorted((assets / "crowds" / "images").iterdir(), key=lambda photo: photo.stat().st_size)[:12:3]
-    patient = bus_settings.model_copy(update={"claim_idle_s": 600})  # nobody takes over what another still works on
     model = assets / "models" / "face_detection_yunet_2023mar.onnx"
     settings = load(detector={"kind": kind, "yunet_model": str(model)})
     answers = []
     for names in (["one"], ["two", "three"]):
         bus.publish([("frames", frame(i, photo.read_bytes())) for i, photo in enumerate(photos)])
         workers = [
-            threading.Thread(target=work, args=(bus, patient, DetectorStage(load_finder(settings), {}), name))
+            threading.Thread(target=work, args=(bus, bus_settings, DetectorStage(load_finder(settings), {}), name))
             for name in names
         ]
         for thread in workers:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import openvino
 import pytest
 
 from crowdmood.core.errors import ModelError
@@ -96,14 +97,14 @@ def test_the_same_picture_gives_the_same_boxes_whatever_was_looked_at_before(
 def test_cameras_with_different_regions_are_compiled_for_once_and_what_gave_its_memory_back_finds_the_same(
     model: Path, photos: list[np.ndarray], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    compiled: list[tuple[int, int]] = []
-    really = YuNetNetwork._compile
+    compiled: list[tuple[int, ...]] = []
+    really = openvino.Core.compile_model
 
-    def counted(network: YuNetNetwork, height: int, width: int) -> object:
-        compiled.append((height, width))
-        return really(network, height, width)
+    def counted(core: openvino.Core, model: openvino.Model, *options: object) -> object:
+        compiled.append(tuple(model.input(0).shape))
+        return really(core, model, *options)
 
-    monkeypatch.setattr(YuNetNetwork, "_compile", counted)
+    monkeypatch.setattr(openvino.Core, "compile_model", counted)
     photo = cv2.resize(photos[0], (640, 360), interpolation=cv2.INTER_AREA)
     bands = [Region(include=[((0, top), (1, top), (1, 1), (0, 1))]) for top in np.arange(10) / 25]
     stands = [Region(include=[((0, 0), (side, 0), (side, 1), (0, 1))]) for side in np.arange(4, 10) / 10]
@@ -112,7 +113,7 @@ def test_cameras_with_different_regions_are_compiled_for_once_and_what_gave_its_
     assert len(shapes) <= 8 < len(parts)
     found: dict[int, list[tuple[np.ndarray, ...]]] = {}
     for warm_px in (20_000_000, 500_000):
-        monkeypatch.setattr("detector.yunet_network._WARM_PX", warm_px)
+        monkeypatch.setattr("detector.yunet_network.WARM_PX", warm_px)
         yunet = YuNetDetector(DetectorSettings(yunet_model=model))
         compiled.clear()
         found[warm_px] = [yunet.detect(part) for _ in range(3) for part in parts]

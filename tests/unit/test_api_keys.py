@@ -94,7 +94,7 @@ def test_names_that_ask_no_more_are_forgotten() -> None:
     limit = RateLimit(per_s=100)
     for number in range(30_000):
         limit.wait_s(str(number), number / 1_000)
-    assert len(limit._due) <= 10_001
+    assert len(limit) <= 10_001
 
 
 @pytest.mark.parametrize(

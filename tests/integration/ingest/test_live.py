@@ -21,7 +21,6 @@ import simplejpeg
 
 from crowdmood.bus.connection import connect
 from crowdmood.bus.keys import BusKeys
-from crowdmood.core import metrics
 from crowdmood.core.errors import SourceError
 from crowdmood.core.settings import BusSettings, IngestSettings, Settings, load
 from crowdmood.domain.messages import CameraState, Frame, FramesLost, decode
@@ -187,7 +186,7 @@ def test_camera_that_freezes_fails_and_recovers_changes_its_state_and_shows_no_p
         assert details["down"] != ""
         assert "same image" in details["frozen"]
         raw = seen.raw()
-    shown = "\n".join([caplog.text, *capfd.readouterr(), prometheus_client.generate_latest(metrics.REGISTRY).decode()])
+    shown = "\n".join([caplog.text, *capfd.readouterr(), prometheus_client.generate_latest().decode()])
     assert "camera north is down" in shown
     for secret in (PASSWORD, TOKEN):
         assert secret.encode() not in raw

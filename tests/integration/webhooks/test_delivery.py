@@ -154,7 +154,7 @@ def test_an_endpoint_that_is_deleted_while_its_receiver_takes_its_time_leaves_no
     receiver: Receiver,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("webhooks.dispatcher._BLOCK_MS", 2_000)  # the feeder looks when something is published
+    monkeypatch.setattr("webhooks.dispatcher.BLOCK_MS", 2_000)  # the feeder looks when something is published
     answers = threading.Event()
 
     def answer(taken: Taken) -> Answer:

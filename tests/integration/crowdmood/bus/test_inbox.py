@@ -55,9 +55,11 @@ def test_restarted_worker_gets_its_pending_entries_one_at_a_time(bus: Bus, bus_s
 def test_claims_the_entries_of_a_dead_worker(bus: Bus, bus_settings: BusSettings) -> None:
     bus.publish([("frames", frame(i)) for i in range(3)])
     inbox(bus, bus_settings, "dead").read(3, 0)
-    alive = inbox(bus, bus_settings, "alive")
+    now_s = 0.0
+    alive = inbox(bus, bus_settings.model_copy(update={"claim_idle_s": 0.2}), "alive", clock=lambda: now_s)
     assert alive.read(3, 0) == []  # too early: the other worker may still be working
-    time.sleep(bus_settings.claim_idle_s * 1.2)
+    time.sleep(0.25)  # the server measures how long entries have been idle
+    now_s = 1.0
     claimed = [alive.read(3, 0) for _ in range(3)]
     assert [ids(entries) for entries in claimed] == [[0], [1], [2]]
     assert alive.claimed == 3
@@ -68,10 +70,10 @@ def test_claiming_continues_at_its_cursor_and_skips_finished_entries(bus: Bus, b
     bus.publish([("frames", frame(i)) for i in range(5)])
     held = inbox(bus, bus_settings, "dead").read(5, 0)
     bus.publish(done=held[1:3], group="detector")
-    now = [0.0]
-    alive = inbox(bus, bus_settings, "alive", clock=lambda: now[0])
-    time.sleep(bus_settings.claim_idle_s * 1.2)
-    now[0] = 1.0
+    now_s = 0.0
+    alive = inbox(bus, bus_settings.model_copy(update={"claim_idle_s": 0.2}), "alive", clock=lambda: now_s)
+    time.sleep(0.25)
+    now_s = 1.0
     assert [ids(alive.read(3, 0)) for _ in range(4)] == [[0], [3], [4], []]
 
 
