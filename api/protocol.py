@@ -15,6 +15,12 @@ from api.security import HEAD_BYTES, HEAD_TOO_LARGE
 HEAD_WITHIN_S: Final = 10.0
 """Longest wait for a request's line and headers, and for the first request of a connection."""
 
+_LINGER_S: Final = 5.0
+"""Longest time for which the rest of a refused head is read and dropped.
+
+A connection that is closed while data comes in is reset, and a reset can overtake the refusal.
+"""
+
 
 class BoundedProtocol(HttpToolsProtocol):
     """Takes requests whose line and headers are of bounded length and come in bounded time.
@@ -24,6 +30,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     _head_bytes: int | None = None  # what came of an incomplete head after the read that it began in; None: none is
     _late: asyncio.TimerHandle | None = None
+    _refused: bool = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn narrows it
         """Wait for the first request."""
@@ -37,14 +44,21 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Parse what came, unless it is too much."""
+        if self._refused:
+            return
         if self._head_bytes is not None:
             self._head_bytes += len(data)
         super().data_received(data)
         nothing_in_hand = self.cycle is None or self.cycle.response_complete
         if self._head_bytes is not None and self._head_bytes > HEAD_BYTES:
             if nothing_in_hand:
+                self._refused = True
                 self.transport.write(_TOO_LARGE)
-            self.transport.close()
+                self.transport.write_eof()
+                self._cancel()
+                self._late = self.loop.call_later(_LINGER_S, self._close)
+            else:
+                self.transport.close()
         elif nothing_in_hand and self._late is None and self in self.connections:  # else a WebSocket took over
             self._late = self.loop.call_later(HEAD_WITHIN_S, self._close)
 

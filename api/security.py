@@ -190,7 +190,9 @@ def _too_much(scope: Scope, headers: dict[bytes, bytes]) -> JSONResponse | None:
     if sum(len(name) + len(value) for name, value in scope["headers"]) > HEAD_BYTES:
         return problems.response(HEAD_TOO_LARGE, f"at most {HEAD_BYTES} bytes are accepted")
     if b"transfer-encoding" in headers:
-        return problems.response(LENGTH_MISSING, "send a Content-Length rather than chunks")
+        # The chunks are not read (api/protocol.py): without this, the client would use the connection again.
+        closes = {"Connection": "close"}
+        return problems.response(LENGTH_MISSING, "send a Content-Length rather than chunks", closes)
     most = PHOTO_BYTES if scope["path"] == "/predict" else _BODY_BYTES
     length = headers.get(b"content-length", b"0")
     if not length.isdigit() or int(length) > most:

@@ -1,6 +1,7 @@
 """What comes before a body, over bare sockets: how large it may be, and how long it may take."""
 
 import contextlib
+import itertools
 import json
 import socket
 
@@ -29,12 +30,12 @@ def rest_of(connection: socket.socket) -> bytes:
     return b"".join(iter(lambda: connection.recv(65_536), b""))
 
 
-def answer_to_endless_headers(url: str) -> bytes:
+def answer_to_endless_headers(url: str, more: int) -> bytes:
     with connected(url) as connection:
         connection.sendall(b"GET /livez HTTP/1.1\r\nHost: localhost\r\nX-Note: ")
         for _ in range(3):
             httpx.get(url + "/nothing")  # once this is answered, that was read
-        connection.sendall(b"a" * (HEAD_BYTES + 1))
+        connection.sendall(b"a" * (HEAD_BYTES + 1 + more))
         return rest_of(connection)
 
 
@@ -42,8 +43,8 @@ def test_headers_that_do_not_end_are_refused_before_they_cost_anything(settings:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     with running(settings.model_copy(update={"api": settings.api.model_copy(update={"ops_port": port})})) as api:
-        for url in (api.url, f"http://127.0.0.1:{port}"):
-            answer = answer_to_endless_headers(url)
+        for url, more in itertools.product((api.url, f"http://127.0.0.1:{port}"), (0, 5_000_000)):
+            answer = answer_to_endless_headers(url, more)  # also to a client that is still sending
             assert answer.startswith(b"HTTP/1.1 431 Request Header Fields Too Large\r\n")
             assert json.loads(answer.partition(b"\r\n\r\n")[2])["type"] == "/problems/headers-too-large"
 

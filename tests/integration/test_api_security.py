@@ -190,6 +190,7 @@ def test_what_is_too_large_is_refused_before_it_is_read(settings: Settings) -> N
         assert refused_by_length(api.url, "/mood", 65 * 1024) == (413, "/problems/too-large")
         chunks = client.post("/mood", content=(part for part in (b"a", b"b")))
         assert (chunks.status_code, chunks.json()["type"]) == (411, "/problems/length-required")
+        assert chunks.headers["connection"] == "close"
         long = client.get("/mood?camera=" + "a" * 9_000)
         assert (long.status_code, long.json()["type"]) == (414, "/problems/url-too-long")
         for headers in ({"X-Note": "a" * HEAD_BYTES}, {f"X-{number}": "a" * 100 for number in range(400)}):
