@@ -137,7 +137,7 @@ def test_every_role_is_deployed_with_its_image_and_asked_for_its_health(plain: l
         environment = environment_of(role)
         served = environment["CROWDMOOD_API__OPS_PORT" if role == "api" else "CROWDMOOD_METRICS__PORT"]
         assert str(ports["metrics"]) == served
-        # Paths of crowdmood.core.health and of the API: tests/integration/crowdmood/core/test_health.py, test_api_service.py.
+        # Paths of crowdmood.core.health (tests/integration/crowdmood/core/test_health.py) and of the API.
         paths = [only[f"{probe}Probe"]["httpGet"] for probe in ("startup", "readiness", "liveness")]
         asked = ["/livez", "/readyz", "/livez"] if role == "api" else ["/readyz"] * 3
         assert paths == [{"path": path, "port": "metrics"} for path in asked]

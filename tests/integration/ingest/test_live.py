@@ -204,7 +204,7 @@ def test_camera_that_stalls_is_down_and_recovers(camera: MjpegCamera, configure:
 
 
 def reconnects() -> float:
-    return metrics.REGISTRY.get_sample_value("crowdmood_camera_reconnects_total", {"camera": "north"}) or 0
+    return prometheus_client.REGISTRY.get_sample_value("crowdmood_camera_reconnects_total", {"camera": "north"}) or 0
 
 
 @pytest.mark.parametrize(("user", "says"), [("eye:wrong", "401"), (f"eye:{PASSWORD}", "5XX")])
