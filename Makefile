@@ -20,7 +20,7 @@ ROLES := ingest detector classifier aggregator api dispatch build
 .PHONY: help setup demo check hooks test coverage soak bench docs wheels images push release-notes format lock lock-roles lock-docs clean
 
 help: ## Show what there is to make
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /make \1\t/' | expand -t 16
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /make \1\t/' | expand -t 20
 
 setup: $(VENV)/installed ## Set up the virtual environment
 

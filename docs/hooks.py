@@ -9,8 +9,9 @@ from pages import ROOT, linked_files, navigation, pages, references, search_path
 
 @event_priority(100)  # before mkdocstrings reads its options
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
-    """Set the navigation, and the folders in which the packages are."""
+    """Set the navigation, what `mkdocs serve` watches, and the folders in which the packages are."""
     config.nav = navigation()
+    config.watch = [str(ROOT / path) for path in pages()]
     config.plugins["mkdocstrings"].config.handlers["python"]["paths"] = [str(ROOT / path) for path in search_paths()]
     return config
 

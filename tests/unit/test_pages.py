@@ -1,6 +1,8 @@
 """Every link of every page leads somewhere, and the site has every page and every module once."""
 
+import re
 import subprocess
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -104,3 +106,14 @@ def test_the_site_is_built_with_its_warnings_as_errors() -> None:
     recipe = makefile.partition("\ndocs:")[2].partition("\n\n")[0]
     assert "build --strict" in recipe
     assert "--quiet" not in recipe  # MkDocs counts no warning that it does not print
+
+
+def test_tools_of_the_site_are_locked_apart_from_those_of_the_tests() -> None:
+    project = tomllib.loads((pages.ROOT / "pyproject.toml").read_text())
+    wanted = {re.split(r"[^\w-]", requirement)[0] for requirement in project["dependency-groups"]["docs"]}
+    locked = {
+        file: set(re.findall(r"^([a-z0-9-]+)==", (pages.ROOT / file).read_text(), re.MULTILINE))
+        for file in ("docs/requirements.txt", "requirements.txt")
+    }
+    assert wanted <= locked["docs/requirements.txt"]
+    assert {name for name in locked["requirements.txt"] if name.startswith("mkdocs")} == set()
