@@ -53,5 +53,6 @@ def _frame(camera: CameraSettings, settings: Settings, at_s: float) -> bytes:
         raise SourceError(f"camera {camera.id}: its footage ends before {at_s:g} s")
     with contextlib.closing(live_source(camera, settings.ingest).frames()) as frames:
         for frame in frames:
-            return Planes.of(frame, settings.ingest.max_frame_megapixels).encode(settings.ingest.jpeg_quality).jpeg
+            planes = Planes.of(frame.image, settings.ingest.max_frame_megapixels, frame.pixel_aspect)
+            return planes.encode(settings.ingest.jpeg_quality).jpeg
     raise SourceError(f"camera {camera.id}: it gives no frame")

@@ -2,6 +2,7 @@
 
 import zlib
 from dataclasses import dataclass
+from fractions import Fraction
 
 import av
 import numpy as np
@@ -11,6 +12,9 @@ import simplejpeg
 from crowdmood.core.errors import UndecodableError
 
 Plane = npt.NDArray[np.uint8]
+
+SQUARE = Fraction(1)
+"""Pixel aspect of most footage."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,17 +47,23 @@ class Planes:
     red: Plane
 
     @classmethod
-    def of(cls, frame: av.VideoFrame, max_megapixels: float) -> "Planes":
-        """Convert a decoded frame of any pixel format, and rotate it as its metadata says.
+    def of(cls, frame: av.VideoFrame, max_megapixels: float, pixel_aspect: Fraction = SQUARE) -> "Planes":
+        """Convert a decoded frame of any pixel format, stretch it to square pixels, and rotate it as its metadata says.
+
+        Args:
+            frame: The frame.
+            max_megapixels: The largest size, after stretching.
+            pixel_aspect: Width of a pixel divided by its height; anamorphic footage has one that is not 1.
 
         Raises:
             UndecodableError: The frame has no pixels or too many (`frame_too_large`), or cannot be converted
                 (`unreadable`).
         """
-        check_size(frame.width, frame.height, max_megapixels)
+        width, height = square_size(frame.width, frame.height, pixel_aspect)
+        check_size(width, height, max_megapixels)
         try:
             # "yuvj" has the full range of JPEG; most video has 16-235.
-            full = frame.reformat(format="yuvj420p")
+            full = frame.reformat(width, height, format="yuvj420p")
         except (av.error.FFmpegError, ValueError):
             raise UndecodableError(f"pixel format {frame.format.name} cannot be converted", "unreadable") from None
         turns = round(frame.rotation / 90) % 4
@@ -68,6 +78,13 @@ class Planes:
     def digest(self) -> int:
         """Return a checksum of the image's brightness."""
         return zlib.crc32(np.ascontiguousarray(self.luma).data)
+
+
+def square_size(width: int, height: int, pixel_aspect: Fraction) -> tuple[int, int]:
+    """Return the size of a frame with square pixels; its shorter direction is stretched, so that no detail is lost."""
+    if pixel_aspect > 1:
+        return round(width * pixel_aspect), height
+    return width, round(height / pixel_aspect)
 
 
 def check_size(width: int, height: int, max_megapixels: float) -> None:

@@ -6,8 +6,6 @@ import threading
 import time
 from collections.abc import Callable
 
-import av
-
 from crowdmood.core import metrics
 from crowdmood.core.errors import SourceError, UndecodableError
 from crowdmood.core.settings import IngestSettings
@@ -15,7 +13,7 @@ from crowdmood.domain.messages import CameraStateName, Frame, FrameRef
 from ingest.cameras import IngestRun, wall_ms
 from ingest.encoding import Planes
 from ingest.live_publisher import LivePublisher
-from ingest.sources.base import LiveSource
+from ingest.sources.base import LiveFrame, LiveSource
 from ingest.timing import Backoff, FreezeWatch, LiveClock, Sampler
 
 log = logging.getLogger("crowdmood.ingest")
@@ -91,12 +89,12 @@ class LiveCamera:
             return str(error)
         return "the stream ended"
 
-    def _publish(self, frame: av.VideoFrame, now_s: float) -> None:
+    def _publish(self, frame: LiveFrame, now_s: float) -> None:
         frame_id = self._next_frame_id
         self._next_frame_id += 1
         at_ms = self._event_clock.at_ms(self._wall(), now_s)
         try:
-            planes = Planes.of(frame, self._settings.max_frame_megapixels)
+            planes = Planes.of(frame.image, self._settings.max_frame_megapixels, frame.pixel_aspect)
         except UndecodableError as error:
             if not self._warned:
                 log.warning("camera %s: frames are lost: %s", self._run.camera.id, error)

@@ -2,11 +2,12 @@
 
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Protocol
 
 import av
 
-from ingest.encoding import JpegImage
+from ingest.encoding import SQUARE, JpegImage
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +21,19 @@ class RecordedFrame:
 
     at_ms: int
     encode: Callable[[], JpegImage]
+
+
+@dataclass(frozen=True, slots=True)
+class LiveFrame:
+    """A frame of a live camera.
+
+    Attributes:
+        image: The decoded image, progressive.
+        pixel_aspect: Width of a pixel divided by its height.
+    """
+
+    image: av.VideoFrame
+    pixel_aspect: Fraction = SQUARE
 
 
 class RecordedSource(Protocol):
@@ -46,7 +60,7 @@ class RecordedSource(Protocol):
 class LiveSource(Protocol):
     """A camera that sends frames in real time."""
 
-    def frames(self) -> Generator[av.VideoFrame, None, None]:
+    def frames(self) -> Generator[LiveFrame, None, None]:
         """Connect, and yield every frame as it arrives.
 
         Raises:

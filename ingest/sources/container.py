@@ -3,6 +3,7 @@
 import contextlib
 import time
 from collections.abc import Iterator
+from fractions import Fraction
 
 import av
 import av.logging
@@ -10,6 +11,7 @@ from av.container import InputContainer
 from av.video.stream import VideoStream
 
 from crowdmood.core.errors import SourceError
+from ingest.encoding import SQUARE
 
 DECODE_ERRORS = (av.error.FFmpegError, ValueError)
 """Errors of PyAV: its own, and ValueError for values that Python does not accept."""
@@ -47,6 +49,14 @@ def opened(
         if not hasattr(stream, "width"):  # attributes come from the decoder, and there is none
             raise SourceError("its video is of a kind that cannot be decoded")
         yield container, stream
+
+
+def pixel_aspect(stream: VideoStream) -> Fraction:
+    """Return the width of a pixel divided by its height, as the container or else the codec declares it."""
+    for declared in (stream.sample_aspect_ratio, stream.codec_context.sample_aspect_ratio):
+        if declared:
+            return Fraction(declared)
+    return SQUARE
 
 
 def reason(error: Exception) -> str:

@@ -9,7 +9,9 @@ import av
 
 from crowdmood.core.errors import SourceError
 from crowdmood.core.settings import IngestSettings
-from ingest.sources.container import DECODE_ERRORS, opened, reason, timed_out
+from ingest.deinterlace import Deinterlacer
+from ingest.sources.base import LiveFrame
+from ingest.sources.container import DECODE_ERRORS, opened, pixel_aspect, reason, timed_out
 
 _ANALYZE_US = "1000000"
 """Longest analysis of a stream before the first frame, in microseconds. FFmpeg's default of 5 s delays a reconnect."""
@@ -23,7 +25,7 @@ class NetworkCamera:
         self._address = f"{scheme.lower()}:{rest}"  # FFmpeg accepts protocols in lower case only
         self._timeout_s = settings.connect_timeout_s
 
-    def frames(self) -> Generator[av.VideoFrame, None, None]:
+    def frames(self) -> Generator[LiveFrame, None, None]:
         """Connect, and yield every frame as it arrives.
 
         Raises:
@@ -48,7 +50,7 @@ class Webcam:
         self._input_format, self._address = webcam_address(device, platform)
         self._timeout_s = settings.connect_timeout_s
 
-    def frames(self) -> Generator[av.VideoFrame, None, None]:
+    def frames(self) -> Generator[LiveFrame, None, None]:
         """Open the device, and yield every frame as it arrives.
 
         Raises:
@@ -74,8 +76,10 @@ def webcam_address(device: str, platform: str) -> tuple[str, str]:
 
 def _frames(
     address: str, input_format: str | None, options: dict[str, str], timeout_s: float
-) -> Generator[av.VideoFrame, None, None]:
+) -> Generator[LiveFrame, None, None]:
     with opened(address, input_format=input_format, options=options, timeout_s=timeout_s) as (container, stream):
+        deinterlacer: Deinterlacer[None] = Deinterlacer()
+        aspect = pixel_aspect(stream)
         packet_s = frame_s = time.monotonic()
         why = "the stream ended"
         try:
@@ -83,7 +87,8 @@ def _frames(
                 # Ignore a damaged packet: the image is complete again with the next key frame.
                 with contextlib.suppress(av.error.InvalidDataError):
                     for frame in packet.decode():
-                        yield frame
+                        for _, image in deinterlacer.push(frame, None):
+                            yield LiveFrame(image, aspect)
                         frame_s = time.monotonic()
                 packet_s = time.monotonic()
                 if packet_s > frame_s + timeout_s:

@@ -12,9 +12,10 @@ from av.video.stream import VideoStream
 
 from crowdmood.core.errors import SourceError, UndecodableError
 from crowdmood.core.settings import IngestSettings
-from ingest.encoding import JpegImage, Planes, check_size
+from ingest.deinterlace import Deinterlacer
+from ingest.encoding import JpegImage, Planes, check_size, square_size
 from ingest.sources.base import RecordedFrame
-from ingest.sources.container import DECODE_ERRORS, opened, reason
+from ingest.sources.container import DECODE_ERRORS, opened, pixel_aspect, reason
 from ingest.timing import FootageClock, Sampler
 
 _USUAL_FPS = 25
@@ -59,11 +60,12 @@ class VideoFile:
         at_ms = None
         try:
             with self._opened() as (container, stream):
-                check_size(stream.width, stream.height, self._settings.max_frame_megapixels)
+                aspect = pixel_aspect(stream)
+                self._check_size(stream.width, stream.height, aspect)
                 for at_ms, frame in _timed_frames(container, stream):
-                    check_size(frame.width, frame.height, self._settings.max_frame_megapixels)
+                    self._check_size(frame.width, frame.height, aspect)
                     if sampler.take(at_ms):
-                        yield RecordedFrame(at_ms, partial(self._encode, frame))
+                        yield RecordedFrame(at_ms, partial(self._encode, frame, aspect))
         except (SourceError, UndecodableError) as error:
             where = "cannot be read as a video" if at_ms is None else f"breaks off after {at_ms / 1000:.1f} s"
             raise SourceError(f"{self._path} {where}: {error}") from None
@@ -73,8 +75,11 @@ class VideoFile:
         # with the name of a video opens network addresses.
         return opened(f"file:{self._path}", options={"protocol_whitelist": "file"})
 
-    def _encode(self, frame: av.VideoFrame) -> JpegImage:
-        return Planes.of(frame, self._settings.max_frame_megapixels).encode(self._settings.jpeg_quality)
+    def _check_size(self, width: int, height: int, aspect: Fraction) -> None:
+        check_size(*square_size(width, height, aspect), self._settings.max_frame_megapixels)
+
+    def _encode(self, frame: av.VideoFrame, aspect: Fraction) -> JpegImage:
+        return Planes.of(frame, self._settings.max_frame_megapixels, aspect).encode(self._settings.jpeg_quality)
 
 
 def _timed_frames(container: InputContainer, stream: VideoStream) -> Iterator[tuple[int, av.VideoFrame]]:
@@ -102,14 +107,17 @@ def _decoded(container: InputContainer, stream: VideoStream) -> Iterator[tuple[F
         SourceError: A frame in the middle cannot be decoded.
     """
     begun = False
+    deinterlacer: Deinterlacer[Fraction | None] = Deinterlacer()
     try:
         for packet in container.demux(stream):
             for frame in _decode(packet, begun=begun):
                 begun = True
                 pts = frame.pts if frame.pts is not None else frame.dts
                 time_base = frame.time_base or stream.time_base
-                yield None if pts is None or time_base is None else pts * time_base, frame
+                yield from deinterlacer.push(frame, None if pts is None or time_base is None else pts * time_base)
+        yield from deinterlacer.flush()
     except DECODE_ERRORS as error:
+        yield from deinterlacer.flush()
         raise SourceError(reason(error)) from None
 
 

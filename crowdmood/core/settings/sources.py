@@ -50,6 +50,14 @@ class IngestSettings(Group):
     sample_fps: float = Field(
         default=5.0, gt=0, le=120, description="Frames per second of camera time that are looked at."
     )
+    image_clock: Literal["order", "number", "exif"] = Field(
+        default="order",
+        description="Event time of the images of a folder: `order`: one every 1 / `sample_fps` seconds; `number`: by "
+        "the last number of each name and `image_fps`; `exif`: by the time at which each was taken.",
+    )
+    image_fps: float = Field(
+        default=25.0, gt=0, le=1000, description="Numbers per second of the images' names, for `image_clock=number`."
+    )
     speed: float | Literal["max"] = Field(
         default=1.0,
         description="Pace of recorded footage as a multiple of real time, or `max`: as fast as the pipeline takes it.",
