@@ -71,7 +71,7 @@ class Ledger:
 
     def troubled(self) -> dict[str, str]:
         """Cameras that report that they are frozen or down."""
-        return {name: row["state"] for name, row in self.table.items() if row["state"] in ("frozen", "down")}
+        return {name: row["state"] for name, row in self.table.items() if row["state"] in ("frozen", "refused", "down")}
 
     def without(self, held: Iterable[tuple[Emotions, Mapping[str, int]]]) -> CameraTable:
         """Return the table without the held frames: a successor will see and count them again."""

@@ -14,6 +14,7 @@ from ingest.cameras import IngestRun, wall_ms
 from ingest.encoding import Planes
 from ingest.live_publisher import LivePublisher
 from ingest.sources.base import LiveFrame, LiveSource
+from ingest.sources.container import RefusedError
 from ingest.timing import Backoff, FreezeWatch, LiveClock, Sampler
 
 log = logging.getLogger("crowdmood.ingest")
@@ -64,7 +65,12 @@ class LiveCamera:
         """Publish the camera's frames until `stop` is set."""
         while not self._stop.is_set():
             connected_s = self._clock()
-            why = self._read_frames()
+            try:
+                why = self._read_frames()
+            except RefusedError as error:
+                self._set_state("refused", str(error))
+                self._pause(self._settings.refused_pause_s)
+                continue
             if self._stop.is_set():
                 break
             if self._clock() - connected_s > self._settings.reconnect_max_s and self._state != "down":
@@ -85,6 +91,8 @@ class LiveCamera:
                     now_s = self._clock()
                     if self._sampler.take(round((now_s - self._started_s) * 1000)):
                         self._publish(frame, now_s)
+        except RefusedError:
+            raise
         except SourceError as error:
             return str(error)
         return "the stream ended"

@@ -29,6 +29,7 @@ STATE_COLOURS: Final = {
     "opening": "#C9D3DB",
     "idle": "#E7ECF0",
     "frozen": "#F2C894",
+    "refused": "#8E44AD",
     "down": "#C0392B",
     "ended": "#FFFFFF",
 }

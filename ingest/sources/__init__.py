@@ -4,7 +4,7 @@ Sources do not use the bus, and do not decide when frames are published.
 """
 
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit, urlunsplit
 from urllib.request import url2pathname
 
 from crowdmood.core.errors import SourceError
@@ -15,7 +15,8 @@ from ingest.sources.stream import NetworkCamera, Webcam
 from ingest.sources.video import VideoFile
 
 _SUPPORTED = (
-    "use a video file, a folder of images, rtsp://…, rtsps://…, http://…, https://… or webcam:0 (a webcam's number)"
+    "use a video file, a folder of images, rtsp(s)://…, http(s)://…, rtmp(s)://…, rtp://…, srt://…, udp://… or "
+    "webcam:0 (a webcam's number)"
 )
 
 
@@ -51,9 +52,17 @@ def live_source(camera: CameraSettings, settings: IngestSettings) -> LiveSource:
         except SourceError as error:
             raise SourceError(f"camera {camera.id}: {error}") from None
     try:
-        host = urlsplit(address).hostname
+        parts = urlsplit(address)
+        host, _ = parts.hostname, parts.port
     except ValueError:
         host = None
     if not host:
-        raise SourceError(f"camera {camera.id}: the address after {camera.scheme}: is malformed; {_SUPPORTED}")
+        raise SourceError(
+            f"camera {camera.id}: the address after {camera.scheme}: is malformed. A user and a password in it must be "
+            f"percent-encoded, or set apart as `user` and `password`; {_SUPPORTED}"
+        )
+    if camera.user:
+        password = camera.password.get_secret_value()
+        login = f"{quote(camera.user, safe='')}:{quote(password, safe='')}"
+        address = urlunsplit(parts._replace(netloc=f"{login}@{parts.netloc.rpartition('@')[2]}"))
     return NetworkCamera(address, settings)

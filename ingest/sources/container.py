@@ -7,11 +7,21 @@ from fractions import Fraction
 
 import av
 import av.logging
+from av.codec.hwaccel import HWAccel, hwdevices_available
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
 from crowdmood.core.errors import SourceError
 from ingest.encoding import SQUARE
+
+
+class RefusedError(SourceError):
+    """The camera refuses the user or the password."""
+
+
+class InvalidStreamError(SourceError):
+    """The camera sends data that FFmpeg does not recognise, or that breaks the rules of its container."""
+
 
 DECODE_ERRORS = (av.error.FFmpegError, ValueError)
 """Errors of PyAV: its own, and ValueError for values that Python does not accept."""
@@ -24,6 +34,7 @@ def opened(
     input_format: str | None = None,
     options: dict[str, str] | None = None,
     timeout_s: float | None = None,
+    hwaccel: str = "",
 ) -> Iterator[tuple[InputContainer, VideoStream]]:
     """Open a container, and yield it and its main video stream.
 
@@ -32,14 +43,34 @@ def opened(
         input_format: FFmpeg's name of the input device, if the address does not imply it.
         options: FFmpeg's options for the protocol and the format.
         timeout_s: Longest wait for the connection, and then for each packet, in seconds; None has no limit.
+        hwaccel: FFmpeg's name of a hardware decoder; empty decodes on the CPU.
 
     Raises:
+        RefusedError: The camera refuses the user or the password.
+        InvalidStreamError: It sends no container that FFmpeg recognises.
         SourceError: The container cannot be opened or holds no video.
     """
     av.logging.set_level(None)  # FFmpeg logs addresses with their passwords
     started_s = time.monotonic()
     try:
-        container = av.open(address, format=input_format, options=options, timeout=timeout_s)
+        accelerator = HWAccel(hwaccel, allow_software_fallback=False) if hwaccel else None
+        container = av.open(address, format=input_format, options=options, timeout=timeout_s, hwaccel=accelerator)
+    except (av.error.HTTPUnauthorizedError, av.error.HTTPForbiddenError):
+        raise RefusedError("the camera refuses the user or the password") from None
+    except av.error.InvalidDataError as error:
+        if late := timed_out(started_s, timeout_s):
+            raise SourceError(late) from None
+        raise InvalidStreamError(reason(error)) from None
+    except av.error.ProtocolNotFoundError:
+        raise SourceError(f"this build of FFmpeg has no protocol {address.partition(':')[0]}") from None
+    except (av.error.PermissionError, RuntimeError) as error:
+        if not hwaccel:
+            raise SourceError(reason(error)) from None
+        available = ", ".join(hwdevices_available()) or "none"
+        raise SourceError(
+            f"CROWDMOOD_INGEST__HWACCEL is {hwaccel}, which does not work here or not for this video. FFmpeg knows "
+            f"{available}, and the machine must have the device; leave it empty to decode on the CPU"
+        ) from None
     except DECODE_ERRORS as error:
         raise SourceError(timed_out(started_s, timeout_s) or reason(error)) from None
     with container:

@@ -1,5 +1,6 @@
-"""Recorded footage in a video file. Frames have their presentation times, and an incomplete file is an error."""
+"""Recorded footage in a video file. Frames have their presentation times; damage in the middle is an error."""
 
+import logging
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from fractions import Fraction
@@ -18,13 +19,14 @@ from ingest.sources.base import RecordedFrame
 from ingest.sources.container import DECODE_ERRORS, opened, pixel_aspect, reason
 from ingest.timing import FootageClock, Sampler
 
+log = logging.getLogger("crowdmood.ingest")
+
 _USUAL_FPS = 25
 _MISSING_TAIL_S = 1
-"""A file is incomplete if its frames end this many seconds before the length that it declares."""
+"""A file that ends this many seconds before the length that it declares gets a warning."""
 _DURATION_IS_END = ("asf", "avi", "matroska,webm", "nut")
 """Formats whose files declare the time of their end by their own clock, not their length. Some programs write the
-length into Matroska files all the same; read as the end it is too small, so that a complete file never counts as
-incomplete."""
+length into Matroska files all the same; read as the end it is too small, so that a complete file gets no warning."""
 
 
 class VideoFile:
@@ -62,7 +64,7 @@ class VideoFile:
             with self._opened() as (container, stream):
                 aspect = pixel_aspect(stream)
                 self._check_size(stream.width, stream.height, aspect)
-                for at_ms, frame in _timed_frames(container, stream):
+                for at_ms, frame in _timed_frames(container, stream, self._path):
                     self._check_size(frame.width, frame.height, aspect)
                     if sampler.take(at_ms):
                         yield RecordedFrame(at_ms, partial(self._encode, frame, aspect))
@@ -73,7 +75,8 @@ class VideoFile:
     def _opened(self) -> AbstractContextManager[tuple[InputContainer, VideoStream]]:
         # Without "file:", FFmpeg would read a name with a colon as a protocol. The whitelist prevents that a playlist
         # with the name of a video opens network addresses.
-        return opened(f"file:{self._path}", options={"protocol_whitelist": "file"})
+        whitelist = {"protocol_whitelist": "file,crypto,data"}
+        return opened(f"file:{self._path}", options=whitelist, hwaccel=self._settings.hwaccel)
 
     def _check_size(self, width: int, height: int, aspect: Fraction) -> None:
         check_size(*square_size(width, height, aspect), self._settings.max_frame_megapixels)
@@ -82,11 +85,11 @@ class VideoFile:
         return Planes.of(frame, self._settings.max_frame_megapixels, aspect).encode(self._settings.jpeg_quality)
 
 
-def _timed_frames(container: InputContainer, stream: VideoStream) -> Iterator[tuple[int, av.VideoFrame]]:
+def _timed_frames(container: InputContainer, stream: VideoStream, path: Path) -> Iterator[tuple[int, av.VideoFrame]]:
     """Yield every frame with its event time in milliseconds.
 
     Raises:
-        SourceError: A frame in the middle cannot be decoded, or the end is missing.
+        SourceError: A frame in the middle cannot be decoded.
     """
     frame_s = 1 / Fraction(stream.average_rate or _USUAL_FPS)
     clock = FootageClock(frame_s)
@@ -97,7 +100,12 @@ def _timed_frames(container: InputContainer, stream: VideoStream) -> Iterator[tu
         yield at_ms, frame
     length_s = _declared_length_s(container, stream, first_s)
     if at_ms is not None and length_s is not None and length_s - at_ms / 1000 - frame_s > _MISSING_TAIL_S:
-        raise SourceError(f"it declares a length of {float(length_s):.1f} s and has no more frames")
+        log.warning(
+            "%s declares a length of %.1f s and ends after %.1f s: everything in it was read",
+            path,
+            float(length_s),
+            at_ms / 1000,
+        )
 
 
 def _decoded(container: InputContainer, stream: VideoStream) -> Iterator[tuple[Fraction | None, av.VideoFrame]]:

@@ -38,5 +38,6 @@ def _put(environment: dict[str, str], variable: str, value: Any) -> None:
 
 def _plain(item: Any) -> Any:
     if isinstance(item, CameraSettings):
-        return item.model_dump(mode="json") | {"uri": item.uri.get_secret_value()}
+        secrets = {"uri": item.uri.get_secret_value(), "password": item.password.get_secret_value()}
+        return item.model_dump(mode="json") | secrets
     return item

@@ -8,7 +8,7 @@ from pydantic import Field, SecretStr, field_validator
 from crowdmood.core.polygons import Polygon
 from crowdmood.core.settings.base import Group
 
-LIVE_SCHEMES = ("rtsp", "rtsps", "http", "https", "webcam")
+LIVE_SCHEMES = ("rtsp", "rtsps", "http", "https", "rtmp", "rtmps", "rtp", "srt", "udp", "webcam")
 _SCHEME = re.compile(r"^([a-zA-Z][a-zA-Z0-9+.-]+):")
 
 
@@ -19,9 +19,13 @@ class CameraSettings(Group):
         description="Name of the camera in messages, metrics and answers: a-z, 0-9, '-' and '_'."
     )
     uri: SecretStr = Field(
-        description="A video file, a folder of images, rtsp://…, http(s)://… or webcam:0. "
-        "May carry credentials: never logged. Footage counts its time from 1970, so that live cameras beside it wait "
-        "for its end."
+        description="A video file, a folder of images, rtsp://…, http(s)://…, rtmp://…, udp://…, srt://… or webcam:0. "
+        "May carry credentials, percent-encoded: never logged. Footage counts its time from 1970, so that live cameras "
+        "beside it wait for its end."
+    )
+    user: str = Field(default="", description="User name of the camera, as it is: it needs no percent-encoding.")
+    password: SecretStr = Field(
+        default=SecretStr(""), description="Password of the camera, as it is: it needs no percent-encoding."
     )
     include: tuple[Polygon, ...] = Field(
         default=(),
@@ -71,6 +75,28 @@ class IngestSettings(Group):
         gt=0,
         le=3600,
         description="Seconds of identical live frames after which a camera counts as frozen.",
+    )
+    rtsp_transport: Literal["tcp", "udp", "auto"] = Field(
+        default="tcp",
+        description="How RTSP cameras send: over `udp`, a lost packet damages an image.",
+    )
+    hwaccel: str = Field(
+        default="",
+        pattern=r"^[a-z0-9_]*$",
+        description="FFmpeg's hardware decoder, e.g. `cuda`, `qsv` or `vaapi`; empty: decode on the CPU.",
+    )
+    first_frame_timeout_s: float = Field(
+        default=30.0,
+        gt=0,
+        le=600,
+        description="Seconds to wait for the first image of a live camera while data arrives: some cameras send a key "
+        "frame only every 20 s.",
+    )
+    refused_pause_s: float = Field(
+        default=300.0,
+        gt=0,
+        le=86_400,
+        description="Pause after a camera refused the user or the password, in seconds: many attempts lock a camera.",
     )
     connect_timeout_s: float = Field(
         default=10.0,

@@ -7,7 +7,7 @@ from typing import ClassVar, Literal, Self, TypeAlias
 from crowdmood.core.errors import UndecodableError
 from crowdmood.domain.messages.wire import Fields, check_header, header, read_integer, read_text
 
-CameraStateName: TypeAlias = Literal["opening", "live", "frozen", "down", "ended"]
+CameraStateName: TypeAlias = Literal["opening", "live", "frozen", "refused", "down", "ended"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +17,8 @@ class CameraState:
     Attributes:
         camera_id: The camera's id.
         run_id: The camera's run.
-        state: `opening`, `live` (frames arrive), `frozen` (every frame is the same image), `down` or `ended`.
+        state: `opening`, `live` (frames arrive), `frozen` (every frame is the same image), `refused` (the camera
+            refuses the user or the password), `down` or `ended`.
         recorded: Whether the camera is recorded footage.
         source: The camera's address, without credentials.
         detail: The reason for the state, for people; may be empty.
@@ -59,7 +60,7 @@ class CameraState:
         check_header(fields, cls.KIND)
         state = read_text(fields, b"state")
         match state:
-            case "opening" | "live" | "frozen" | "down" | "ended":
+            case "opening" | "live" | "frozen" | "refused" | "down" | "ended":
                 return cls(
                     read_text(fields, b"camera_id"),
                     read_text(fields, b"run_id"),

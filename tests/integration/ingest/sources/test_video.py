@@ -88,12 +88,15 @@ def test_length_of_a_recording_whose_clock_does_not_begin_at_zero_is_that_of_its
     assert times_until_the_end(footage) == ([200 * n for n in range(25)], "")
 
 
-def test_reports_the_missing_end_of_a_recording_that_begins_late(tmp_path: Path) -> None:
+def test_warns_about_the_missing_end_of_a_recording_that_begins_late(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     path = film(tmp_path / "a.mkv", codec="mjpeg", start=50)
     path.write_bytes(path.read_bytes()[: path.stat().st_size * 6 // 10])
     times, problem = times_until_the_end(source(path))
     assert 10 <= len(times) <= 18
-    assert "it declares a length of 5.0 s" in problem
+    assert problem == ""
+    assert "declares a length of 5.0 s" in caplog.text
 
 
 def test_keeps_size_and_content(tmp_path: Path) -> None:
@@ -126,7 +129,7 @@ def test_yields_every_frame_of_a_terrace(assets: Path) -> None:
     assert [frame.at_ms for frame in footage.frames()] == [200 * n for n in range(300)]
 
 
-@pytest.mark.parametrize("name", ["a.mp4", "b.mkv", "d.avi"])
+@pytest.mark.parametrize("name", ["a.mp4", "d.avi"])
 def test_yields_the_frames_of_a_video_that_breaks_off_and_then_raises(tmp_path: Path, name: str) -> None:
     path = film(tmp_path / name, codec="mjpeg")
     path.write_bytes(path.read_bytes()[: path.stat().st_size * 6 // 10])
