@@ -113,14 +113,17 @@ format: setup ## Put the code into its format
 	$(BIN)/ruff format .
 
 lock: setup ## Pin every dependency anew (needs uv)
-	uv pip compile pyproject.toml --universal --python-version 3.11 --extra dev --generate-hashes \
+	uv pip compile pyproject.toml --universal --python-version 3.11 --extra all --extra dev --generate-hashes \
 	  --no-emit-index-url --no-annotate --custom-compile-command "make lock" --quiet --upgrade --output-file requirements.txt
 	$(MAKE) --no-print-directory lock-roles lock-docs
 
-lock-roles: ## Take from requirements.txt what each role's image installs (needs uv)
-	for role in $(ROLES); do uv pip compile --group pyproject.toml:$$role --constraint requirements.txt --universal \
-	  --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --custom-compile-command "make lock-roles" \
-	  --quiet --upgrade --output-file deploy/requirements/$$role.txt || exit 1; done
+LOCK_ROLE = uv pip compile --constraint requirements.txt --universal --python-version 3.11 --generate-hashes \
+  --no-emit-index-url --no-annotate --custom-compile-command "make lock-roles" --quiet --upgrade
+
+lock-roles: ## Take from requirements.txt what each role's image installs: its extra of pyproject.toml (needs uv)
+	$(foreach role,$(IMAGES),$(LOCK_ROLE) pyproject.toml --extra $(role:dispatch=webhooks) \
+	  --output-file deploy/requirements/$(role).txt &&) \
+	$(LOCK_ROLE) --group pyproject.toml:build --output-file deploy/requirements/build.txt
 
 lock-docs: ## Pin what the documentation is built with (needs uv)
 	uv pip compile --group pyproject.toml:docs --universal --python-version 3.11 --generate-hashes --no-emit-index-url \

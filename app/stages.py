@@ -17,6 +17,7 @@ class StageSpec:
         command: Command of `crowdmood` that runs it.
         group: Its consumer group on the bus; empty for a stage that reads no stream in a group.
         secrets: The `CROWDMOOD_` variables with secrets that it needs; addresses of cameras hold passwords.
+        extra: The extra of `pyproject.toml` that installs what it needs; its image installs the same.
         partitioned: Whether every partition of the bus has workers of its own.
     """
 
@@ -24,6 +25,7 @@ class StageSpec:
     command: str
     group: str
     secrets: frozenset[str]
+    extra: str
     partitioned: bool = False
 
     def words(self, worker: str) -> tuple[str, ...]:
@@ -39,12 +41,12 @@ _BUS, _STATE, _CAMERAS = "CROWDMOOD_BUS_URL", "CROWDMOOD_STATE_URL", "CROWDMOOD_
 STAGES: Final = {
     spec.name: spec
     for spec in (
-        StageSpec("ingest", "ingest", "", frozenset({_BUS, _CAMERAS}), partitioned=True),
-        StageSpec("detector", "detect", "detector", frozenset({_BUS, _STATE, _CAMERAS}), partitioned=True),
-        StageSpec("classifier", "classify", "classifier", frozenset({_BUS, _STATE}), partitioned=True),
-        StageSpec("aggregator", "aggregate", "aggregator", frozenset({_BUS, _STATE, _CAMERAS})),
-        StageSpec("dispatch", "dispatch", "", frozenset({_STATE})),
-        StageSpec("api", "api", "", frozenset({_BUS, _STATE, _CAMERAS})),
+        StageSpec("ingest", "ingest", "", frozenset({_BUS, _CAMERAS}), "ingest", partitioned=True),
+        StageSpec("detector", "detect", "detector", frozenset({_BUS, _STATE, _CAMERAS}), "detector", partitioned=True),
+        StageSpec("classifier", "classify", "classifier", frozenset({_BUS, _STATE}), "classifier", partitioned=True),
+        StageSpec("aggregator", "aggregate", "aggregator", frozenset({_BUS, _STATE, _CAMERAS}), "aggregator"),
+        StageSpec("dispatch", "dispatch", "", frozenset({_STATE}), "webhooks"),
+        StageSpec("api", "api", "", frozenset({_BUS, _STATE, _CAMERAS}), "api"),
     )
 }
 """By name, in the order of the data, which is the order in which they stop."""

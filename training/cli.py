@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from crowdmood.core.errors import SettingsError
+from crowdmood.core.errors import NotInstalledError, SettingsError
 from training.recipe import Augmentation, Recipe
 
 _DEFAULT = Recipe()
@@ -58,12 +58,15 @@ class Split(StrEnum):
 
 
 def use_backend(backend: Backend) -> None:
-    """Chooses what Keras computes with; only before Keras is first imported.
+    """Choose what Keras computes with; only before Keras is first imported.
 
     Raises:
-        SettingsError: It is not installed.
+        NotInstalledError: TensorFlow is not installed.
+        SettingsError: Another backend is not installed.
     """
     if find_spec(backend.value) is None:
+        if backend is Backend.TENSORFLOW:
+            raise NotInstalledError("training", backend.value, "train")
         raise SettingsError(f"{backend.value} is not installed; `pip install {backend.value}` into this environment")
     os.environ["KERAS_BACKEND"] = backend.value
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")

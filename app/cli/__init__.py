@@ -11,6 +11,8 @@ import typer
 from rich.console import Console
 
 from app.cli import footage, installation, keys, models, stages
+from app.cli.extras import needs
+from app.stages import STAGES
 from crowdmood import __version__
 from crowdmood.core.errors import CrowdMoodError, StageRefusedError
 from detector import cli as detector_cli
@@ -42,23 +44,23 @@ def _root(version: Annotated[bool, typer.Option("--version", help="Show the vers
         raise typer.Exit
 
 
-app.command()(footage.replay)
-app.command()(footage.report)
-app.command()(installation.run)
-app.command()(stages.ingest)
-app.command()(stages.detect)
-app.command()(stages.classify)
-app.command()(stages.aggregate)
-app.command()(stages.api)
-app.command()(stages.dispatch)
-app.command()(simulator_cli.simulate)
-app.command()(training_cli.train)
-app.command()(training_cli.evaluate)
-app.command()(detector_cli.evaluate_detector)
-detector_cli.models.command()(models.use)
+app.command()(needs("run")(footage.replay))
+app.command()(needs("report")(footage.report))
+app.command()(needs("run")(installation.run))
+app.command()(needs(STAGES["ingest"].extra)(stages.ingest))
+app.command()(needs(STAGES["detector"].extra)(stages.detect))
+app.command()(needs(STAGES["classifier"].extra)(stages.classify))
+app.command()(needs(STAGES["aggregator"].extra)(stages.aggregate))
+app.command()(needs(STAGES["api"].extra)(stages.api))
+app.command()(needs(STAGES["dispatch"].extra)(stages.dispatch))
+app.command()(needs("simulate")(simulator_cli.simulate))
+app.command()(needs("train")(training_cli.train))
+app.command()(needs("train")(training_cli.evaluate))
+app.command()(needs("train")(detector_cli.evaluate_detector))
+detector_cli.models.command()(needs("classifier", "models use")(models.use))
 app.add_typer(detector_cli.models, name="models")
 app.add_typer(keys.keys, name="keys")
-app.command()(footage.preview)
+app.command()(needs("run")(footage.preview))
 app.command()(installation.check)
 app.command()(installation.ledger)
 app.command()(installation.config)

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from classifier.card import GRAPH_FILE
-from crowdmood.core.errors import ModelError
+from crowdmood.core.errors import ModelError, NotInstalledError
 from crowdmood.core.settings import ClassifierSettings
 
 
@@ -51,14 +51,18 @@ def load_engine(model: Path, settings: ClassifierSettings) -> Engine:
 
     Raises:
         ModelError: The folder is incomplete, altered, or not made for this pipeline; or the engine cannot run it.
+        NotInstalledError: It needs TensorFlow, which is not installed.
     """
     engine = settings.engine
     if engine == "auto":
-        engine = "openvino" if find_spec("openvino") and (model / GRAPH_FILE).is_file() else "tensorflow"
+        preferred = find_spec("openvino") or not find_spec("tensorflow")
+        engine = "openvino" if preferred and (model / GRAPH_FILE).is_file() else "tensorflow"
     if engine == "openvino":
         from classifier.engines.openvino import OpenVINOEngine
 
         return OpenVINOEngine(model, settings.max_batch_size, settings.threads, settings.precision)
+    if find_spec("tensorflow") is None:
+        raise NotInstalledError(f"the network in {model}", "tensorflow", "tensorflow")
     if settings.precision not in ("auto", "f32"):
         raise ModelError("the TensorFlow engine computes in float32 only: leave CROWDMOOD_CLASSIFIER__PRECISION alone")
     from classifier.engines.tensorflow import TensorFlowEngine

