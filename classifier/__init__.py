@@ -1,9 +1,9 @@
-"""Classifies the expressions of faces: model folders and their cards, engines that run them, batches across cameras.
+"""Classifies the expressions of faces: model folders and their cards, engines, batches across cameras.
 
-This package owns everything about the network in service; it reads no whole frames and computes no shares of crowds.
+This package owns the network in service. It does not read frames, and does not compute the shares of a crowd.
 """
 
 from pathlib import Path
 
 DEFAULT_MODEL = Path(__file__).parent / "models" / "crowdnet"
-"""Folder of the network that comes with CrowdMood."""
+"""Folder of the network that is shipped with CrowdMood."""

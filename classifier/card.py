@@ -1,9 +1,9 @@
-"""The card of a model folder: what the network is, what it was made from, how well it does, and whole files.
+"""The card of a model folder: the network, its training data, its figures, and the hashes of its files.
 
-A model is one folder: the network (`model.keras`), the same as a graph for OpenVINO (`model.xml` with `model.bin`), its
-card for machines (`card.json`) and its card for people
-(`MODEL_CARD.md`). The card lists the SHA-256 of every other file, so a folder that was mixed up, cut short or altered
-is refused before anything is loaded from it. This module imports no framework.
+A model is one folder: the network (`model.keras`), the same network as a graph for OpenVINO (`model.xml` with
+`model.bin`), its card for programs (`card.json`) and its card for people (`MODEL_CARD.md`). `card.json` has the SHA-256
+of every other file, so a folder with mixed, incomplete or altered files is refused before anything is loaded from it.
+This module imports no framework.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ NETWORK_FILE: Final = "model.keras"
 GRAPH_FILE: Final = "model.xml"
 EMOTIONS_OUTPUT: Final = "emotions"
 _READABLE_OUTPUTS: Final = ("readable", "face")
-"""The first of these is served as `readable`; `face` is that of earlier networks."""
+"""The first of these is served as `readable`; earlier networks have `face`."""
 _CHUNK_BYTES: Final = 1 << 20
 _REMEDY: Final = "copy the whole folder again or export the model again"
 
@@ -35,7 +35,7 @@ class _Section(BaseModel):
 
 
 class InputSpec(_Section):
-    """What the network takes: gray faces, 0 black to 255 white; rescaling happens inside the model."""
+    """The network's input: gray faces, 0 black to 255 white; the network rescales them itself."""
 
     height: int = 48
     width: int = 48
@@ -44,7 +44,7 @@ class InputSpec(_Section):
 
 
 class FileEntry(_Section):
-    """One file of the folder."""
+    """A file of the folder."""
 
     name: str
     sha256: str = Field(pattern="^[0-9a-f]{64}$")
@@ -52,18 +52,18 @@ class FileEntry(_Section):
 
 
 class DataSpec(_Section):
-    """What the network was trained on and what it was judged by."""
+    """The data that the network was trained and evaluated on."""
 
     name: str
     training_faces: int = Field(ge=0)
     training_crowd_faces: int = Field(default=0, ge=0, description="Labelled faces of real crowds trained on.")
     judged_faces: int = Field(ge=0)
-    duplicates: int = Field(ge=0, description="Judged faces that also stand, pixel for pixel, in the training faces.")
-    sha256: str | None = Field(default=None, description="Of all faces, labels and splits; None in older cards.")
+    duplicates: int = Field(ge=0, description="Evaluated faces that are, pixel for pixel, training faces too.")
+    sha256: str | None = Field(default=None, description="Hash of all faces, labels and splits; None in older cards.")
 
 
 class Metrics(_Section):
-    """How well the network does on the judged faces, one forward pass each."""
+    """The network's figures on the evaluated faces, in one forward pass each."""
 
     accuracy: float = Field(ge=0, le=1)
     accuracy_without_duplicates: float = Field(ge=0, le=1)
@@ -71,20 +71,20 @@ class Metrics(_Section):
     log_loss: float = Field(ge=0, description="Mean cross-entropy in nats.")
     expected_calibration_error: float | None = Field(default=None, ge=0, le=1)
     accuracy_at_px: dict[int, float] = Field(
-        default_factory=dict, description="Accuracy on faces scaled down to so many pixels and back."
+        default_factory=dict, description="Accuracy on faces scaled down to this number of pixels and up again."
     )
 
 
 class Calibration(_Section):
-    """How the network's confidence was corrected; the correction is part of the exported network already."""
+    """How the network's confidence was corrected. The exported network includes the correction."""
 
     method: str
     temperature: float = Field(gt=0, description="The logits were divided by this.")
     biases: tuple[float, ...] | None = Field(
-        default=None, description="Then these were added, one a label, so that rare labels are found more often."
+        default=None, description="Then these were added, one for each label, so that rare labels are found more often."
     )
     readable_offset: float | None = Field(
-        default=None, description="Subtracted from the logit of `readable`; 5.5 % of readable faces are below 0.5 then."
+        default=None, description="Subtracted from the logit of `readable`; then 5.5 % of readable faces are below 0.5."
     )
     fitted_on: str
     log_loss_before: float
@@ -94,63 +94,63 @@ class Calibration(_Section):
 
 
 class Prevalence(_Section):
-    """What an estimator of shares needs to undo the network's confusions; fitted on held-out faces.
+    """Statistics with which shares are corrected for the network's confusions, fitted on held-out faces.
 
-    The features of a face are its K probabilities and, in newer cards, their maximum: F is K + 1, or K.
+    The features of a face are its K probabilities and, in newer cards, their maximum. F is K + 1, or K.
     """
 
     fitted_on: str
     faces: int = Field(gt=0)
     biases: tuple[float, ...] | None = Field(
         default=None,
-        description="Added to the logarithms of probabilities before crowds are counted, one a label; what follows is "
-        "of probabilities so corrected. Only in older cards.",
+        description="Added to the logarithms of probabilities before crowds are counted, one for each label. The "
+        "fields below describe probabilities with this correction. Only in older cards.",
     )
     priors: tuple[float, ...] = Field(description="Share of each label among those faces; none zero.")
     label_faces: tuple[float, ...] | None = Field(
         default=None,
-        description="By label: the number of faces on which its row of `soft_confusion` rests; None: `faces` times its "
-        "prior.",
+        description="By label: number of faces that its row of `soft_confusion` was computed from; None: `faces` times "
+        "the prior.",
     )
     label_scenes: tuple[float, ...] | None = Field(
         default=None,
-        description="By label: the number of equally large photographs from which those faces come; None: it does not "
-        "matter, as `scene_covariance` is unknown.",
+        description="By label: number of equally large photographs that those faces come from; None: not needed, since "
+        "`scene_covariance` is unknown.",
     )
     soft_confusion: tuple[tuple[float, ...], ...] = Field(
         description="Row: true label; column: mean of a feature, (K, F) (PACC, Bella et al. 2010)."
     )
     soft_covariance: tuple[tuple[tuple[float, ...], ...], ...] | None = Field(
         default=None,
-        description="By true label: covariance of the features of its faces, (K, F, F); how far the mean of few faces "
-        "strays from the row of `soft_confusion`.",
+        description="By true label: covariance of the features of its faces, (K, F, F). It gives the deviation of the "
+        "mean of few faces from the row of `soft_confusion`.",
     )
     scene_covariance: tuple[tuple[float, ...], ...] | None = Field(
         default=None,
-        description="Covariance (F, F) of what all faces of one photograph deviate by together; None: unknown.",
+        description="Covariance (F, F) of the deviation that all faces of a photograph share; None: unknown.",
     )
     confusion: tuple[tuple[int, ...], ...] = Field(description="Row: true label; column: predicted label; counts.")
 
 
 class FaceCheck(_Section):
-    """How well an earlier network with an output `face` finds a detector's mistakes, on held-back crops."""
+    """How well the output `face` of an earlier network finds false detections, on held-out crops."""
 
-    threshold: float = Field(ge=0, le=1, description="Below this the output `face` means: not a face.")
-    precision: float = Field(ge=0, le=1, description="Share of real faces among the crops taken for faces.")
-    recall: float = Field(ge=0, le=1, description="Share of the real faces that were taken for faces.")
+    threshold: float = Field(ge=0, le=1, description="A crop with a lower output `face` is not a face.")
+    precision: float = Field(ge=0, le=1, description="Share of real faces among the crops classified as faces.")
+    recall: float = Field(ge=0, le=1, description="Share of the real faces that are classified as faces.")
     faces: int = Field(ge=0)
     backgrounds: int = Field(ge=0)
 
 
 class CrowdFigures(_Section):
-    """How well the network does on faces of real crowds; a rate without any face to measure it on is None."""
+    """The network's figures on faces of real crowds; a rate is None if there was no face to measure it on."""
 
     faces: int = Field(ge=0)
     accuracy_readable: Rate | None = Field(
-        default=None, description="Share of the readable faces whose likeliest label is the annotators'."
+        default=None, description="Share of the readable faces whose most probable label is the annotators'."
     )
     recall: dict[str, Rate | None] = Field(
-        default_factory=dict, description="By label: share of its faces whose likeliest label it is."
+        default_factory=dict, description="By label: share of its faces for which it is the most probable label."
     )
     unreadable_recall: Rate | None = Field(
         default=None, description="Share of the unreadable faces with `readable` below 0.5."
@@ -159,7 +159,7 @@ class CrowdFigures(_Section):
         default=None, description="Share of the readable faces with `readable` below 0.5."
     )
     share_error_200: Rate | None = Field(
-        default=None, description="Mean absolute error of a share of crowds of 200 faces."
+        default=None, description="Mean absolute error of a share, for crowds of 200 faces."
     )
     negative_error_200: Rate | None = Field(
         default=None, description="Mean absolute error of angry, disgust, fear and sad together, in the same crowds."
@@ -170,7 +170,7 @@ class CrowdFigures(_Section):
 
 
 class CrowdMetrics(CrowdFigures):
-    """The same for all faces, and by the size of faces."""
+    """The figures on all faces of real crowds, and by the size of faces."""
 
     by_size: dict[str, CrowdFigures] = Field(
         default_factory=dict, description="By size in pixels: `20-32`, `32-48`, `48-96`, `96+`."
@@ -178,22 +178,22 @@ class CrowdMetrics(CrowdFigures):
 
 
 class ModelCard(_Section):
-    """Everything a stage must know about a network before it uses it.
+    """The card of a network.
 
     Attributes:
         schema_version: Version of this layout.
-        model_id: Name and the beginning of the network file's hash; travels with every prediction.
+        model_id: The network's name and the beginning of its file's hash; part of every prediction.
         architecture: Name of the architecture.
-        labels: The columns of the output `emotions`: `crowdmood.LABELS`, or `crowdmood.FER_LABELS` without cheering.
+        labels: The columns of the output `emotions`: `LABELS`, or `FER_LABELS` without cheering.
         outputs: Names of the outputs: `emotions (N, K)`, and `readable (N, 1)`, the probability that an expression can
             be seen. Earlier networks have `face (N, 1)` instead, which is used as `readable`.
-        input: What the network takes.
-        files: Every file of the folder but the card.
-        data: Training and judging data.
-        metrics: Figures on the judging data.
+        input: The network's input.
+        files: Every file of the folder except `card.json`.
+        data: Training and evaluation data.
+        metrics: Figures on the evaluation data.
         multiply_adds: Multiply-adds of one forward pass of one face.
         parameters: Number of weights.
-        code_version: Version of CrowdMood that trained it.
+        code_version: Version of CrowdMood that trained the network.
         recipe: Summary of the training recipe.
         labelling: How the faces of `crowd` were labelled.
         calibration, prevalence, crowd: Sections that simpler networks lack.
@@ -221,17 +221,17 @@ class ModelCard(_Section):
 
     @property
     def readable_output(self) -> str | None:
-        """Name of the output that is served as `readable`, or None if the network has none."""
+        """Name of the output that is served as `readable`; None if the network has none."""
         return next((name for name in _READABLE_OUTPUTS if name in self.outputs), None)
 
     def confusions(self) -> bytes:
-        """Return the bytes of `Confusions` that travel with every message, empty when they are unknown."""
+        """Return the encoded `Confusions`, or empty bytes if they are unknown."""
         known = Confusions.of_card(self.prevalence.model_dump() if self.prevalence else None)
         return known.to_bytes() if known else b""
 
 
 def file_entry(path: Path) -> FileEntry:
-    """Describes a file as it is now."""
+    """Return the name, hash and size of a file."""
     digest = hashlib.sha256()
     with path.open("rb") as file:
         while chunk := file.read(_CHUNK_BYTES):
@@ -240,16 +240,16 @@ def file_entry(path: Path) -> FileEntry:
 
 
 def save_card(folder: Path, card: ModelCard) -> None:
-    """Writes `card.json` into a model folder."""
+    """Write `card.json` into a model folder."""
     (folder / CARD_FILE).write_text(card.model_dump_json(indent=2, exclude_none=True) + "\n", encoding="utf-8")
 
 
 def load_card(folder: Path) -> ModelCard:
-    """Reads a model folder's card and verifies the folder against it.
+    """Read the card of a model folder, and check the folder's files against it.
 
     Raises:
-        ModelError: The folder or its card is missing or malformed, the network was made for other labels or another
-            input, or a file is missing or differs from its recorded SHA-256.
+        ModelError: The folder or its card is missing or malformed, the network has other labels or another input, or a
+            file is missing or does not match its SHA-256.
     """
     path = folder / CARD_FILE
     try:

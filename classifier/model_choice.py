@@ -1,4 +1,4 @@
-"""Chooses the network of a running installation: verified here first, then taken up by every classifier."""
+"""Choose the network of a running installation: check it here, then wait until every classifier uses it."""
 
 import time
 from collections.abc import Iterator
@@ -16,15 +16,15 @@ _POLL_S = 0.2
 
 
 def choose(settings: Settings, folder: Path | None) -> ModelChoice:
-    """Make every classifier of the run use a network, beginning between two batches.
+    """Choose a network for every classifier of the run; each uses it from its next batch on.
 
     Args:
-        settings: With the state store's address.
-        folder: The model's folder; None for the one that comes with CrowdMood.
+        settings: Settings with the URL of the state store.
+        folder: The model's folder; None for the shipped network.
 
     Raises:
-        ModelError: It cannot be used: nothing was changed.
-        ServerUnavailableError: The state store is away.
+        ModelError: The network cannot be used: nothing was changed.
+        ServerUnavailableError: The state store is unreachable.
     """
     folder = (folder or DEFAULT_MODEL).resolve()
     engine = load_engine(folder, settings.classifier)
@@ -36,30 +36,30 @@ def choose(settings: Settings, folder: Path | None) -> ModelChoice:
 
 
 def forget(settings: Settings) -> None:
-    """Make every classifier use what its settings name again.
+    """Delete the choice, so that every classifier uses the network of its settings again.
 
     Raises:
-        ServerUnavailableError: The state store is away.
+        ServerUnavailableError: The state store is unreachable.
     """
     choices = _choices(settings)
     choices.forget()
     choices.close()
 
 
-def taken_up(settings: Settings, choice: ModelChoice, timeout_s: float) -> list[str]:
-    """Wait until every classifier that is ready uses a choice.
+def wait_until_used(settings: Settings, choice: ModelChoice, timeout_s: float) -> list[str]:
+    """Wait until every ready classifier uses the chosen network.
 
     Args:
-        settings: With the bus's address.
-        choice: What they shall use.
+        settings: Settings with the URL of the bus.
+        choice: The choice.
         timeout_s: Longest wait, in seconds.
 
     Returns:
-        The classifiers' names; none when none is ready.
+        The names of the classifiers; empty if none is ready.
 
     Raises:
-        ModelError: One of them refuses it or has not taken it up in time: it goes on with what it had.
-        ServerUnavailableError: The bus is away.
+        ModelError: A classifier refused the network or did not load it in time, and uses its previous one.
+        ServerUnavailableError: The bus is unreachable.
     """
     bus = AllPartitions(required_url(settings.bus_url, "bus"), settings.bus)
     deadline = time.monotonic() + timeout_s
@@ -74,7 +74,7 @@ def taken_up(settings: Settings, choice: ModelChoice, timeout_s: float) -> list[
                 raise ModelError("; ".join(refusals))
             if time.monotonic() > deadline:
                 raise ModelError(
-                    f"{', '.join(others)} did not take up {choice.model_id} within {timeout_s:g} s: see their logs"
+                    f"{', '.join(others)} did not load {choice.model_id} within {timeout_s:g} s: see their logs"
                 )
             time.sleep(_POLL_S)
     finally:
@@ -90,8 +90,9 @@ def _uses(using: str, choice: ModelChoice) -> bool:
 
 
 def _refusals(others: dict[str, str], choice: ModelChoice) -> Iterator[str]:
+    # See `ClassifierStage.using`: "current model; refused what was chosen at TIME: reason".
     for name, using in others.items():
         current, _, refused = using.partition("; ")
-        told, _, why = refused.partition(": ")
-        if told.endswith(str(choice.chosen_at_ms)):
-            yield f"{name} goes on with {current}: {why}"
+        what, _, why = refused.partition(": ")
+        if what.endswith(str(choice.chosen_at_ms)):
+            yield f"{name} still uses {current}: {why}"

@@ -1,4 +1,4 @@
-"""Swaps the network while faces flow: the new one is loaded and warmed beside the old, which goes on meanwhile."""
+"""Swap the network while frames flow: load and warm the new one in the background, beside the one in use."""
 
 import logging
 import threading
@@ -15,44 +15,44 @@ from crowdmood.store.model_choices import ModelChoice, ModelChoices
 
 log = logging.getLogger("crowdmood.classifier")
 
-_LOOK_EVERY_S = 1.0
+_POLL_S = 1.0
 
 
 class ModelSwap:
-    """Follows which network shall be used: the one that was chosen while the run went on, else that of the settings.
+    """Loads the network to use: the one chosen in this run, else the one of the settings.
 
     A network that cannot be used is refused, and the one in use stays.
 
     Args:
-        settings: The classifier's.
-        choices: What was chosen while the run goes on.
-        reread: Reads the settings anew, for `hang_up`.
+        settings: The classifier's settings.
+        choices: The choices made in this run.
+        read_settings: Reads the current settings, for `reload_settings`.
 
     Attributes:
-        settings: The classifier's, as they are in force.
-        refused: Why the last network was refused; empty when it was not.
+        settings: The classifier's settings in force.
+        refused: Why the last network was refused; empty if it was not.
     """
 
     def __init__(
-        self, settings: ClassifierSettings, choices: ModelChoices, reread: Callable[[], ClassifierSettings]
+        self, settings: ClassifierSettings, choices: ModelChoices, read_settings: Callable[[], ClassifierSettings]
     ) -> None:
         self.settings = settings
         self.refused = ""
         self._choices = choices
-        self._reread = reread
+        self._read_settings = read_settings
         self._choice: ModelChoice | None = None
         self._ready: deque[Engine] = deque()
-        self._told = threading.Event()
+        self._wake = threading.Event()
         self._wanted = settings
-        self._hung_up = False
+        self._reload = False
         self._closed = False
         self._thread = threading.Thread(target=self._follow, name="model-swap", daemon=True)
 
     def start(self) -> Engine:
-        """The network to begin with; from now on others are looked for.
+        """Return the first network, and follow changes in the background from now on.
 
         Raises:
-            ModelError: The one that the settings name cannot be used, and no other was chosen.
+            ModelError: The network of the settings cannot be used, and no other was chosen.
         """
         self._choice = self._choices.chosen(patient=True)
         engine = self._load(self.settings, self._choice) if self._choice else None
@@ -60,19 +60,19 @@ class ModelSwap:
         self._thread.start()
         return engine
 
-    def take(self) -> Engine | None:
-        """A network that is loaded, warm, and to be used from the next batch on; None while there is none."""
+    def next_engine(self) -> Engine | None:
+        """Return a loaded and warmed network to use from the next batch on, or None if there is none."""
         return self._ready.popleft() if self._ready else None
 
-    def hang_up(self) -> None:
-        """Read the settings anew, soon; may be called by a signal's handler."""
-        self._hung_up = True
-        self._told.set()
+    def reload_settings(self) -> None:
+        """Read the settings again in the background; safe to call from a signal handler."""
+        self._reload = True
+        self._wake.set()
 
     def close(self) -> None:
-        """Look no further."""
+        """Stop following changes."""
         self._closed = True
-        self._told.set()
+        self._wake.set()
         if self._thread.is_alive():
             self._thread.join()
         self._choices.close()
@@ -80,53 +80,53 @@ class ModelSwap:
     def _follow(self) -> None:
         refused = ""
         while not self._closed:
-            self._told.wait(_LOOK_EVERY_S)
-            self._told.clear()
-            # Without its store we look again in a moment, and faces flow meanwhile.
+            self._wake.wait(_POLL_S)
+            self._wake.clear()
+            # Without the state store, try again after the next wait; the network in use goes on working.
             try:
-                self._look()
-            except ServerUnavailableError:  # the connection has said so
+                self._update()
+            except ServerUnavailableError:  # the connection has logged it
                 continue
             except SettingsError as error:
                 if str(error) != refused:
-                    log.error("the network stays as it is while the state store refuses us: %s", error)
+                    log.error("the network in use stays while the state store refuses the login: %s", error)
                 refused = str(error)
             else:
                 refused = ""
 
-    def _look(self) -> None:
-        """Go where the settings and the choice lead; what fails for want of the store is wanted the next time, too."""
-        if self._hung_up:
-            self._hung_up = False
-            self._wanted = self._settings_now()
+    def _update(self) -> None:
+        """Load the network that the settings and the choice name. The next call repeats an attempt that failed."""
+        if self._reload:
+            self._reload = False
+            self._wanted = self._current_settings()
         choice = self._choices.chosen()
-        # The newer decision holds: a changed setting ends what was chosen before.
-        decided_anew = self._wanted.model != self.settings.model
-        if decided_anew:
+        # The newer decision wins: a changed setting ends an earlier choice.
+        setting_changed = self._wanted.model != self.settings.model
+        if setting_changed:
             choice = None
         if (self._wanted, choice) == (self.settings, self._choice):
             return
         engine = self._load(self._wanted, choice)
-        if not decided_anew:
+        if not setting_changed:
             self._choice = choice
         if engine is None:
             self._wanted = self.settings
             return
-        if decided_anew:
+        if setting_changed:
             self._choices.forget()
             self._choice = None
         self.settings = self._wanted
         self._ready.append(engine)
 
-    def _settings_now(self) -> ClassifierSettings:
+    def _current_settings(self) -> ClassifierSettings:
         try:
-            return self._reread()
+            return self._read_settings()
         except CrowdMoodError as error:
             log.error("the settings stay as they were: %s", error)
             return self.settings
 
     def _load(self, settings: ClassifierSettings, choice: ModelChoice | None) -> Engine | None:
-        """The network, or None after saying why it is refused."""
+        """Return the network, or log why it is refused and return None."""
         folder = Path(choice.folder) if choice else settings.model or DEFAULT_MODEL
         try:
             engine = load_engine(folder, settings)
@@ -135,7 +135,7 @@ class ModelSwap:
                     f"{folder}: holds {engine.model_id} here, {choice.model_id} was chosen; copy the same folder to "
                     "every machine"
                 )
-        except Exception as error:  # whatever is wrong with it must not stop the network that works
+        except Exception as error:  # no failure of the new network may stop the one in use
             metrics.MODELS_REFUSED.inc()
             log.error("refused a model, the one in use stays: %s", error, exc_info=not isinstance(error, ModelError))
             self.refused = f"refused what was chosen at {choice.chosen_at_ms if choice else 0}: {error}"

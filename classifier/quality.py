@@ -1,7 +1,7 @@
-"""The quality of a face: how much of the detail that the network could use the image holds.
+"""The quality of a face: the share of the network's input resolution for which the image has detail.
 
-A face of 24 pixels that fills a crop of 48 has as little detail as one of 48 pixels that is blurred accordingly; so
-sharpness is measured as a resolution too, and the lesser of both counts.
+A face of 24 pixels that was scaled to a crop of 48 has as little detail as a blurred face of 48 pixels. So sharpness is
+measured as a resolution too, and the lower of both is the quality.
 """
 
 from typing import Any, Final
@@ -12,22 +12,22 @@ import numpy.typing as npt
 from crowdmood.domain.messages import CROP_SIZE
 
 _ORDINARY: Final = 0.1
-"""Sharpness from which a crop lacks nothing.
+"""Sharpness of a crop with full detail.
 
 Measured on FER2013's PublicTest faces, scaled down to 12 to 40 pixels and up again: 19 of 20 are at least as sharp as
-this times the square of the share of their pixels that is left. So an ordinary face keeps the resolution of its box.
+this times the square of the scale. So the quality of an ordinary face is the resolution of its box.
 """
 
 
 def quality(boxes: npt.NDArray[np.int32], crops: npt.NDArray[np.uint8]) -> npt.NDArray[np.float16]:
-    """Return the quality of faces; it needs no network.
+    """Return the quality of faces, computed without a network.
 
     Args:
         boxes: int32 (N, 4), xyxy in pixels of the frame.
         crops: uint8 (N, 48, 48), gray, 0-255.
 
     Returns:
-        float16 (N,), 0-1; a face's value does not depend on the faces beside it.
+        float16 (N,), 0-1; the value of a face does not depend on the other faces.
     """
     sides = np.minimum(boxes[:, 2] - boxes[:, 0], boxes[:, 3] - boxes[:, 1])
     detail: npt.NDArray[np.float64] = np.minimum(sides / CROP_SIZE, np.sqrt(sharpness(crops) / _ORDINARY))
@@ -35,15 +35,15 @@ def quality(boxes: npt.NDArray[np.int32], crops: npt.NDArray[np.uint8]) -> npt.N
 
 
 def sharpness(crops: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
-    """Return the variance of the Laplacian over that of the brightness, after Pech-Pacheco et al. (ICPR 2000).
+    """Return the variance of the Laplacian divided by that of the brightness, after Pech-Pacheco et al. (ICPR 2000).
 
-    The division makes it independent of contrast. It is computed in whole numbers: the same bits in any batch.
+    The division makes it independent of contrast. It is computed in integers, so it has the same bits in every batch.
 
     Args:
         crops: uint8 (N, 48, 48), gray, 0-255.
 
     Returns:
-        float64 (N,), 0 for a crop of one brightness; noise has more than 10.
+        float64 (N,); 0 for a crop of uniform brightness, more than 10 for noise.
     """
     pixels = np.pad(crops, ((0, 0), (1, 1), (1, 1)), mode="edge").astype(np.int16)
     laplacian = -4 * pixels[:, 1:-1, 1:-1]
@@ -54,7 +54,7 @@ def sharpness(crops: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
 
 
 def _variance(values: npt.NDArray[np.integer[Any]]) -> npt.NDArray[np.float64]:
-    """Variance of each (48, 48), times 48⁴; float64 (N,), which holds such whole numbers exactly."""
+    """Return the variance of each (48, 48), times 48⁴: float64 (N,), in which these integers are exact."""
     flat = values.reshape(len(values), CROP_SIZE**2).astype(np.float64)
     spread: npt.NDArray[np.float64] = flat.shape[1] * np.vecdot(flat, flat) - flat.sum(axis=1) ** 2
     return spread

@@ -1,4 +1,4 @@
-"""The classifier's process: faces of many frames and cameras share a batch; a frame without faces is published too."""
+"""The classifier's process: faces of many frames and cameras share a batch. Frames without faces are published too."""
 
 import logging
 import threading
@@ -33,25 +33,25 @@ class RunningBatch:
     Attributes:
         work: Its frames.
         engine: The network.
-        answer: The future result of `Engine.predict`.
+        prediction: The future result of `Engine.predict`.
     """
 
     work: Sequence[tuple[Entry, Faces]]
     engine: Engine
-    answer: Future[tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]]
+    prediction: Future[tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]]
 
 
 class ClassifierStage(Stage[Faces]):
-    """Classifies faces in batches: while the network works on one, the last is published and the next is read.
+    """Classifies faces in batches. While the network works on one, the last one is published and the next one is read.
 
     Args:
-        swap: Loads the network, and its successors in the background.
+        swap: Loads the network, and later ones in the background.
     """
 
     name: ClassVar[str] = CLASSIFIER_GROUP
     inputs: ClassVar[tuple[StreamName, ...]] = ("faces",)
     accepts: ClassVar[tuple[type[Faces]]] = (Faces,)
-    # The aggregator keeps entries as long as windows need them: the stream of emotions has no bound to wait for.
+    # The aggregator keeps entries as long as windows need them, so the stream of emotions has no maximum length.
     output: ClassVar[StreamName | None] = None
     read_count: int = 16
 
@@ -63,7 +63,7 @@ class ClassifierStage(Stage[Faces]):
         self._running: RunningBatch | None = None
         self._faces = 0
 
-    def start(self, inbox: Inboxes) -> None:  # noqa: ARG002 (other stages read there)
+    def start(self, inbox: Inboxes) -> None:  # noqa: ARG002 (only other stages use it)
         """Load and warm the network."""
         self._use(self._swap.start())
 
@@ -73,33 +73,33 @@ class ClassifierStage(Stage[Faces]):
         self._network.shutdown()
 
     def using(self) -> str:
-        """Return the name of the network in use, and why its last successor was refused, if it was."""
+        """Return the name of the network in use and, if the last new network was refused, why."""
         model = _full_name(self._engine)
         return f"{model}; {self._swap.refused}" if self._swap.refused else model
 
     def full(self, entries: Sequence[Entry]) -> bool:
-        """Return whether these frames hold enough faces for a call of the network."""
+        """Return whether these frames have enough faces for a call of the network."""
         counts = (entry.fields.get(b"n", b"") for entry in entries)
         return sum(int(n) for n in counts if n.isdigit()) >= self._swap.settings.max_batch_size
 
     def handle(self, work: Sequence[tuple[Entry, Faces]]) -> Outcome:
-        """Start to classify the faces of all frames at once; return the results of the batch before, by frame."""
-        if engine := self._swap.take():
+        """Start to classify the faces of all frames, and return the outcome of the batch before."""
+        if engine := self._swap.next_engine():
             metrics.MODEL.labels(self._engine.model_id, self._engine.name).set(0)
-            log.info("%s takes the place of %s", engine.model_id, _full_name(self._engine))
+            log.info("%s replaces %s", engine.model_id, _full_name(self._engine))
             self._use(engine)
         before, self._running = self._running, self._begin(work) if work else None
         self.pending = self._running is not None
         return self._outcome(before) if before else Outcome()
 
     def _begin(self, work: Sequence[tuple[Entry, Faces]]) -> RunningBatch:
-        crops = np.concatenate([_seen(frame) for _, frame in work])
+        crops = np.concatenate([_crops(frame) for _, frame in work])
         return RunningBatch(work, self._engine, self._network.submit(self._engine.predict, crops))
 
     def _outcome(self, batch: RunningBatch) -> Outcome:
         work, engine = batch.work, batch.engine
         qualities = [quality(frame.boxes, frame.crops) for _, frame in work]  # while the network works
-        probabilities, readable = batch.answer.result()
+        probabilities, readable = batch.prediction.result()
         finite = np.isfinite(probabilities).all(axis=1) & np.isfinite(readable)
         metrics.BATCH_FACES.observe(len(probabilities))
         if finite.any():
@@ -111,7 +111,7 @@ class ClassifierStage(Stage[Faces]):
         for (entry, frame), of_frame, end in zip(work, qualities, ends, strict=True):
             rows = slice(end - len(frame.boxes), end)
             if not finite[rows].all():
-                dead.append(DeadLetter(entry, "not_finite", f"{engine.model_id} gave values that are no numbers"))
+                dead.append(DeadLetter(entry, "not_finite", f"{engine.model_id} returned NaN or infinite values"))
                 continue
             message = Emotions(
                 frame.ref,
@@ -143,10 +143,10 @@ def _full_name(engine: Engine) -> str:
     return f"{engine.model_id}/{engine.name}"
 
 
-def _seen(frame: Faces) -> npt.NDArray[np.uint8]:
-    """Return a frame's crops for the network: every second frame is mirrored.
+def _crops(frame: Faces) -> npt.NDArray[np.uint8]:
+    """Return the crops of a frame; every second frame is mirrored.
 
-    A person's frames are averaged, and the mean of both views is right more often: on PublicTest for 70.2 % of the
+    The frames of a person are averaged, and the mean of both views is right more often: on PublicTest for 70.2 % of the
     faces instead of 69.2 %. It costs nothing.
     """
     return frame.crops[:, :, ::-1] if frame.ref.frame_id % 2 else frame.crops
@@ -157,5 +157,5 @@ def run(settings: Settings, stop: threading.Event, worker_name: str, *, drain: b
     bus = Bus(required_url(settings.bus_url, "bus"), settings.bus, stop)
     choices = ModelChoices(required_url(settings.state_url, "state"), settings.bus.key_prefix, settings.run_id, stop)
     swap = ModelSwap(settings.classifier, choices, lambda: load().classifier)
-    with on_hang_up(swap.hang_up):
+    with on_hang_up(swap.reload_settings):
         Worker(ClassifierStage(swap), bus, settings.bus, worker_name, stop).run(drain=drain)

@@ -9,7 +9,7 @@ from pydantic import SecretStr
 from crowdmood.core.errors import SettingsError
 from crowdmood.core.settings import load
 
-_TAKEN_UP_S = 60.0
+_USED_WITHIN_S = 60.0
 
 
 def use(
@@ -36,5 +36,5 @@ def use(
         print("classifiers go back to the model of their settings")
         return
     choice = model_choice.choose(settings, folder)
-    workers = model_choice.taken_up(settings, choice, _TAKEN_UP_S)
+    workers = model_choice.wait_until_used(settings, choice, _USED_WITHIN_S)
     print(f"{choice.model_id} is used by {', '.join(workers) or 'the next classifier that starts'}")

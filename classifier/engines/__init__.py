@@ -1,6 +1,6 @@
-"""What runs a network: from faces to probabilities, whatever the framework, which is imported only when it is used.
+"""Engines run a network: faces in, probabilities out. An engine's framework is imported only when it is used.
 
-Engines answer for numbers alone; they must not know where faces come from, nor what becomes of the answer.
+Engines do not know the bus and its messages.
 """
 
 from importlib.util import find_spec
@@ -21,8 +21,8 @@ class Engine(Protocol):
     Attributes:
         model_id: The network's name and hash.
         name: The engine and its precision: `openvino-bf16`.
-        labels: Names of the K columns of probabilities: `crowdmood.LABELS` or `crowdmood.FER_LABELS`.
-        confusions: The network's `Confusions` as they travel; empty when its card has none.
+        labels: Names of the K columns of probabilities: `LABELS` or `FER_LABELS`.
+        confusions: The network's confusions, encoded by `Confusions.to_bytes`; empty if its card has none.
     """
 
     model_id: str
@@ -38,7 +38,7 @@ class Engine(Protocol):
 
         Returns:
             Probabilities of the labels, float32 (N, K); and the probability that an expression can be seen, float32
-            (N,), 1 if the network has no such output. A face's values do not depend on the faces beside it.
+            (N,), 1 if the network has no such output. The values of a face do not depend on the other faces.
         """
 
 
@@ -47,7 +47,7 @@ def load_engine(model: Path, settings: ClassifierSettings) -> Engine:
 
     Args:
         model: The model's folder.
-        settings: Which engine runs it, and how.
+        settings: The engine and its options.
 
     Raises:
         ModelError: The folder is incomplete, altered, or not made for this pipeline; or the engine cannot run it.

@@ -1,4 +1,4 @@
-"""OpenVINO: runs the graph of a model folder, in half precision where the processor can, without TensorFlow."""
+"""OpenVINO: runs the graph of a model folder without TensorFlow, in half precision where that is faster."""
 
 from pathlib import Path
 from typing import Any
@@ -7,30 +7,28 @@ import numpy as np
 import numpy.typing as npt
 
 from classifier.card import EMOTIONS_OUTPUT, GRAPH_FILE, load_card
-from classifier.engines.outputs import check_outputs
-from classifier.engines.padding import padded
-from classifier.engines.warming import warm_up
+from classifier.engines.shared import check_outputs, padded, warm_up
 from crowdmood.core.errors import ModelError
 from crowdmood.core.settings import NetworkPrecision
 from crowdmood.domain.messages import CROP_SIZE
 
 
 class OpenVINOEngine:
-    """Runs a network with OpenVINO, one batch a thread.
+    """Runs a network with OpenVINO, each batch on one thread.
 
-    Every batch has the same shape, padded where faces are missing, and is computed by one thread: a face gets the same
-    bits whatever it is batched with and however many threads there are.
+    Batches are padded to one shape, and one thread computes a batch. So a face has the same bits in every batch, with
+    any number of threads.
 
     Args:
         model: The model's folder.
         max_batch_size: Faces in one call of the network.
-        threads: Batches computed at once, each by one thread; 0 for one a core.
-        precision: `f32`, `bf16` or `f16`; `auto` takes the first of `f16` and `bf16` in which the processor multiplies
-            matrices (AMX), else `f32`: everywhere else half precision is slower.
+        threads: Batches computed at once, each by one thread; 0 for the number of CPU cores.
+        precision: `f32`, `bf16` or `f16`. `auto` uses the first of `f16` and `bf16` for which the processor has matrix
+            units (AMX), else `f32`: without them, half precision is slower.
 
     Raises:
-        ModelError: The folder does not match its card, holds no graph, or the network does not give the outputs that
-            the card lists, or values that are no numbers.
+        ModelError: The folder does not match its card or holds no graph, or the network lacks an output that the card
+            lists, or returns NaN or infinite values.
     """
 
     def __init__(self, model: Path, max_batch_size: int, threads: int, precision: NetworkPrecision) -> None:
@@ -54,7 +52,7 @@ class OpenVINOEngine:
             raise ModelError(f"{file}: OpenVINO cannot read it; export the model again") from error
         check_outputs(card, file, {output.get_any_name(): _width(output.partial_shape) for output in graph.outputs})
         graph.reshape([max_batch_size, CROP_SIZE, CROP_SIZE, 1])
-        # Pinned threads of two workers would sit on the same core.
+        # Pinned threads of two workers would share a core.
         options: dict[str, Any] = {"PERFORMANCE_HINT": "THROUGHPUT", "ENABLE_CPU_PINNING": False}
         if threads:
             options |= {"NUM_STREAMS": str(threads), "INFERENCE_NUM_THREADS": str(threads)}
@@ -63,7 +61,7 @@ class OpenVINOEngine:
             if chosen in (precision, "f32") or _multiplies_matrices(compiled):
                 break
         self.name = f"openvino-{chosen}"
-        # As many again are ready when a thread has finished its batch: it need not wait for us.
+        # Twice as many requests as threads: a thread that finishes a batch starts the next one without waiting.
         self._queue = openvino.AsyncInferQueue(compiled, 2 * compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS"))
         warm_up(self.predict, file)
 
@@ -86,18 +84,18 @@ class OpenVINOEngine:
 
 
 def _width(shape: Any) -> int | None:
-    """Columns of an output (N, columns), or None for another shape."""
+    """Return the number of columns of an output (N, columns), or None for another shape."""
     return shape[1].get_length() if len(shape) == 2 and shape[1].is_static else None
 
 
 def precisions(core: Any) -> list[str]:
-    """What this processor can compute in: the more exact half precision first, float32 last."""
+    """Return the precisions of this processor: the more exact half precision first, float32 last."""
     capabilities = core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
     return [name for name, capability in (("f16", "FP16"), ("bf16", "BF16")) if capability in capabilities] + ["f32"]
 
 
 def _multiplies_matrices(compiled: Any) -> bool:
-    """Whether convolutions run on the processor's matrix units (AMX); systems do not always tell of them."""
+    """Return whether convolutions run on matrix units (AMX), which not every system lists among its capabilities."""
     runtime = [node.get_rt_info() for node in compiled.get_runtime_model().get_ops()]
     kernels = [info["primitiveType"].astype(str) for info in runtime if info["layerType"].astype(str) == "Convolution"]
     return any("amx" in kernel for kernel in kernels)

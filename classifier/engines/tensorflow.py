@@ -1,4 +1,4 @@
-"""TensorFlow: runs the Keras file of a model folder through one traced function of one fixed shape."""
+"""TensorFlow: runs the Keras file of a model folder in one traced function of a fixed shape."""
 
 import contextlib
 import os
@@ -11,9 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from classifier.card import EMOTIONS_OUTPUT, NETWORK_FILE, load_card
-from classifier.engines.outputs import check_outputs
-from classifier.engines.padding import padded
-from classifier.engines.warming import warm_up
+from classifier.engines.shared import check_outputs, padded, warm_up
 from crowdmood.core.errors import ModelError
 from crowdmood.domain.messages import CROP_SIZE
 
@@ -21,17 +19,17 @@ from crowdmood.domain.messages import CROP_SIZE
 class TensorFlowEngine:
     """Runs a network with TensorFlow.
 
-    Every call has the same shape, padded where faces are missing: nothing is traced again in flight, and since a row
-    is always computed by the same kernels, a face gets the same bits whatever it is batched with.
+    Batches are padded to one shape. So the function is traced once, the same kernels compute every row, and a face has
+    the same bits in every batch.
 
     Args:
         model: The model's folder.
         max_batch_size: Faces in one call of the network.
-        threads: Threads it may use; 0 leaves that to TensorFlow.
+        threads: Number of threads; 0 for TensorFlow's default.
 
     Raises:
-        ModelError: The folder does not match its card, or the network does not give the outputs that the card lists,
-            or values that are no numbers.
+        ModelError: The folder does not match its card, or the network lacks an output that the card lists, or returns
+            NaN or infinite values.
     """
 
     def __init__(self, model: Path, max_batch_size: int, threads: int) -> None:
@@ -42,15 +40,15 @@ class TensorFlowEngine:
         self.name = "tensorflow-f32"
         self._readable = card.readable_output
         self._batch_size = max_batch_size
-        # Both are read when the frameworks are first imported.
+        # The frameworks read both when they are first imported.
         os.environ["KERAS_BACKEND"] = "tensorflow"
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-        with _native_stderr_silenced():
+        with _stderr_discarded():
             import keras
             import tensorflow as tf
 
         if threads:
-            with contextlib.suppress(RuntimeError):  # a process has one thread pool: its first engine has sized it
+            with contextlib.suppress(RuntimeError):  # a process has one thread pool, and its first engine sets the size
                 tf.config.threading.set_intra_op_parallelism_threads(threads)
         try:
             network = keras.saving.load_model(model / NETWORK_FILE, compile=False)
@@ -86,8 +84,8 @@ class TensorFlowEngine:
 
 
 @contextlib.contextmanager
-def _native_stderr_silenced() -> Iterator[None]:
-    """Nothing gets through to standard error: while it loads, TensorFlow greets there in spite of its log level."""
+def _stderr_discarded() -> Iterator[None]:
+    """Discard standard error: TensorFlow prints there while it loads, in spite of its log level."""
     sys.stderr.flush()
     kept = os.dup(2)
     with Path(os.devnull).open("wb") as nowhere:

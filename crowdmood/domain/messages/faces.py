@@ -86,7 +86,7 @@ class Emotions:
     Attributes:
         ref: The frame's identity.
         boxes: int32 (N, 4), xyxy in pixels of the frame.
-        probabilities: float16 (N, K), in the order of `crowdmood.LABELS`; K is 8, or 7 for a network without cheering.
+        probabilities: float16 (N, K), in the order of `LABELS`; K is 8, or 7 for a network without cheering.
         readable: float16 (N,), probability that an expression can be seen, 0-1.
         quality: float16 (N,), resolution and sharpness of the face, 0-1.
         model_id: The network and the engine that ran it: `crowdnet-1a2b3c4d/openvino-bf16`.

@@ -35,7 +35,7 @@ def change(folder: Path, **fields: Any) -> None:
     path.write_text(json.dumps(json.loads(path.read_text()) | fields))
 
 
-def test_a_whole_folder_loads_with_the_one_label_order(folder: Path) -> None:
+def test_loads_a_complete_folder_with_the_labels_in_order(folder: Path) -> None:
     card = load_card(folder)
 
     assert card.labels == LABELS
@@ -44,7 +44,7 @@ def test_a_whole_folder_loads_with_the_one_label_order(folder: Path) -> None:
     assert card.crowd is None
 
 
-def test_a_folder_without_cheering_loads_with_the_seven_labels(folder: Path) -> None:
+def test_loads_a_folder_without_cheering_with_seven_labels(folder: Path) -> None:
     change(folder, labels=FER_LABELS)
 
     assert load_card(folder).labels == FER_LABELS
@@ -59,23 +59,21 @@ def test_a_folder_without_cheering_loads_with_the_seven_labels(folder: Path) -> 
         (["face", "emotions", "readable"], "readable"),
     ],
 )
-def test_a_card_names_the_output_that_is_served_as_readable(
-    folder: Path, outputs: list[str], readable: str | None
-) -> None:
+def test_names_the_output_that_is_served_as_readable(folder: Path, outputs: list[str], readable: str | None) -> None:
     change(folder, outputs=outputs)
 
     assert load_card(folder).readable_output == readable
 
 
 @pytest.mark.parametrize("model", ["crowdnet", "conv4"])
-def test_the_shipped_folders_load_whole(model: str) -> None:
+def test_loads_the_shipped_folders(model: str) -> None:
     card = load_card(DEFAULT_MODEL.parent / model)
 
     assert card.labels in (LABELS, FER_LABELS)
     assert card.metrics.accuracy > 0.6
 
 
-def test_the_figures_of_real_crowds_come_back_as_they_were_saved(folder: Path) -> None:
+def test_loads_the_figures_of_real_crowds_as_they_were_saved(folder: Path) -> None:
     rates = {
         "accuracy_readable": 0.88,
         "recall": {"happy": 0.9, "fear": None},
@@ -96,21 +94,21 @@ def test_the_figures_of_real_crowds_come_back_as_they_were_saved(folder: Path) -
     assert metrics.by_size["20-32"].accuracy_readable is None
 
 
-def test_an_altered_network_is_refused(folder: Path) -> None:
+def test_refuses_an_altered_network(folder: Path) -> None:
     (folder / "model.keras").write_bytes(b"other weights")
 
     with pytest.raises(ModelError, match=r"model\.keras: does not match its card"):
         load_card(folder)
 
 
-def test_a_missing_network_is_refused(folder: Path) -> None:
+def test_refuses_a_missing_network(folder: Path) -> None:
     (folder / "model.keras").unlink()
 
     with pytest.raises(ModelError, match=r"listed in card\.json but cannot be read"):
         load_card(folder)
 
 
-def test_a_folder_without_a_card_is_refused(tmp_path: Path) -> None:
+def test_refuses_a_folder_without_a_card(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"card\.json: cannot be read"):
         load_card(tmp_path)
 
@@ -129,9 +127,7 @@ def test_a_folder_without_a_card_is_refused(tmp_path: Path) -> None:
         ({"files": [{"name": "../x", "sha256": "0" * 64, "size_bytes": 1}]}, "points outside the folder"),
     ],
 )
-def test_a_card_made_for_something_else_is_refused_in_one_line(
-    folder: Path, fields: dict[str, Any], message: str
-) -> None:
+def test_refuses_a_card_that_does_not_fit_in_one_line(folder: Path, fields: dict[str, Any], message: str) -> None:
     change(folder, **fields)
 
     with pytest.raises(ModelError, match=message) as caught:
@@ -140,7 +136,7 @@ def test_a_card_made_for_something_else_is_refused_in_one_line(
     assert "\n" not in str(caught.value)
 
 
-def test_a_card_that_is_no_json_is_refused(folder: Path) -> None:
+def test_refuses_a_card_that_is_not_json(folder: Path) -> None:
     (folder / "card.json").write_text("{")
 
     with pytest.raises(ModelError, match="Invalid JSON"):

@@ -1,4 +1,4 @@
-"""The engines on the shipped networks and real faces: they agree, and a face's bits do not depend on its batch."""
+"""The engines on the shipped networks and real faces: they agree, and values do not depend on the batch."""
 
 import json
 import os
@@ -31,7 +31,7 @@ WAYS = [
     for engine, precision in (("tensorflow", "f32"), ("openvino", "f32"), ("openvino", "bf16"), ("openvino", "f16"))
     if engine == "tensorflow" or (folder / GRAPH_FILE).exists()
 ]
-"""Every shipped network in every engine and precision that it is shipped for."""
+"""Every shipped network with every engine and precision that it is shipped for."""
 
 
 @pytest.fixture(scope="module", params=WAYS, ids=lambda way: f"{way[0].name}-{way[1]}-{way[2]}")
@@ -58,7 +58,7 @@ def reference(public_test: tuple[np.ndarray, np.ndarray]) -> tuple[np.ndarray, n
     return load_engine(DEFAULT_MODEL, ClassifierSettings(engine="tensorflow")).predict(public_test[0])
 
 
-def test_a_shipped_network_does_on_held_out_faces_what_its_card_says(
+def test_accuracy_of_a_shipped_network_is_that_of_its_card(
     way: tuple[Path, str, str], engine: Engine, public_test: tuple[np.ndarray, np.ndarray], assets: Path
 ) -> None:
     card = load_card(way[0])
@@ -80,14 +80,14 @@ def test_a_shipped_network_does_on_held_out_faces_what_its_card_says(
     assert known >= least
     assert sum(file.stat().st_size for file in way[0].iterdir()) <= 20e6
     assert engine.labels == card.labels
-    # Nearly all of them are readable; without such an output every face is.
+    # Nearly all of these faces are readable; without the output, every face is.
     assert ((readable > 0.5).mean() > 0.9) if card.readable_output else (readable == 1).all()
 
 
 @pytest.mark.parametrize(
     ("precision", "least", "apart"), [("f32", 0.999, 0.005), ("f16", 0.998, 0.01), ("bf16", 0.995, 0.05)]
 )
-def test_openvino_sees_what_tensorflow_sees(
+def test_openvino_agrees_with_tensorflow(
     precision: str,
     least: float,
     apart: float,
@@ -105,10 +105,10 @@ def test_openvino_sees_what_tensorflow_sees(
     assert np.abs(fast_readable - readable).max() < apart
 
 
-def test_a_face_gets_the_same_bits_whatever_it_is_batched_with(
+def test_face_has_the_same_bits_in_every_batch(
     way: tuple[Path, str, str], engine: Engine, public_test: tuple[np.ndarray, np.ndarray]
 ) -> None:
-    # All of PublicTest through the network that is used by default.
+    # All of PublicTest with the default network.
     faces = public_test[0] if way[0] == DEFAULT_MODEL else public_test[0][:300]
     together, readable = engine.predict(faces)
     order = np.random.default_rng(0).permutation(len(faces))
@@ -122,14 +122,14 @@ def test_a_face_gets_the_same_bits_whatever_it_is_batched_with(
     assert np.array_equal(alone, together[:10])
 
 
-def test_neither_the_number_of_threads_nor_of_workers_changes_a_bit(public_test: tuple[np.ndarray, np.ndarray]) -> None:
+def test_bits_do_not_depend_on_the_number_of_threads_or_engines(public_test: tuple[np.ndarray, np.ndarray]) -> None:
     settings = (ClassifierSettings(threads=1), ClassifierSettings(threads=2), ClassifierSettings(threads=2))
     engines = [load_engine(DEFAULT_MODEL, one) for one in settings]
     first, *others = [engine.predict(public_test[0][:300])[0] for engine in engines]
     assert all(np.array_equal(first, other) for other in others)
 
 
-def test_openvino_is_taken_where_there_is_a_graph_needs_no_tensorflow_and_comes_in_two_seconds() -> None:
+def test_openvino_is_the_default_with_a_graph_and_loads_within_two_seconds_without_tensorflow() -> None:
     code = (
         "import sys, time; from classifier import DEFAULT_MODEL; from classifier.engines import load_engine; "
         "from crowdmood.core.settings import ClassifierSettings; "
@@ -143,13 +143,11 @@ def test_openvino_is_taken_where_there_is_a_graph_needs_no_tensorflow_and_comes_
 @pytest.mark.parametrize(
     ("newest", "possible"),
     [
-        ("AVX512_CORE_FP16", {"openvino-f32"}),  # half precision is slower without matrix units
-        ("AVX512_CORE_AMX", {"openvino-bf16", "openvino-f32"}),  # units that do not take f16
+        ("AVX512_CORE_FP16", {"openvino-f32"}),  # without matrix units, half precision is slower
+        ("AVX512_CORE_AMX", {"openvino-bf16", "openvino-f32"}),  # matrix units without f16
     ],
 )
-def test_half_precision_is_taken_only_where_the_processor_multiplies_matrices_in_it(
-    newest: str, possible: set[str]
-) -> None:
+def test_half_precision_is_the_default_only_with_matrix_units_for_it(newest: str, possible: set[str]) -> None:
     code = (
         "from classifier import DEFAULT_MODEL; from classifier.engines import load_engine; "
         "from crowdmood.core.settings import ClassifierSettings; "
@@ -162,7 +160,7 @@ def test_half_precision_is_taken_only_where_the_processor_multiplies_matrices_in
     assert done.stdout.strip() in possible
 
 
-def test_what_an_engine_cannot_run_is_refused(tmp_path: Path) -> None:
+def test_refuses_a_model_that_the_engine_cannot_run(tmp_path: Path) -> None:
     folder = tmp_path / "model"
     shutil.copytree(DEFAULT_MODEL, folder)
     card = json.loads((folder / "card.json").read_text())
@@ -177,7 +175,7 @@ def test_what_an_engine_cannot_run_is_refused(tmp_path: Path) -> None:
         load_engine(folder, ClassifierSettings())
 
 
-def test_a_network_that_gives_no_numbers_is_refused_before_it_is_used(tmp_path: Path) -> None:
+def test_refuses_a_network_that_returns_nan(tmp_path: Path) -> None:
     broken = keras.saving.load_model(DEFAULT_MODEL / NETWORK_FILE, compile=False)
     layer = broken.get_layer("logits")
     layer.set_weights([np.full_like(weight, np.nan) for weight in layer.get_weights()])
@@ -186,7 +184,7 @@ def test_a_network_that_gives_no_numbers_is_refused_before_it_is_used(tmp_path: 
     files = tuple(file_entry(path) for path in sorted(tmp_path.iterdir()))
     save_card(tmp_path, load_card(DEFAULT_MODEL).model_copy(update={"files": files}))
     for name in ("openvino", "tensorflow"):
-        with pytest.raises(ModelError, match="no numbers"):
+        with pytest.raises(ModelError, match="NaN or infinite values"):
             load_engine(tmp_path, ClassifierSettings(engine=name))
 
 
@@ -196,7 +194,7 @@ def test_no_faces_give_no_probabilities(engine: Engine) -> None:
 
 
 def small_network(columns: int, second: str | None) -> Any:
-    """A network of random weights with K columns of probabilities, and perhaps a second output."""
+    """Return a network of random weights with K columns of probabilities, and a second output if it has a name."""
     keras.utils.set_random_seed(0)
     image = keras.Input((48, 48, 1), dtype="uint8", name="image")
     pixels = keras.layers.Flatten()(keras.layers.Rescaling(1 / 255)(image))
@@ -207,7 +205,7 @@ def small_network(columns: int, second: str | None) -> Any:
 
 
 def exported(folder: Path, network: Any, labels: tuple[str, ...], outputs: tuple[str, ...]) -> Path:
-    """A model folder with this network, and a card that lists these labels and outputs."""
+    """Write a model folder with this network, and a card with these labels and outputs."""
     network.save(folder / NETWORK_FILE)
     save_graph(network, folder / GRAPH_FILE)
     files = tuple(file_entry(path) for path in sorted(folder.iterdir()))
@@ -219,7 +217,7 @@ def exported(folder: Path, network: Any, labels: tuple[str, ...], outputs: tuple
 @pytest.mark.parametrize("name", ["openvino", "tensorflow"])
 @pytest.mark.parametrize("labels", [LABELS, FER_LABELS], ids=["eight", "seven"])
 @pytest.mark.parametrize("second", ["readable", "face", None])
-def test_a_network_of_seven_or_eight_labels_is_served_with_whatever_says_that_a_face_is_readable(
+def test_runs_networks_of_seven_or_eight_labels_with_or_without_a_readable_output(
     name: str, labels: tuple[str, ...], second: str | None, tmp_path: Path
 ) -> None:
     network = small_network(len(labels), second)
@@ -241,7 +239,7 @@ def test_a_network_of_seven_or_eight_labels_is_served_with_whatever_says_that_a_
         (FER_LABELS, ("emotions", "readable"), r"output readable \(N, 1\), the network has none"),
     ],
 )
-def test_a_network_without_the_outputs_of_its_card_is_refused(
+def test_refuses_a_network_without_the_outputs_of_its_card(
     name: str, labels: tuple[str, ...], outputs: tuple[str, ...], message: str, tmp_path: Path
 ) -> None:
     folder = exported(tmp_path, small_network(7, "face"), labels, outputs)
@@ -260,6 +258,6 @@ def test_a_network_without_the_outputs_of_its_card_is_refused(
     ],
     ids=lambda faces: f"{faces.dtype}-{faces.shape}",
 )
-def test_faces_of_another_shape_or_dtype_are_refused(faces: np.ndarray, engine: Engine) -> None:
+def test_refuses_faces_of_another_shape_or_dtype(faces: np.ndarray, engine: Engine) -> None:
     with pytest.raises(ValueError, match=r"faces must be uint8 \(N, 48, 48\)"):
         engine.predict(faces)

@@ -1,4 +1,4 @@
-"""Swapping the network of real classifier processes while frames flow: none is lost, what does not fit is refused."""
+"""Swapping the network of real classifier processes while frames flow: no frame is lost, a wrong network refused."""
 
 import json
 import os
@@ -27,7 +27,7 @@ OLD = load_card(DEFAULT_MODEL).model_id
 
 
 def copied(folder: Path, **card: object) -> Path:
-    """The shipped folder with another card."""
+    """Copy the shipped folder and change its card."""
     shutil.copytree(DEFAULT_MODEL, folder)
     path = folder / "card.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | card))
@@ -35,7 +35,7 @@ def copied(folder: Path, **card: object) -> Path:
 
 
 class Installation:
-    """Classifier processes on a real server, and a camera whose faces never stop coming."""
+    """Classifier processes on a real server, and a thread that publishes faces all the time."""
 
     def __init__(self, url: str, settings: BusSettings, log: Path, **environment: str) -> None:
         self.settings = Settings.model_validate({"bus_url": url, "state_url": url, "bus": settings})
@@ -54,7 +54,7 @@ class Installation:
             }
         )
         self._stop = threading.Event()
-        self._camera = threading.Thread(target=self._film)
+        self._camera = threading.Thread(target=self._publish_faces)
 
     def __enter__(self) -> "Installation":
         self._camera.start()
@@ -88,7 +88,7 @@ class Installation:
         return self.bus.workers("classifier")
 
     def finish(self) -> list[Emotions]:
-        """No frame comes any more; what became of all of them, in the order in which they came out."""
+        """Stop publishing faces, and return the results of all frames in the order of the stream."""
         self._stop.set()
         self._camera.join()
         eventually(lambda: self.bus.backlog("faces") == 0, 60)
@@ -98,12 +98,12 @@ class Installation:
         entries = self.bus.connection.client.xrange(self.bus.keys.stream("emotions"))
         return [message for _, fields in entries if isinstance(message := decode(fields), Emotions)]
 
-    def more(self) -> None:
-        """Wait until frames that were published from now on have come out."""
+    def wait_for_more(self) -> None:
+        """Wait for results of frames that are published from now on."""
         count = self.published + 20
         eventually(lambda: self.bus.backlog("emotions") > count)
 
-    def _film(self) -> None:
+    def _publish_faces(self) -> None:
         crops = np.random.default_rng(0).integers(0, 256, (5, 48, 48), np.uint8)
         boxes = np.tile(np.array([0, 0, 60, 60], np.int32), (5, 1))
         while not self._stop.wait(0.05):
@@ -122,14 +122,14 @@ def names(emotions: list[Emotions]) -> list[str]:
     return [message.model_id.partition("/")[0] for message in emotions]
 
 
-def test_a_swap_loses_no_frame_and_shows_in_every_result(installation: Installation, tmp_path: Path) -> None:
+def test_swap_loses_no_frame_and_every_result_names_its_network(installation: Installation, tmp_path: Path) -> None:
     new = copied(tmp_path / "new", model_id="crowdnet-new")
     installation.classify("one")
-    installation.more()
+    installation.wait_for_more()
     done = installation.use(new)
     assert done.returncode == 0, done.stderr
     assert done.stdout == "crowdnet-new is used by one\n"
-    installation.more()
+    installation.wait_for_more()
     out = installation.finish()
     assert [message.ref.frame_id for message in out] == list(range(installation.published))
     used = names(out)
@@ -137,13 +137,11 @@ def test_a_swap_loses_no_frame_and_shows_in_every_result(installation: Installat
     assert sum(before != after for before, after in pairwise(used)) == 1
 
 
-def test_every_worker_swaps_and_a_restarted_one_keeps_what_was_chosen(
-    installation: Installation, tmp_path: Path
-) -> None:
+def test_every_worker_swaps_and_a_restarted_worker_keeps_the_choice(installation: Installation, tmp_path: Path) -> None:
     new = copied(tmp_path / "new", model_id="crowdnet-new")
     for name in ("one", "two"):
         installation.classify(name)
-    installation.more()
+    installation.wait_for_more()
     done = installation.use(new)
     assert done.stdout == "crowdnet-new is used by one, two\n", done.stderr
     swapped = installation.published
@@ -151,7 +149,7 @@ def test_every_worker_swaps_and_a_restarted_one_keeps_what_was_chosen(
     installation.processes["one"].wait()
     installation.bus.end_heartbeat("classifier", "one")
     installation.classify("one")
-    installation.more()
+    installation.wait_for_more()
     assert all(using.startswith("crowdnet-new/") for using in installation.using().values())
     out = installation.finish()
     assert sorted({message.ref.frame_id for message in out}) == list(range(installation.published))
@@ -171,7 +169,7 @@ def test_every_worker_swaps_and_a_restarted_one_keeps_what_was_chosen(
     ],
     ids=["labels", "input", "hashes"],
 )
-def test_a_network_that_does_not_fit_is_refused_by_the_command(
+def test_command_refuses_a_network_that_does_not_fit(
     card: dict[str, object], text: str, server_url: str, bus_settings: BusSettings, tmp_path: Path
 ) -> None:
     installation = Installation(server_url, bus_settings, tmp_path / "log")
@@ -182,28 +180,28 @@ def test_a_network_that_does_not_fit_is_refused_by_the_command(
     assert ModelChoices(server_url, bus_settings.key_prefix, "live").chosen() is None
 
 
-def test_a_worker_that_cannot_use_a_choice_goes_on_with_what_it_has_and_says_so(
+def test_worker_that_cannot_use_a_choice_keeps_its_network_and_reports_the_reason(
     installation: Installation, server_url: str, bus_settings: BusSettings, tmp_path: Path
 ) -> None:
     installation.classify("one")
     choices = ModelChoices(server_url, bus_settings.key_prefix, "live")
-    # The folder is whole where the command ran, and another one or none on the worker's machine.
+    # As if the command ran on another machine, and this one had another folder or none.
     other = copied(tmp_path / "other", model_id="crowdnet-other")
     for folder, why in ((tmp_path / "missing", "cannot be read"), (other, "holds crowdnet-other here")):
         choice = choices.choose(str(folder), "crowdnet-new")
-        with pytest.raises(ModelError, match=f"one goes on with {OLD}.*{why}"):
-            model_choice.taken_up(installation.settings, choice, 60)
-    installation.more()
+        with pytest.raises(ModelError, match=f"one still uses {OLD}.*{why}"):
+            model_choice.wait_until_used(installation.settings, choice, 60)
+    installation.wait_for_more()
     assert set(names(installation.finish())) == {OLD}
     assert installation.log.read_text().count("refused a model, the one in use stays") == 2
-    # Started anew it has none in use, and takes that of its settings.
+    # After a restart there is no network in use, and the worker loads that of its settings.
     installation.processes["one"].send_signal(signal.SIGTERM)
     installation.processes["one"].wait()
     installation.classify("one")
     assert installation.using()["one"].startswith(OLD)
 
 
-def test_a_replay_keeps_to_its_settings_whatever_is_chosen_for_what_is_live(
+def test_replay_uses_its_settings_when_another_network_is_chosen_for_live_cameras(
     server_url: str, bus_settings: BusSettings, tmp_path: Path
 ) -> None:
     ModelChoices(server_url, bus_settings.key_prefix, "live").choose(str(tmp_path / "missing"), "crowdnet-new")
@@ -214,7 +212,7 @@ def test_a_replay_keeps_to_its_settings_whatever_is_chosen_for_what_is_live(
         assert "refused" not in replay.using()["one"]
 
 
-def test_a_changed_setting_takes_effect_at_sighup_and_a_wrong_one_does_not(
+def test_sighup_applies_a_changed_setting_and_ignores_a_wrong_one(
     server_url: str, bus_settings: BusSettings, tmp_path: Path
 ) -> None:
     new = copied(tmp_path / "new", model_id="crowdnet-new")
@@ -224,25 +222,25 @@ def test_a_changed_setting_takes_effect_at_sighup_and_a_wrong_one_does_not(
     with Installation(server_url, bus_settings, tmp_path / "log", CROWDMOOD_CONFIG=str(file)) as installation:
         installation.classify("one")
 
-        def now(text: str) -> None:
+        def reload(text: str) -> None:
             file.write_text(text)
             installation.processes["one"].send_signal(signal.SIGHUP)
 
         def uses(text: str) -> None:
             eventually(lambda: text in installation.using().get("one", ""), 60)
 
-        now(f'[classifier]\nmodel = "{new}"\n')
+        reload(f'[classifier]\nmodel = "{new}"\n')
         uses("crowdnet-new/")
-        now(f'[classifier]\nmodel = "{new}"\nprecision = "f32"\n')
+        reload(f'[classifier]\nmodel = "{new}"\nprecision = "f32"\n')
         uses("crowdnet-new/openvino-f32")
-        now(f'[classifier]\nmodel = "{tmp_path / "missing"}"\n')
+        reload(f'[classifier]\nmodel = "{tmp_path / "missing"}"\n')
         uses("refused")
-        now("[classifier]\nmodel = 7\n")
+        reload("[classifier]\nmodel = 7\n")
         eventually(lambda: "the settings stay as they were" in installation.log.read_text(), 60)
         file.write_text(f'[classifier]\nmodel = "{new}"\n')
-        # What is set anew ends an earlier choice.
+        # A changed setting ends an earlier choice.
         assert installation.use(DEFAULT_MODEL).returncode == 0
-        now(f'[classifier]\nmodel = "{newer}"\n')
+        reload(f'[classifier]\nmodel = "{newer}"\n')
         uses("crowdnet-newer/")
         out = installation.finish()
     assert [message.ref.frame_id for message in out] == list(range(installation.published))
