@@ -16,7 +16,7 @@ from app.replay import Progress as ReplayProgress
 from crowdmood.core.settings import Settings
 
 if TYPE_CHECKING:
-    from simulator.comparison import Stretch
+    from simulator.comparison import Phase
 
 
 _SHORTEST_FOR_A_RATE_S = 0.1
@@ -81,14 +81,14 @@ def show(console: Console, result: Replay) -> None:
         )
 
 
-def show_comparison(console: Console, stretches: Sequence[Stretch]) -> None:
+def show_comparison(console: Console, phases: Sequence[Phase]) -> None:
     """What was measured beside what was true."""
     table = Table("seconds", "after", "true", "measured", "mean error of a share", title="Measured and true")
-    for stretch in stretches:
-        error = "" if stretch.error is None else f"{stretch.error:.3f}"
-        measured = "too few readable people" if stretch.measured is None else _leading(stretch.measured)
-        seconds = f"{stretch.start_s:g} to {stretch.end_s:g}"
-        table.add_row(seconds, stretch.began_with, _leading(stretch.true), measured, error)
+    for phase in phases:
+        error = "" if phase.error is None else f"{phase.error:.3f}"
+        measured = "too few readable people" if phase.measured is None else _leading(phase.measured)
+        seconds = f"{phase.start_s:g} to {phase.end_s:g}"
+        table.add_row(seconds, phase.began_with, _leading(phase.true), measured, error)
     console.print(table)
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from crowdmood.domain.labels import LABELS
 from facebank.checks import overlap
-from simulator.feelings import State, Timeline
+from simulator.feelings import PersonStates, State
 from simulator.stand import Stand
 
 if TYPE_CHECKING:
@@ -60,11 +60,11 @@ def measure(bank: FaceBank, checks: Checks) -> Figures:
     for number in range(_PICTURES):
         stand = Stand("stand", _SIZE, _PEOPLE, 0, (), 60.0, bank, (_SEED, number))
         stand.people = tuple(
-            replace(person, timeline=Timeline((State(0.0, (index + number) % len(LABELS)),)))
+            replace(person, states=PersonStates((State(0.0, (index + number) % len(LABELS)),)))
             for index, person in enumerate(stand.people)
         )
         at_s = 7.0 * number
-        picture, seen = stand.picture(number, at_s), stand.seen(at_s)
+        picture, seen = stand.render(number, at_s), stand.visible_people(at_s)
         gray = np.asarray(cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY), dtype=np.uint8)
         by_haar = checks.haar_boxes(gray)
         by_yunet = checks.yunet_boxes(picture)

@@ -1,5 +1,5 @@
-"""A stadium crowd with known truth, rendered as footage: no one in it exists.
+"""Renders footage of a stadium crowd that does not exist, with the true expression of every face.
 
-Owns seats, people, the script of the match, cameras and the truth file; it knows nothing of the pipeline that will
-look at the footage, and no stage knows it.
+It owns seats, people, the script of the match, cameras and the truth file. It does not use the pipeline, and no stage
+uses it.
 """

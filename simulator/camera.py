@@ -1,4 +1,4 @@
-"""What a camera does to the scene: it pans, zooms and shakes, the light changes, and its sensor is noisy."""
+"""A camera that pans, zooms and shakes, in changing light and with a noisy sensor."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ _NOISE_TILES: Final = 4
 _NOISE_MARGIN_PX: Final = 64
 
 
-class Camera:
-    """One camera, a pure function of time.
+class SimulatedCamera:
+    """A camera whose view and exposure depend on the time only.
 
     Args:
-        size: Width and height of its pictures, in pixels.
-        rng: Draws its habits.
+        size: Width and height of its frames, in pixels.
+        rng: Draws the periods and phases of its motion and the noise.
     """
 
     def __init__(self, size: tuple[int, int], rng: np.random.Generator) -> None:
@@ -41,11 +41,11 @@ class Camera:
         self._offsets = rng.integers(0, _NOISE_MARGIN_PX, (997, 2))
 
     def view(self, at_s: float, excitement: float) -> NDArray[np.float64]:
-        """Return the map `(2, 3) float64` from pixels of the view at rest to pixels of the picture.
+        """Return the affine map `(2, 3) float64` from pixels of the view at rest to pixels of the frame.
 
         Args:
             at_s: Time in seconds.
-            excitement: How much the stand shakes, 0 to 1.
+            excitement: How much the stand shakes, 0-1.
         """
         width, height = self.size
         zoom = 1 + _ZOOM * self._wave(0, 47, at_s)
@@ -56,10 +56,10 @@ class Camera:
         shift = np.array([[0, 0, dx], [0, 0, dy]])
         return np.asarray(view + shift, dtype=np.float64)
 
-    def expose(self, picture: NDArray[np.uint8], frame: int, at_s: float) -> NDArray[np.uint8]:
-        """Light a picture `(H, W, 3) uint8` and add the sensor's noise."""
+    def expose(self, image: NDArray[np.uint8], frame: int, at_s: float) -> NDArray[np.uint8]:
+        """Apply the light to an image `(H, W, 3) uint8`, and add the noise of the sensor."""
         light = 1 + _LIGHT * (0.7 * self._wave(8, 43, at_s) + 0.3 * self._wave(9, 11, at_s))
-        lit = cv2.convertScaleAbs(picture, alpha=light)
+        lit = cv2.convertScaleAbs(image, alpha=light)
         dx, dy = self._offsets[frame % len(self._offsets)]
         width, height = self.size
         tile = frame % _NOISE_TILES

@@ -1,4 +1,4 @@
-"""Draw in units of a face: what is drawn can be pasted into a picture where it covers it."""
+"""A canvas for drawing people, in units of the face square, with a mask of what is covered."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 Colour = tuple[float, float, float]
 """Blue, green, red; 0-255."""
 
-# The sprite's extent around the face square, in sides of that square; its origin is the square's top left corner.
+# Extent of a sprite in sides of the face square, relative to the square's top left corner.
 LEFT: Final = -0.95
 RIGHT: Final = 1.95
 TOP: Final = -1.25
@@ -25,14 +25,14 @@ _SUBPIXEL_BITS: Final = 4
 
 @dataclass(frozen=True, slots=True)
 class Sprite:
-    """A person ready to be pasted.
+    """A drawn person, ready to paste into a scene.
 
     Attributes:
         bgr: `(H, W, 3) uint8`.
         mask: `(H, W) uint8`, 255 where the person is.
-        left: Column of the picture's left edge relative to the face square's, in pixels.
-        top: Row of the picture's upper edge relative to the face square's, in pixels.
-        free: Share of the face that the person shows: 1, or less behind an arm or a flag of their own, or turned away.
+        left: Left edge of the sprite relative to that of the face square, in pixels.
+        top: Top edge of the sprite relative to that of the face square, in pixels.
+        free: Share of the face that the person shows: 1, or less if turned away or behind an own arm, scarf or flag.
     """
 
     bgr: NDArray[np.uint8]
@@ -43,13 +43,13 @@ class Sprite:
 
 
 def shade(colour: Colour, factor: float) -> Colour:
-    """Return a colour darkened (factor below 1) or lightened."""
+    """Return a darker colour (factor below 1) or a lighter one."""
     blue, green, red = colour
     return min(blue * factor, 255.0), min(green * factor, 255.0), min(red * factor, 255.0)
 
 
 class Canvas:
-    """A picture with coverage, drawn in units of the face square.
+    """An image and a mask of what is covered, drawn in units of the face square.
 
     Args:
         scale: Pixels of the canvas for one side of the face square.
@@ -63,7 +63,7 @@ class Canvas:
         self.mask = np.zeros((height, width), np.uint8)
 
     def ellipse(self, x: float, y: float, rx: float, ry: float, colour: Colour, start: int = 0, end: int = 360) -> None:
-        """Fill an ellipse, or its part from `start` to `end` degrees, clockwise from the right."""
+        """Fill an ellipse, or its sector from `start` to `end` degrees, clockwise from the right."""
         axes = (self._length(rx), self._length(ry))
         for target, value in ((self.bgr, colour), (self.mask, 255)):
             cv2.ellipse(target, self._point(x, y), axes, 0, start, end, value, -1, cv2.LINE_AA, _SUBPIXEL_BITS)
@@ -75,14 +75,14 @@ class Canvas:
             cv2.fillPoly(target, corners, value, cv2.LINE_AA, _SUBPIXEL_BITS)
 
     def line(self, points: list[tuple[float, float]], width: float, colour: Colour) -> None:
-        """Draw a line through points, `width` sides of the face square thick."""
+        """Draw a line through points; `width` is in sides of the face square."""
         thickness = max(1, round(width * self.scale))
         corners = [np.array([self._point(x, y) for x, y in points], np.int32)]
         for target, value in ((self.bgr, colour), (self.mask, 255)):
             cv2.polylines(target, corners, False, value, thickness, cv2.LINE_AA, _SUBPIXEL_BITS)
 
     def lay(self, other: Canvas, tilt_deg: float = 0.0) -> None:
-        """Put another canvas over this one, turned around the chin."""
+        """Paste another canvas over this one, rotated around the chin."""
         left, top, width, height = cv2.boundingRect(other.mask)
         bgr, mask = (
             other.bgr[top : top + height, left : left + width],
@@ -91,7 +91,7 @@ class Canvas:
         if tilt_deg:
             pivot = ((0.5 - LEFT) * self.scale, (1.0 - TOP) * self.scale)
             turn = cv2.getRotationMatrix2D(pivot, tilt_deg, 1)
-            # Only what the turned drawing may cover is computed.
+            # Compute only the part that the rotated drawing can cover.
             corners = np.array([[left, top], [left + width, top], [left, top + height], [left + width, top + height]])
             reached = corners @ turn[:, :2].T + turn[:, 2]
             left, top = (max(int(edge) - 1, 0) for edge in reached.min(axis=0))
@@ -111,14 +111,14 @@ class Canvas:
         return slice(top, top + side), slice(left, left + side)
 
     def sprite(self, free: float = 1.0) -> Sprite:
-        """Scale what was drawn down to its final size and cut off what is empty; `free` goes into the sprite."""
+        """Return the drawing at its final size without its empty edges; `free` is stored in the sprite."""
         left, top, width, height = cv2.boundingRect(self.mask)
         x, y = left // SUPERSAMPLING, top // SUPERSAMPLING
         size = (-(-(left + width) // SUPERSAMPLING) - x, -(-(top + height) // SUPERSAMPLING) - y)
         rows = slice(y * SUPERSAMPLING, (y + size[1]) * SUPERSAMPLING)
         columns = slice(x * SUPERSAMPLING, (x + size[0]) * SUPERSAMPLING)
         covered = cv2.resize(self.mask[rows, columns], size, interpolation=cv2.INTER_AREA)
-        # Pixels at an edge are partly empty, that is black: their colour is that of the covered part alone.
+        # Pixels at an edge are partly empty, which is black: use the colour of the covered part only.
         share = np.maximum(covered, 1)[:, :, None] / np.float32(255)
         bgr = cv2.resize(self.bgr[rows, columns], size, interpolation=cv2.INTER_AREA) / share
         mask = cv2.threshold(covered, 127, 255, cv2.THRESH_BINARY)[1]

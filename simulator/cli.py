@@ -1,4 +1,4 @@
-"""The command `crowdmood simulate`; what renders is imported when it runs, never before."""
+"""The command `crowdmood simulate`. It imports the renderer only when it runs."""
 
 from __future__ import annotations
 
@@ -18,21 +18,22 @@ _INTERRUPTED: Final = 130
 
 
 def simulate(
-    out: Annotated[Path, typer.Option(help="Folder to write; must not exist yet.", file_okay=False)],
-    minutes: Annotated[float, typer.Option(help="Length of the footage.")] = 3.0,
-    cameras: Annotated[int, typer.Option(help="Cameras, each before a stand of its own.")] = 2,
-    people: Annotated[int, typer.Option(help="People in the whole stadium.")] = 200,
+    out: Annotated[Path, typer.Option(help="Folder to write; must not exist.", file_okay=False)],
+    minutes: Annotated[float, typer.Option(help="Length of the footage, in minutes.")] = 3.0,
+    cameras: Annotated[int, typer.Option(help="Number of cameras, each with its own stand.")] = 2,
+    people: Annotated[int, typer.Option(help="Number of people in the whole stadium.")] = 200,
     fps: Annotated[int, typer.Option(help="Frames per second.")] = 10,
-    size: Annotated[str, typer.Option(help="Width and height of the pictures, in pixels.")] = "1280x720",
+    size: Annotated[str, typer.Option(help="Width and height of the frames, in pixels.")] = "1280x720",
     seed: Annotated[int, typer.Option(help="The same seed gives the same frames.")] = 1,
     script: Annotated[
-        Path | None, typer.Option(help="What happens when, as TOML or JSON; default: a half with one goal for each.")
+        Path | None,
+        typer.Option(help="Script of the match, TOML or JSON; default: a half with one goal for each side."),
     ] = None,
     faces: Annotated[
-        Path | None, typer.Option(help="Your own faces: a folder with one folder of pictures for each label.")
+        Path | None, typer.Option(help="Your own faces: a folder with a folder of images for each label.")
     ] = None,
 ) -> None:
-    """Render a match of people who do not exist: one video for each camera, and the truth about every face."""
+    """Render a match in front of people who do not exist: a video for each camera, and the truth about every face."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -45,7 +46,7 @@ def simulate(
     bar = Progress(*columns, console=console)
 
     def on_frame() -> None:
-        if not bar.tasks:  # not before there is a frame: what is wrong with the options takes one line, and no bar
+        if not bar.tasks:  # start with the first frame, so that an error in the options shows no bar
             bar.add_task("", total=match.frames * cameras)
             bar.start()
         bar.advance(bar.task_ids[0])
@@ -71,7 +72,7 @@ def _size(text: str) -> tuple[int, int]:
 
 @contextmanager
 def _terminated_like_interrupted() -> Iterator[None]:
-    """SIGTERM ends the rendering as Ctrl-C does: nothing half-written is left behind."""
+    """Make SIGTERM end the rendering like Ctrl-C, so that the partial folder is removed."""
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         yield

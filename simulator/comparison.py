@@ -1,4 +1,4 @@
-"""Compare what was measured with what was true, stretch by stretch of a match. Pure."""
+"""Compare measured moods with the truth, for each phase of a match. No I/O."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Stretch:
+class Phase:
     """The time between two events of the script.
 
     Attributes:
-        start_s: Its beginning, in seconds of the footage.
-        end_s: Its end, exclusive.
-        began_with: The event that began it; empty before the first one.
-        true: Mean true share of each label among the readable people, in the windows that were measured.
-        measured: Mean measured share of each label that the network knows; None when no mood of the stretch has shares.
-        true_readable: Mean number of people who were readable at least once in a window; None when no mood of the
-            stretch has shares.
-        measured_readable: Mean number of people who were counted in a window; None when no mood says it.
+        start_s: Start, in seconds of the footage.
+        end_s: End, exclusive.
+        began_with: The event at its start; empty before the first event.
+        true: Mean true share of each label among the readable people, in the windows of the moods.
+        measured: Mean measured share of each label that the network has; None if no mood of the phase has shares.
+        true_readable: Mean number of people who were readable at least once in a window; None if no mood of the phase
+            has shares.
+        measured_readable: Mean number of people who were counted in a window; None if no mood has it.
     """
 
     start_s: float
@@ -42,43 +42,43 @@ class Stretch:
 
     @property
     def error(self) -> float | None:
-        """Return the mean absolute error of a share, over the labels that both know; None when nothing was measured."""
+        """Mean absolute error of a share, over the measured labels; None if nothing was measured."""
         if self.measured is None:
             return None
         return float(np.mean([abs(self.measured[label] - self.true[label]) for label in self.measured]))
 
 
-def compare(truth: Truth, moods: Iterable[Mood]) -> list[Stretch]:
+def compare(truth: Truth, moods: Iterable[Mood]) -> list[Phase]:
     """Compare the stadium's moods with the truth.
 
-    A mood describes its whole window, so it is compared with the mean truth of the seconds in it. It belongs to the
-    stretch in which its window ends; soon after an event most of its window lies before.
+    A mood describes its window, so it is compared with the mean truth of the seconds in it. It belongs to the phase in
+    which its window ends; shortly after an event, most of the window is before the event.
 
     Args:
-        truth: What the simulator wrote.
-        moods: What a replay of its footage published; other cameras' and zones' moods are left out.
+        truth: The truth file of the footage.
+        moods: Moods of a replay of the footage; those of zones and cameras are ignored.
     """
     published = [mood for mood in moods if (mood.zone, mood.camera) == (STADIUM, None) and mood.shares is not None]
     starts = [(0.0, ""), *((event.at_s, event.event) for event in sorted(truth.events, key=lambda event: event.at_s))]
-    stretches = []
+    phases = []
     for (start_s, name), (end_s, _) in zip(starts, [*starts[1:], (truth.duration_s, "")], strict=True):
         inside = [mood for mood in published if start_s < mood.as_of_ms / 1000 <= end_s]
-        stretch = _stretch(truth, inside, start_s, end_s, name)
-        if stretch is not None:
-            stretches.append(stretch)
-    return stretches
+        phase = _phase(truth, inside, start_s, end_s, name)
+        if phase is not None:
+            phases.append(phase)
+    return phases
 
 
-def _stretch(truth: Truth, moods: list[Mood], start_s: float, end_s: float, name: str) -> Stretch | None:
+def _phase(truth: Truth, moods: list[Mood], start_s: float, end_s: float, name: str) -> Phase | None:
     windows = [(_inside(truth, mood.window_start_ms / 1000, mood.as_of_ms / 1000), mood) for mood in moods]
     pairs = [(true, moments, mood) for moments, mood in windows if (true := _true(moments))]
     if not pairs:
         true = _true(_inside(truth, start_s, end_s))
-        return None if true is None else Stretch(start_s, end_s, name, true, None)
+        return None if true is None else Phase(start_s, end_s, name, true, None)
     readable = [mood.readable for _, _, mood in pairs if mood.readable is not None]
     true = _mean([true for true, _, _ in pairs])
     measured = _mean([mood.shares for _, _, mood in pairs if mood.shares is not None])
-    return Stretch(
+    return Phase(
         start_s,
         end_s,
         name,
@@ -94,7 +94,7 @@ def _inside(truth: Truth, start_s: float, end_s: float) -> list[Moment]:
 
 
 def _true(moments: list[Moment]) -> dict[str, float] | None:
-    """Return the mean true shares of moments; None when no one was readable in any of them."""
+    """Return the mean true shares of moments, or None if no one was readable in any of them."""
     shown = [moment.stadium.shares for moment in moments if moment.stadium.shares is not None]
     return _mean(shown) if shown else None
 
@@ -113,7 +113,7 @@ def _readable(moments: list[Moment]) -> int:
 
 
 def _mean(shares: Sequence[Mapping[str, float | None]]) -> dict[str, float]:
-    """Return the mean shares of the labels that all of them know."""
+    """Return the mean shares of the labels for which all of them have one."""
     known = {label: [one.get(label) for one in shares] for label in LABELS}
     return {
         label: float(np.mean([value for value in values if value is not None]))

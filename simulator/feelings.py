@@ -1,4 +1,4 @@
-"""What each person's face shows and arms do over the match, as a list of changes."""
+"""The expression and gestures of each person over the match, as a list of states."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from simulator.people import Gesture
 from simulator.script import CALM, REACTIONS
 
 if TYPE_CHECKING:
-    from simulator.script import Event, Reaction
+    from simulator.script import MatchEvent, Reaction
 
 _NOTICE: Final = 0.93
 _DELAY_S: Final = (0.15, 1.4)
@@ -30,14 +30,14 @@ _WAYS: Final = tuple(Hiding)[1:]
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """What a person does from a moment on.
+    """What a person shows and does from a time on.
 
     Attributes:
-        from_s: Since when, in seconds.
-        label: What the face shows, a code 0-7.
+        from_s: Start, in seconds.
+        label: The expression, a code 0-7.
         gesture: What the arms do.
         jumps: Whether the person jumps up and down.
-        hiding: What keeps the expression from being read.
+        hiding: What hides the expression.
     """
 
     from_s: float
@@ -48,31 +48,33 @@ class State:
 
 
 @dataclass(frozen=True, slots=True)
-class Timeline:
-    """One person's states in the order of time; the first one begins at 0."""
+class PersonStates:
+    """The states of a person in the order of time; the first one starts at 0."""
 
     states: tuple[State, ...]
 
     def at(self, at_s: float) -> State:
-        """Return the state at a moment; a state holds from its beginning, inclusively, to the next one's."""
+        """Return the state at a time; a state lasts from its start, inclusive, to the start of the next one."""
         return self.states[bisect_right(self.states, at_s, key=lambda state: state.from_s) - 1]
 
 
-def live_through(script: tuple[Event, ...], camera: str, duration_s: float, rng: np.random.Generator) -> Timeline:
-    """Draw how one person of a stand lives through the script.
+def draw_states(
+    script: tuple[MatchEvent, ...], camera: str, duration_s: float, rng: np.random.Generator
+) -> PersonStates:
+    """Draw the states of a person in a stand during the script.
 
-    People change their expression on their own now and then; most notice an event, each after a delay of their own,
-    and fall back into calm when it has worn off. Now and then something hides their face, or they turn it away: more
-    often while they are excited.
+    People change their expression at random times. Most of them notice an event, each after a random delay, and are
+    calm again when the reaction ends. At random times something hides their face or they turn it away, more often while
+    they are excited.
     """
     states = [State(0.0, _draw(CALM, rng))]
     phases: list[tuple[float, Reaction]] = [(0.0, CALM)]
-    _drift(states, duration_s, rng)
+    _add_calm_changes(states, duration_s, rng)
     for event in script:
         if not event.concerns(camera) or rng.random() >= _NOTICE:
             continue
         at_s = event.at_s + rng.uniform(*_DELAY_S)
-        # The event ends everything that would have followed this moment.
+        # The event replaces all later states.
         states = [state for state in states if state.from_s < at_s]
         phases = [phase for phase in phases if phase[0] < at_s]
         reaction: Reaction | None = REACTIONS[event.event]
@@ -83,8 +85,8 @@ def live_through(script: tuple[Event, ...], camera: str, duration_s: float, rng:
             at_s, reaction = end_s, reaction.then
         states.append(State(at_s, _draw(CALM, rng)))
         phases.append((at_s, CALM))
-        _drift(states, duration_s, rng)
-    return Timeline(hide(states, _spans(phases, duration_s, rng)))
+        _add_calm_changes(states, duration_s, rng)
+    return PersonStates(with_hidden_spans(states, _spans(phases, duration_s, rng)))
 
 
 def _react(reaction: Reaction, begin_s: float, end_s: float, rng: np.random.Generator) -> list[State]:
@@ -97,8 +99,8 @@ def _react(reaction: Reaction, begin_s: float, end_s: float, rng: np.random.Gene
     return states
 
 
-def _drift(states: list[State], to_s: float, rng: np.random.Generator) -> None:
-    """Add changes without any cause after the last state."""
+def _add_calm_changes(states: list[State], to_s: float, rng: np.random.Generator) -> None:
+    """Add random changes of a calm person after the last state."""
     at_s = states[-1].from_s
     while (at_s := at_s + _SHORTEST_S + rng.exponential(CALM.hold_s)) < to_s:
         states.append(State(at_s, _draw(CALM, rng)))
@@ -119,7 +121,7 @@ def _gesture(reaction: Reaction, label: int, rng: np.random.Generator) -> Gestur
 def _spans(
     phases: list[tuple[float, Reaction]], duration_s: float, rng: np.random.Generator
 ) -> list[tuple[float, float, Hiding]]:
-    """Draw from when to when what hides a person, so that at any moment a phase's share of people is hidden."""
+    """Draw the times in which something hides a person, so that a phase's share of people is hidden at any time."""
     spans = []
     hidden_s = sum(_HIDDEN_S) / 2
     for (from_s, reaction), (to_s, _) in zip(phases, [*phases[1:], (duration_s, CALM)], strict=True):
@@ -134,14 +136,14 @@ def _spans(
     return spans
 
 
-def hide(states: list[State], spans: list[tuple[float, float, Hiding]]) -> tuple[State, ...]:
-    """Return the states, hidden within spans: they are split where a span begins or ends.
+def with_hidden_spans(states: list[State], spans: list[tuple[float, float, Hiding]]) -> tuple[State, ...]:
+    """Return the states with hidden spans; a state is split where a span starts or ends.
 
     Args:
-        states: In the order of time.
-        spans: From when, to when (exclusive), and by what; they do not overlap.
+        states: States in the order of time.
+        spans: Start, end (exclusive) and kind of each span; spans do not overlap.
     """
-    whole = Timeline(tuple(states))
+    whole = PersonStates(tuple(states))
     changes = {state.from_s: Hiding.NONE for state in states}
     changes |= {end_s: Hiding.NONE for _, end_s, _ in spans}
     changes |= {begin_s: hiding for begin_s, _, hiding in spans}

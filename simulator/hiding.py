@@ -1,4 +1,4 @@
-"""Draw what keeps an expression from being read: arms, hands, scarves and flags before the face, and turned heads."""
+"""Draw what hides an expression: arms, hands, scarves and flags in front of the face, and turned heads."""
 
 from __future__ import annotations
 
@@ -21,41 +21,41 @@ _PROFILE: Final = (
     (0.915, 0.86), (0.935, 0.94), (0.90, 1.02), (0.80, 1.05), (0.62, 0.98), (0.44, 0.88), (0.30, 0.78), (0.20, 0.50),
     (0.24, 0.10), (0.40, -0.08),
 )  # fmt: skip
-"""Outline of a head that looks to the right, in sides of the face square."""
+"""Outline of a head that looks to the right, in sides of the face square"""
 
 
 class Hiding(IntEnum):
-    """What keeps a person's expression from being read."""
+    """What hides a person's expression."""
 
     NONE = 0
     ARM = 1
-    """An arm raised before the face."""
+    """An arm in front of the face"""
     HANDS = 2
-    """Both hands on the face."""
+    """Both hands on the face"""
     SCARF = 3
-    """A scarf held before the face."""
+    """A scarf held in front of the face"""
     FLAG = 4
-    """A flag held before the face."""
+    """A flag held in front of the face"""
     PROFILE = 5
-    """Turned to the side."""
+    """The head is turned to the side."""
     BACK = 6
-    """Turned away: the back of the head."""
+    """The head is turned away: only its back can be seen."""
 
     @property
     def turned(self) -> bool:
-        """Return whether the head is turned away."""
+        """Whether the head is turned to the side or away."""
         return self in (Hiding.PROFILE, Hiding.BACK)
 
 
-def draw_before(
+def draw_in_front(
     canvas: Canvas, hiding: Hiding, side: int, sleeve: Colour, skin: Colour, cloth: tuple[Colour, Colour]
 ) -> None:
-    """Draw something that a person holds before the face.
+    """Draw what a person holds in front of the face.
 
     Args:
         canvas: Where to draw.
         hiding: `ARM`, `HANDS`, `SCARF` or `FLAG`.
-        side: 1 or -1: of the right or the left arm, as the camera sees it.
+        side: 1 for the right arm, -1 for the left one, as seen by the camera.
         sleeve: Colour of the sleeves.
         skin: Colour of the hands.
         cloth: The two colours of a scarf or flag.
@@ -73,7 +73,7 @@ def draw_before(
 
 
 def _draw_arm(canvas: Canvas, side: int, sleeve: Colour, skin: Colour) -> None:
-    """Return the upper arm points to the camera, so that its elbow covers the eyes; the forearm goes up."""
+    """Draw an upper arm that points to the camera, so that the elbow covers the eyes, and a raised forearm."""
     shoulder, elbow, hand = (0.5 + side * 0.5, 1.5), (0.5 + side * 0.03, 0.5), (0.5 - side * 0.3, -0.55)
     canvas.line([shoulder, elbow], 0.52, shade(sleeve, 0.88))
     canvas.line([(shoulder[0] - side * 0.1, shoulder[1]), (elbow[0] - side * 0.12, elbow[1])], 0.1, shade(sleeve, 0.8))
@@ -104,7 +104,7 @@ def _draw_cloth(
     *,
     across: bool,
 ) -> None:
-    """Draw cloth that hangs in folds, with stripes across it or along it."""
+    """Draw hanging cloth with folds, and with stripes across it or along it."""
     (left, right), (top, bottom) = columns, rows
     edges = np.linspace(left, right, _FOLDS + 1)
     sag = 0.05 * np.cos(np.linspace(-np.pi / 2, np.pi / 2, _FOLDS + 1)) + 0.02 * np.cos(np.arange(_FOLDS + 1) * 2.1)
@@ -151,7 +151,7 @@ def draw_back(canvas: Canvas, style: int, width: float, hair: Colour, skin: Colo
 
 
 def draw_profile(canvas: Canvas, style: int, width: float, hair: Colour, skin: Colour) -> None:
-    """Draw a head that looks to the right, without face, ear and the hair before it."""
+    """Draw a head that looks to the right, without face and ear, and without the hair in front of it."""
     canvas.ellipse(0.42, 0.3, 0.52 * width, 0.56, shade(skin, 0.9) if style == 2 else hair)
     canvas.polygon(list(_PROFILE), shade(skin, 0.94))
 
@@ -172,19 +172,19 @@ def draw_profile_hair(canvas: Canvas, style: int, hair: Colour, skin: Colour, je
         canvas.polygon([(0.86, 0.0), (1.3, 0.09), (1.3, 0.14), (0.9, 0.12)], shade(jersey, 0.6))
 
 
-def turned(picture: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Turn a frontal face to the right: it lies on a cylinder, which turns by 66 degrees.
+def turned(face: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Turn a frontal face to the right, as if on a cylinder that rotates by 66 degrees.
 
     Args:
-        picture: `(S, S) float32`, in FER2013's framing.
+        face: `(S, S) float32`, in FER2013's framing.
 
     Returns:
-        `(S, S) float32`; where the side of the head comes into view, the face's edge is continued.
+        `(S, S) float32`; the edge of the face is repeated where the side of the head comes into view.
     """
-    side = picture.shape[0]
+    side = face.shape[0]
     angle = np.arcsin(np.linspace(-1, 1, side)) - np.radians(_TURN_DEG)
     source = np.where(angle < -np.pi / 2, -1.0, np.sin(angle))
     columns = np.tile(((source + 1) / 2 * (side - 1)).astype(np.float32), (side, 1))
     rows = np.tile(np.arange(side, dtype=np.float32)[:, None], (1, side))
-    whole = cv2.remap(picture, columns, rows, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    whole = cv2.remap(face, columns, rows, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     return np.asarray(whole, dtype=np.float32)

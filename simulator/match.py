@@ -1,4 +1,4 @@
-"""Simulate a whole match into a folder: one video for each camera, and the truth."""
+"""Simulate a match into a folder: an H.264 video for each camera, and the truth."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+import av
 import cv2
 
 from crowdmood.core.errors import DataError, SettingsError
@@ -15,34 +16,39 @@ from simulator.bank import load_bank
 from simulator.script import check_script, default_script, load_script
 from simulator.stand import Stand
 from simulator.truth import TRUTH_FILE, CameraTruth, Truth, camera_moment, moment
-from simulator.video import video_writer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from simulator.script import Event
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from simulator.script import MatchEvent
     from simulator.truth import CameraMoment, Moment
 
 _MAX_CAMERAS: Final = 64
 _MAX_MINUTES: Final = 240.0
 _MAX_FPS: Final = 60
 _SIZES_PX: Final = (160, 4096)
+# Without mbtree: on processors with AVX-512 it writes a different file each time, for some widths (x264 165).
+_VIDEO_OPTIONS: Final = {"preset": "veryfast", "crf": "28", "x264-params": "mbtree=0"}
+_KEY_FRAME_EVERY_S: Final = 2
 
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """What is to be simulated.
+    """The options of a simulated match.
 
     Attributes:
-        minutes: Length of the footage.
-        cameras: How many cameras, each before a stand of its own.
-        people: How many people in the whole stadium.
+        minutes: Length of the footage, in minutes.
+        cameras: Number of cameras, each with its own stand.
+        people: Number of people in the whole stadium.
         fps: Frames per second.
-        size: Width and height of the pictures, in pixels.
-        seed: What chance is drawn from; the same seed gives the same frames.
-        script: File of the script; None plays the usual half.
-        faces: Folder of faces; None takes the bank that comes along.
+        size: Width and height of the frames, in pixels.
+        seed: Seed of everything random; the same seed gives the same frames.
+        script: File of the script; None for the default half.
+        faces: Folder of faces; None for the shipped bank.
     """
 
     minutes: float = 3.0
@@ -56,28 +62,28 @@ class Match:
 
     @property
     def frames(self) -> int:
-        """Return the number of frames of each camera."""
+        """Number of frames of each camera."""
         return round(self.minutes * 60 * self.fps)
 
     @property
     def camera_ids(self) -> tuple[str, ...]:
-        """Return the ids of the cameras, which are also the names of their zones and of their videos."""
+        """Ids of the cameras, which are also the names of their zones and videos."""
         return tuple(f"stand-{number + 1}" for number in range(self.cameras))
 
 
 def simulate(match: Match, out: Path, on_frame: Callable[[], None] = lambda: None) -> Truth:
-    """Render a match into a new folder, which appears when everything in it is complete.
+    """Render a match into a new folder. The folder appears when its content is complete.
 
     Args:
-        match: What to simulate.
-        out: The folder; must not exist yet, or be empty.
+        match: The options.
+        out: The folder; must not exist, or must be empty.
         on_frame: Called after each frame of each camera.
 
     Returns:
-        The truth, as it also stands in the folder.
+        The content of the truth file.
 
     Raises:
-        SettingsError: The match cannot be: no camera, more people than seats, an odd size, a folder that exists, ...
+        SettingsError: An option is impossible (no camera, more people than seats, an odd size), or the folder exists.
         DataError: The script or the faces cannot be used, or the folder cannot be written.
     """
     _check(match)
@@ -86,7 +92,7 @@ def simulate(match: Match, out: Path, on_frame: Callable[[], None] = lambda: Non
     check_script(script, duration_s, match.camera_ids)
     stands = _stands(match, script, duration_s)
     with _new_folder(out) as folder:
-        seconds = _film(match, stands, folder, on_frame)
+        seconds = _render(match, stands, folder, on_frame)
         truth = Truth(
             seed=match.seed,
             fps=match.fps,
@@ -104,7 +110,7 @@ def simulate(match: Match, out: Path, on_frame: Callable[[], None] = lambda: Non
     return truth
 
 
-def _stands(match: Match, script: tuple[Event, ...], duration_s: float) -> dict[str, Stand]:
+def _stands(match: Match, script: tuple[MatchEvent, ...], duration_s: float) -> dict[str, Stand]:
     bank = load_bank(match.faces)
     stands: dict[str, Stand] = {}
     first = 0
@@ -115,24 +121,24 @@ def _stands(match: Match, script: tuple[Event, ...], duration_s: float) -> dict[
     return stands
 
 
-def _film(match: Match, stands: dict[str, Stand], folder: Path, on_frame: Callable[[], None]) -> tuple[Moment, ...]:
+def _render(match: Match, stands: dict[str, Stand], folder: Path, on_frame: Callable[[], None]) -> tuple[Moment, ...]:
     threads = cv2.getNumThreads()
-    cv2.setNumThreads(1)  # its threads gain nothing here and would take the cores of whatever runs beside
+    cv2.setNumThreads(1)  # more threads are not faster here, and take cores from other processes
     zones = {name: name for name in stands}
     seconds = []
     try:
         with ExitStack() as files:
             writers = {
-                name: files.enter_context(video_writer(folder / f"{name}.mp4", match.size, match.fps))
+                name: files.enter_context(_video_writer(folder / f"{name}.mp4", match.size, match.fps))
                 for name in stands
             }
             for frame in range(match.frames):
                 at_s = frame / match.fps
                 seen: dict[str, CameraMoment] = {}
                 for name, stand in stands.items():
-                    writers[name](stand.picture(frame, at_s))
+                    writers[name](stand.render(frame, at_s))
                     if frame % match.fps == 0:
-                        seen[name] = camera_moment(stand.seen(at_s))
+                        seen[name] = camera_moment(stand.visible_people(at_s))
                     on_frame()
                 if seen:
                     seconds.append(moment(frame // match.fps, seen, zones))
@@ -161,8 +167,25 @@ def _check(match: Match) -> None:
 
 
 @contextmanager
+def _video_writer(path: Path, size: tuple[int, int], fps: int) -> Iterator[Callable[[NDArray[np.uint8]], None]]:
+    """Open an H.264 file, and yield a function that appends a frame `(H, W, 3) uint8`, BGR."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=fps, options=_VIDEO_OPTIONS)
+        stream.width, stream.height = size
+        stream.pix_fmt = "yuv420p"
+        stream.thread_count = 1  # the same file on every machine
+        stream.gop_size = fps * _KEY_FRAME_EVERY_S
+
+        def write(image: NDArray[np.uint8]) -> None:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="bgr24")))
+
+        yield write
+        container.mux(stream.encode())
+
+
+@contextmanager
 def _new_folder(out: Path) -> Iterator[Path]:
-    """Yield a folder that takes the name `out` at the end, and disappears if something fails or interrupts."""
+    """Yield a temporary folder, which is renamed to `out` at the end, or removed after a failure or an interruption."""
     target = out.absolute()
     partial = target.parent / f".{target.name}.partial-{os.getpid()}"
     try:

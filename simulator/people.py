@@ -1,4 +1,4 @@
-"""Draw one person from the waist up: a face on a head with hair, neck, shoulders and a jersey."""
+"""Draw a person from the waist up: a face on a head with hair, neck, shoulders and a jersey."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ import cv2
 import numpy as np
 
 from simulator.canvas import SUPERSAMPLING, Canvas, Colour, Sprite, shade
-from simulator.hiding import Hiding, draw_back, draw_before, draw_profile, draw_profile_hair, turned
+from simulator.hiding import Hiding, draw_back, draw_in_front, draw_profile, draw_profile_hair, turned
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-# Relative blue, green and red of skin; scaled so that their luma is one, since the bank's faces bring the brightness.
+# Relative blue, green and red of skin. They are scaled to a luma of one: the brightness comes from the bank's faces.
 _SKIN_TINTS: Final = ((0.74, 0.92, 1.22), (0.70, 0.91, 1.25), (0.66, 0.90, 1.28), (0.62, 0.90, 1.30))
 _SKIN_LEVELS: Final = (1.12, 1.05, 0.95, 0.82)
 _HAIR: Final[tuple[Colour, ...]] = ((22, 24, 28), (30, 42, 62), (42, 66, 104), (88, 138, 176), (150, 152, 155))
@@ -35,7 +35,7 @@ class Gesture(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """What makes a person recognisable.
+    """The appearance of a person.
 
     Attributes:
         face: Row of the face bank.
@@ -46,7 +46,7 @@ class Look:
         jersey: Blue, green, red.
         stripes: Whether the jersey has stripes.
         tilt_deg: Lean of the head.
-        head_width: Width of the head relative to the usual one.
+        head_width: Width of the head relative to the average.
     """
 
     face: int
@@ -61,7 +61,7 @@ class Look:
 
 
 def random_look(rng: np.random.Generator, face: int) -> Look:
-    """Dress a person who wears row `face` of the bank; most support the home team."""
+    """Return a random appearance with row `face` of the bank; most people wear the colours of the home team."""
     home = rng.random() < 0.65
     colours = _HOME_COLOURS if home else _OTHER_COLOURS
     return Look(
@@ -87,11 +87,11 @@ def draw_person(
     """Draw a person.
 
     Args:
-        look: What the person looks like.
+        look: The appearance.
         face: `(64, 64) uint8`, gray, in FER2013's framing.
-        face_px: Side of the face square in the picture, in pixels.
-        gesture: What the arms do; without effect while they hold something before the face.
-        hiding: What keeps the expression from being read.
+        face_px: Side of the face square, in pixels.
+        gesture: What the arms do; without effect while they hold something in front of the face.
+        hiding: What hides the expression.
     """
     scale = face_px * SUPERSAMPLING
     canvas, head = Canvas(scale), Canvas(scale)
@@ -109,15 +109,15 @@ def draw_person(
     canvas.lay(head, look.tilt_deg)
     if not held:
         return canvas.sprite(_FREE_IF_TURNED.get(hiding, 1.0))
-    before = Canvas(scale)
-    draw_before(before, hiding, -1 if look.mirrored else 1, look.jersey, skin, (_HOME_COLOURS[0], _HOME_COLOURS[1]))
-    canvas.lay(before)
-    covered = before.mask[before.square()]
+    front = Canvas(scale)
+    draw_in_front(front, hiding, -1 if look.mirrored else 1, look.jersey, skin, (_HOME_COLOURS[0], _HOME_COLOURS[1]))
+    canvas.lay(front)
+    covered = front.mask[front.square()]
     return canvas.sprite(float(1 - (covered[face_weight(len(covered)) > 0] > 0).mean()))
 
 
 def _skin_colour(look: Look, face: NDArray[np.uint8]) -> Colour:
-    """Return the colour of cheeks and forehead, where no feature darkens them."""
+    """Return the colour of the parts of cheeks and forehead that no feature darkens."""
     level = float(np.percentile(face[8:48, 12:52], 60)) * _SKIN_LEVELS[look.skin]
     blue, green, red = _tint(look.skin)
     return min(level * blue, 250.0), min(level * green, 250.0), min(level * red, 250.0)
@@ -164,13 +164,13 @@ def _draw_profile(canvas: Canvas, look: Look, skin: Colour, face: NDArray[np.uin
     draw_profile(canvas, look.hair_style, look.head_width, look.hair, skin)
     _lay_face(canvas, look, face, profile=True)
     draw_profile_hair(canvas, look.hair_style, look.hair, skin, look.jersey)
-    if look.mirrored:  # looks to the left; the canvas is symmetric around the face's middle
+    if look.mirrored:  # the head looks to the left; the canvas is symmetric around the centre of the face
         canvas.bgr[:] = canvas.bgr[:, ::-1].copy()
         canvas.mask[:] = canvas.mask[:, ::-1].copy()
 
 
 def _lay_face(canvas: Canvas, look: Look, face: NDArray[np.uint8], *, profile: bool = False) -> None:
-    """Blend the gray face, tinted, into the head; its own brightness and shadows stay as they are."""
+    """Blend the gray face, tinted, into the head. Its brightness and shadows stay unchanged."""
     square = canvas.square()
     area, drawn = canvas.bgr[square], canvas.mask[square]
     side = len(area)
@@ -185,7 +185,7 @@ def _lay_face(canvas: Canvas, look: Look, face: NDArray[np.uint8], *, profile: b
 
 @lru_cache(maxsize=128)
 def face_weight(side: int) -> NDArray[np.float32]:
-    """Return how much of each pixel of the face square is face and not head, 0 to 1: `(side, side) float32`."""
+    """Return the weight of the face against the head for each pixel of the face square: `(side, side) float32`, 0-1."""
     rows, columns = np.mgrid[0:side, 0:side].astype(np.float32) / side
     radius = np.sqrt(((columns - 0.5) / 0.41) ** 2 + ((rows - 0.485) / 0.515) ** 2)
     return np.asarray(np.clip((1.0 - radius) / 0.2, 0, 1), dtype=np.float32)

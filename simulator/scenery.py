@@ -1,4 +1,4 @@
-"""The empty stand: concrete steps, seats, a railing; and the flags that are waved in it."""
+"""The empty stand with its steps and seats, and the waved flags."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from simulator.seats import Seat
 
 QUALITY: Final = 1.25
-"""Pixels of the scene for each pixel of a camera's view: edges are drawn hard and smoothed by the camera."""
+"""Pixels of the scene for each pixel of a camera's view; scaling down smooths the edges."""
 _CONCRETE: Final = (88, 92, 96)
 _SEAT_COLOURS: Final = ((120, 60, 30), (132, 70, 38), (110, 54, 26))
 _FLAG_COLOURS: Final = (((52, 40, 180), (225, 225, 225)), ((40, 34, 140), (60, 190, 220)))
@@ -24,12 +24,12 @@ _WAVES: Final = 9
 
 
 def scene_size(width: int, height: int) -> tuple[int, int]:
-    """Width and height of the scene that a camera of `width` x `height` pixels looks at."""
+    """Return width and height of the scene of a camera with `width` x `height` pixels."""
     return round(width * (1 + 2 * MARGIN) * QUALITY), round(height * (1 + 2 * MARGIN) * QUALITY)
 
 
 def scene_point(x: float, y: float, width: int, height: int) -> tuple[float, float]:
-    """Return where a pixel of the view at rest lies in the scene."""
+    """Return the position in the scene of a pixel of the view at rest."""
     return (x + MARGIN * width) * QUALITY, (y + MARGIN * height) * QUALITY
 
 
@@ -60,12 +60,12 @@ def empty_stand(width: int, height: int, seats: tuple[Seat, ...], rng: np.random
 
 @dataclass(frozen=True, slots=True)
 class Flag:
-    """A flag on a pole behind which people disappear now and then.
+    """A flag on a pole, which hides people behind it while it swings.
 
     Attributes:
-        seat: Where its bearer sits.
-        colours: Of its two stripes.
-        phase: Where its swing begins, in radians.
+        seat: Seat of the person who holds it.
+        colours: Colours of its two stripes.
+        phase: Phase of its swing, in radians.
         period_s: Length of a swing, in seconds.
     """
 
@@ -75,7 +75,7 @@ class Flag:
     period_s: float
 
     def draw(self, width: int, height: int, at_s: float) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-        """Return the cloth's two stripes as polygons `(P, 2) int32` in the scene; the pole's ends come first."""
+        """Return the two stripes as polygons `(P, 2) int32` in the scene, each after the two ends of the pole."""
         side = self.seat.face_px * QUALITY
         x, y = scene_point(self.seat.x, self.seat.y, width, height)
         angle = 0.55 * np.sin(2 * np.pi * at_s / self.period_s + self.phase)
@@ -93,8 +93,8 @@ class Flag:
         return first, second
 
 
-def hand_out_flags(taken: tuple[Seat, ...], rng: np.random.Generator) -> tuple[Flag, ...]:
-    """Give a flag to about one person in thirty-five."""
+def random_flags(taken: tuple[Seat, ...], rng: np.random.Generator) -> tuple[Flag, ...]:
+    """Return a flag for about one of 35 people."""
     bearers = rng.permutation(len(taken))[: round(len(taken) / 35)]
     return tuple(
         Flag(

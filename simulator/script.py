@@ -1,4 +1,4 @@
-"""The script of a match: what happens when, and what it does to the people who see it."""
+"""The script of a match: its events, and how people react to them."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ class Reaction:
     """How people react to an event.
 
     Attributes:
-        shares: Probability of each of `crowdmood.LABELS` among those who react; sums to one.
-        hold_s: How long it lasts on average, in seconds.
-        arms: Share of people who throw up their arms; of those who cheer it is 1.6 times as large.
+        shares: Probability of each of `LABELS` among those who react; sums to one.
+        hold_s: Mean duration, in seconds.
+        arms: Share of people who raise their arms; 1.6 times as large among those who cheer.
         scarf: Share of people who hold up a scarf.
-        excitement: How much the stand, and with it the camera, shakes at first, 0 not at all, 1 wildly: wears off with
-            the reaction and what follows it.
-        hidden: Share of people who hide their face or turn it away at any moment; others hide further faces.
-        ways: How often each member of `Hiding` but `NONE` is the way they are hidden; sums to one.
-        then: What follows; None for calm.
+        excitement: How much the stand, and with it the camera, shakes at first, 0-1; it decreases until the reaction
+            and the ones after it end.
+        hidden: Share of people who hide their face or turn it away at any time. Other people hide more faces.
+        ways: Probability of each member of `Hiding` except `NONE` among the hidden; sums to one.
+        then: The next reaction; None for calm.
     """
 
     shares: tuple[float, float, float, float, float, float, float, float]
@@ -45,13 +45,13 @@ class Reaction:
 
     @property
     def lasts_s(self) -> float:
-        """Return how long it and what follows last together on average, in seconds."""
+        """Mean duration of the reaction and the ones after it, in seconds."""
         return self.hold_s + (self.then.lasts_s if self.then else 0.0)
 
 
 # Shares in the order angry, disgust, fear, happy, sad, surprise, neutral, cheering.
 CALM: Final = Reaction((0.05, 0.02, 0.03, 0.16, 0.08, 0.04, 0.60, 0.02), hold_s=12)
-"""What people look like while nothing happens."""
+"""The state between the events."""
 _GLAD: Final = Reaction(
     (0.01, 0.00, 0.01, 0.70, 0.01, 0.05, 0.08, 0.14), hold_s=10, arms=0.08, hidden=0.09, ways=_EXCITED
 )
@@ -99,13 +99,13 @@ REACTIONS: Final = {
 }
 
 
-class Event(BaseModel):
-    """One line of the script.
+class MatchEvent(BaseModel):
+    """An event of the script.
 
     Attributes:
         at_s: Seconds after the start of the footage.
         event: A key of `REACTIONS`.
-        cameras: Ids of the cameras whose stands see it; none means all.
+        cameras: Ids of the cameras whose stands see it; empty for all.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -115,30 +115,30 @@ class Event(BaseModel):
     cameras: tuple[str, ...] = ()
 
     def concerns(self, camera: str) -> bool:
-        """Return whether the stand before a camera sees it."""
+        """Return whether the stand of a camera sees it."""
         return not self.cameras or camera in self.cameras
 
 
 class _File(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    events: tuple[Event, ...]
+    events: tuple[MatchEvent, ...]
 
 
-def default_script(duration_s: float) -> tuple[Event, ...]:
-    """Return the match that is played without a script: a half with its usual events, spread over the whole footage."""
+def default_script(duration_s: float) -> tuple[MatchEvent, ...]:
+    """Return the default script: a half with one goal for each side, spread over the whole footage."""
     names = ("kick-off", "chance", "goal", "chance", "conceded", "singing", "half-time")
     begins = (0.04, 0.18, 0.32, 0.54, 0.66, 0.81, 0.92)
     return tuple(
-        Event(at_s=round(begin * duration_s, 3), event=name) for name, begin in zip(names, begins, strict=True)
+        MatchEvent(at_s=round(begin * duration_s, 3), event=name) for name, begin in zip(names, begins, strict=True)
     )
 
 
-def load_script(path: Path) -> tuple[Event, ...]:
-    """Read a script: TOML with `[[events]]` tables, or JSON with a list `events`, of `at_s`, `event` and `cameras`.
+def load_script(path: Path) -> tuple[MatchEvent, ...]:
+    """Read a script: TOML with tables `[[events]]`, or JSON with a list `events`, of `at_s`, `event` and `cameras`.
 
     Raises:
-        DataError: The file cannot be read, or is no such script.
+        DataError: The file cannot be read, or is not a script.
     """
     try:
         text = path.read_text(encoding="utf-8")
@@ -155,18 +155,18 @@ def load_script(path: Path) -> tuple[Event, ...]:
     return tuple(sorted(script.events, key=lambda event: event.at_s))
 
 
-def check_script(script: tuple[Event, ...], duration_s: float, cameras: tuple[str, ...]) -> None:
-    """Make sure that a match can be played by a script.
+def check_script(script: tuple[MatchEvent, ...], duration_s: float, cameras: tuple[str, ...]) -> None:
+    """Check that a script fits a match.
 
     Raises:
-        DataError: An event is unknown, lies behind the end, or is seen from a camera that does not exist.
+        DataError: An event is unknown, is after the end, or names a camera that does not exist.
     """
     for event in script:
         if event.event not in REACTIONS:
             raise DataError(f"script: unknown event {event.event!r} at {event.at_s:g} s; use {', '.join(REACTIONS)}")
         if event.at_s >= duration_s:
             raise DataError(
-                f"script: {event.event} at {event.at_s:g} s lies behind the end at {duration_s:g} s; raise --minutes"
+                f"script: {event.event} at {event.at_s:g} s is after the end at {duration_s:g} s; raise --minutes"
             )
         for camera in event.cameras:
             if camera not in cameras:
@@ -176,8 +176,8 @@ def check_script(script: tuple[Event, ...], duration_s: float, cameras: tuple[st
                 )
 
 
-def excitement_at(script: tuple[Event, ...], camera: str, at_s: float) -> float:
-    """Return how much a stand shakes, 0 to 1: what is left of the events so far."""
+def excitement_at(script: tuple[MatchEvent, ...], camera: str, at_s: float) -> float:
+    """Return how much a stand shakes because of the events so far, 0-1."""
     left = 0.0
     for event in script:
         since_s = at_s - event.at_s

@@ -1,4 +1,4 @@
-"""Where people sit: rows of seats that become smaller with distance, some of them empty."""
+"""The seats: rows that are smaller with distance, and some empty seats."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 MARGIN: Final = 0.08
-"""How much of the stand lies outside the resting camera's view on each side, as a share of the view."""
+"""Size of the stand outside the view at rest on each side, as a share of the view."""
 _FRONT_ROW: Final = 0.112
-"""Side of a face in the front row when there is room enough, as a share of the view's height."""
+"""Largest side of a face in the front row, as a share of the view's height."""
 _SMALLEST_PX: Final = 24.0
 _BACK_ROW: Final = 0.72
 """Size of people in the back row relative to the front row."""
@@ -31,12 +31,12 @@ _TALLER: Final = 0.2
 
 @dataclass(frozen=True, slots=True)
 class Seat:
-    """One seat, in pixels of the view at rest.
+    """A seat, in pixels of the view at rest.
 
     Attributes:
         x: Left edge of the face square of the person who sits there.
-        y: Its upper edge.
-        face_px: Its side.
+        y: Top edge of the face square.
+        face_px: Side of the face square.
         row: Number of the row; 0 is the farthest.
     """
 
@@ -47,15 +47,15 @@ class Seat:
 
 
 def lay_out(width: int, height: int, people: int) -> tuple[Seat, ...]:
-    """Fill the view of a camera with seats, as near as `people` allow, from the farthest row to the nearest.
+    """Return seats that fill the view of a camera, as large as `people` allow, from the farthest row to the nearest.
 
     Args:
-        width: Of the view, in pixels.
-        height: Likewise.
-        people: How many will come; about a tenth of the seats stays empty where there is room.
+        width: Width of the view in pixels.
+        height: Height of the view in pixels.
+        people: Number of people; about a tenth of the seats stays empty if there is room.
 
     Raises:
-        SettingsError: There are more people than seats even where faces are 24 px small.
+        SettingsError: There are more people than seats, even with faces of 24 px.
     """
     front_px = _FRONT_ROW * height
     while front_px > _SMALLEST_PX:
@@ -66,14 +66,14 @@ def lay_out(width: int, height: int, people: int) -> tuple[Seat, ...]:
     seats = tuple(_rows(width, height, _SMALLEST_PX))
     if len(seats) < people:
         raise SettingsError(
-            f"{people} people before one camera are more than the {len(seats)} seats that a {width}x{height} picture "
+            f"{people} people before one camera are more than the {len(seats)} seats that a {width}x{height} frame "
             "can show; raise --cameras or --size, or lower --people"
         )
     return seats
 
 
 def _rows(width: int, height: int, front_px: float) -> Iterator[Seat]:
-    # From the nearest row upwards; the rows farthest away are given first, because they are drawn first.
+    # Computed from the nearest row upwards; yielded from the farthest, which is drawn first.
     rows: list[tuple[float, float]] = []
     y = height - _LEGROOM * front_px
     face_px = front_px
@@ -92,9 +92,10 @@ def _rows(width: int, height: int, front_px: float) -> Iterator[Seat]:
 
 
 def occupy(seats: tuple[Seat, ...], people: int, rng: np.random.Generator) -> tuple[Seat, ...]:
-    """Let people choose their seats at random: the taken ones, farthest first.
+    """Return random seats for the people, farthest first.
 
-    Each leans to a side, is taller or smaller than others: heads hide parts of the faces behind them.
+    Each seat is shifted and scaled at random, because people differ in size and lean: heads hide parts of the faces
+    behind them.
     """
     chosen = sorted(rng.permutation(len(seats))[:people].tolist())
     taken = []

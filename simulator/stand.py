@@ -1,4 +1,4 @@
-"""One stand in front of one camera: who sits there, what they look like at a moment, and what of them can be seen."""
+"""The stand of a camera: its people, how it looks at a time, and which faces can be seen."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import cv2
 import numpy as np
 
 from crowdmood.domain.labels import LABELS
-from simulator.camera import Camera
-from simulator.feelings import live_through
+from simulator.camera import SimulatedCamera
+from simulator.feelings import draw_states
 from simulator.hiding import Hiding
 from simulator.people import Gesture, draw_person, random_look
-from simulator.scenery import QUALITY, empty_stand, hand_out_flags, scene_point, to_rest
+from simulator.scenery import QUALITY, empty_stand, random_flags, scene_point, to_rest
 from simulator.script import excitement_at
 from simulator.seats import lay_out, occupy
 
@@ -22,13 +22,13 @@ if TYPE_CHECKING:
 
     from simulator.bank import FaceBank
     from simulator.canvas import Sprite
-    from simulator.feelings import State, Timeline
+    from simulator.feelings import PersonStates, State
     from simulator.people import Look
     from simulator.scenery import Flag
-    from simulator.script import Event
+    from simulator.script import MatchEvent
     from simulator.seats import Seat
 
-_NOBODY: Final = -1
+_NO_PERSON: Final = -1
 _A_FLAG: Final = -2
 _SWAY: Final = 0.035
 _SINGERS_SWAY: Final = 0.07
@@ -47,31 +47,31 @@ class Person:
     """A person in the stand.
 
     Attributes:
-        number: Unlike anybody else's in the stadium.
-        seat: Where the person sits.
-        look: What the person looks like.
-        timeline: What the person lives through.
-        phase: Where the swaying begins, in radians.
+        number: Unique in the stadium.
+        seat: The person's seat.
+        look: The person's appearance.
+        states: The person's states over the match.
+        phase: Phase of the swaying, in radians.
     """
 
     number: int
     seat: Seat
     look: Look
-    timeline: Timeline
+    states: PersonStates
     phase: float
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
-    """The people that a picture shows, in columns.
+class VisiblePeople:
+    """The people in a frame, in columns.
 
     Attributes:
         persons: `(N,) int64`, their numbers.
-        boxes: `(N, 4) int64`, xyxy in pixels of the picture: the face from the forehead's edge to the chin.
+        boxes: `(N, 4) int64`, xyxy in pixels of the frame: the face from the edge of the forehead to the chin.
         labels: `(N,) int64`, codes 0-7.
-        visibility: `(N,) float64`, share of the face that can be seen, 0 to 1: arms, scarves, flags, others and a
+        visibility: `(N,) float64`, share of the face that can be seen, 0-1. Arms, scarves, flags, other people and a
             turned head hide the rest.
-        readable: `(N,) bool`, whether the expression can be read: the face is neither turned away nor behind something
+        readable: `(N,) bool`, whether the expression can be read: the face is not turned away and not behind something
             that the person holds, and at least half of it can be seen.
     """
 
@@ -83,25 +83,25 @@ class Seen:
 
     @property
     def occluded(self) -> NDArray[np.bool_]:
-        """Whose face is partly hidden, by more than a tenth of it: `(N,) bool`."""
+        """Whether more than a tenth of the face is hidden: `(N,) bool`."""
         return np.asarray(self.visibility < _OCCLUDED_BELOW)
 
 
 class Stand:
-    """Renders a stand; the same arguments give the same pictures, in whatever order they are asked for.
+    """Renders a stand; the same arguments give the same frames, rendered in any order.
 
     Args:
-        camera_id: Which camera looks at it.
-        size: Width and height of the camera's pictures, in pixels.
-        people: How many people come.
-        first_number: Number of the first of them.
-        script: What happens.
-        duration_s: How long the footage lasts, in seconds.
-        bank: The faces that people wear.
-        seed: What chance is drawn from.
+        camera_id: Id of its camera.
+        size: Width and height of the camera's frames, in pixels.
+        people: Number of people.
+        first_number: Number of the first person.
+        script: The script of the match.
+        duration_s: Length of the footage, in seconds.
+        bank: The faces of the people.
+        seed: Seed of everything random.
 
     Raises:
-        SettingsError: More people than seats.
+        SettingsError: There are more people than seats.
     """
 
     def __init__(
@@ -110,7 +110,7 @@ class Stand:
         size: tuple[int, int],
         people: int,
         first_number: int,
-        script: tuple[Event, ...],
+        script: tuple[MatchEvent, ...],
         duration_s: float,
         bank: FaceBank,
         seed: tuple[int, ...],
@@ -125,17 +125,17 @@ class Stand:
                 number=first_number + index,
                 seat=seat,
                 look=random_look(rng, int(number)),
-                timeline=live_through(script, camera_id, duration_s, rng),
+                states=draw_states(script, camera_id, duration_s, rng),
                 phase=float(rng.uniform(0, 2 * np.pi)),
             )
             for index, (seat, number) in enumerate(zip(taken, numbers, strict=True))
         )
-        self._flags = {flag.seat: flag for flag in hand_out_flags(taken, rng)}
+        self._flags = {flag.seat: flag for flag in random_flags(taken, rng)}
         self._empty = empty_stand(*size, seats, rng)
-        self._camera = Camera(size, rng)
+        self._camera = SimulatedCamera(size, rng)
         self._sprites: dict[tuple[int, int, Gesture, Hiding], Sprite] = {}
 
-    def picture(self, frame: int, at_s: float) -> NDArray[np.uint8]:
+    def render(self, frame: int, at_s: float) -> NDArray[np.uint8]:
         """Render a frame: `(H, W, 3) uint8`, BGR."""
         scene = self._empty.copy()
         for person in self.people:
@@ -144,12 +144,12 @@ class Stand:
             flag = self._flags.get(person.seat)
             if flag is not None:
                 self._paste_flag(scene, flag, at_s)
-        shot = cv2.warpAffine(scene, self._view(at_s)[:2], self._size, flags=cv2.INTER_LINEAR)
-        return self._camera.expose(np.asarray(shot, dtype=np.uint8), frame, at_s)
+        view = cv2.warpAffine(scene, self._view(at_s)[:2], self._size, flags=cv2.INTER_LINEAR)
+        return self._camera.expose(np.asarray(view, dtype=np.uint8), frame, at_s)
 
-    def seen(self, at_s: float) -> Seen:
-        """Return who is in the picture at a moment, and who is hidden; people at its edges do not count."""
-        owners = np.full(self._empty.shape[:2], _NOBODY, np.int32)
+    def visible_people(self, at_s: float) -> VisiblePeople:
+        """Return the people in the frame at a time, without those at its edges."""
+        owners = np.full(self._empty.shape[:2], _NO_PERSON, np.int32)
         for index, person in enumerate(self.people):
             sprite, column, line = self._placed(person, at_s)
             _paste(owners, sprite, column, line, index)
@@ -167,12 +167,12 @@ class Stand:
                 continue
             persons.append(person.number)
             boxes.append(box)
-            state = person.timeline.at(at_s)
+            state = person.states.at(at_s)
             free = _free(owners, index, left, top, side)
             labels.append(state.label)
             visibility.append(free * self._sprite(person, state).free)
             readable.append(state.hiding is Hiding.NONE and free >= _READABLE_FROM)
-        return Seen(
+        return VisiblePeople(
             np.array(persons, np.int64),
             np.array(boxes, np.int64).reshape(-1, 4),
             np.array(labels, np.int64),
@@ -185,13 +185,13 @@ class Stand:
         return np.asarray(np.vstack([view, [0, 0, 1]]) @ to_rest(*self._size))
 
     def _placed(self, person: Person, at_s: float) -> tuple[Sprite, int, int]:
-        """Return a person's sprite and where its upper left corner lies in the scene."""
-        sprite = self._sprite(person, person.timeline.at(at_s))
+        """Return a person's sprite and the position of its top left corner in the scene."""
+        sprite = self._sprite(person, person.states.at(at_s))
         left, top = self._face_corner(person, at_s)
         return sprite, round(left) + sprite.left, round(top) + sprite.top
 
     def _sprite(self, person: Person, state: State) -> Sprite:
-        # A hidden face is drawn once for each way of hiding it, whatever it shows.
+        # A hidden face has one sprite for each way of hiding it, for all expressions.
         hidden = state.hiding is not Hiding.NONE
         label, gesture = (_NEUTRAL, Gesture.NONE) if hidden else (state.label, state.gesture)
         key = (person.number, label, gesture, state.hiding)
@@ -202,10 +202,10 @@ class Stand:
         return self._sprites[key]
 
     def _face_corner(self, person: Person, at_s: float) -> tuple[float, float]:
-        """Return where the face square's upper left corner lies in the scene."""
+        """Return the position of the face square's top left corner in the scene."""
         side = person.seat.face_px * QUALITY
         x, y = scene_point(person.seat.x, person.seat.y, *self._size)
-        state = person.timeline.at(at_s)
+        state = person.states.at(at_s)
         sway = (_SINGERS_SWAY if state.label == _CHEERING else _SWAY) * side
         x += sway * np.sin(0.9 * at_s + person.phase)
         y += 0.5 * sway * np.sin(1.3 * at_s + 2 * person.phase)
@@ -223,7 +223,7 @@ class Stand:
 def _paste(
     target: NDArray[np.uint8] | NDArray[np.int32], sprite: Sprite, left: int, top: int, value: int | None = None
 ) -> None:
-    """Paste a sprite, or `value` where the sprite covers; what lies outside the target is cut off."""
+    """Paste a sprite, or `value` where the sprite covers. Parts outside the target are cut off."""
     height, width = target.shape[:2]
     x0, y0 = max(left, 0), max(top, 0)
     x1, y1 = min(left + sprite.mask.shape[1], width), min(top + sprite.mask.shape[0], height)
@@ -251,7 +251,7 @@ def _share_outside(box: tuple[int, int, int, int], size: tuple[int, int]) -> flo
 
 
 def _free(owners: NDArray[np.int32], index: int, left: float, top: float, side: float) -> float:
-    """Return how much of a person's face no other person or flag covers."""
+    """Return the share of a person's face that no other person or flag covers."""
     x, y, length = round(left), round(top), round(side)
     area = owners[max(y, 0) : y + length, max(x, 0) : x + length]
     if not area.size:

@@ -1,4 +1,4 @@
-"""The truth about a simulated match, as `truth.json` holds it: see README.md beside this file for its fields."""
+"""The truth about a simulated match, as stored in `truth.json`; README.md in this folder lists its fields."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from crowdmood.core.errors import DataError
 from crowdmood.domain.labels import LABELS
-from simulator.script import Event
+from simulator.script import MatchEvent
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from simulator.stand import Seen
+    from simulator.stand import VisiblePeople
 
 TRUTH_FILE: Final = "truth.json"
 _DECIMALS: Final = 6
@@ -27,14 +27,14 @@ class _Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class Crowd(_Section):
+class CrowdTruth(_Section):
     """A crowd at one moment.
 
     Attributes:
-        people: In the picture.
-        visible: Those of them who are not occluded.
-        readable: Those of them whose expression can be read.
-        shares: Share of each label among the readable ones, in the order of `crowdmood.LABELS`; None if there are none.
+        people: Number of people in the frame.
+        visible: Number of people who are not occluded.
+        readable: Number of people whose expression can be read.
+        shares: Share of each label among the readable people, in the order of `LABELS`; None if there are none.
     """
 
     people: int
@@ -45,7 +45,7 @@ class Crowd(_Section):
     @model_validator(mode="before")
     @classmethod
     def _of_schema_1(cls, given: Any) -> Any:
-        """Fill in what files of schema 1 lack: there, those who were not occluded counted."""
+        """Add the fields that files of schema 1 lack: in them, the people who are not occluded counted as readable."""
         if not isinstance(given, dict) or "readable" in given or "visible" not in given:
             return given
         return {
@@ -55,17 +55,17 @@ class Crowd(_Section):
         }
 
 
-class CameraMoment(Crowd):
-    """What a camera shows at one moment: everybody in its picture, in columns.
+class CameraMoment(CrowdTruth):
+    """The people in the frame of a camera at one moment, in columns.
 
     Attributes:
-        persons: Numbers that stay with people for the whole match.
-        boxes_xyxy: Their faces from the forehead's edge to the chin (FER2013's framing), in pixels.
-        labels: What they show, codes into the truth's `labels`.
-        visibility: Share of each face that can be seen, 0 to 1; the picture's edge does not count.
+        persons: Numbers of the people, the same for the whole match.
+        boxes_xyxy: Their faces from the edge of the forehead to the chin (FER2013's framing), in pixels.
+        labels: Their expressions, as indices of the truth's `labels`.
+        visibility: Share of each face that can be seen, 0-1; the edge of the frame does not count.
         occluded: Whether more than a tenth of the face is hidden.
         unreadable: Whether the expression cannot be read: the face is turned away or behind something that the person
-            holds, or others hide more than half of it.
+            holds, or other people hide more than half of it.
     """
 
     persons: tuple[int, ...]
@@ -90,20 +90,20 @@ class Moment(_Section):
     """The stadium at one moment.
 
     Attributes:
-        at_s: Seconds since the start of the footage; the frame shown then is what is described.
-        stadium: Everybody.
-        zones: By the zone's name.
-        cameras: By the camera's id.
+        at_s: Seconds since the start of the footage; the moment describes the frame at this time.
+        stadium: The whole crowd.
+        zones: The crowd of each zone, by its name.
+        cameras: The crowd of each camera, by its id.
     """
 
     at_s: int
-    stadium: Crowd
-    zones: dict[str, Crowd]
+    stadium: CrowdTruth
+    zones: dict[str, CrowdTruth]
     cameras: dict[str, CameraMoment]
 
 
 class CameraTruth(_Section):
-    """One camera: its id, the zone that it looks at, its footage beside the truth file, and how many sit there."""
+    """A camera: its id, its zone, the video beside the truth file, and the number of people in its stand."""
 
     id: str
     zone: str
@@ -112,19 +112,19 @@ class CameraTruth(_Section):
 
 
 class Truth(_Section):
-    """The whole file.
+    """The truth file.
 
     Attributes:
-        schema_version: Version of this layout; files of version 1, without `readable`, can still be read.
-        seed: What the match was drawn from.
+        schema_version: Version of this layout; files of version 1, without `readable`, still load.
+        seed: Seed of everything random.
         fps: Frames per second of the footage.
-        width: Of the pictures, in pixels.
-        height: Likewise.
+        width: Width of the frames in pixels.
+        height: Height of the frames in pixels.
         duration_s: Length of the footage, in seconds.
-        labels: What label codes mean: `crowdmood.LABELS`; seven of them in files of version 1.
+        labels: Names of the label codes: `LABELS`; seven of them in files of version 1.
         cameras: The cameras.
         events: The script.
-        seconds: One moment for each full second, beginning with 0.
+        seconds: One moment for each full second, starting at 0.
     """
 
     schema_version: Literal[1, 2] = 2
@@ -135,12 +135,12 @@ class Truth(_Section):
     duration_s: float
     labels: tuple[str, ...] = LABELS
     cameras: tuple[CameraTruth, ...]
-    events: tuple[Event, ...]
+    events: tuple[MatchEvent, ...]
     seconds: tuple[Moment, ...]
 
 
-def camera_moment(seen: Seen) -> CameraMoment:
-    """Write down what a camera sees."""
+def camera_moment(seen: VisiblePeople) -> CameraMoment:
+    """Return the truth about the frame of a camera."""
     crowd = _crowd(seen.labels, seen.occluded, seen.readable)
     return CameraMoment(
         people=crowd.people,
@@ -157,12 +157,12 @@ def camera_moment(seen: Seen) -> CameraMoment:
 
 
 def moment(at_s: int, cameras: dict[str, CameraMoment], zones: dict[str, str]) -> Moment:
-    """Sum cameras up.
+    """Return the truth about the stadium, from the truth about its cameras.
 
     Args:
-        at_s: When, in seconds.
-        cameras: What each camera sees, by its id; no one is seen by two.
-        zones: Each camera's zone, by its id.
+        at_s: Time in seconds.
+        cameras: The frame of each camera, by its id; no person is in two frames.
+        zones: The zone of each camera, by its id.
     """
     by_zone = {
         zone: _together(cameras[camera] for camera in cameras if zones[camera] == zone)
@@ -175,7 +175,7 @@ def load_truth(folder: Path) -> Truth:
     """Read the truth file of a match's folder.
 
     Raises:
-        DataError: It is missing, or no such file.
+        DataError: The file is missing or malformed.
     """
     path = folder / TRUTH_FILE
     try:
@@ -188,7 +188,7 @@ def load_truth(folder: Path) -> Truth:
         raise DataError(f"{path}: {where}: {first['msg']}; simulate the match again") from None
 
 
-def _together(cameras: Iterable[CameraMoment]) -> Crowd:
+def _together(cameras: Iterable[CameraMoment]) -> CrowdTruth:
     seen = list(cameras)
     labels = [label for camera in seen for label in camera.labels]
     occluded = [hidden for camera in seen for hidden in camera.occluded]
@@ -196,8 +196,8 @@ def _together(cameras: Iterable[CameraMoment]) -> Crowd:
     return _crowd(np.array(labels, np.int64), np.array(occluded, np.bool_), ~np.array(unreadable, np.bool_))
 
 
-def _crowd(labels: NDArray[np.int64], occluded: NDArray[np.bool_], readable: NDArray[np.bool_]) -> Crowd:
+def _crowd(labels: NDArray[np.int64], occluded: NDArray[np.bool_], readable: NDArray[np.bool_]) -> CrowdTruth:
     counts = np.bincount(labels[readable], minlength=len(LABELS))
     counted = int(counts.sum())
     shares = dict(zip(LABELS, (counts / counted).round(_DECIMALS).tolist(), strict=True)) if counted else None
-    return Crowd(people=len(labels), visible=int((~occluded).sum()), readable=counted, shares=shares)
+    return CrowdTruth(people=len(labels), visible=int((~occluded).sum()), readable=counted, shares=shares)

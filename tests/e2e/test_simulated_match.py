@@ -8,7 +8,7 @@ import pytest
 
 from crowdmood.domain.labels import LABELS
 from crowdmood.domain.mood import Mood
-from simulator.comparison import Stretch, compare
+from simulator.comparison import Phase, compare
 from simulator.truth import load_truth
 
 from .conftest import crowdmood
@@ -24,7 +24,7 @@ event = "conceded"
 
 
 @pytest.fixture(scope="module")
-def stretches(assets: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Stretch]:
+def phases(assets: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Phase]:
     """What a replay measured before the goal, after it, and after the other side's."""
     folder = tmp_path_factory.mktemp("match")
     (folder / "script.toml").write_text(SCRIPT)
@@ -54,28 +54,28 @@ def stretches(assets: Path, tmp_path_factory: pytest.TempPathFactory) -> list[St
     return compare(load_truth(match), [Mood.from_json(line) for line in moods.read_text().splitlines()])
 
 
-def test_shares_are_near_the_truth_in_every_stretch(stretches: list[Stretch]) -> None:
-    assert [stretch.began_with for stretch in stretches] == ["", "goal", "conceded"]
+def test_shares_are_near_the_truth_in_every_phase(phases: list[Phase]) -> None:
+    assert [phase.began_with for phase in phases] == ["", "goal", "conceded"]
     # The network calls many sad faces neutral: crowds that it learned from hold few.
-    for stretch, most in zip(stretches, (0.06, 0.06, 0.09), strict=True):
-        assert stretch.error is not None
-        assert stretch.error < most, stretch
+    for phase, most in zip(phases, (0.06, 0.06, 0.09), strict=True):
+        assert phase.error is not None
+        assert phase.error < most, phase
 
 
 def test_after_a_goal_cheering_leads_and_after_one_conceded_people_are_sad_and_angry(
-    stretches: list[Stretch],
+    phases: list[Phase],
 ) -> None:
-    before, goal, conceded = (stretch.measured for stretch in stretches)
+    before, goal, conceded = (phase.measured for phase in phases)
     assert before and goal and conceded
     assert goal["cheering"] > before["cheering"] + 0.2
     assert conceded["sad"] + conceded["angry"] > before["sad"] + before["angry"] + 0.08
     assert max(goal, key=lambda label: goal[label]) == "cheering"
 
 
-def test_people_who_hide_or_turn_away_are_not_counted(stretches: list[Stretch]) -> None:
-    for stretch in stretches:
-        assert stretch.true_readable is not None
-        assert stretch.measured_readable == pytest.approx(stretch.true_readable, rel=0.25)
+def test_people_who_hide_or_turn_away_are_not_counted(phases: list[Phase]) -> None:
+    for phase in phases:
+        assert phase.true_readable is not None
+        assert phase.measured_readable == pytest.approx(phase.true_readable, rel=0.25)
 
 
 BAD = [
@@ -83,7 +83,7 @@ BAD = [
     (("--cameras", "0"), "--cameras is 0; give 1 to 64"),
     (("--script", "riot.toml"), "unknown event 'riot' at 1 s; use kick-off, chance, goal"),
     (("--faces", "nowhere"), "nowhere/angry: cannot be read"),
-    (("--faces", "broken"), "broken/angry/a.png: is no readable picture"),
+    (("--faces", "broken"), "broken/angry/a.png: is no readable image"),
     (("--out", "riot.toml/match"), "riot.toml/match: cannot be written"),
 ]
 

@@ -6,7 +6,7 @@ import pytest
 from aggregator.people import Links, people
 from crowdmood.domain.messages import Emotions, FrameRef
 from simulator.bank import FaceBank
-from simulator.script import Event
+from simulator.script import MatchEvent
 from simulator.stand import Stand
 
 FPS, WINDOW, SIZE = 5, 50, (1280, 720)
@@ -16,10 +16,10 @@ FPS, WINDOW, SIZE = 5, 50, (1280, 720)
 def test_people_who_jump_before_a_shaking_camera_are_counted(missed: float) -> None:
     rng = np.random.default_rng(0)
     bank = FaceBank(tuple(np.full((3, 64, 64), 60 + 20 * label, np.uint8) for label in range(8)))
-    stand = Stand("stand-1", SIZE, 160, 0, (Event(at_s=8, event="goal"),), 14.0, bank, (3,))
+    stand = Stand("stand-1", SIZE, 160, 0, (MatchEvent(at_s=8, event="goal"),), 14.0, bank, (3,))
     frames, shown, found = [], [], []
     for k in range(14 * FPS):
-        seen = stand.seen(k / FPS)
+        seen = stand.visible_people(k / FPS)
         hit = ~seen.occluded & (rng.random(len(seen.persons)) >= missed)
         boxes = seen.boxes[hit] + rng.normal(0, 0.04, (hit.sum(), 4)) * np.diff(seen.boxes[hit][:, ::2])
         ref = FrameRef("stand-1", "r", k, k * 1000 // FPS, *SIZE, True)

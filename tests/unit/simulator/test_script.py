@@ -1,4 +1,4 @@
-"""A script says what happens when; what it may not say is refused in one line."""
+"""Scripts of a match; a malformed script is refused in one line."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from crowdmood.domain.labels import LABELS
 from simulator.script import (
     CALM,
     REACTIONS,
-    Event,
+    MatchEvent,
     Reaction,
     check_script,
     default_script,
@@ -19,11 +19,11 @@ from simulator.script import (
 
 TOML = '[[events]]\nat_s = 30\nevent = "goal"\ncameras = ["stand-2"]\n[[events]]\nat_s = 2.5\nevent = "kick-off"\n'
 JSON = '{"events": [{"at_s": 30, "event": "goal", "cameras": ["stand-2"]}, {"at_s": 2.5, "event": "kick-off"}]}'
-WANTED = (Event(at_s=2.5, event="kick-off"), Event(at_s=30, event="goal", cameras=("stand-2",)))
+WANTED = (MatchEvent(at_s=2.5, event="kick-off"), MatchEvent(at_s=30, event="goal", cameras=("stand-2",)))
 
 
 @pytest.mark.parametrize(("name", "text"), [("match.toml", TOML), ("match.json", JSON)])
-def test_toml_and_json_say_the_same_and_events_come_in_order(tmp_path: Path, name: str, text: str) -> None:
+def test_loads_toml_and_json_with_events_in_order(tmp_path: Path, name: str, text: str) -> None:
     (tmp_path / name).write_text(text)
 
     assert load_script(tmp_path / name) == WANTED
@@ -40,7 +40,7 @@ def test_toml_and_json_say_the_same_and_events_come_in_order(tmp_path: Path, nam
         ("", "events: Field required"),
     ],
 )
-def test_a_malformed_script_is_refused_with_its_place(tmp_path: Path, text: str, message: str) -> None:
+def test_refuses_a_malformed_script_and_names_the_place(tmp_path: Path, text: str, message: str) -> None:
     (tmp_path / "match.toml").write_text(text)
 
     with pytest.raises(DataError, match=message) as refused:
@@ -48,7 +48,7 @@ def test_a_malformed_script_is_refused_with_its_place(tmp_path: Path, text: str,
     assert "\n" not in str(refused.value)
 
 
-def test_a_script_that_is_not_there_is_refused(tmp_path: Path) -> None:
+def test_refuses_a_missing_script(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"match\.json: cannot be read as a script"):
         load_script(tmp_path / "match.json")
 
@@ -56,18 +56,18 @@ def test_a_script_that_is_not_there_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("event", "message"),
     [
-        (Event(at_s=1, event="riot"), "unknown event 'riot' at 1 s; use kick-off, chance, goal"),
-        (Event(at_s=60, event="goal"), "goal at 60 s lies behind the end at 60 s"),
-        (Event(at_s=1, event="goal", cameras=("roof",)), "names the camera 'roof'; there are stand-1, stand-2"),
+        (MatchEvent(at_s=1, event="riot"), "unknown event 'riot' at 1 s; use kick-off, chance, goal"),
+        (MatchEvent(at_s=60, event="goal"), "goal at 60 s is after the end at 60 s"),
+        (MatchEvent(at_s=1, event="goal", cameras=("roof",)), "names the camera 'roof'; there are stand-1, stand-2"),
     ],
 )
-def test_a_script_that_cannot_be_played_is_refused(event: Event, message: str) -> None:
+def test_refuses_a_script_that_does_not_fit_the_match(event: MatchEvent, message: str) -> None:
     with pytest.raises(DataError, match=message):
         check_script((event,), 60.0, ("stand-1", "stand-2"))
 
 
 @pytest.mark.parametrize("duration_s", [0.5, 12.0, 5400.0])
-def test_the_default_script_can_be_played_at_any_length(duration_s: float) -> None:
+def test_default_script_fits_any_length(duration_s: float) -> None:
     script = default_script(duration_s)
 
     check_script(script, duration_s, ("stand-1",))
@@ -79,7 +79,7 @@ def every_reaction() -> list[Reaction]:
     return given + [reaction.then for reaction in given if reaction.then is not None]
 
 
-def test_the_shares_and_ways_of_hiding_of_every_reaction_sum_to_one() -> None:
+def test_shares_and_ways_of_hiding_of_every_reaction_sum_to_one() -> None:
     for reaction in every_reaction():
         assert len(reaction.shares) == len(LABELS)
         assert sum(reaction.shares) == pytest.approx(1)
@@ -87,7 +87,7 @@ def test_the_shares_and_ways_of_hiding_of_every_reaction_sum_to_one() -> None:
         assert 0 < reaction.hidden < 0.2
 
 
-def test_a_goal_is_followed_by_cheering_and_then_by_joy() -> None:
+def test_reaction_to_a_goal_is_cheering_and_then_happy() -> None:
     goal = REACTIONS["goal"]
 
     assert goal.then is not None
@@ -96,8 +96,8 @@ def test_a_goal_is_followed_by_cheering_and_then_by_joy() -> None:
     assert goal.lasts_s == goal.hold_s + goal.then.hold_s
 
 
-def test_excitement_begins_with_the_event_wears_off_and_stays_where_it_was_seen() -> None:
-    script = (Event(at_s=10, event="goal", cameras=("stand-1",)),)
+def test_excitement_starts_with_the_event_decreases_and_is_limited_to_its_stands() -> None:
+    script = (MatchEvent(at_s=10, event="goal", cameras=("stand-1",)),)
 
     assert excitement_at(script, "stand-1", 9.9) == 0
     assert excitement_at(script, "stand-1", 10) == 1

@@ -1,4 +1,4 @@
-"""A match is rendered whole or not at all: videos that decode, a truth that fits them."""
+"""A match is rendered completely or not at all: videos that can be decoded, and a truth that fits them."""
 
 import json
 import re
@@ -46,17 +46,17 @@ def truth(folder: Path) -> Truth:
     return load_truth(folder)
 
 
-def test_each_camera_has_its_frames_and_the_truth_lies_beside_them(folder: Path, truth: Truth) -> None:
+def test_writes_a_video_for_each_camera_and_the_truth(folder: Path, truth: Truth) -> None:
     assert sorted(file.name for file in folder.iterdir()) == ["stand-1.mp4", "stand-2.mp4", "truth.json"]
     for camera in truth.cameras:
-        pictures = frames(folder / camera.video)
-        assert len(pictures) == SMALL.frames == 30
-        assert pictures[0].shape == (270, 480, 3)
+        images = frames(folder / camera.video)
+        assert len(images) == SMALL.frames == 30
+        assert images[0].shape == (270, 480, 3)
     assert [moment.at_s for moment in truth.seconds] == list(range(6))
     assert sum(camera.people for camera in truth.cameras) == 40
 
 
-def test_the_same_seed_gives_the_same_files_and_another_one_others(folder: Path, tmp_path: Path) -> None:
+def test_files_depend_on_the_seed_only(folder: Path, tmp_path: Path) -> None:
     simulate(SMALL, tmp_path / "again")
     simulate(Match(minutes=0.1, cameras=2, people=40, fps=5, size=(480, 270), seed=8), tmp_path / "other")
 
@@ -65,7 +65,7 @@ def test_the_same_seed_gives_the_same_files_and_another_one_others(folder: Path,
         assert (tmp_path / "other" / name).read_bytes() != (folder / name).read_bytes()
 
 
-def test_shares_sum_to_one_and_nobody_is_in_two_stands(truth: Truth) -> None:
+def test_shares_sum_to_one_and_no_person_is_in_two_stands(truth: Truth) -> None:
     for moment in truth.seconds:
         for crowd in (moment.stadium, *moment.zones.values(), *moment.cameras.values()):
             assert crowd.shares is not None
@@ -78,7 +78,7 @@ def test_shares_sum_to_one_and_nobody_is_in_two_stands(truth: Truth) -> None:
         assert moment.stadium.people == len(first | second)
 
 
-def test_shares_are_those_of_the_people_who_can_be_read(truth: Truth) -> None:
+def test_shares_are_those_of_the_readable_people(truth: Truth) -> None:
     for moment in truth.seconds:
         for camera in moment.cameras.values():
             read = [label for label, hidden in zip(camera.labels, camera.unreadable, strict=True) if not hidden]
@@ -90,14 +90,14 @@ def test_shares_are_those_of_the_people_who_can_be_read(truth: Truth) -> None:
     assert any(camera.readable < camera.people for moment in truth.seconds for camera in moment.cameras.values())
 
 
-def test_whose_face_is_mostly_hidden_or_turned_away_is_unreadable_in_the_truth(truth: Truth) -> None:
+def test_truth_marks_hidden_and_turned_faces_as_unreadable(truth: Truth) -> None:
     stand = Stand("stand-1", SMALL.size, 20, 0, default_script(6.0), 6.0, load_bank(), (SMALL.seed, 0))
     people = {person.number: person for person in stand.people}
     hidden = 0
     for moment in truth.seconds:
         camera = moment.cameras["stand-1"]
         for number, visibility, unreadable in zip(camera.persons, camera.visibility, camera.unreadable, strict=True):
-            hides = people[number].timeline.at(moment.at_s).hiding is not Hiding.NONE
+            hides = people[number].states.at(moment.at_s).hiding is not Hiding.NONE
             hidden += hides
             assert unreadable == (hides or visibility < 0.5)
     assert hidden > 0
@@ -106,7 +106,9 @@ def test_whose_face_is_mostly_hidden_or_turned_away_is_unreadable_in_the_truth(t
 @pytest.mark.parametrize(
     ("clip", "labels"), [("terrace-north", FER_LABELS), ("terrace-south", FER_LABELS), ("stand", LABELS)]
 )
-def test_the_truth_of_other_footage_has_seven_or_eight_labels(assets: Path, clip: str, labels: tuple[str, ...]) -> None:
+def test_reads_the_truth_of_other_footage_with_seven_or_eight_labels(
+    assets: Path, clip: str, labels: tuple[str, ...]
+) -> None:
     true = truth_of(assets / "footage" / f"{clip}.mp4")
 
     assert true is not None
@@ -116,7 +118,7 @@ def test_the_truth_of_other_footage_has_seven_or_eight_labels(assets: Path, clip
     assert error([(2, 12, shares)], true) == 0
 
 
-def test_the_events_of_a_script_happen_where_they_are_seen(tmp_path: Path) -> None:
+def test_events_of_a_script_affect_the_stands_that_see_them(tmp_path: Path) -> None:
     script = tmp_path / "match.toml"
     script.write_text('[[events]]\nat_s = 3\nevent = "goal"\ncameras = ["stand-2"]\n')
     match = Match(minutes=0.1, cameras=2, people=160, fps=1, size=(640, 360), seed=1, script=script)
@@ -133,16 +135,16 @@ def test_the_events_of_a_script_happen_where_they_are_seen(tmp_path: Path) -> No
     assert [event.event for event in truth.events] == ["goal"]
 
 
-def test_yunet_finds_faces_where_the_truth_says_and_hardly_any_elsewhere(assets: Path, tmp_path: Path) -> None:
+def test_yunet_finds_the_faces_of_the_truth_and_few_others(assets: Path, tmp_path: Path) -> None:
     truth = simulate(Match(minutes=0.1, cameras=1, people=90, fps=2, seed=3), tmp_path / "match")
     detector = cv2.FaceDetectorYN.create(
         str(assets / "models" / "face_detection_yunet_2023mar.onnx"), "", (1280, 720), 0.5
     )
-    pictures = frames(tmp_path / "match" / "stand-1.mp4")
+    images = frames(tmp_path / "match" / "stand-1.mp4")
     met = visible = found = true = 0
     for moment in truth.seconds:
         camera = moment.cameras["stand-1"]
-        _, faces = detector.detect(pictures[moment.at_s * truth.fps])
+        _, faces = detector.detect(images[moment.at_s * truth.fps])
         middles = faces[:, :2] + faces[:, 2:4] / 2
         boxes = np.array(camera.boxes_xyxy)
         inside = ((middles[:, None] > boxes[None, :, :2]) & (middles[:, None] < boxes[None, :, 2:])).all(axis=2)
@@ -156,10 +158,10 @@ def test_yunet_finds_faces_where_the_truth_says_and_hardly_any_elsewhere(assets:
     assert true / found >= 0.9
 
 
-def test_the_video_shows_what_was_rendered_with_the_marks_of_compression(folder: Path) -> None:
+def test_video_shows_the_rendered_frames_with_compression(folder: Path) -> None:
     stand = Stand("stand-1", SMALL.size, 20, 0, default_script(6.0), 6.0, load_bank(), (SMALL.seed, 0))
     for frame in (0, 17, 29):
-        rendered, shown = stand.picture(frame, frame / SMALL.fps), frames(folder / "stand-1.mp4")[frame]
+        rendered, shown = stand.render(frame, frame / SMALL.fps), frames(folder / "stand-1.mp4")[frame]
         assert 25 < cv2.PSNR(rendered, shown) < 40
 
 
@@ -178,7 +180,7 @@ BAD: list[tuple[Match, type[CrowdMoodError], str]] = [
 
 
 @pytest.mark.parametrize(("match", "kind", "message"), BAD, ids=[message for _, _, message in BAD])
-def test_what_cannot_be_is_one_line_and_leaves_nothing_behind(
+def test_refuses_impossible_options_in_one_line_and_leaves_no_files(
     tmp_path: Path, match: Match, kind: type[CrowdMoodError], message: str
 ) -> None:
     (tmp_path / "riot.toml").write_text('[[events]]\nat_s = 1\nevent = "riot"\n')
@@ -189,7 +191,7 @@ def test_what_cannot_be_is_one_line_and_leaves_nothing_behind(
     assert [file.name for file in tmp_path.iterdir()] == ["riot.toml"]
 
 
-def test_a_folder_with_something_in_it_is_left_alone(folder: Path) -> None:
+def test_refuses_a_folder_with_content_and_does_not_change_it(folder: Path) -> None:
     before = (folder / "truth.json").read_bytes()
 
     with pytest.raises(SettingsError, match="already exists"):
@@ -198,7 +200,7 @@ def test_a_folder_with_something_in_it_is_left_alone(folder: Path) -> None:
     assert not list(folder.parent.glob(".*"))
 
 
-def test_an_error_in_the_middle_leaves_nothing_behind(tmp_path: Path) -> None:
+def test_error_during_the_rendering_leaves_no_files(tmp_path: Path) -> None:
     calls = 0
 
     def fail() -> None:
@@ -218,7 +220,7 @@ def command() -> typer.Typer:
     return app
 
 
-def test_the_command_names_what_it_wrote(tmp_path: Path) -> None:
+def test_command_names_the_files_it_wrote(tmp_path: Path) -> None:
     out = tmp_path / "match"
     arguments = ["--out", str(out), "--minutes", "0.02", "--cameras", "1", "--people", "5", "--size", "320x240"]
     result = CliRunner().invoke(command(), arguments)
@@ -229,7 +231,7 @@ def test_the_command_names_what_it_wrote(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("minutes", ["nan", "inf", "-1"])
-def test_a_length_that_is_none_is_refused(tmp_path: Path, minutes: str) -> None:
+def test_command_refuses_an_impossible_length(tmp_path: Path, minutes: str) -> None:
     result = CliRunner().invoke(command(), ["--out", str(tmp_path / "match"), f"--minutes={minutes}"])
 
     assert isinstance(result.exception, SettingsError)
@@ -237,7 +239,7 @@ def test_a_length_that_is_none_is_refused(tmp_path: Path, minutes: str) -> None:
 
 
 @pytest.mark.parametrize("size", ["big", "1280", "x720", "-2x720", "1280x720x3"])
-def test_a_size_that_is_none_is_refused(tmp_path: Path, size: str) -> None:
+def test_command_refuses_an_impossible_size(tmp_path: Path, size: str) -> None:
     result = CliRunner().invoke(command(), ["--out", str(tmp_path / "match"), f"--size={size}"])
 
     assert isinstance(result.exception, SettingsError)
@@ -249,7 +251,7 @@ COMMAND = "import typer; from simulator.cli import simulate; typer.run(simulate)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_ctrl_c_and_sigterm_leave_nothing_behind(tmp_path: Path, number: signal.Signals) -> None:
+def test_ctrl_c_and_sigterm_leave_no_files(tmp_path: Path, number: signal.Signals) -> None:
     arguments = ["--out", str(tmp_path / "match"), "--size", "480x270", "--people", "40", "--minutes", "30"]
     with subprocess.Popen([sys.executable, "-c", COMMAND, *arguments], stdout=subprocess.DEVNULL) as run:
         written = lambda: any(file.stat().st_size for file in tmp_path.glob(".match.partial-*/*.mp4"))  # noqa: E731
@@ -259,7 +261,7 @@ def test_ctrl_c_and_sigterm_leave_nothing_behind(tmp_path: Path, number: signal.
     assert not list(tmp_path.iterdir())
 
 
-def test_every_field_of_the_truth_file_is_documented(folder: Path) -> None:
+def test_readme_documents_every_field_of_the_truth_file(folder: Path) -> None:
     documented = set(
         re.findall(r"`([a-z_0-9]+)`", (Path(simulate.__code__.co_filename).parent / "README.md").read_text())
     )

@@ -1,4 +1,4 @@
-"""Seats fill the view, smaller with distance; more people than seats are refused."""
+"""Seats fill the view and are smaller with distance; more people than seats are refused."""
 
 import numpy as np
 import pytest
@@ -10,7 +10,7 @@ SIZE = (1280, 720)
 
 
 @pytest.mark.parametrize("people", [1, 50, 100, 300, 800])
-def test_there_is_a_seat_for_everybody_within_the_view(people: int) -> None:
+def test_every_person_has_a_seat_within_the_view(people: int) -> None:
     seats = lay_out(*SIZE, people)
 
     assert len(seats) >= people
@@ -21,7 +21,7 @@ def test_there_is_a_seat_for_everybody_within_the_view(people: int) -> None:
         assert seat.y + seat.face_px <= SIZE[1]
 
 
-def test_people_become_larger_from_row_to_row_towards_the_camera() -> None:
+def test_faces_are_larger_in_rows_nearer_to_the_camera() -> None:
     seats = lay_out(*SIZE, 100)
     rows = {seat.row: seat.face_px for seat in seats}
 
@@ -30,19 +30,19 @@ def test_people_become_larger_from_row_to_row_towards_the_camera() -> None:
     assert rows[0] < 0.8 * rows[max(rows)]
 
 
-def test_fewer_people_sit_nearer_and_some_seats_stay_empty() -> None:
+def test_fewer_people_sit_nearer_and_some_seats_are_empty() -> None:
     few, many = lay_out(*SIZE, 60), lay_out(*SIZE, 240)
 
     assert few[-1].face_px > 1.4 * many[-1].face_px
     assert len(few) > 60
 
 
-def test_more_people_than_seats_are_refused_with_the_number_of_seats() -> None:
+def test_refuses_more_people_than_seats_and_names_the_number_of_seats() -> None:
     with pytest.raises(SettingsError, match=r"5000 people before one camera are more than the \d+ seats"):
         lay_out(*SIZE, 5000)
 
 
-def test_everybody_has_a_seat_of_their_own_and_the_same_seed_gives_the_same_one() -> None:
+def test_people_have_different_seats_that_depend_on_the_seed_only() -> None:
     seats = lay_out(*SIZE, 90)
     taken = occupy(seats, 90, np.random.default_rng(1))
 

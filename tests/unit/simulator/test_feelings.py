@@ -1,4 +1,4 @@
-"""People live through the script each in their own way, and on the whole as it says."""
+"""People react differently to the script, and together as the script says."""
 
 from itertools import pairwise
 
@@ -6,26 +6,26 @@ import numpy as np
 import pytest
 
 from crowdmood.domain.labels import LABELS
-from simulator.feelings import State, Timeline, hide, live_through
+from simulator.feelings import PersonStates, State, draw_states, with_hidden_spans
 from simulator.hiding import Hiding
 from simulator.people import Gesture
-from simulator.script import CALM, REACTIONS, Event
+from simulator.script import CALM, REACTIONS, MatchEvent
 
 PEOPLE = 600
 DURATION_S = 60.0
 
 
-def crowd(*events: Event, camera: str = "stand-1", seed: int = 3) -> list[Timeline]:
+def crowd(*events: MatchEvent, camera: str = "stand-1", seed: int = 3) -> list[PersonStates]:
     rng = np.random.default_rng(seed)
-    return [live_through(events, camera, DURATION_S, rng) for _ in range(PEOPLE)]
+    return [draw_states(events, camera, DURATION_S, rng) for _ in range(PEOPLE)]
 
 
-def shares(people: list[Timeline], at_s: float) -> list[float]:
+def shares(people: list[PersonStates], at_s: float) -> list[float]:
     counts = np.bincount([person.at(at_s).label for person in people], minlength=len(LABELS))
     return list(counts / len(people))
 
 
-def test_nothing_happens_and_the_crowd_stays_calm_though_people_change() -> None:
+def test_crowd_stays_calm_without_events_while_people_change() -> None:
     people = crowd()
 
     for at_s in (0.0, 30.0, 59.0):
@@ -36,8 +36,8 @@ def test_nothing_happens_and_the_crowd_stays_calm_though_people_change() -> None
 @pytest.mark.parametrize(
     ("event", "label"), [("goal", "cheering"), ("singing", "cheering"), ("conceded", "sad"), ("chance", "surprise")]
 )
-def test_an_event_moves_the_crowd_where_its_reaction_says(event: str, label: str) -> None:
-    people = crowd(Event(at_s=20, event=event))
+def test_event_changes_the_shares_to_those_of_its_reaction(event: str, label: str) -> None:
+    people = crowd(MatchEvent(at_s=20, event=event))
     code = LABELS.index(label)
 
     #     before      event  reaction            worn off
@@ -47,14 +47,14 @@ def test_an_event_moves_the_crowd_where_its_reaction_says(event: str, label: str
     assert shares(people, 59)[code] == pytest.approx(CALM.shares[code], abs=0.12)
 
 
-def test_an_event_that_another_stand_saw_moves_nobody() -> None:
-    elsewhere = crowd(Event(at_s=20, event="goal", cameras=("stand-2",)))
+def test_event_of_another_stand_changes_nothing() -> None:
+    elsewhere = crowd(MatchEvent(at_s=20, event="goal", cameras=("stand-2",)))
 
     assert elsewhere == crowd()
 
 
-def test_after_a_goal_cheering_leads_then_happy_then_calm() -> None:
-    people = crowd(Event(at_s=20, event="goal"))
+def test_cheering_leads_after_a_goal_then_happy_then_neutral() -> None:
+    people = crowd(MatchEvent(at_s=20, event="goal"))
 
     def leading(at_s: float) -> str:
         return LABELS[int(np.argmax(shares(people, at_s)))]
@@ -71,8 +71,8 @@ def test_after_a_goal_cheering_leads_then_happy_then_calm() -> None:
     ]
 
 
-def test_arms_go_up_after_a_goal_most_often_of_those_who_cheer_and_come_down_again() -> None:
-    people = crowd(Event(at_s=20, event="goal"))
+def test_people_raise_their_arms_after_a_goal_most_often_when_they_cheer() -> None:
+    people = crowd(MatchEvent(at_s=20, event="goal"))
 
     def raised(at_s: float, label: str | None = None) -> float:
         states = [person.at(at_s) for person in people]
@@ -85,8 +85,8 @@ def test_arms_go_up_after_a_goal_most_often_of_those_who_cheer_and_come_down_aga
     assert raised(59) == 0
 
 
-def test_about_a_sixth_hides_the_face_after_a_goal_and_hardly_anyone_while_it_is_calm() -> None:
-    people = crowd(Event(at_s=20, event="goal"))
+def test_a_sixth_of_the_people_hide_their_face_after_a_goal_and_few_while_it_is_calm() -> None:
+    people = crowd(MatchEvent(at_s=20, event="goal"))
 
     def hidden(*moments: float) -> float:
         return float(np.mean([person.at(at_s).hiding is not Hiding.NONE for person in people for at_s in moments]))
@@ -96,19 +96,19 @@ def test_about_a_sixth_hides_the_face_after_a_goal_and_hardly_anyone_while_it_is
     assert 0.005 < hidden(50, 54, 59) < 0.04
 
 
-def test_a_hidden_face_is_shown_again_after_some_seconds() -> None:
-    for person in crowd(Event(at_s=20, event="goal"))[:100]:
+def test_face_is_hidden_for_at_most_3_5_seconds() -> None:
+    for person in crowd(MatchEvent(at_s=20, event="goal"))[:100]:
         for state, after in pairwise(person.states):
             assert state.hiding is Hiding.NONE or 0 < after.from_s - state.from_s <= 3.5
 
 
-def test_the_expression_goes_on_behind_what_hides_it() -> None:
+def test_expression_continues_while_it_is_hidden() -> None:
     states = [State(0, 6), State(5, 3), State(9, 7)]
 
     #  neutral      happy        cheering
     # 0-----------5------------9----------
     #         3=======6        9=====10
-    assert hide(states, [(3, 6, Hiding.ARM), (9, 10, Hiding.BACK)]) == (
+    assert with_hidden_spans(states, [(3, 6, Hiding.ARM), (9, 10, Hiding.BACK)]) == (
         State(0, 6),
         State(3, 6, hiding=Hiding.ARM),
         State(5, 3, hiding=Hiding.ARM),
@@ -116,11 +116,13 @@ def test_the_expression_goes_on_behind_what_hides_it() -> None:
         State(9, 7, hiding=Hiding.BACK),
         State(10, 7),
     )
-    assert hide(states, []) == tuple(states)
+    assert with_hidden_spans(states, []) == tuple(states)
 
 
-def test_states_are_in_order_begin_at_zero_and_the_same_seed_gives_the_same_lives() -> None:
-    script = tuple(Event(at_s=at_s, event=name) for at_s, name in ((0, "kick-off"), (5, "goal"), (5.2, "conceded")))
+def test_states_are_in_order_start_at_zero_and_depend_on_the_seed_only() -> None:
+    script = tuple(
+        MatchEvent(at_s=at_s, event=name) for at_s, name in ((0, "kick-off"), (5, "goal"), (5.2, "conceded"))
+    )
     people = crowd(*script)
 
     for person in people:

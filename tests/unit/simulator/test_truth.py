@@ -1,4 +1,4 @@
-"""The truth adds up: shares to one, cameras to zones, zones to the stadium."""
+"""The truth file: shares sum to one, cameras to zones, and zones to the stadium."""
 
 import json
 from pathlib import Path
@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from crowdmood.core.errors import DataError
 from crowdmood.domain.labels import FER_LABELS, LABELS
-from simulator.stand import Seen
+from simulator.stand import VisiblePeople
 from simulator.truth import CameraMoment, camera_moment, load_truth, moment
 
 
@@ -19,11 +19,11 @@ def seen(labels: list[int], unreadable: list[bool]) -> CameraMoment:
     boxes = np.tile([10, 20, 40, 50], (count, 1))
     visibility = np.where(unreadable, 0.6, 0.95)
     return camera_moment(
-        Seen(np.arange(count), boxes, np.array(labels, np.int64), visibility, ~np.array(unreadable, np.bool_))
+        VisiblePeople(np.arange(count), boxes, np.array(labels, np.int64), visibility, ~np.array(unreadable, np.bool_))
     )
 
 
-def test_shares_count_who_is_readable_in_the_order_of_labels_and_sum_to_one() -> None:
+def test_shares_count_readable_people_in_the_order_of_labels_and_sum_to_one() -> None:
     camera = seen([3, 3, 6, 0], [False, False, False, True])
 
     assert (camera.people, camera.visible, camera.readable) == (4, 3, 3)
@@ -34,31 +34,33 @@ def test_shares_count_who_is_readable_in_the_order_of_labels_and_sum_to_one() ->
     assert camera.shares["angry"] == 0
 
 
-def test_who_is_hidden_by_more_than_a_tenth_is_occluded() -> None:
+def test_person_is_occluded_when_more_than_a_tenth_of_the_face_is_hidden() -> None:
     visibility = np.array([1.0, 0.9, 0.899, 0.0])
     readable = np.array([True, True, True, False])
-    camera = camera_moment(Seen(np.arange(4), np.zeros((4, 4), np.int64), np.full(4, 3), visibility, readable))
+    camera = camera_moment(VisiblePeople(np.arange(4), np.zeros((4, 4), np.int64), np.full(4, 3), visibility, readable))
 
     assert camera.visibility == (1.0, 0.9, 0.899, 0.0)
     assert camera.occluded == (False, False, True, True)
 
 
-def test_a_person_hidden_in_part_counts_while_the_expression_can_be_read() -> None:
+def test_partly_hidden_person_counts_while_the_expression_can_be_read() -> None:
     readable = np.array([True, True, False])
     labels = np.array([LABELS.index(label) for label in ("cheering", "neutral", "neutral")])
-    camera = camera_moment(Seen(np.arange(3), np.zeros((3, 4), np.int64), labels, np.array([0.7, 1.0, 0.3]), readable))
+    camera = camera_moment(
+        VisiblePeople(np.arange(3), np.zeros((3, 4), np.int64), labels, np.array([0.7, 1.0, 0.3]), readable)
+    )
 
     assert (camera.people, camera.visible, camera.readable) == (3, 1, 2)
     assert camera.unreadable == (False, False, True)
     assert camera.shares == {**dict.fromkeys(LABELS, 0.0), "cheering": 0.5, "neutral": 0.5}
 
 
-def test_no_shares_without_anyone_readable() -> None:
+def test_has_no_shares_without_readable_people() -> None:
     assert seen([], []).shares is None
     assert seen([3], [True]).shares is None
 
 
-def test_the_stadium_is_the_people_of_its_cameras_not_the_mean_of_their_shares() -> None:
+def test_shares_of_the_stadium_count_people_and_are_not_the_mean_of_cameras() -> None:
     cameras = {"a": seen([3] * 9, [False] * 9), "b": seen([6], [False]), "c": seen([6, 6], [False, True])}
     whole = moment(4, cameras, {"a": "home", "b": "home", "c": "away"})
 
@@ -69,7 +71,7 @@ def test_the_stadium_is_the_people_of_its_cameras_not_the_mean_of_their_shares()
     assert whole.zones["away"].shares == {**dict.fromkeys(LABELS, 0.0), "neutral": 1.0}
 
 
-def test_columns_of_different_length_are_refused() -> None:
+def test_refuses_columns_of_different_length() -> None:
     good = seen([3, 6], [False, False]).model_dump()
 
     for column in ("persons", "boxes_xyxy", "labels", "visibility", "occluded", "unreadable"):
@@ -78,7 +80,7 @@ def test_columns_of_different_length_are_refused() -> None:
 
 
 def of_schema_1() -> dict[str, Any]:
-    """A truth file as the simulator wrote it before it knew cheering and who can be read."""
+    """Return a truth file of schema 1, without cheering and `readable`."""
     shares = {label: 1.0 if label == "happy" else 0.0 for label in FER_LABELS}
     crowd = {"people": 2, "visible": 1, "shares": shares}
     columns = {
@@ -103,7 +105,7 @@ def of_schema_1() -> dict[str, Any]:
     }
 
 
-def test_a_truth_file_of_seven_labels_still_loads_and_its_visible_people_count_as_readable(tmp_path: Path) -> None:
+def test_loads_a_truth_file_of_schema_1_with_visible_people_as_readable(tmp_path: Path) -> None:
     (tmp_path / "truth.json").write_text(json.dumps(of_schema_1()))
 
     truth = load_truth(tmp_path)
@@ -116,7 +118,7 @@ def test_a_truth_file_of_seven_labels_still_loads_and_its_visible_people_count_a
 
 
 @pytest.mark.parametrize(("text", "message"), [(None, "cannot be read"), ("{}", "seed: Field required"), ("x", "JSON")])
-def test_a_truth_file_that_is_none_is_refused(tmp_path: Path, text: str | None, message: str) -> None:
+def test_refuses_a_missing_or_malformed_truth_file(tmp_path: Path, text: str | None, message: str) -> None:
     if text is not None:
         (tmp_path / "truth.json").write_text(text)
 

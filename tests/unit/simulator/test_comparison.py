@@ -1,4 +1,4 @@
-"""Moods beside the truth of a simulated match."""
+"""Comparison of moods with the truth of a simulated match."""
 
 from dataclasses import replace
 
@@ -8,8 +8,8 @@ from api.examples import OK
 from crowdmood.domain.labels import FER_LABELS, LABELS
 from crowdmood.domain.mood import Mood
 from simulator.comparison import compare
-from simulator.script import Event
-from simulator.truth import CameraMoment, Crowd, Moment, Truth
+from simulator.script import MatchEvent
+from simulator.truth import CameraMoment, CrowdTruth, Moment, Truth
 
 
 def shares(**some: float) -> dict[str, float]:
@@ -22,7 +22,7 @@ def mood(at_s: int, camera: str | None = None, window_s: int = 1, **some: float)
 
 
 def people_at(second: int) -> CameraMoment:
-    """Three people, one of whom is unreadable: another one after three seconds."""
+    """Return three people, one of them unreadable: the first until three seconds, then the second."""
     hidden = 0 if second < 3 else 1
     return CameraMoment(
         people=3,
@@ -46,13 +46,13 @@ TRUTH = Truth(
     height=480,
     duration_s=6.0,
     cameras=(),
-    events=(Event(at_s=3, event="goal"),),
+    events=(MatchEvent(at_s=3, event="goal"),),
     # 0     1     2     3     4     5
     # |---- calm ------|---- glad ----|
     seconds=tuple(
         Moment(
             at_s=second,
-            stadium=Crowd(people=3, visible=2, readable=2, shares=CALM if second < 3 else GLAD),
+            stadium=CrowdTruth(people=3, visible=2, readable=2, shares=CALM if second < 3 else GLAD),
             zones={},
             cameras={"north": people_at(second)},
         )
@@ -61,7 +61,7 @@ TRUTH = Truth(
 )
 
 
-def test_the_stretches_between_events_are_compared() -> None:
+def test_compares_the_phases_between_events() -> None:
     moods = [mood(1, neutral=1.0), mood(2, neutral=0.8, sad=0.2), mood(4, happy=0.6, neutral=0.4)]
     calm, glad = compare(TRUTH, moods)
     assert (calm.start_s, calm.end_s, calm.began_with) == (0.0, 3.0, "")
@@ -72,14 +72,14 @@ def test_the_stretches_between_events_are_compared() -> None:
     assert glad.error == pytest.approx(0.4 / 8)
 
 
-def test_a_window_is_compared_with_what_was_true_in_it() -> None:
+def test_compares_a_window_with_the_mean_truth_of_its_seconds() -> None:
     (_, glad) = compare(TRUTH, [mood(5, window_s=4, happy=0.4, neutral=0.6)])
     # Two of its four seconds were calm.
     assert glad.true == pytest.approx(shares(happy=0.4, neutral=0.6))
     assert glad.error == pytest.approx(0)
 
 
-def test_a_label_that_the_network_does_not_know_is_skipped() -> None:
+def test_skips_a_label_that_the_network_does_not_have() -> None:
     of_seven = mood(4, happy=0.6, neutral=0.4)
     assert of_seven.shares is not None
     unknown = replace(of_seven, shares={**of_seven.shares, "cheering": None})
@@ -91,7 +91,7 @@ def test_a_label_that_the_network_does_not_know_is_skipped() -> None:
     assert glad.error == pytest.approx(0.4 / 7)
 
 
-def test_people_who_were_readable_once_in_a_window_are_compared_with_those_that_were_counted() -> None:
+def test_compares_the_people_who_were_readable_in_a_window_with_those_counted() -> None:
     counted = [
         replace(mood(2, window_s=2, neutral=1.0), readable=3),
         replace(mood(5, window_s=4, happy=1.0), readable=4),
@@ -99,11 +99,11 @@ def test_people_who_were_readable_once_in_a_window_are_compared_with_those_that_
 
     calm, glad = compare(TRUTH, counted)
     assert (calm.true_readable, calm.measured_readable) == (2, 3)
-    # The one who was hidden in the calm seconds was readable after them, and the other way round.
+    # The person who is hidden in the calm seconds is readable after them, and vice versa.
     assert (glad.true_readable, glad.measured_readable) == (3, 4)
 
 
-def test_moods_of_one_camera_and_without_shares_do_not_count() -> None:
+def test_ignores_moods_of_cameras_and_zones_and_without_shares() -> None:
     withheld = replace(mood(2), shares=None)
     elsewhere = [mood(1, camera="north", sad=1.0), replace(mood(1, sad=1.0), zone="home")]
     calm, glad = compare(TRUTH, [*elsewhere, withheld, mood(1, neutral=1.0)])
