@@ -1,4 +1,4 @@
 """The application around the stages: command line, supervisor, embedded servers, replay and reports.
 
-It stands above every other package; none of them imports it.
+It is the top layer: it may import every other package, and no other package imports it.
 """

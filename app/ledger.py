@@ -1,8 +1,8 @@
-"""What became of every frame that ingest accepted: counted once, or late, or lost for a reason, or still under way.
+"""The ledger of frames: every frame that ingest accepted is counted, late, lost for a reason, or under way.
 
-Three that know nothing of each other are compared. Ingest writes on the bus, with each frame, how many there were. The
-aggregator keeps, in the checkpoint that it writes with its moods, what it counted and what it was told was lost. What
-neither has told of must be on the bus: frames for which it has no entries are gone, and the account does not balance.
+Three independent sources are compared. With each frame, ingest writes to the bus how many frames there were so far. The
+aggregator writes, in the checkpoint that it publishes with its moods, how many frames it counted and how many were
+reported as lost. All other frames must have entries on the bus. When entries are missing, the ledger does not balance.
 """
 
 import sys
@@ -11,30 +11,31 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from app.check import addresses
+from app.check import server_urls
 from crowdmood.bus.keys import StreamName
 from crowdmood.bus.partitions import AllPartitions
 from crowdmood.core.settings import Settings
 from crowdmood.store.moods import CameraTable, MoodStore
 
-_LOOKS: Final = 7
-LOOK_EVERY_S: Final = 0.5
-"""Bus and state store are not read at one moment, and the aggregator writes once a second: what is gone stays gone."""
+_ATTEMPTS: Final = 7
+RETRY_EVERY_S: Final = 0.5
+"""Pause between two attempts. The bus and the state store are not read at the same moment, and the aggregator writes
+only once a second, so that the ledger may not balance for a moment. A frame that is really missing stays missing."""
 
 
 @dataclass(frozen=True, slots=True)
-class Account:
+class LedgerRow:
     """The frames of one camera, over all runs that the aggregator knows.
 
     Attributes:
-        camera: The camera's name.
-        accepted: Frames that ingest gave a number to and told of.
+        camera: Id of the camera.
+        accepted: Frames that ingest numbered and announced on the bus.
         counted: Frames counted in windows, each once.
-        late: Frames that came after their windows had closed.
-        lost: Frames that never came, by reason: dropped by ingest, given up by a stage (a dead letter is kept of
-            those), or `missing`, of which nobody told what became of them.
-        under_way: Frames that may still come: on the bus or in the hands of a worker, whose entries stay on the bus;
-            or of footage that ingest reads again, since the bus was emptied.
+        late: Frames that arrived after their windows had closed.
+        lost: Frames that never arrived, by reason: dropped by ingest, dead-lettered by a stage, or `missing` when no
+            process reported a reason.
+        under_way: Frames that may still arrive: those on the bus, where entries stay while a worker processes them, and
+            those of footage that ingest reads again because the bus was emptied.
     """
 
     camera: str
@@ -46,70 +47,72 @@ class Account:
 
     @property
     def balance(self) -> int:
-        """Frames of which nothing is known, or (negative) that were accounted for twice: 0, or there is a bug."""
+        """Frames that are unaccounted for; negative for frames that were accounted for twice. Not 0 means a bug."""
         return self.accepted - self.counted - self.late - sum(self.lost.values()) - self.under_way
 
 
-def read(settings: Settings) -> list[Account]:
-    """The account of every camera, looked at again for some seconds where it does not balance.
+def read(settings: Settings) -> list[LedgerRow]:
+    """Return the row of every camera. As long as a row does not balance, all are read again for up to 3 seconds.
 
     Args:
-        settings: Where the installation is; without server addresses, the embedded servers of the data directory.
+        settings: Server addresses; without them, the embedded servers of the data directory are read.
 
     Raises:
-        SettingsError: Nothing runs on the data directory.
-        ServerUnavailableError: A server does not answer.
+        SettingsError: Neither a URL nor a running embedded server is known.
+        ServerUnavailableError: A server is unreachable.
     """
-    bus_url, state_url = addresses(settings)
+    bus_url, state_url = server_urls(settings)
     bus, store = AllPartitions(bus_url, settings.bus), MoodStore(state_url, settings.bus.key_prefix)
     configured = {camera.id for camera in settings.cameras}
     try:
-        for look in range(_LOOKS):
-            time.sleep(LOOK_EVERY_S if look else 0)
-            accounts = list(_accounts(bus, store, configured))
-            if not any(account.balance for account in accounts):
+        for attempt in range(_ATTEMPTS):
+            time.sleep(RETRY_EVERY_S if attempt else 0)
+            rows = list(_rows(bus, store, configured))
+            if not any(row.balance for row in rows):
                 break
     finally:
         bus.close()
         store.close()
-    return accounts
+    return rows
 
 
-def _accounts(bus: AllPartitions, store: MoodStore, configured: set[str]) -> Iterator[Account]:
-    # The bus is read first: what the aggregator knows beyond that is none of it.
-    cursors = {name: told for partition in bus.partitions for name, told in partition.published_frames().items()}
+def _rows(bus: AllPartitions, store: MoodStore, configured: set[str]) -> Iterator[LedgerRow]:
+    # The bus is read first. Frames that arrive until the state store is read are then known, and not missing.
+    announcements = {name: run for partition in bus.partitions for name, run in partition.published_frames().items()}
     entries = [partition.stream_lengths() for partition in bus.partitions]
-    rows = store.cameras(patient=False)
-    # Of cameras that are no longer configured the aggregator tells nothing.
-    listed = rows.keys() | {name for name in cursors if name in configured or not configured}
-    on_the_bus = _under_way(entries, rows)
+    table = store.cameras(patient=False)
+    # The aggregator ignores cameras that are not configured. Without any configured camera, it counts all of them.
+    listed = table.keys() | {name for name in announcements if name in configured or not configured}
+    on_bus = _entries_of_unknown_frames(entries, table)
     for camera_id in sorted(listed):
-        row = rows.get(camera_id, {"accepted": 0, "frames": 0, "late": 0, "lost": {}, "awaited": 0, "run_id": None})
-        run_id, told = cursors.get(camera_id, (row["run_id"], 0))
-        heard = row.get("run_accepted", 0) if run_id == row["run_id"] else 0
-        unheard = max(0, told - heard)
-        # A live camera's gap is `missing` after a while; footage, when the bus was emptied, is told of anew.
-        certain = unheard + (row["awaited"] if row.get("recorded") and told >= heard > 0 else 0)
-        gone = max(0, certain - on_the_bus)
-        yield Account(
+        row = table.get(camera_id, {"accepted": 0, "frames": 0, "late": 0, "lost": {}, "awaited": 0, "run_id": None})
+        run_id, announced = announcements.get(camera_id, (row["run_id"], 0))
+        known = row.get("run_accepted", 0) if run_id == row["run_id"] else 0
+        unknown = max(0, announced - known)
+        # Awaited frames of recorded footage must be on the bus, unless the bus was emptied: then ingest reads the
+        # footage again, and announces fewer frames than are known. Those of a live camera become `missing` in time.
+        expected = unknown + (row["awaited"] if row.get("recorded") and announced >= known > 0 else 0)
+        vanished = max(0, expected - on_bus)
+        yield LedgerRow(
             camera_id,
-            row["accepted"] + unheard,
+            row["accepted"] + unknown,
             row["frames"],
             row["late"],
             row["lost"],
-            row["awaited"] + unheard - gone,
+            row["awaited"] + unknown - vanished,
         )
 
 
-def _under_way(partitions: Sequence[Mapping[StreamName, int]], rows: CameraTable) -> int:
-    """Entries of frames that the aggregator does not know; as many as you like while others wait to tell what was lost.
+def _entries_of_unknown_frames(partitions: Sequence[Mapping[StreamName, int]], table: CameraTable) -> int:
+    """Return how many frames that the aggregator does not know may be on the bus.
 
     Args:
-        partitions: How many entries each stream holds.
-        rows: What the aggregator knows of cameras: frames that it holds for windows keep their entries.
+        partitions: Number of entries by stream, for each partition. One entry of the control stream can report any
+            number of lost frames: while there is one, the result is `sys.maxsize`.
+        table: The aggregator's figures by camera. The frames in `held` are known, and still have entries.
     """
     streams = {name: sum(entries[name] for entries in partitions) for name in partitions[0]}
     if streams["control"]:
         return sys.maxsize
-    held: int = sum(row.get("held", 0) for row in rows.values())
+    held: int = sum(row.get("held", 0) for row in table.values())
     return streams["frames"] + streams["faces"] + max(0, streams["emotions"] - held)

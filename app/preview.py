@@ -1,4 +1,4 @@
-"""`crowdmood preview`: one frame of a camera, with its regions and what the detector finds there."""
+"""The preview of a camera: one frame with its regions and the faces that the detector finds."""
 
 import contextlib
 from pathlib import Path
@@ -8,19 +8,19 @@ from crowdmood.core.settings import CameraSettings, Settings
 
 
 def write(settings: Settings, camera_id: str, out: Path, at_s: float, *, show_faces: bool) -> None:
-    """Take a frame, find its faces and draw them.
+    """Write one frame of a camera as PNG, with its regions and faces drawn.
 
     Args:
-        settings: The camera's and the detector's.
-        camera_id: Which of the configured cameras.
+        settings: Settings of the camera and the detector.
+        camera_id: Id of a configured camera.
         out: PNG file to write.
-        at_s: Moment of recorded footage, in seconds; live cameras give their next frame.
-        show_faces: Leave faces as they are, instead of pixelated.
+        at_s: Position in recorded footage, in seconds. Of a live camera, the next frame is used.
+        show_faces: Do not pixelate faces.
 
     Raises:
-        SettingsError: There is no such camera, or the detector cannot work as it is set.
-        SourceError: The camera gives no frame.
-        DataError: The picture cannot be written.
+        SettingsError: There is no such camera, or the settings of the detector are wrong.
+        SourceError: The camera has no frame there.
+        DataError: The file cannot be written.
     """
     from detector.loading import load_finder
     from detector.preview import preview
@@ -40,7 +40,7 @@ def write(settings: Settings, camera_id: str, out: Path, at_s: float, *, show_fa
 
 
 def _frame(camera: CameraSettings, settings: Settings, at_s: float) -> bytes:
-    """The JPEG of one frame, as ingest would put it on the bus."""
+    """Return one frame as JPEG, as ingest publishes it on the bus."""
     from ingest.encoding import Planes
     from ingest.sources import live_source, recorded_source
 
@@ -55,4 +55,4 @@ def _frame(camera: CameraSettings, settings: Settings, at_s: float) -> bytes:
         for frame in frames:
             planes = Planes.of(frame.image, settings.ingest.max_frame_megapixels, frame.pixel_aspect)
             return planes.encode(settings.ingest.jpeg_quality).jpeg
-    raise SourceError(f"camera {camera.id}: it gives no frame")
+    raise SourceError(f"camera {camera.id}: no frame was received")

@@ -1,4 +1,4 @@
-"""Runs recorded footage through the whole pipeline and tells what came out."""
+"""Run recorded footage through the whole pipeline and return its moods."""
 
 import contextlib
 import tempfile
@@ -23,18 +23,23 @@ T = TypeVar("T")
 _POLL_S = 0.2
 
 LOW_FIT: Final = 0.5
-"""A mood of a lower fit is pointed out to operators."""
+"""A fit below this value is reported to operators."""
+
+LOW_FIT_NOTE: Final = (
+    "This crowd is unlike the crowds that the network was calibrated on: "
+    "its shares are corrected less, and their intervals are wider."
+)
 
 
 @dataclass(slots=True)
 class Progress:
-    """How far a replay is.
+    """Progress of a replay.
 
     Attributes:
         accounted: Frames counted or lost so far.
-        expected: Frames that the footage has; 0 while nobody knows.
-        faces: Faces judged so far.
-        mood: The stadium's newest mood.
+        expected: Frames of the footage; 0 while the number is not known.
+        faces: Faces classified so far.
+        mood: Newest mood of the stadium; None before the first one.
     """
 
     accounted: int = 0
@@ -45,18 +50,18 @@ class Progress:
 
 @dataclass(slots=True)
 class Replay:
-    """What a replay came to.
+    """Result of a replay.
 
     Attributes:
         frames: Frames counted.
         lost: Frames lost, by reason.
-        faces: Faces judged.
-        seconds: Wall-clock seconds from the first frame's count to the end.
-        moods: Every mood, oldest first: of each window the stadium's, then zones' and cameras'.
-        changes: Every change of a mood, oldest first.
-        cameras: What became of each camera's frames.
-        incomplete: Whether some footage broke off before its end.
-        interrupted: Whether the replay was stopped before the footage's end.
+        faces: Faces classified.
+        seconds: Wall-clock seconds from the first counted frame to the end.
+        moods: All moods, oldest first. For each window: the stadium's, then those of zones, then those of cameras.
+        changes: All changes, oldest first.
+        cameras: Counters of each camera's frames.
+        incomplete: Whether some footage breaks off before its end.
+        interrupted: Whether the replay was stopped before the end of the footage.
     """
 
     frames: int = 0
@@ -78,24 +83,24 @@ def replay(
     on_progress: Callable[[Progress], None] = lambda _: None,
     on_ready: Callable[[Replay], None] | None = None,
 ) -> Replay:
-    """Run the settings' cameras, all recorded, to their end, or until `stop` is set.
+    """Replay the footage of the settings' cameras to its end, or until `stop` is set.
 
-    A replay that is stopped early keeps what it has: frames that were read are finished, and their moods returned.
+    When it is stopped early, the frames that were read are still processed, and their moods are returned.
 
     Args:
-        settings: Cameras and everything else; embedded servers start where no address is set.
+        settings: All settings; every camera must be recorded. Embedded servers start in place of servers without a URL.
         stop: Set to stop early.
-        moods_file: Gets every mood as a JSON line; appears at the end of the replay.
-        on_progress: Told a few times a second how far it is.
-        on_ready: Called at the end with the result while the API goes on serving until `stop` is set; None serves
-            no API at all.
+        moods_file: File for all moods, one JSON object per line. It appears under its name at the end of the replay.
+        on_progress: Called a few times per second.
+        on_ready: Called with the result at the end of the footage; the API then serves until `stop` is set. None: no
+            API is started.
 
     Raises:
         CrowdMoodError: The footage cannot be read, a stage cannot work, or it was stopped before the first mood.
     """
     with contextlib.ExitStack() as stack:
         if settings.bus_url is None or settings.state_url is None:
-            # What an earlier replay left must not mix with this one.
+            # Moods of earlier replays must not mix with those of this one.
             fresh = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="crowdmood-")))
             settings = settings.model_copy(update={"data_dir": fresh})
         settings = settings.model_copy(update={"run_id": f"replay-{uuid.uuid4().hex[:12]}"})
@@ -104,33 +109,33 @@ def replay(
         stack.callback(store.close)
         out = stack.enter_context(_complete_file(moods_file)) if moods_file else None
         supervisor = stack.enter_context(supervised(settings, serve=on_ready is not None, keeper=keeper))
-        watch = _Watch(settings, store, out)
-        while not watch.look():
+        follower = _Follower(settings, store, out)
+        while not follower.poll():
             supervisor.check()
-            on_progress(watch.progress)
+            on_progress(follower.progress)
             if stop.wait(_POLL_S):
-                watch.result.interrupted = True
+                follower.result.interrupted = True
                 break
-        on_progress(watch.progress)
-        while not (watch.result.interrupted or supervisor.finished("ingest")):
-            # It ends with an error when footage broke in the middle.
+        on_progress(follower.progress)
+        while not (follower.result.interrupted or supervisor.finished("ingest")):
+            # Ingest ends with an error when footage breaks off.
             supervisor.check()
             time.sleep(_POLL_S / 10)
-        watch.result.incomplete = supervisor.incomplete()
+        follower.result.incomplete = supervisor.incomplete()
         supervisor.stop([stage for stage in STAGES if stage != "api"])
-        if watch.result.interrupted:
-            watch.look()  # for the moods of the frames that the stages finished while they stopped
-            if not watch.result.moods:
-                raise CrowdMoodError("stopped before the first mood: nothing to keep")
+        if follower.result.interrupted:
+            follower.poll()  # moods of frames that the stages processed while they stopped
+            if not follower.result.moods:
+                raise CrowdMoodError("stopped before the first mood: there is no result")
         elif on_ready is not None:
-            on_ready(watch.result)
+            on_ready(follower.result)
             while not stop.wait(_POLL_S):
                 supervisor.check()
-        return watch.result
+        return follower.result
 
 
-class _Watch:
-    """Follows a run in the state store until all its footage is accounted for."""
+class _Follower:
+    """Follows a run in the state store until all frames of its footage are accounted for."""
 
     def __init__(self, settings: Settings, store: MoodStore, out: TextIO | None) -> None:
         self.progress = Progress()
@@ -143,13 +148,13 @@ class _Watch:
         self._changes_until = store.newest_change_position()
         self._started: float | None = None
 
-    def look(self) -> bool:
-        """Read what is new; True when the run is complete."""
-        # Moods and changes come with the table that completes them: read before it, the last ones could be missed.
+    def poll(self) -> bool:
+        """Read what is new, and return whether the run is complete."""
+        # The table is read first: the aggregator writes the last moods and changes together with the complete table.
         table = {name: row for name, row in self._store.cameras().items() if self._ours(name, row)}
         self._moods_until, moods = self._ours_since(self._store.since, self._moods_until)
         self._changes_until, changes = self._ours_since(self._store.changes_since, self._changes_until)
-        self._take(moods)
+        self._add_moods(moods)
         self.result.changes += changes
         self._count(table)
         return table.keys() == self._cameras and all(_complete(row) for row in table.values())
@@ -160,7 +165,7 @@ class _Watch:
     def _ours_since(
         self, since: Callable[[bytes], tuple[bytes, list[tuple[str, T]]]], position: bytes
     ) -> tuple[bytes, list[T]]:
-        """What this run published after a position, and the position after that."""
+        """Return the next position, and what this run published since `position`."""
         found: list[T] = []
         while True:
             position, entries = since(position)
@@ -168,7 +173,7 @@ class _Watch:
                 return position, found
             found += [item for run_id, item in entries if run_id == self._run_id]
 
-    def _take(self, moods: Iterable[Mood]) -> None:
+    def _add_moods(self, moods: Iterable[Mood]) -> None:
         for mood in moods:
             if self._out is not None:
                 self._out.write(mood.to_json() + "\n")
@@ -204,7 +209,7 @@ def _complete(row: dict[str, object]) -> bool:
 
 @contextlib.contextmanager
 def _complete_file(path: Path) -> Iterator[TextIO]:
-    """A text file that appears under its name only when everything was written.
+    """Open a text file that appears under its name only when everything is written.
 
     Raises:
         SettingsError: It cannot be written.
@@ -221,16 +226,16 @@ def _complete_file(path: Path) -> Iterator[TextIO]:
 
 
 def of_stadium(mood: Mood) -> bool:
-    """Whether it is the whole stadium's, rather than a zone's or a camera's."""
+    """Return whether a mood is the whole stadium's, not that of a zone or a camera."""
     return mood.zone == STADIUM and mood.camera is None
 
 
 def minutes(moods: Iterable[Mood]) -> Iterator[tuple[int, int, Shares]]:
-    """Yield the stadium's mood of each minute of event time.
+    """Yield the mean mood of the stadium for each minute of event time.
 
     Yields:
-        The minute, the number of its moods that have shares, and the means of those shares: empty without any, None
-        for a label that one of the moods does not know.
+        The minute (from 0), the number of its moods that have shares, and their mean shares. The shares are empty if no
+        mood has any, and None for a label that the network of one of the moods does not know.
     """
     by_minute: dict[int, list[Shares]] = {}
     for mood in filter(of_stadium, moods):
@@ -243,8 +248,14 @@ def minutes(moods: Iterable[Mood]) -> Iterator[tuple[int, int, Shares]]:
         yield minute, len(shares), means
 
 
-def most_shown(shares: Shares) -> str | None:
-    """Return the label with the largest share; None when no share is known."""
+def low_fits(moods: Iterable[Mood]) -> tuple[int, int]:
+    """Return how many of the stadium's moods have a fit below `LOW_FIT`, and how many have a fit."""
+    fits = [mood.fit for mood in moods if of_stadium(mood) and mood.fit is not None]
+    return sum(fit < LOW_FIT for fit in fits), len(fits)
+
+
+def leading_label(shares: Shares) -> str | None:
+    """Return the label with the largest share, or None when no share is known."""
     known = {label: share for label, share in shares.items() if share is not None}
     return max(known, key=lambda label: known[label], default=None)
 

@@ -1,10 +1,10 @@
-"""How often a process may be restarted."""
+"""A limit on restarts."""
 
 from collections import deque
 
 
 class RestartBudget:
-    """Counts restarts within a sliding window.
+    """Number of restarts that are allowed within a sliding window.
 
     Args:
         max_restarts: Restarts allowed within the window.

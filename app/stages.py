@@ -13,8 +13,8 @@ class StageSpec:
     """One kind of process.
 
     Attributes:
-        name: Name of the stage: of its image, its settings, its metrics, its workers and its part in `crowdmood check`.
-        command: Command of `crowdmood` that runs it.
+        name: Name of the stage, also of its image, settings, metrics, workers and part in `crowdmood check`.
+        command: Subcommand of `crowdmood` that runs it.
         group: Its consumer group on the bus; empty for a stage that reads no stream in a group.
         secrets: The `CROWDMOOD_` variables with secrets that it needs; addresses of cameras hold passwords.
         extra: The extra of `pyproject.toml` that installs what it needs; its image installs the same.
@@ -29,7 +29,7 @@ class StageSpec:
     partitioned: bool = False
 
     def words(self, worker: str) -> tuple[str, ...]:
-        """Return the words after `crowdmood` that start a worker."""
+        """Return the arguments of `crowdmood` that start a worker."""
         return (self.command,) if self.name == "api" else (self.command, "--name", worker)
 
 
@@ -49,4 +49,7 @@ STAGES: Final = {
         StageSpec("api", "api", "", frozenset({_BUS, _STATE, _CAMERAS}), "api"),
     )
 }
-"""By name, in the order of the data, which is the order in which they stop."""
+"""Stages by name, in the order of the data flow. They are stopped in this order."""
+
+PARTS: Final = ("bus", "state", *STAGES)
+"""Parts of an installation that `crowdmood check` checks."""

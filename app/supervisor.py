@@ -1,4 +1,4 @@
-"""Run stages as processes on this machine: start them, restart those that die, stop them in the order of the data."""
+"""Run stages as processes of this machine: start them, restart those that die, and stop them in data-flow order."""
 
 import contextlib
 import logging
@@ -39,10 +39,10 @@ from crowdmood.domain.messages import CameraState
 log = logging.getLogger(__name__)
 
 _CRASHES: Final = {signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGILL, signal.SIGFPE}
-"""Signals by which native code, as a decoder, ends its process."""
+"""Signals that end a process when native code, such as a decoder, crashes."""
 
-_CRASHES_TOGETHER: Final = 2
-"""Crashes after which the cameras of an ingest process are divided among two."""
+_CRASHES_BEFORE_SPLIT: Final = 2
+"""Crashes after which the cameras of an ingest process are divided between two processes."""
 
 _LONGEST_PAUSE_S: Final = 60.0
 """Longest pause before a camera whose decoder crashes is tried again."""
@@ -54,14 +54,14 @@ class Child:
 
     Attributes:
         stage: Name of the stage.
-        name: Worker name, the same after a restart: so it finds its own unfinished entries.
-        may_finish: Whether exit code 0 means that its work is done, and not that it died.
+        name: Worker name. It is the same after a restart, so that the worker resumes its unfinished entries.
+        may_finish: Whether exit code 0 means that the work is done. Otherwise the process is restarted.
         budget: Restarts left.
-        cameras: For ingest: the cameras it reads; empty for all.
-        crashes: How often native code has ended it.
-        process: The running process; None when it has finished or pauses.
-        restart_at_s: When a pause ends, by the supervisor's clock; None without a pause.
-        incomplete: Whether it finished with less than it was asked for.
+        cameras: Ids of the cameras that an ingest process reads; empty for all.
+        crashes: Number of crashes in native code.
+        process: The running process; None when it has finished, or during a pause.
+        restart_at_s: End of a pause before a restart, by the supervisor's clock; None without a pause.
+        incomplete: Whether it finished with an incomplete result.
     """
 
     stage: str
@@ -76,19 +76,19 @@ class Child:
 
     @property
     def words(self) -> tuple[str, ...]:
-        """The words after `crowdmood` that start it."""
+        """Arguments of `crowdmood` that start the process."""
         cameras = [word for camera in self.cameras for word in ("--camera", camera)]
         return (*STAGES[self.stage].words(self.name), *cameras)
 
 
 @dataclass(slots=True)
 class Supervisor:
-    """Keeps the processes of a pipeline alive.
+    """Starts, restarts and stops the processes of a pipeline.
 
     Args:
-        settings: Passed to every process; both server addresses must be set.
-        metrics_dir: Where the processes keep the figures that the API's /metrics adds up; emptied first.
-        keeper: Of the embedded servers; None when the servers are not embedded.
+        settings: Passed to every process; both server URLs must be set.
+        metrics_dir: Folder of the metrics of all processes, which /metrics of the API adds up; it is emptied first.
+        keeper: Keeper of the embedded servers; None when the servers are not embedded.
         clock: Monotonic time in seconds.
     """
 
@@ -114,7 +114,7 @@ class Supervisor:
             self._add(Child(stage, f"{stage}-{number}", may_finish, self._budget()))
 
     def check(self) -> None:
-        """Restart what died since the last check.
+        """Restart the processes that died since the last check.
 
         Raises:
             StageRefusedError: A process cannot work.
@@ -132,12 +132,12 @@ class Supervisor:
                 self._ended(child, code)
 
     def finished(self, stage: str) -> bool:
-        """Return whether every process of a stage has done its work."""
+        """Return whether every process of a stage has finished."""
         ours = [child for child in self._children if child.stage == stage]
         return all(child.process is None and child.restart_at_s is None for child in ours)
 
     def incomplete(self) -> bool:
-        """Return whether a process finished with less than it was asked for."""
+        """Return whether a process finished with an incomplete result."""
         return any(child.incomplete for child in self._children)
 
     def pids(self) -> dict[str, int]:
@@ -145,7 +145,7 @@ class Supervisor:
         return {child.name: child.process.pid for child in self._children if child.process is not None}
 
     def stop(self, stages: Sequence[str] = tuple(STAGES)) -> None:
-        """Stop stages one after the other, so that each can pass its work on; kill what does not stop in time."""
+        """Stop stages one after the other, so that each publishes its work first; kill processes that do not stop."""
         for stage in stages:
             ours = [child for child in self._children if child.stage == stage]
             for child in ours:
@@ -185,7 +185,7 @@ class Supervisor:
             self._report_down(cameras[0], detail)
             return
         log.warning("%s crashed (%s): restarted", child.name, reason)
-        if child.crashes >= _CRASHES_TOGETHER:
+        if child.crashes >= _CRASHES_BEFORE_SPLIT:
             half = len(cameras) // 2
             child.cameras, child.crashes = cameras[:half], 0
             number = sum(other.stage == "ingest" for other in self._children)
@@ -195,7 +195,7 @@ class Supervisor:
         self._spawn(child)
 
     def _report_down(self, camera_id: str, detail: str) -> None:
-        """Publish the state of a camera whose process cannot."""
+        """Publish the state of a camera whose process has crashed."""
         camera = next(camera for camera in self.settings.cameras if camera.id == camera_id)
         now_ms = time.time_ns() // 1_000_000
         state = CameraState(
@@ -229,7 +229,7 @@ class Supervisor:
         self._release(child)
 
     def _release(self, child: Child) -> None:
-        """Release a process that has ended, and the pipe that was open for it."""
+        """Close the pipe to a process that has ended."""
         assert child.process is not None and child.process.stdin is not None
         child.process.stdin.close()
         child.process = None
@@ -240,17 +240,17 @@ class Supervisor:
             [sys.executable, "-m", "app", *child.words],
             env=self._environment,
             stdin=subprocess.PIPE,
-            # Ctrl-C is for the supervisor: it stops the stages in order.
+            # Ctrl-C must reach the supervisor alone, which stops the stages in order.
             start_new_session=True,
         )
 
 
 @contextlib.contextmanager
 def servers_for(settings: Settings) -> Iterator[tuple[Settings, Keeper | None]]:
-    """Run embedded servers in place of those that have no address.
+    """Run embedded servers in place of servers without a URL.
 
     Yields:
-        The settings with both addresses set, and the keeper of the embedded servers; None without any.
+        The settings with both URLs set, and the keeper of the embedded servers, or None if there are none.
     """
     if settings.bus_url is not None and settings.state_url is not None:
         yield settings, None
@@ -265,18 +265,18 @@ def servers_for(settings: Settings) -> Iterator[tuple[Settings, Keeper | None]]:
 
 @contextlib.contextmanager
 def supervised(settings: Settings, *, serve: bool, keeper: Keeper | None = None) -> Iterator[Supervisor]:
-    """Run a pipeline for the settings' cameras, and stop it in order at the end.
+    """Run a pipeline for the settings' cameras. At the end, stop it in data-flow order.
 
     Args:
-        settings: With both server addresses.
-        serve: Whether the API and its webhooks run too.
-        keeper: Of the embedded servers; None when the servers are not embedded.
+        settings: All settings; both server URLs must be set.
+        serve: Whether to run the API and the webhook dispatcher.
+        keeper: Keeper of the embedded servers; None when the servers are not embedded.
 
     Raises:
-        SettingsError: The bus has partitions, which are for stages that are started one by one.
+        SettingsError: The bus has several partitions, whose stages must be started separately.
     """
     if settings.bus.partitions > 1:
-        raise SettingsError("CROWDMOOD_BUS__PARTITIONS is for stages that are started one by one: leave it at 1 here")
+        raise SettingsError("CROWDMOOD_BUS__PARTITIONS must be 1 here: with partitions, start each stage separately")
     with metrics_folder() as metrics_dir:
         supervisor = Supervisor(settings, metrics_dir, keeper)
         try:
@@ -294,9 +294,9 @@ def supervised(settings: Settings, *, serve: bool, keeper: Keeper | None = None)
 
 @contextlib.contextmanager
 def metrics_folder() -> Iterator[Path]:
-    """Make a folder for the processes' figures, in memory where the system has such a place.
+    """Create a temporary folder for the metrics of all processes, in shared memory if the system has it.
 
-    The files are mapped into memory: on a full disk, a write to them would end a process with SIGBUS.
+    The files are memory-mapped: with a full disk, a write to them would end the process with SIGBUS.
     """
     memory = Path("/dev/shm")  # noqa: S108 (a folder of a random name is made in it)  # nosec B108
     parent = memory if os.access(memory, os.W_OK) else None

@@ -1,4 +1,4 @@
-"""Moods, changes and timelines that tests make up."""
+"""Moods, changes and timelines for tests."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -33,12 +33,12 @@ SCHEMA_1_CHANGE = (
 
 
 def _of(happy: float, neutral: float) -> Shares:
-    """Return figures of happy and neutral; those of the other labels are 0."""
+    """Return figures of happy and neutral, and 0 for the other labels."""
     return {**dict.fromkeys(LABELS, 0.0), "happy": happy, "neutral": neutral}
 
 
 def mood(as_of_s: int, zone: str = STADIUM, camera: str | None = None) -> Mood:
-    """Return what thirty readable people of forty showed in the ten seconds before."""
+    """Return a mood of 40 people, 30 of them readable, in a window of 10 s that ends at this second."""
     return Mood(
         as_of_ms=as_of_s * 1000,
         window_start_ms=(as_of_s - 10) * 1000,
@@ -68,19 +68,19 @@ def mood(as_of_s: int, zone: str = STADIUM, camera: str | None = None) -> Mood:
 
 
 def seven_labels(as_of_s: int) -> Mood:
-    """Return the same of a network that does not know cheering."""
+    """Return the same mood from a network without cheering."""
     known = mood(as_of_s)
     parts = {name: {**getattr(known, name), "cheering": None} for name in ("shares", "low", "high", "raw")}
     return replace(known, **parts, energy=None, energy_low=None, energy_high=None)
 
 
 def too_few(as_of_s: int) -> Mood:
-    """Return the same of too few people."""
+    """Return the same mood with too few readable people."""
     return replace(mood(as_of_s).as_stale(), status="insufficient")
 
 
 def change(sequence: int, as_of_s: int, zone: str = STADIUM, to: str = "happy") -> MoodChange:
-    """A change settled by the window that ends at this second."""
+    """Return a change with the window that ends at this second."""
     return MoodChange(
         sequence=sequence,
         zone=zone,
@@ -106,7 +106,7 @@ def timeline(
     incomplete: bool = False,
     last_frame_s: float | None = None,
 ) -> Timeline:
-    """The timeline of a replay of one piece of footage."""
+    """Return the timeline of a replay with one camera."""
     row = {
         "frames": 300,
         "faces": 9000,

@@ -1,7 +1,7 @@
-"""The command line: every command, in the order in which help shows them.
+"""The command line: all commands, in the order of the help text.
 
-Commands read settings and print answers. They must not do the work themselves: what does it is imported only when a
-command is called, so that help comes at once.
+Command functions read settings and print results. They import the modules that do the work only when they are called,
+so that `--help` is fast.
 """
 
 import sys
@@ -20,15 +20,17 @@ from simulator import cli as simulator_cli
 from training import cli as training_cli
 
 app = typer.Typer(
-    help="CrowdMood: the mood of a stadium crowd, measured.",
+    help="Measure the mood of a stadium crowd.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     add_completion=False,
 )
 
+_STAGES = "Commands that run one stage"
+
 
 def main() -> None:
-    """Run a command; what CrowdMood raises on purpose becomes one line on standard error and an exit code."""
+    """Run a command. Print a `CrowdMoodError` as one line on standard error and exit with its code."""
     try:
         app()
     except CrowdMoodError as error:
@@ -46,13 +48,14 @@ def _root(version: Annotated[bool, typer.Option("--version", help="Show the vers
 
 app.command()(needs("run")(footage.replay))
 app.command()(needs("report")(footage.report))
+app.command()(needs("run")(footage.preview))
 app.command()(needs("run")(installation.run))
-app.command()(needs(STAGES["ingest"].extra)(stages.ingest))
-app.command()(needs(STAGES["detector"].extra)(stages.detect))
-app.command()(needs(STAGES["classifier"].extra)(stages.classify))
-app.command()(needs(STAGES["aggregator"].extra)(stages.aggregate))
-app.command()(needs(STAGES["api"].extra)(stages.api))
-app.command()(needs(STAGES["dispatch"].extra)(stages.dispatch))
+app.command(rich_help_panel=_STAGES)(needs(STAGES["ingest"].extra)(stages.ingest))
+app.command(rich_help_panel=_STAGES)(needs(STAGES["detector"].extra)(stages.detect))
+app.command(rich_help_panel=_STAGES)(needs(STAGES["classifier"].extra)(stages.classify))
+app.command(rich_help_panel=_STAGES)(needs(STAGES["aggregator"].extra)(stages.aggregate))
+app.command(rich_help_panel=_STAGES)(needs(STAGES["api"].extra)(stages.api))
+app.command(rich_help_panel=_STAGES)(needs(STAGES["dispatch"].extra)(stages.dispatch))
 app.command()(needs("simulate")(simulator_cli.simulate))
 app.command()(needs("train")(training_cli.train))
 app.command()(needs("train")(training_cli.evaluate))
@@ -60,7 +63,6 @@ app.command()(needs("train")(detector_cli.evaluate_detector))
 detector_cli.models.command()(needs("classifier", "models use")(models.use))
 app.add_typer(detector_cli.models, name="models")
 app.add_typer(keys.keys, name="keys")
-app.command()(needs("run")(footage.preview))
 app.command()(installation.check)
 app.command()(installation.ledger)
 app.command()(installation.config)

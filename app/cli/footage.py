@@ -1,4 +1,4 @@
-"""Recorded footage through the whole pipeline, and a look at one frame of a camera."""
+"""Commands that process recorded footage, and the preview of a camera."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -15,22 +15,25 @@ if TYPE_CHECKING:
 
 
 def replay(
-    footage: Annotated[list[Path], typer.Argument(help="Video files or folders of images, one camera each.")],
-    speed: Annotated[
-        str | None, typer.Option(help="Pace as a multiple of real time, or 'max'.", show_default="1")
+    footage: Annotated[list[Path], typer.Argument(help="Video files or folders of images; each becomes one camera.")],
+    speed: Annotated[str | None, typer.Option(help="Multiple of real time, or 'max'.", show_default="1")] = None,
+    moods: Annotated[
+        Path | None, typer.Option(help="Write every mood to this file, one JSON object per line.", dir_okay=False)
     ] = None,
-    moods: Annotated[Path | None, typer.Option(help="Write every mood as a JSON line.", dir_okay=False)] = None,
-    serve: Annotated[bool, typer.Option("--serve", help="Serve GET /mood meanwhile, and go on until Ctrl-C.")] = False,
+    serve: Annotated[
+        bool, typer.Option("--serve", help="Serve the API during the replay and afterwards, until Ctrl-C.")
+    ] = False,
     truth: Annotated[
-        Path | None, typer.Option(help="Folder of a simulated match: compare with its truth at the end.", exists=True)
+        Path | None,
+        typer.Option(help="Folder of a simulated match. Compare the measured moods with the true ones.", exists=True),
     ] = None,
     started_s: Annotated[
         float | None,
-        typer.Option(help="Say how long after this time the first mood came; seconds since 1970.", hidden=True),
+        typer.Option(help="Print how long after this time the first mood came; seconds since 1970.", hidden=True),
     ] = None,
     data_dir: DataDir = None,
 ) -> None:
-    """Run recorded footage through the whole pipeline and show what came out."""
+    """Process recorded footage and show its moods."""
     from app import replay as replaying
     from app import terminal
     from app.footage import replay_settings
@@ -66,45 +69,45 @@ def replay(
 
 
 def report(
-    footage: Annotated[list[Path], typer.Argument(help="Video files or folders of images, one camera each.")],
-    out: Annotated[Path, typer.Option(help="Folder to write: a new one, or that of an earlier report.")],
+    footage: Annotated[list[Path], typer.Argument(help="Video files or folders of images; each becomes one camera.")],
+    out: Annotated[Path, typer.Option(help="Folder to write: new, empty, or an earlier report, which is replaced.")],
     data_dir: DataDir = None,
 ) -> None:
-    """Run recorded footage through the whole pipeline and write its timeline: CSV, Parquet, JSON and a page."""
+    """Process recorded footage and write a report: a web page, and its data as CSV, Parquet and JSON."""
     from app import replay as replaying
     from app import terminal
     from app.footage import replay_settings
     from app.reports import folder
     from app.reports.timeline import Timeline
 
-    folder.check(out)  # before minutes of work
+    folder.check(out)  # fails before the replay, which takes minutes
     console = Console()
     with stoppable(replay_settings(footage, "max", data_dir)) as (settings, stop):
         with terminal.progress_bar(console) as on_progress:
             result = replaying.replay(settings, stop, on_progress=on_progress)
         folder.write(Timeline.of(result, settings), out)
     terminal.show(console, result)
-    console.print(f"Wrote {out / 'index.html'} and the timeline as CSV, Parquet and JSON beside it.", soft_wrap=True)
+    console.print(f"Wrote {out / 'index.html'}, and the timeline as CSV, Parquet and JSON beside it.", soft_wrap=True)
     _raise_if_incomplete(result)
 
 
 def _raise_if_incomplete(result: "Replay") -> None:
     if result.interrupted:
-        raise IncompleteFootageError("stopped before the footage's end: the result covers what was read until then")
+        raise IncompleteFootageError("stopped before the footage's end: the result covers the part that was read")
     if result.incomplete:
         raise IncompleteFootageError(
-            "some footage broke off before its end (see above): the result covers what there is"
+            "some footage breaks off before its end (see above): the result covers the part that was read"
         )
 
 
 def preview(
-    camera: Annotated[str, typer.Argument(help="Name of a configured camera.")],
+    camera: Annotated[str, typer.Argument(help="Id of a configured camera.")],
     out: Annotated[Path, typer.Option(help="PNG file to write.", dir_okay=False)],
-    at: Annotated[float, typer.Option(min=0, help="Moment of recorded footage, in seconds.")] = 0.0,
+    at: Annotated[float, typer.Option(min=0, help="Position in recorded footage, in seconds.")] = 0.0,
     show_faces: Annotated[bool, typer.Option("--show-faces", help="Do not pixelate faces.")] = False,
 ) -> None:
-    """Draw one frame of a camera: its regions, and the faces that are found there."""
+    """Draw one frame of a camera with its regions and the faces found."""
     from app import preview as previewing
 
     previewing.write(load(), camera, out, at, show_faces=show_faces)
-    print(f"{out}: a frame of camera {camera}")
+    print(f"Wrote {out}")

@@ -1,4 +1,4 @@
-"""A whole installation: running it, and telling how it is and what it is set to."""
+"""Commands for a whole installation: run it, check it, and show its settings."""
 
 import json
 import logging
@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from app.cli.processes import DataDir, stoppable
+from app.stages import PARTS
 from crowdmood.core import logs
 from crowdmood.core.errors import CrowdMoodError, SettingsError
 from crowdmood.core.process import on_hang_up
@@ -23,15 +24,18 @@ log = logging.getLogger(__name__)
 
 
 def run(data_dir: DataDir = None) -> None:
-    """Run everything for the configured cameras until stopped."""
+    """Run all stages for the configured cameras until stopped.
+
+    On SIGHUP, the settings are read again, and the classifiers switch to a changed model.
+    """
     from app.supervisor import servers_for, supervised
 
     overrides: dict[str, Any] = {} if data_dir is None else {"data_dir": data_dir}
     with stoppable(load(**overrides)) as (settings, stop):
         if not settings.cameras:
             raise SettingsError(
-                "no camera is configured: list them in crowdmood.toml, e.g. "
-                '[[cameras]] id = "north" uri = "rtsp://…", or in CROWDMOOD_CAMERAS'
+                "no camera is configured: add one to crowdmood.toml, e.g. "
+                '[[cameras]] id = "north" uri = "rtsp://…", or set CROWDMOOD_CAMERAS'
             )
         hung_up = threading.Event()
         with (
@@ -43,70 +47,76 @@ def run(data_dir: DataDir = None) -> None:
                 supervisor.check()
                 if hung_up.is_set():
                     hung_up.clear()
-                    settings = _with_model_now(settings, overrides)
+                    settings = _with_changed_model(settings, overrides)
 
 
-def _with_model_now(settings: Settings, overrides: dict[str, Any]) -> Settings:
-    """A changed model is chosen for the stages that run: they were started with the settings of then."""
+def _with_changed_model(settings: Settings, overrides: dict[str, Any]) -> Settings:
+    """Load the settings again, and switch the running classifiers to the model if it has changed.
+
+    The classifiers were started with the earlier settings, so the model is chosen through the state store.
+    """
     from classifier.model_choice import choose
 
     try:
-        now = load(**overrides).classifier
-        if now.model != settings.classifier.model:
-            choose(settings, now.model)
-            settings = settings.model_copy(update={"classifier": now})
+        changed = load(**overrides).classifier
+        if changed.model != settings.classifier.model:
+            choose(settings, changed.model)
+            settings = settings.model_copy(update={"classifier": changed})
     except CrowdMoodError as error:
         log.error("everything stays as it was: %s", error)
     return settings
 
 
 def check(
-    parts: Annotated[list[str] | None, typer.Argument(help="What to look at; default everything.")] = None,
-    here: Annotated[bool, typer.Option("--here", help="Only workers of this host: a container's health.")] = False,
+    parts: Annotated[
+        list[str] | None, typer.Argument(help=f"Parts to check: {', '.join(PARTS)}. Default: all.")
+    ] = None,
+    here: Annotated[
+        bool, typer.Option("--here", help="Count only workers of this host, for the health check of a container.")
+    ] = False,
     data_dir: DataDir = None,
 ) -> None:
-    """Tell whether a running installation works; exit code 1 when a part does not."""
+    """Check whether a running installation works. The exit code is 1 if a part does not."""
     from app import check as checking
 
     overrides: dict[str, Any] = {} if data_dir is None else {"data_dir": data_dir}
-    findings = list(checking.check(load(**overrides), parts or checking.PARTS, socket.gethostname() if here else ""))
+    results = list(checking.check(load(**overrides), parts or PARTS, socket.gethostname() if here else ""))
     table = Table("part", "works", "detail")
-    for finding in findings:
-        table.add_row(finding.part, "yes" if finding.healthy else "NO", finding.detail)
+    for result in results:
+        table.add_row(result.part, "yes" if result.healthy else "NO", result.detail)
     Console().print(table)
-    if not all(finding.healthy for finding in findings):
+    if not all(result.healthy for result in results):
         raise typer.Exit(1)
 
 
 def ledger(
-    as_json: Annotated[bool, typer.Option("--json", help="Print as one JSON list.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON list.")] = False,
     data_dir: DataDir = None,
 ) -> None:
-    """Account for every frame that cameras gave; exit code 1 when the sum does not balance."""
+    """Account for every frame of every camera. The exit code is 1 if the sums do not balance."""
     from app import ledger as reading
 
     overrides: dict[str, Any] = {} if data_dir is None else {"data_dir": data_dir}
-    accounts = reading.read(load(**overrides))
+    rows = reading.read(load(**overrides))
     if as_json:
-        print(json.dumps([asdict(account) | {"balance": account.balance} for account in accounts]))
+        print(json.dumps([asdict(row) | {"balance": row.balance} for row in rows]))
     else:
         table = Table("camera", "accepted", "counted", "late", "lost", "under way", "balance")
-        for account in accounts:
-            lost = ", ".join(f"{count} {reason}" for reason, count in sorted(account.lost.items())) or "0"
+        for row in rows:
+            lost = ", ".join(f"{count} {reason}" for reason, count in sorted(row.lost.items())) or "0"
             table.add_row(
-                account.camera,
-                *map(str, (account.accepted, account.counted, account.late, lost, account.under_way, account.balance)),
+                row.camera, *map(str, (row.accepted, row.counted, row.late, lost, row.under_way, row.balance))
             )
         Console().print(table)
-    if any(account.balance for account in accounts):
+    if any(row.balance for row in rows):
         raise typer.Exit(1)
 
 
 def config(
-    as_json: Annotated[bool, typer.Option("--json", help="Print as one JSON object.")] = False,
-    page: Annotated[bool, typer.Option(help="Print the page that lists every setting with its default.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON object.")] = False,
+    page: Annotated[bool, typer.Option(help="Print the documentation page of all settings.")] = False,
 ) -> None:
-    """Show every setting as it is in force, secrets masked."""
+    """Show all settings with their current values. Secrets are masked."""
     if page:
         print(settings_page(), end="")
         return
@@ -114,7 +124,7 @@ def config(
     if as_json:
         print(json.dumps({variable: value for variable, value, _ in rows}, indent=2))
         return
-    table = Table("setting", "value", "what it is")
+    table = Table("setting", "value", "description")
     for row in rows:
         table.add_row(*row)
     Console().print(table)

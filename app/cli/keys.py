@@ -1,30 +1,28 @@
-"""`crowdmood keys …`; what it needs is imported when it runs."""
+"""`crowdmood keys …`: manage API keys."""
 
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypeAlias
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from app.cli.processes import DataDir
 from crowdmood.core.errors import SettingsError
 from crowdmood.core.settings import Settings, load
 
 if TYPE_CHECKING:
     from crowdmood.store.api_keys import ApiKeyStore
 
-keys = typer.Typer(help="Who may use the API.", no_args_is_help=True)
+keys = typer.Typer(help="Manage API keys.", no_args_is_help=True)
 
 _DAY_MS = 86_400_000
-_DataDir: TypeAlias = Annotated[
-    Path | None, typer.Option("--data-dir", help="Directory of the embedded servers.", file_okay=False)
-]
 
 
-class ScopeChoice(StrEnum):
-    """What a key allows."""
+class KeyScope(StrEnum):
+    """Permission of a key."""
 
     READ = "read"
     MANAGE = "manage"
@@ -32,14 +30,14 @@ class ScopeChoice(StrEnum):
 
 @keys.command()
 def create(
-    name: Annotated[str, typer.Argument(help="Who gets it, for people.")],
+    name: Annotated[str, typer.Argument(help="Name by which people recognise the key.")],
     scope: Annotated[
-        ScopeChoice, typer.Option(help="`read` asks for moods; `manage` changes webhooks as well.")
-    ] = ScopeChoice.READ,
-    days: Annotated[float | None, typer.Option(min=0, help="Days until it expires; without it, it never does.")] = None,
-    data_dir: _DataDir = None,
+        KeyScope, typer.Option(help="`read`: moods and photos. `manage`: also previews, webhooks and keys.")
+    ] = KeyScope.READ,
+    days: Annotated[float | None, typer.Option(min=0, help="Days until the key expires. Default: never.")] = None,
+    data_dir: DataDir = None,
 ) -> None:
-    """Make a key and show it, this once: only a salted hash of it is kept."""
+    """Create a key and print it. It cannot be shown again: only a salted hash is stored."""
     from crowdmood.store.api_keys import ApiKey
 
     now_ms = _now_ms()
@@ -47,13 +45,13 @@ def create(
     text, key = ApiKey.make(name, scope.value, now_ms, expires_at_ms)
     with _store(data_dir) as store:
         store.add(key)
-    typer.echo(f"{key.key_id}: may {key.scope}; it is not shown again", err=True)
+    typer.echo(f"Key {key.key_id} with scope {key.scope}. It is not shown again:", err=True)
     typer.echo(text)
 
 
 @keys.command("list")
-def list_(data_dir: _DataDir = None) -> None:
-    """Show every key there is or was, without what opens."""
+def list_(data_dir: DataDir = None) -> None:
+    """List all keys, including expired and revoked ones, without their secrets."""
     from rich.console import Console
     from rich.table import Table
 
@@ -72,19 +70,19 @@ def list_(data_dir: _DataDir = None) -> None:
 
 @keys.command()
 def revoke(
-    key_id: Annotated[str, typer.Argument(help="Its id, as `crowdmood keys list` shows it.")],
-    data_dir: _DataDir = None,
+    key_id: Annotated[str, typer.Argument(help="Id of the key, from `crowdmood keys list`.")],
+    data_dir: DataDir = None,
 ) -> None:
-    """Make a key open nothing any more, within a second or two."""
+    """Revoke a key. It stops working within two seconds."""
     with _store(data_dir) as store:
         if store.revoke(key_id, _now_ms()) is None:
-            raise SettingsError(f"there is no key {key_id!r}: `crowdmood keys list` shows those there are")
-    typer.echo(f"{key_id}: revoked")
+            raise SettingsError(f"there is no key {key_id!r}: `crowdmood keys list` shows all keys")
+    typer.echo(f"Revoked key {key_id}")
 
 
 @contextmanager
 def _store(data_dir: Path | None) -> Iterator["ApiKeyStore"]:
-    """The keys of the installation that runs, or of the one that is yet to run."""
+    """Open the key store of the running installation, or of one that is not running."""
     from crowdmood.store.api_keys import ApiKeyStore
 
     settings = load() if data_dir is None else load(data_dir=data_dir)

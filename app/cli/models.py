@@ -1,4 +1,4 @@
-"""`crowdmood models use`; what it needs is imported when it runs."""
+"""`crowdmood models use`: switch the network of a running installation."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import typer
 from pydantic import SecretStr
 
+from app.cli.processes import DataDir
 from crowdmood.core.errors import SettingsError
 from crowdmood.core.settings import load
 
@@ -13,27 +14,25 @@ _USED_WITHIN_S = 60.0
 
 
 def use(
-    folder: Annotated[Path | None, typer.Argument(help="A model folder, at this path on every machine.")] = None,
-    configured: Annotated[
-        bool, typer.Option("--configured", help="Go back to the model that the settings name.")
-    ] = False,
-    data_dir: Annotated[
-        Path | None, typer.Option("--data-dir", help="Directory of the embedded servers.", file_okay=False)
+    folder: Annotated[
+        Path | None, typer.Argument(help="Model folder. It must be at this path on every machine.")
     ] = None,
+    configured: Annotated[bool, typer.Option("--configured", help="Return to the model of the settings.")] = False,
+    data_dir: DataDir = None,
 ) -> None:
-    """Swap the network of a running installation: no frame is lost, and one that does not fit is refused."""
-    from app.check import addresses
+    """Switch the network of a running installation. No frame is lost; an unsuitable network is refused."""
+    from app.check import server_urls
     from classifier import model_choice
 
     if (folder is None) != configured:
-        raise SettingsError("name a model folder, or --configured: one of them")
+        raise SettingsError("give either a model folder or --configured")
     overrides: dict[str, Any] = {} if data_dir is None else {"data_dir": data_dir}
     settings = load(**overrides)
-    bus_url, state_url = map(SecretStr, addresses(settings))
+    bus_url, state_url = map(SecretStr, server_urls(settings))
     settings = settings.model_copy(update={"bus_url": bus_url, "state_url": state_url})
     if folder is None:
         model_choice.forget(settings)
-        print("classifiers go back to the model of their settings")
+        print("classifiers return to the model of the settings")
         return
     choice = model_choice.choose(settings, folder)
     workers = model_choice.wait_until_used(settings, choice, _USED_WITHIN_S)

@@ -1,4 +1,4 @@
-"""What commands have in common that run until they are told to stop."""
+"""Options and setup that commands share."""
 
 import threading
 from collections.abc import Iterator
@@ -13,13 +13,17 @@ from crowdmood.core.process import disable_core_dumps, stop_signals
 from crowdmood.core.settings import Settings
 
 DataDir: TypeAlias = Annotated[
-    Path | None, typer.Option("--data-dir", help="Directory of the embedded servers.", file_okay=False)
+    Path | None, typer.Option("--data-dir", help="Data directory of the embedded servers.", file_okay=False)
 ]
 
 
 @contextmanager
 def stoppable(settings: Settings) -> Iterator[tuple[Settings, threading.Event]]:
-    """No core is dumped, logging is set up, probes are answered, and SIGTERM and SIGINT set the event."""
+    """Set up a process that runs until it is stopped: core dumps, logging, probes and signals.
+
+    Yields:
+        The settings, and an event that SIGTERM and SIGINT set.
+    """
     disable_core_dumps()
     logs.configure(settings.log)
     health.serve(settings.metrics.host, settings.metrics.port)

@@ -1,4 +1,4 @@
-"""One stage alone, as containers run it."""
+"""Commands that run one stage, as containers do."""
 
 from collections.abc import Callable
 from typing import Annotated, TypeAlias
@@ -11,16 +11,21 @@ from crowdmood.core.process import default_name
 from crowdmood.core.settings import CameraSettings, Settings, load
 
 Name: TypeAlias = Annotated[
-    str | None, typer.Option("--name", help="Name of this worker; the same name finds its unfinished work again.")
+    str | None,
+    typer.Option(
+        "--name", help="Name of this worker. After a restart under the same name, it resumes its unfinished work."
+    ),
 ]
-Drain: TypeAlias = Annotated[bool, typer.Option("--drain", help="Stop when there is nothing left to do.")]
+Drain: TypeAlias = Annotated[bool, typer.Option("--drain", help="Stop when no work is left.")]
 
 
 def ingest(
     name: Name = None,
-    camera: Annotated[list[str] | None, typer.Option(help="Only this camera; may be repeated.")] = None,
+    camera: Annotated[
+        list[str] | None, typer.Option(help="Read only this camera. May be repeated. Default: all cameras.")
+    ] = None,
 ) -> None:
-    """Run one ingest worker: cameras and footage to frames."""
+    """Run an ingest worker: publish frames of cameras and footage."""
     from ingest import service
 
     with stoppable(load()) as (settings, stop):
@@ -28,28 +33,28 @@ def ingest(
 
 
 def detect(name: Name = None, drain: Drain = False) -> None:
-    """Run one detector worker: frames to faces."""
+    """Run a detector worker: find faces in frames."""
     from detector import service
 
     _run_worker(service.run, name, drain)
 
 
 def classify(name: Name = None, drain: Drain = False) -> None:
-    """Run one classifier worker: faces to probabilities."""
+    """Run a classifier worker: estimate the expressions of faces."""
     from classifier import service
 
     _run_worker(service.run, name, drain)
 
 
 def aggregate(name: Name = None, drain: Drain = False) -> None:
-    """Run the aggregator: probabilities to moods."""
+    """Run an aggregator: compute moods from expressions. One leads; others stand by."""
     from aggregator import service
 
     _run_worker(service.run, name, drain)
 
 
 def api() -> None:
-    """Serve GET /mood and the rest."""
+    """Run the HTTP API with the control room."""
     from api import service
 
     with stoppable(load()) as (settings, stop):
@@ -57,7 +62,7 @@ def api() -> None:
 
 
 def dispatch(name: Name = None) -> None:
-    """Deliver webhooks."""
+    """Run a dispatcher: deliver webhooks."""
     from webhooks import service
 
     with stoppable(load()) as (settings, stop):
@@ -69,7 +74,7 @@ def _chosen(settings: Settings, names: list[str] | None) -> list[CameraSettings]
         return None
     known = {camera.id: camera for camera in settings.cameras_here}
     if unknown := [name for name in names if name not in known]:
-        raise SettingsError(f"there is no camera {unknown[0]!r} in this partition: {', '.join(known) or 'none at all'}")
+        raise SettingsError(f"there is no camera {unknown[0]!r} in this partition: {', '.join(known) or 'it has none'}")
     return [known[name] for name in names]
 
 

@@ -1,4 +1,4 @@
-"""The report on a replay: a timeline as CSV, Parquet and JSON, and a page that shows it.
+"""The report on a replay: its timeline as CSV, Parquet and JSON, and a web page that shows it.
 
-It owns what the files look like; it must not work anything out that a mood does not tell, nor need a network.
+This package defines the layout of the files. It only shows figures that moods contain, and its page needs no network.
 """

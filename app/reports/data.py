@@ -1,4 +1,4 @@
-"""The timeline as data: rows for CSV and Parquet, one object for JSON. README.md beside this file names every field."""
+"""The timeline as data: rows for CSV and Parquet, an object for JSON. README.md in this folder lists all fields."""
 
 import csv
 import json
@@ -10,14 +10,14 @@ import pyarrow as pa
 from pyarrow import parquet
 
 from app.replay import minutes
-from app.reports.timeline import Coverage, Timeline
+from app.reports.timeline import CameraSummary, Timeline
 from crowdmood import __version__
 from crowdmood.domain.labels import LABELS
 from crowdmood.domain.mood import Mood, to_rfc3339
 
 TIMELINE_SCHEMA_VERSION: Final = 2
 KIND: Final = "crowdmood.timeline"
-"""Says in the JSON object, and in the Parquet file, what it is."""
+"""Identifies the JSON object and the Parquet file."""
 
 Row: TypeAlias = dict[str, Any]
 
@@ -44,11 +44,11 @@ SCHEMA: Final = pa.schema(
     ],
     metadata={"kind": KIND, "schema": str(TIMELINE_SCHEMA_VERSION)},
 )
-"""Columns of CSV and Parquet, in their order."""
+"""Columns of CSV and Parquet, in order."""
 
 
 def rows(timeline: Timeline) -> Iterator[Row]:
-    """A row for each mood: all of the stadium's, oldest first, then each zone's and each camera's."""
+    """Yield one row per mood: first those of the stadium, oldest first, then those of each zone and each camera."""
     for scope, moods in timeline.moods.items():
         changed = {change.as_of_ms: change.to_label for change in timeline.changes_of(scope)}
         for mood in moods:
@@ -84,7 +84,7 @@ def _row(mood: Mood, change: str | None) -> Row:
 
 
 def write_csv(timeline: Timeline, path: Path) -> None:
-    """Write the rows as CSV in UTF-8; figures that are withheld or not known are empty."""
+    """Write the rows as CSV in UTF-8. Figures that are withheld or not known are empty."""
     with path.open("w", encoding="utf-8", newline="") as out:
         writer = csv.DictWriter(out, SCHEMA.names, lineterminator="\n")
         writer.writeheader()
@@ -93,18 +93,18 @@ def write_csv(timeline: Timeline, path: Path) -> None:
 
 
 def write_parquet(timeline: Timeline, path: Path) -> None:
-    """Write the rows as Parquet; figures that are withheld or not known are null."""
+    """Write the rows as Parquet. Figures that are withheld or not known are null."""
     parquet.write_table(pa.Table.from_pylist(list(rows(timeline)), schema=SCHEMA), path)
 
 
 def write_json(timeline: Timeline, path: Path) -> None:
-    """Write everything as one JSON object on one line."""
+    """Write the timeline as one JSON object, on one line."""
     text = json.dumps(to_dict(timeline), separators=(",", ":"), ensure_ascii=False)
     path.write_text(text + "\n", encoding="utf-8")
 
 
 def to_dict(timeline: Timeline) -> dict[str, Any]:
-    """Everything as one JSON object, keys in a fixed order."""
+    """Return the timeline as a JSON object; the order of the keys is fixed."""
     return {
         "kind": KIND,
         "schema": TIMELINE_SCHEMA_VERSION,
@@ -116,11 +116,11 @@ def to_dict(timeline: Timeline) -> dict[str, Any]:
         "hop_s": timeline.hop_ms / 1000,
         "min_faces": timeline.min_faces,
         "windows": timeline.windows(),
-        "frames": sum(camera.frames for camera in timeline.coverage),
-        "faces": sum(camera.faces for camera in timeline.coverage),
-        "late": sum(camera.late for camera in timeline.coverage),
+        "frames": sum(camera.frames for camera in timeline.cameras),
+        "faces": sum(camera.faces for camera in timeline.cameras),
+        "late": sum(camera.late for camera in timeline.cameras),
         "lost": timeline.lost(),
-        "cameras": [_camera(camera) for camera in timeline.coverage],
+        "cameras": [_camera(camera) for camera in timeline.cameras],
         "changes": [change.to_dict() for change in timeline.changes],
         "minutes": [
             {"minute": minute + 1, "moods": count, "shares": {label: _rounded(mean) for label, mean in means.items()}}
@@ -134,7 +134,7 @@ def _rounded(share: float | None) -> float | None:
     return None if share is None else round(share, 4)
 
 
-def _camera(camera: Coverage) -> dict[str, Any]:
+def _camera(camera: CameraSummary) -> dict[str, Any]:
     return {
         "camera": camera.camera,
         "footage": camera.footage,
@@ -144,7 +144,7 @@ def _camera(camera: Coverage) -> dict[str, Any]:
         "lost": camera.lost,
         "detail": camera.detail,
         "states": [
-            {"state": stretch.state, "start": to_rfc3339(stretch.start_ms), "end": to_rfc3339(stretch.end_ms)}
-            for stretch in camera.stretches
+            {"state": period.state, "start": to_rfc3339(period.start_ms), "end": to_rfc3339(period.end_ms)}
+            for period in camera.periods
         ],
     }

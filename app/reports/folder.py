@@ -1,4 +1,4 @@
-"""The folder of a report: it appears when everything in it is complete, and takes nobody else's place."""
+"""The folder of a report. It appears when it is complete, and it replaces nothing but an earlier report."""
 
 import json
 import os
@@ -18,35 +18,35 @@ WRITERS: Final[dict[str, Callable[[Timeline, Path], None]]] = {
     "timeline.json": data.write_json,
     "timeline.parquet": data.write_parquet,
 }
-"""What a report consists of: file name to what writes it."""
+"""Files of a report, with the functions that write them."""
 
 
 def check(out: Path) -> None:
-    """Make sure that a report may be written here: a new folder, an empty one, or one that holds an earlier report.
+    """Check that a report may be written here: the folder is new or empty, or holds an earlier report.
 
     Raises:
-        SettingsError: Something else is there, or the folder cannot be written.
+        SettingsError: The folder holds something else, or it cannot be written.
     """
     try:
         if out.exists() and not out.is_dir():
-            raise SettingsError(f"{out}: is no folder; give another name")
+            raise SettingsError(f"{out}: is not a folder; give another name")
         names = {path.name for path in out.iterdir()} if out.exists() else set()
         if names and not (names <= WRITERS.keys() and _is_timeline(out / "timeline.json")):
             raise SettingsError(
-                f"{out}: holds something other than an earlier report; give another folder or remove it"
+                f"{out}: holds something other than an earlier report; give another folder, or remove it"
             )
         parent = next(folder for folder in out.absolute().parents if folder.exists())
     except OSError as error:
         raise SettingsError(f"{out}: cannot be read: {error.strerror}") from None
     if not (parent.is_dir() and os.access(parent, os.W_OK)):
-        raise SettingsError(f"{out}: cannot be written: {parent} is no folder that may be written to")
+        raise SettingsError(f"{out}: cannot be written: {parent} is not a writable folder")
 
 
 def write(timeline: Timeline, out: Path) -> None:
-    """Write a report in place of nothing or of an earlier one.
+    """Write a report into a new or empty folder, or replace an earlier report.
 
     Raises:
-        SettingsError: Something else is there, or the folder cannot be written.
+        SettingsError: The folder holds something else, or it cannot be written.
     """
     check(out)
     with _replaced(out) as folder:
@@ -56,7 +56,7 @@ def write(timeline: Timeline, out: Path) -> None:
 
 @contextmanager
 def _replaced(out: Path) -> Iterator[Path]:
-    """A folder that takes the place of `out` at the end, and disappears when something fails."""
+    """Yield a temporary folder that replaces `out` at the end, and that is removed when something fails."""
     target = out.resolve()
     partial = target.parent / f".{target.name}.partial-{os.getpid()}"
     earlier = partial.with_suffix(".earlier")

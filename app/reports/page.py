@@ -1,4 +1,4 @@
-"""The timeline as one page that needs nothing beside it: no server, no network, no other file."""
+"""The timeline as one web page, which needs no server, no network and no other file."""
 
 import base64
 from collections.abc import Iterable, Sequence
@@ -7,9 +7,9 @@ from pathlib import Path
 from string import Template
 from typing import Final
 
-from app.replay import LOW_FIT, minutes, most_shown
+from app.replay import LOW_FIT, LOW_FIT_NOTE, leading_label, low_fits, minutes
 from app.reports import charts
-from app.reports.timeline import WHOLE_STADIUM, Coverage, Scope, Timeline
+from app.reports.timeline import WHOLE_STADIUM, CameraSummary, Scope, Timeline
 from crowdmood import __version__
 from crowdmood.domain.labels import LABELS
 from crowdmood.domain.mood import MoodChange, Shares
@@ -19,71 +19,71 @@ _TEMPLATE: Final = Path(__file__).with_name("page.html")
 
 
 def write(timeline: Timeline, path: Path) -> None:
-    """Write the page."""
+    """Write the page to a file."""
     path.write_text(render(timeline), encoding="utf-8")
 
 
 def render(timeline: Timeline) -> str:
-    """The page as HTML; the same timeline gives the same text."""
-    footage = ", ".join(camera.footage for camera in timeline.coverage)
+    """Return the page as HTML. The same timeline gives the same text."""
+    footage = ", ".join(camera.footage for camera in timeline.cameras)
     others = [scope for scope in timeline.moods if scope != WHOLE_STADIUM]
     return Template(_TEMPLATE.read_text(encoding="utf-8")).substitute(
         footage=escape(footage),
         start=charts.clock(timeline.start_ms / 1000),
         end=charts.clock(timeline.end_ms / 1000),
-        warning=("" if timeline.complete else _warning(timeline.coverage)) + _fit_note(timeline),
+        warning=("" if timeline.complete else _warning(timeline.cameras)) + _fit_note(timeline),
         figures="".join(f"<div><dt>{name}</dt><dd>{value}</dd></div>" for name, value in _figures(timeline)),
         window_s=f"{timeline.window_ms / 1000:g}",
         min_faces=timeline.min_faces,
         labels=_legend((label, LABEL_COLOURS[label]) for label in reversed(STACKED)),
         states=_legend(_states(timeline)),
-        overview=_picture(charts.overview(timeline)),
-        intervals=_picture(charts.intervals(timeline)),
+        overview=_data_url(charts.overview(timeline)),
+        intervals=_data_url(charts.intervals(timeline)),
         changes=_changes(timeline.changes),
         minutes=_minutes(timeline),
-        cameras=_cameras(timeline.coverage),
+        cameras=_cameras(timeline.cameras),
         others=_others(timeline, others) if len(others) > 1 else "",
         method="".join(f"<tr><th>{name}</th><td>{escape(value)}</td></tr>" for name, value in _method(timeline)),
     )
 
 
-def _warning(coverage: Iterable[Coverage]) -> str:
-    details = "; ".join(escape(camera.detail) for camera in coverage if camera.detail)
+def _warning(cameras: Iterable[CameraSummary]) -> str:
+    details = "; ".join(escape(camera.detail) for camera in cameras if camera.detail)
     return (
-        '<section class="warning"><strong>Some footage broke off before its end.</strong> '
-        f"This report covers what there is of it. {details}</section>"
+        '<section class="warning"><strong>This report is incomplete.</strong> '
+        "Some footage breaks off before its end, or the run was stopped. The report covers the part that was read. "
+        f"{details}</section>"
     )
 
 
 def _fit_note(timeline: Timeline) -> str:
-    low, windows = timeline.low_fits()
+    low, windows = low_fits(timeline.stadium)
     if not low:
         return ""
     return (
         f'<section class="warning"><strong>Fit below {LOW_FIT} in {low} of {windows} windows.</strong> '
-        "The crowd differs from those that the network's card knows: shares lean towards counting, and intervals are "
-        "wider.</section>"
+        f"{LOW_FIT_NOTE}</section>"
     )
 
 
 def _figures(timeline: Timeline) -> Iterable[tuple[str, str]]:
     people, readable, windows = timeline.people(), timeline.readable(), timeline.windows()
     published = windows.get("ok", 0)
-    yield "length", charts.clock((timeline.end_ms - timeline.start_ms) / 1000)
+    yield "duration", charts.clock((timeline.end_ms - timeline.start_ms) / 1000)
     yield "changes", str(len(timeline.changes_of(WHOLE_STADIUM)))
     yield "people seen (median)", "&ndash;" if people is None else f"{people:g}"
     yield "readable (median)", "&ndash;" if readable is None else f"{readable:g}"
     yield "windows with a mood", f"{published / max(sum(windows.values()), 1):.0%}"
-    yield "faces classified", f"{sum(camera.faces for camera in timeline.coverage):,}"
-    yield "frames counted", f"{sum(camera.frames for camera in timeline.coverage):,}"
+    yield "faces classified", f"{sum(camera.faces for camera in timeline.cameras):,}"
+    yield "frames counted", f"{sum(camera.frames for camera in timeline.cameras):,}"
     yield "frames lost", f"{sum(timeline.lost().values()):,}"
 
 
 def _method(timeline: Timeline) -> Iterable[tuple[str, str]]:
     for name, field in (("shares estimated by", "method"), ("network", "model"), ("detector", "detector")):
-        yield name, ", ".join(timeline.named(field)) or "none: no face was seen"
+        yield name, ", ".join(timeline.distinct(field)) or "none: no face was seen"
     yield "windows", f"{timeline.window_ms / 1000:g} s long, one every {timeline.hop_ms / 1000:g} s of match time"
-    yield "published from", f"{timeline.min_faces} readable people"
+    yield "shares published from", f"{timeline.min_faces} readable people"
     yield "CrowdMood", __version__
 
 
@@ -92,13 +92,13 @@ def _legend(items: Iterable[tuple[str, str]]) -> str:
 
 
 def _states(timeline: Timeline) -> Iterable[tuple[str, str]]:
-    seen = {stretch.state for camera in timeline.coverage for stretch in camera.stretches}
+    seen = {period.state for camera in timeline.cameras for period in camera.periods}
     return [(state, colour) for state, colour in charts.STATE_COLOURS.items() if state in seen]
 
 
 def _changes(changes: Sequence[MoodChange]) -> str:
     if not changes:
-        return '<p class="faint">None: no other mood stood out for long enough.</p>'
+        return '<p class="faint">None: no other label led clearly for long enough.</p>'
     rows = (
         (
             str(change.sequence),
@@ -112,7 +112,7 @@ def _changes(changes: Sequence[MoodChange]) -> str:
         )
         for change in changes
     )
-    return _table(("#number", "#at", "zone", "from", "to", "#its share (90 % interval)", "#people", "#readable"), rows)
+    return _table(("#number", "#at", "zone", "from", "to", "#share (90 % interval)", "#people", "#readable"), rows)
 
 
 def _share_of(change: MoodChange) -> str:
@@ -128,17 +128,17 @@ def _minutes(timeline: Timeline) -> str:
         (
             str(minute + 1),
             str(count),
-            _label(most_shown(means) or "too few readable people"),
+            _label(leading_label(means) or "too few readable people"),
             _bar(means),
             *(_percent(means.get(label), "&ndash;" if means else "") for label in LABELS),
         )
         for minute, count, means in minutes(timeline.stadium)
     )
-    heads = ("#minute", "#windows", "most shown", "shares", *(f"#{label}" for label in LABELS))
+    heads = ("#minute", "#windows", "leading", "shares", *(f"#{label}" for label in LABELS))
     return _table(heads, rows)
 
 
-def _cameras(coverage: Iterable[Coverage]) -> str:
+def _cameras(cameras: Iterable[CameraSummary]) -> str:
     rows = (
         (
             escape(camera.camera),
@@ -149,19 +149,19 @@ def _cameras(coverage: Iterable[Coverage]) -> str:
             str(camera.late),
             ", ".join(f"{count} {escape(reason)}" for reason, count in camera.lost.items()) or "0",
         )
-        for camera in coverage
+        for camera in cameras
     )
     return _table(("camera", "footage", "#live", "#idle", "#ended", "#frames", "#faces", "#late", "lost"), rows)
 
 
-def _seconds(camera: Coverage, state: str) -> str:
+def _seconds(camera: CameraSummary, state: str) -> str:
     return charts.clock(camera.seconds(state))
 
 
 def _others(timeline: Timeline, scopes: Iterable[Scope]) -> str:
     parts = (
         f"<details><summary>{escape(scope.name)}</summary>"
-        f'<div class="wide"><img src="{_picture(charts.stacked(timeline, scope))}" '
+        f'<div class="wide"><img src="{_data_url(charts.stacked(timeline, scope))}" '
         f'alt="Stacked areas of {escape(scope.name)}"></div></details>'
         for scope in scopes
     )
@@ -185,7 +185,7 @@ def _bar(means: Shares) -> str:
 
 
 def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table; heads that begin with `#` are of numbers, which stand to the right."""
+    """Return a table. Columns whose head begins with `#` hold numbers and are aligned right."""
     kinds = [' class="n"' if head.startswith("#") else "" for head in heads]
     head = "".join(f"<th{kind}>{escape(name.lstrip('#'))}</th>" for kind, name in zip(kinds, heads, strict=True))
     body = "".join(
@@ -195,5 +195,5 @@ def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return f'<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
 
 
-def _picture(svg: str) -> str:
+def _data_url(svg: str) -> str:
     return "data:image/svg+xml;base64," + base64.b64encode(svg.encode()).decode()

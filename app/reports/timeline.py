@@ -1,4 +1,4 @@
-"""What a replay came to, in the order in which a report tells it. Pure."""
+"""The result of a replay in the order of a report. Pure: no files, no clock."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -7,18 +7,18 @@ from pathlib import Path
 from statistics import median
 from typing import Self
 
-from app.replay import LOW_FIT, Replay
+from app.replay import Replay
 from crowdmood.core.settings import STADIUM, Settings
 from crowdmood.domain.mood import Mood, MoodChange
 
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """A crowd that has moods of its own.
+    """The stadium, a zone or a camera: what a mood describes.
 
     Attributes:
-        zone: The named set of cameras.
-        camera: The one camera; None for the whole zone.
+        zone: Name of the zone; `stadium` holds every camera.
+        camera: Id of the camera; None for the whole zone.
     """
 
     zone: str
@@ -26,7 +26,7 @@ class Scope:
 
     @property
     def name(self) -> str:
-        """How people call it."""
+        """Name of the scope for people."""
         if self.camera is not None:
             return f"camera {self.camera}"
         return "the whole stadium" if self.zone == STADIUM else f"zone {self.zone}"
@@ -36,13 +36,13 @@ WHOLE_STADIUM = Scope(STADIUM)
 
 
 @dataclass(frozen=True, slots=True)
-class Stretch:
-    """Event time in which a camera was in one state.
+class StatePeriod:
+    """A period of event time in which a camera was in one state.
 
     Attributes:
-        state: As moods tell it: `live`, `idle`, `ended`, …
-        start_ms: Its beginning, inclusive.
-        end_ms: Its end, exclusive.
+        state: State as published in moods: `live`, `idle`, `ended`, …
+        start_ms: Start in milliseconds, inclusive.
+        end_ms: End in milliseconds, exclusive.
     """
 
     state: str
@@ -51,18 +51,18 @@ class Stretch:
 
 
 @dataclass(frozen=True, slots=True)
-class Coverage:
-    """What one camera contributed.
+class CameraSummary:
+    """The frames and states of one camera.
 
     Attributes:
-        camera: Its id.
-        footage: Name of its file or folder, without the folders that hold it.
+        camera: Id of the camera.
+        footage: Name of its file or folder, without the parent folders.
         frames: Frames counted.
-        faces: Faces judged.
-        late: Frames that came too late to be counted.
+        faces: Faces classified.
+        late: Frames that arrived too late to be counted.
         lost: Frames lost, by reason.
-        detail: What it said of its end, where there is something to say.
-        stretches: Its states, oldest first, without gaps.
+        detail: How its footage ended; empty if it ended normally.
+        periods: Its states, oldest first, without gaps.
     """
 
     camera: str
@@ -72,30 +72,30 @@ class Coverage:
     late: int
     lost: dict[str, int]
     detail: str
-    stretches: tuple[Stretch, ...]
+    periods: tuple[StatePeriod, ...]
 
     def seconds(self, state: str) -> float:
-        """Event time in a state, in seconds."""
-        return sum(s.end_ms - s.start_ms for s in self.stretches if s.state == state) / 1000
+        """Return the event time in a state, in seconds."""
+        return sum(s.end_ms - s.start_ms for s in self.periods if s.state == state) / 1000
 
 
 @dataclass(frozen=True, slots=True)
 class Timeline:
-    """Everything that a report tells.
+    """Content of a report.
 
     Attributes:
         moods: Moods of each scope, oldest first: the stadium, then zones, then cameras.
         changes: Changes of every zone, oldest first.
-        coverage: What each camera contributed, by its id.
+        cameras: Frames and states of each camera, sorted by id.
         complete: Whether all footage was read to its end.
         window_ms: Length of a window, in milliseconds.
-        hop_ms: Event time between two windows' ends, in milliseconds.
-        min_faces: Readable people below which nothing but the status is published.
+        hop_ms: Event time between the ends of two windows, in milliseconds.
+        min_faces: Number of readable people below which only the status is published.
     """
 
     moods: dict[Scope, list[Mood]]
     changes: list[MoodChange]
-    coverage: list[Coverage]
+    cameras: list[CameraSummary]
     complete: bool
     window_ms: int
     hop_ms: int
@@ -103,7 +103,7 @@ class Timeline:
 
     @classmethod
     def of(cls, result: Replay, settings: Settings) -> Self:
-        """The timeline of a replay with these settings."""
+        """Return the timeline of a replay with these settings."""
         moods: dict[Scope, list[Mood]] = {WHOLE_STADIUM: []}
         for mood in result.moods:
             moods.setdefault(Scope(mood.zone, mood.camera), []).append(mood)
@@ -112,17 +112,17 @@ class Timeline:
         return cls(
             moods=dict(sorted(moods.items(), key=_stadium_first)),
             changes=sorted(result.changes, key=lambda change: (change.as_of_ms, change.zone)),
-            coverage=[
-                Coverage(
+            cameras=[
+                CameraSummary(
                     camera=camera,
                     footage=paths[camera].name,
                     frames=row["frames"],
                     faces=row["faces"],
                     late=row["late"],
                     lost=dict(sorted(row["lost"].items())),
-                    # Where the footage lies is nobody's business, and differs from machine to machine.
+                    # Paths are removed: they are private, and they differ between machines.
                     detail=row["detail"].replace(str(paths[camera]), paths[camera].name),
-                    stretches=_stretches(camera, row["last_frame_at_ms"], moods[WHOLE_STADIUM], hop_ms),
+                    periods=_periods(camera, row["last_frame_at_ms"], moods[WHOLE_STADIUM], hop_ms),
                 )
                 for camera, row in sorted(result.cameras.items())
             ],
@@ -134,47 +134,42 @@ class Timeline:
 
     @property
     def stadium(self) -> list[Mood]:
-        """The stadium's moods, oldest first."""
+        """Moods of the stadium, oldest first."""
         return self.moods[WHOLE_STADIUM]
 
     @property
     def start_ms(self) -> int:
-        """Event time at which the first hop begins, in milliseconds; 0 without any mood."""
+        """Start of the first hop, in milliseconds of event time; 0 without moods."""
         return self.stadium[0].as_of_ms - self.hop_ms if self.stadium else 0
 
     @property
     def end_ms(self) -> int:
-        """End of the last window, in milliseconds; 0 without any mood."""
+        """End of the last window, in milliseconds of event time; 0 without moods."""
         return self.stadium[-1].as_of_ms if self.stadium else 0
 
     def changes_of(self, scope: Scope) -> list[MoodChange]:
-        """Changes of a zone; a single camera has none."""
+        """Return the changes of a zone. A single camera has none."""
         return [change for change in self.changes if scope == Scope(change.zone)]
 
-    def named(self, field: str) -> list[str]:
-        """Every `method`, `model` or `detector` that occurs in the stadium's moods."""
+    def distinct(self, field: str) -> list[str]:
+        """Return the sorted values of `method`, `model` or `detector` in the stadium's moods."""
         return sorted({name for mood in self.stadium if (name := getattr(mood, field)) is not None})
 
     def windows(self) -> dict[str, int]:
-        """How many of the stadium's windows have each status."""
+        """Return the number of the stadium's windows by status."""
         return dict(sorted(Counter(mood.status for mood in self.stadium).items()))
 
     def people(self) -> float | None:
-        """Return the median of the people seen in the stadium's windows; None when all of them withhold it."""
+        """Return the median of the people seen in the stadium's windows, or None if all of them withhold it."""
         return _median(mood.people for mood in self.stadium)
 
     def readable(self) -> float | None:
-        """Return the median of the people counted in the stadium's windows; None when all of them withhold it."""
+        """Return the median of the readable people in the stadium's windows, or None if all of them withhold it."""
         return _median(mood.readable for mood in self.stadium)
 
-    def low_fits(self) -> tuple[int, int]:
-        """Return how many of the stadium's windows have a low fit, and how many have one at all."""
-        fits = [mood.fit for mood in self.stadium if mood.fit is not None]
-        return sum(fit < LOW_FIT for fit in fits), len(fits)
-
     def lost(self) -> dict[str, int]:
-        """Frames lost by all cameras, by reason."""
-        return dict(sorted(sum((Counter(camera.lost) for camera in self.coverage), Counter()).items()))
+        """Return the frames lost by all cameras, by reason."""
+        return dict(sorted(sum((Counter(camera.lost) for camera in self.cameras), Counter()).items()))
 
 
 def _median(counts: Iterable[int | None]) -> float | None:
@@ -187,22 +182,22 @@ def _stadium_first(item: tuple[Scope, list[Mood]]) -> tuple[bool, bool, str, str
     return scope.camera is not None, scope.zone != STADIUM, scope.zone, scope.camera or ""
 
 
-def _stretches(camera: str, last_frame_ms: int | None, moods: Sequence[Mood], hop_ms: int) -> tuple[Stretch, ...]:
-    """A camera's states in the hops that the stadium's windows end, equal ones in one."""
-    found: list[Stretch] = []
+def _periods(camera: str, last_frame_ms: int | None, moods: Sequence[Mood], hop_ms: int) -> tuple[StatePeriod, ...]:
+    """Return a camera's states, hop by hop of the stadium's windows. Equal states that follow each other are joined."""
+    found: list[StatePeriod] = []
     for mood in moods:
         start_ms = mood.as_of_ms - hop_ms
         if found and found[-1].end_ms < start_ms:
-            # No window ends where no camera saw anything.
-            _extend(found, Stretch("idle", found[-1].end_ms, start_ms))
+            # While no camera has frames, no window ends.
+            _extend(found, StatePeriod("idle", found[-1].end_ms, start_ms))
         state = mood.cameras.get(camera, "idle")
         if state == "ended" and last_frame_ms is not None and last_frame_ms >= start_ms:
-            state = "live"  # It ended within this hop.
-        _extend(found, Stretch(state, start_ms, mood.as_of_ms))
+            state = "live"  # it ended within this hop
+        _extend(found, StatePeriod(state, start_ms, mood.as_of_ms))
     return tuple(found)
 
 
-def _extend(found: list[Stretch], new: Stretch) -> None:
+def _extend(found: list[StatePeriod], new: StatePeriod) -> None:
     if found and found[-1].state == new.state:
         new = replace(new, start_ms=found.pop().start_ms)
     found.append(new)

@@ -1,4 +1,4 @@
-"""The commands as a user meets them: bad input is one clear line, a run serves, is checked and stops."""
+"""Commands as users run them: bad input gives one line, and a run serves, restarts workers and stops."""
 
 import json
 import os
@@ -111,7 +111,7 @@ def nothing_runs(folder: Path) -> list[str]:
     ],
     ids=lambda value: getattr(value, "__name__", ""),
 )
-def test_bad_input_is_one_clear_line_and_a_non_zero_exit(
+def test_bad_input_gives_one_error_line_and_exit_code_2(
     given: Callable[[Path], tuple[object, ...]], text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in (
@@ -131,7 +131,7 @@ def test_bad_input_is_one_clear_line_and_a_non_zero_exit(
     assert "hunter2" not in done.stderr + done.stdout
 
 
-def test_an_unreadable_image_costs_one_frame_and_the_replay_goes_on(tmp_path: Path) -> None:
+def test_an_unreadable_image_loses_one_frame_only(tmp_path: Path) -> None:
     folder = tmp_path / "stand"
     folder.mkdir()
     for number in range(10):
@@ -141,13 +141,13 @@ def test_an_unreadable_image_costs_one_frame_and_the_replay_goes_on(tmp_path: Pa
     done = crowdmood("replay", "--speed", "max", "--moods", moods, folder, timeout=90)
     assert done.returncode == 0, done.stderr
     assert "1 unreadable" in done.stdout
-    assert len(moods.read_text().splitlines()) == 4  # two seconds, for the stadium and its one camera
+    assert len(moods.read_text().splitlines()) == 4  # 2 seconds of the stadium and of its only camera
 
 
-def test_footage_that_breaks_off_is_worked_on_and_then_complained_about(tmp_path: Path) -> None:
+def test_footage_that_breaks_off_is_processed_and_gives_exit_code_3(tmp_path: Path) -> None:
     broken = video(tmp_path / "broken.mp4", 60, 320, 240)
     data = bytearray(broken.read_bytes())
-    # The last third of the pictures is overwritten; the index behind them still claims them.
+    # The last third of the frames is overwritten. The index at the end of the file still lists them.
     end = data.index(b"moov")
     data[end * 2 // 3 : end - 8] = bytes(len(data[end * 2 // 3 : end - 8]))
     broken.write_bytes(data)
@@ -163,7 +163,7 @@ def get(url: str) -> Any:
         return json.load(answer)
 
 
-def test_a_run_serves_restarts_what_dies_is_checked_and_stops_with_ctrl_c(tmp_path: Path) -> None:
+def test_run_serves_passes_the_check_restarts_workers_and_stops_on_ctrl_c(tmp_path: Path) -> None:
     port = free_port()
     footage = video(tmp_path / "stand.mp4", 600)
     environment = os.environ | {
@@ -222,7 +222,7 @@ def test_a_run_serves_restarts_what_dies_is_checked_and_stops_with_ctrl_c(tmp_pa
     assert gone.returncode == 2
 
 
-def test_a_replay_can_go_on_serving_until_ctrl_c(tmp_path: Path) -> None:
+def test_replay_with_serve_runs_until_ctrl_c(tmp_path: Path) -> None:
     port = free_port()
     replay = subprocess.Popen(
         [*COMMAND, "replay", "--serve", "--speed", "max", str(video(tmp_path / "stand.mp4", 20))],
@@ -245,7 +245,7 @@ def test_a_replay_can_go_on_serving_until_ctrl_c(tmp_path: Path) -> None:
     assert f"http://127.0.0.1:{port}" in out
 
 
-def test_help_comes_without_the_heavy_frameworks() -> None:
+def test_help_imports_no_heavy_framework() -> None:
     probe = (
         "import sys, app.cli; "
         "heavy = {'cv2', 'tensorflow', 'keras', 'av', 'fastapi'} & set(sys.modules); sys.exit(', '.join(heavy) or 0)"
@@ -253,7 +253,7 @@ def test_help_comes_without_the_heavy_frameworks() -> None:
     subprocess.run([COMMAND[0], "-c", probe], check=True)
 
 
-def test_the_configuration_is_shown_with_secrets_masked() -> None:
+def test_config_masks_secrets() -> None:
     done = crowdmood(
         "config",
         "--json",

@@ -45,7 +45,7 @@ def test_keys_are_made_before_the_first_start_listed_without_what_opens_and_revo
 @pytest.mark.parametrize(
     ("words", "complaint"),
     [
-        (("keys", "revoke", "nothing"), "there is no key 'nothing': `crowdmood keys list` shows those there are"),
+        (("keys", "revoke", "nothing"), "there is no key 'nothing': `crowdmood keys list` shows all keys"),
         (("api",), "nobody has an API key yet: make one with `crowdmood keys create NAME`"),
     ],
 )

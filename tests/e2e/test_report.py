@@ -1,4 +1,4 @@
-"""`crowdmood report` as a user meets it: real footage through every process, into a folder."""
+"""`crowdmood report` and interrupted replays: real footage through every process."""
 
 import csv
 import json
@@ -27,7 +27,7 @@ event = "goal"
 """
 
 SETTINGS = {"MIN_FACES": "10", "WINDOW_S": "2", "CHANGE_DWELL_S": "1"}
-"""What nine seconds of sixty people need to show that the goal changed their mood."""
+"""Settings with which 9 seconds of 60 people are enough for a change after the goal."""
 
 
 @pytest.fixture(scope="module")
@@ -41,11 +41,11 @@ def match(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     return sorted((folder / "match").glob("*.mp4"))
 
 
-def test_the_same_footage_is_the_same_bytes_and_every_file_tells_the_same(match: list[Path], tmp_path: Path) -> None:
+def test_the_same_footage_gives_the_same_bytes_and_consistent_files(match: list[Path], tmp_path: Path) -> None:
     out = tmp_path / "report"
     environment = {f"CROWDMOOD_AGGREGATOR__{name}": value for name, value in SETTINGS.items()}
     contents = []
-    for _ in range(2):  # the second one takes the place of the first
+    for _ in range(2):  # the second report replaces the first
         done = crowdmood("report", *match, "--out", out, **environment)
         assert done.returncode == 0, done.stderr
         assert "index.html" in done.stdout
@@ -53,12 +53,15 @@ def test_the_same_footage_is_the_same_bytes_and_every_file_tells_the_same(match:
     assert contents[0] == contents[1]
     assert contents[0].keys() == {"index.html", "timeline.csv", "timeline.json", "timeline.parquet"}
 
-    told = json.loads(contents[0]["timeline.json"])
-    moods = [Mood.from_json(json.dumps(mood)) for mood in told["moods"]]
-    assert told["complete"]
-    assert (told["frames"], told["lost"]) == (90, {})
-    assert [(camera["camera"], camera["frames"]) for camera in told["cameras"]] == [("stand-1", 45), ("stand-2", 45)]
-    assert [camera["states"][0]["state"] for camera in told["cameras"]] == ["live", "live"]
+    timeline = json.loads(contents[0]["timeline.json"])
+    moods = [Mood.from_json(json.dumps(mood)) for mood in timeline["moods"]]
+    assert timeline["complete"]
+    assert (timeline["frames"], timeline["lost"]) == (90, {})
+    assert [(camera["camera"], camera["frames"]) for camera in timeline["cameras"]] == [
+        ("stand-1", 45),
+        ("stand-2", 45),
+    ]
+    assert [camera["states"][0]["state"] for camera in timeline["cameras"]] == ["live", "live"]
     stadium = [mood for mood in moods if mood.camera is None]
     assert [mood.as_of_ms for mood in stadium] == [1000 * second for second in range(1, 10)]
     assert any(mood.shares for mood in stadium)
@@ -71,14 +74,14 @@ def test_the_same_footage_is_the_same_bytes_and_every_file_tells_the_same(match:
         figures = [getattr(mood, name) for mood in moods]
         assert [row[name] for row in rows] == ["" if figure is None else str(figure) for figure in figures]
     assert parquet.read_table(out / "timeline.parquet").num_rows == len(moods)
-    (change,) = (MoodChange.from_json(json.dumps(change)) for change in told["changes"])
+    (change,) = (MoodChange.from_json(json.dumps(change)) for change in timeline["changes"])
     assert (change.zone, change.sequence, change.to_label) == ("stadium", 1, "cheering")
     assert 3000 < change.as_of_ms <= 9000
     assert [(row["camera"], row["as_of"]) for row in rows if row["change"]] == [("", to_rfc3339(change.as_of_ms))]
     assert "haar" in contents[0]["index.html"].decode()
 
 
-def test_footage_that_breaks_off_is_reported_as_far_as_it_goes(tmp_path: Path) -> None:
+def test_reports_the_part_before_footage_breaks_off(tmp_path: Path) -> None:
     broken = video(tmp_path / "broken.mp4", 60, 320, 240)
     data = bytearray(broken.read_bytes())
     end = data.index(b"moov")
@@ -86,23 +89,23 @@ def test_footage_that_breaks_off_is_reported_as_far_as_it_goes(tmp_path: Path) -
     broken.write_bytes(data)
     done = crowdmood("report", broken, "--out", tmp_path / "report", timeout=90)
     assert done.returncode == 3, done.stdout + done.stderr
-    assert "broke off before its end" in (tmp_path / "report" / "index.html").read_text()
-    told = json.loads((tmp_path / "report" / "timeline.json").read_text())
-    assert not told["complete"]
-    assert "breaks off after" in told["cameras"][0]["detail"]
-    assert str(tmp_path) not in json.dumps(told)
+    assert "This report is incomplete" in (tmp_path / "report" / "index.html").read_text()
+    timeline = json.loads((tmp_path / "report" / "timeline.json").read_text())
+    assert not timeline["complete"]
+    assert "breaks off after" in timeline["cameras"][0]["detail"]
+    assert str(tmp_path) not in json.dumps(timeline)
 
 
-def test_bad_input_is_one_clear_line_and_writes_nothing(tmp_path: Path) -> None:
-    stranger = tmp_path / "thesis"
-    stranger.mkdir()
-    (stranger / "thesis.txt").write_text("the only copy")
+def test_bad_input_gives_one_error_line_and_writes_nothing(tmp_path: Path) -> None:
+    other = tmp_path / "thesis"
+    other.mkdir()
+    (other / "thesis.txt").write_text("the only copy")
     footage = video(tmp_path / "stand.mp4", 5)
     before = sorted(tmp_path.rglob("*"))
     for words, text in (
         ((tmp_path / "missing.mp4", "--out", tmp_path / "report"), "missing.mp4: no such file"),
-        ((footage, "--out", stranger), "thesis: holds something other than an earlier report"),
-        ((footage, "--out", footage), "stand.mp4: is no folder"),
+        ((footage, "--out", other), "thesis: holds something other than an earlier report"),
+        ((footage, "--out", footage), "stand.mp4: is not a folder"),
     ):
         done = crowdmood("report", *words, timeout=60)
         assert done.returncode == 2
@@ -115,7 +118,7 @@ def test_bad_input_is_one_clear_line_and_writes_nothing(tmp_path: Path) -> None:
 def interrupted(
     words: list[str | Path], when: Callable[[], bool], number: signal.Signals, **environment: str
 ) -> tuple[int, str]:
-    """Start a command, send it a signal as soon as a condition holds, and return its exit code and errors."""
+    """Start a command, send it a signal when a condition holds, and return its exit code and standard error."""
     command = subprocess.Popen(
         [*COMMAND, *map(str, words)],
         env=os.environ | environment,
@@ -131,7 +134,7 @@ def interrupted(
     return command.returncode, err
 
 
-def test_a_report_stopped_before_the_first_mood_leaves_nothing_behind(tmp_path: Path) -> None:
+def test_a_report_stopped_before_the_first_mood_writes_nothing(tmp_path: Path) -> None:
     footage = video(tmp_path / "stand.mp4", 3000)
     before = sorted(tmp_path.iterdir())
     code, err = interrupted(
@@ -144,7 +147,7 @@ def test_a_report_stopped_before_the_first_mood_leaves_nothing_behind(tmp_path: 
     assert sorted(tmp_path.iterdir()) == before
 
 
-def test_a_replay_that_is_stopped_keeps_its_moods(tmp_path: Path) -> None:
+def test_a_stopped_replay_keeps_its_moods(tmp_path: Path) -> None:
     footage, moods = video(tmp_path / "stand.mp4", 3000), tmp_path / "moods.jsonl"
     part = tmp_path / "moods.jsonl.part"
     code, err = interrupted(
@@ -160,7 +163,7 @@ def test_a_replay_that_is_stopped_keeps_its_moods(tmp_path: Path) -> None:
     assert not part.exists()
 
 
-def test_a_report_that_is_stopped_says_that_it_is_incomplete(tmp_path: Path) -> None:
+def test_a_stopped_report_is_marked_incomplete(tmp_path: Path) -> None:
     footage, out, temporary = video(tmp_path / "stand.mp4", 30_000), tmp_path / "report", tmp_path / "tmp"
     temporary.mkdir()
 

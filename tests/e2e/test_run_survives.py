@@ -1,4 +1,4 @@
-"""`crowdmood run` goes on when its own servers die, and when one camera crashes its process."""
+"""`crowdmood run` continues when an embedded server dies, and when a camera crashes its process."""
 
 import json
 import os
@@ -22,12 +22,12 @@ from tests.waiting import eventually
 from .conftest import COMMAND, running
 from .test_commands import video
 
-BACK_WITHIN_S = 15.0
+RECOVERY_S = 15.0
 
 
 @dataclass
 class Run:
-    """A `crowdmood run` of its own process group."""
+    """A running `crowdmood run`, in its own process group."""
 
     url: str
     data_dir: Path
@@ -43,8 +43,8 @@ class Run:
         url = servers.bus_url if server == "bus" else servers.state_url
         return int(connect(url).info("server")["process_id"])
 
-    def moods_go_on(self) -> None:
-        """Wait for a mood that is newer than the newest one now."""
+    def wait_for_a_new_mood(self) -> None:
+        """Wait for a mood that is newer than the current one."""
         before = eventually(lambda: self.get("/mood")["as_of"], 60, (httpx.HTTPError,))
         eventually(lambda: self.get("/mood")["as_of"] > before, 60, (httpx.HTTPError, TypeError))
 
@@ -80,43 +80,41 @@ def run(tmp_path: Path) -> Iterator[Callable[..., Any]]:
     yield started
 
 
-def test_moods_are_back_within_15_s_after_a_server_or_its_keeper_was_killed(
+def test_moods_resume_within_15_s_after_a_server_or_the_keeper_is_killed(
     run: Callable[..., Any], tmp_path: Path
 ) -> None:
     with run({"stand": video(tmp_path / "stand.mp4", 3000)}) as installation:
-        installation.moods_go_on()
+        installation.wait_for_a_new_mood()
         for server in ("bus", "state"):
             victim = installation.pid_of(server)
             os.kill(victim, signal.SIGKILL)
             killed_s = time.monotonic()
-            installation.moods_go_on()
-            assert time.monotonic() - killed_s < BACK_WITHIN_S
+            installation.wait_for_a_new_mood()
+            assert time.monotonic() - killed_s < RECOVERY_S
             assert installation.pid_of(server) != victim
             assert f"the embedded {server} server died: restarted" in installation.log.read_text()
         (keeper,) = (pid for pid in processes_with("app.embedded", installation.data_dir))
         os.kill(keeper, signal.SIGKILL)
         killed_s = time.monotonic()
-        installation.moods_go_on()
-        assert time.monotonic() - killed_s < BACK_WITHIN_S
+        installation.wait_for_a_new_mood()
+        assert time.monotonic() - killed_s < RECOVERY_S
         assert "the keeper of the embedded servers died" in installation.log.read_text()
         kept = httpx.get(installation.url + "/moods", params={"limit": 1000}).raise_for_status().json()
         assert len(kept["moods"]) > 5
 
 
-def test_a_camera_that_crashes_its_process_again_and_again_stops_no_other(
-    run: Callable[..., Any], tmp_path: Path
-) -> None:
-    """SIGSEGV is what a decoder's fault does to a process: the camera `bad` gets one whenever it is being read."""
+def test_a_camera_that_keeps_crashing_its_process_does_not_stop_others(run: Callable[..., Any], tmp_path: Path) -> None:
+    # A fault in a decoder ends its process with SIGSEGV. Every process that reads the camera `bad` gets one.
     videos = {name: video(tmp_path / f"{name}.mp4", 3000) for name in ("bad", "north", "south")}
     with run(videos, CROWDMOOD_RUN__MAX_RESTARTS="5") as installation:
-        installation.moods_go_on()
+        installation.wait_for_a_new_mood()
         crashes = 0
         while crashes < 6:
             for pid in ingest_processes_of("bad"):
                 os.kill(pid, signal.SIGSEGV)
                 crashes += 1
             time.sleep(0.2)
-        installation.moods_go_on()
+        installation.wait_for_a_new_mood()
         rows = {row["id"]: row for row in installation.get("/cameras")}
         assert rows["bad"]["state"] == "down"
         assert "its decoder crashed (SIGSEGV" in rows["bad"]["detail"]
@@ -137,7 +135,7 @@ def processes_with(word: str, folder: Path) -> list[int]:
 
 
 def ingest_processes_of(camera: str) -> list[int]:
-    """Return the ingest processes of these tests that read a camera, alone or with others."""
+    """Return the ids of the ingest processes that read a camera, alone or with others."""
     everything = running("ingest", "--name", "ingest-0")
     others = [names for names in (("bad",), ("bad", "north"), ("north", "south")) if camera in names]
     chosen = [

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 import redis
 
-from app.check import PARTS
+from app.stages import PARTS
 from tests.ports import free_port
 from tests.waiting import eventually
 

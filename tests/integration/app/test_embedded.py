@@ -1,4 +1,4 @@
-"""Embedded servers start, keep what they should, and stop with us however we go."""
+"""Embedded servers: what they persist, and that they stop with their parent process."""
 
 import json
 import os
@@ -18,7 +18,7 @@ from tests.waiting import eventually
 SETTINGS = EmbeddedSettings()
 
 
-def test_the_bus_keeps_nothing_on_disk_and_the_state_keeps_everything(tmp_path: Path) -> None:
+def test_bus_writes_nothing_to_disk_and_state_store_persists(tmp_path: Path) -> None:
     with embedded_servers(tmp_path, SETTINGS) as keeper:
         connect(keeper.servers.bus_url).xadd("frames", {"jpeg": b"pixels" * 1000})
         connect(keeper.servers.state_url).set("mood", "happy")
@@ -32,7 +32,7 @@ def test_the_bus_keeps_nothing_on_disk_and_the_state_keeps_everything(tmp_path: 
         assert connect(keeper.servers.state_url).get("mood") == b"happy"
 
 
-def test_a_second_instance_on_the_same_directory_is_refused(tmp_path: Path) -> None:
+def test_refuses_a_second_instance_on_the_same_directory(tmp_path: Path) -> None:
     with (
         embedded_servers(tmp_path, SETTINGS) as keeper,
         pytest.raises(AlreadyRunningError, match="another CrowdMood runs on the data directory"),
@@ -44,7 +44,7 @@ def test_a_second_instance_on_the_same_directory_is_refused(tmp_path: Path) -> N
     assert keeper.servers == again.servers
 
 
-def test_a_long_path_gets_its_sockets_elsewhere(tmp_path: Path) -> None:
+def test_sockets_of_a_long_path_are_in_a_temporary_directory(tmp_path: Path) -> None:
     deep = tmp_path / ("long" * 20) / ("path" * 20)
     with embedded_servers(deep, SETTINGS) as keeper:
         assert connect(keeper.servers.state_url).ping()
@@ -52,7 +52,7 @@ def test_a_long_path_gets_its_sockets_elsewhere(tmp_path: Path) -> None:
     assert not socket.parent.exists()
 
 
-def test_a_directory_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+def test_names_a_directory_that_cannot_be_created(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(CrowdMoodError, match="do not start in"), embedded_servers(tmp_path / "file", SETTINGS):
         pass
@@ -89,21 +89,21 @@ def server_processes(folder: Path) -> list[int]:
 
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="processes are looked up in /proc")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL], ids=lambda n: n.name)
-def test_servers_stop_with_us_however_we_go(tmp_path: Path, number: signal.Signals) -> None:
+def test_servers_stop_when_their_parent_process_ends(tmp_path: Path, number: signal.Signals) -> None:
     holder = subprocess.Popen(
         [sys.executable, "-c", HOLDER, str(tmp_path)], stdout=subprocess.PIPE, text=True, start_new_session=True
     )
     assert holder.stdout is not None
     assert holder.stdout.readline() == "ready\n"
     assert len(server_processes(tmp_path)) >= 3  # two servers and their keeper
-    os.killpg(holder.pid, number)  # as Ctrl-C does: to the whole foreground group
+    os.killpg(holder.pid, number)  # to the whole process group, like Ctrl-C
     holder.communicate(timeout=60)
     eventually(lambda: not server_processes(tmp_path))
     assert running_servers(tmp_path) is None
 
 
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="processes are looked up in /proc")
-def test_servers_left_behind_by_a_killed_keeper_are_stopped_by_the_next_one(tmp_path: Path) -> None:
+def test_next_keeper_stops_servers_that_a_killed_keeper_left_running(tmp_path: Path) -> None:
     with embedded_servers(tmp_path, SETTINGS) as keeper:
         connect(keeper.servers.state_url).set("mood", "sad")
         keepers = [

@@ -1,4 +1,4 @@
-"""Recorded footage named on the command line."""
+"""Settings for footage that is named on the command line."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from app.footage import footage_cameras, replay_settings
 from crowdmood.core.errors import SettingsError
 
 
-def test_cameras_are_named_after_their_footage(tmp_path: Path) -> None:
+def test_names_cameras_after_their_footage(tmp_path: Path) -> None:
     for name in ("a/Stand North.mp4", "b/stand north.mp4", "c/--.mp4"):
         (tmp_path / name).parent.mkdir()
         (tmp_path / name).touch()
@@ -18,12 +18,12 @@ def test_cameras_are_named_after_their_footage(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("footage", "text"), [([], "no footage"), ([Path("missing.mp4")], "missing.mp4: no such")])
-def test_footage_that_is_not_there_is_named(footage: list[Path], text: str) -> None:
+def test_refuses_missing_footage(footage: list[Path], text: str) -> None:
     with pytest.raises(SettingsError, match=text):
         footage_cameras(footage)
 
 
-def test_footage_that_is_named_as_a_camera_is_looked_at_in_its_regions(
+def test_applies_the_regions_of_a_configured_camera_with_the_same_id(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -38,7 +38,7 @@ def test_footage_that_is_named_as_a_camera_is_looked_at_in_its_regions(
     assert (south.id, south.mask) == ("south", ())
 
 
-def test_what_is_not_asked_for_stays_as_it_is_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_keeps_settings_that_are_not_overridden(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "north.mp4").touch()
     monkeypatch.setenv("CROWDMOOD_INGEST__SPEED", "7")
     assert replay_settings([tmp_path / "north.mp4"], None, None).ingest.speed == 7

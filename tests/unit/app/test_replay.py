@@ -1,11 +1,10 @@
-"""The mood of each minute, and how often a stage may die."""
+"""Summaries of a replay's moods."""
 
 from dataclasses import replace
 
 import pytest
 
-from app.replay import minutes, most_shown
-from app.supervisor import RestartBudget
+from app.replay import leading_label, low_fits, minutes
 from crowdmood.core.settings import STADIUM
 from crowdmood.domain.labels import LABELS
 from crowdmood.domain.mood import Mood, Shares
@@ -23,7 +22,7 @@ MOOD = Mood.blank(
 )
 
 
-def test_a_minute_holds_the_windows_that_end_in_it() -> None:
+def test_a_minute_has_the_windows_that_end_in_it() -> None:
     def mood(as_of_s: int, happy: float | None, zone: str = STADIUM, camera: str | None = None) -> Mood:
         shares: Shares | None = None if happy is None else {**dict.fromkeys(LABELS, 0.0), "happy": happy}
         return replace(MOOD, as_of_ms=as_of_s * 1000, shares=shares, zone=zone, camera=camera)
@@ -46,11 +45,11 @@ def test_a_minute_holds_the_windows_that_end_in_it() -> None:
         ({"happy": 0.2, "cheering": None}, "happy"),
     ],
 )
-def test_the_most_shown_label_is_one_whose_share_is_known(shares: Shares, label: str | None) -> None:
-    assert most_shown(shares) == label
+def test_leading_label_has_a_known_share(shares: Shares, label: str | None) -> None:
+    assert leading_label(shares) == label
 
 
-def test_a_stage_may_die_so_often_within_the_window_and_no_more() -> None:
-    budget = RestartBudget(max_restarts=2, window_s=60)
-    assert [budget.spend(now) for now in (0, 10, 20)] == [True, True, False]
-    assert [budget.spend(now) for now in (60, 61)] == [True, False]  # the first restart is forgotten
+def test_low_fits_are_counted_among_moods_of_the_stadium_with_a_fit() -> None:
+    moods = [replace(MOOD, fit=fit) for fit in (0.49, 0.5, 1.0, None)]
+    assert low_fits([*moods, replace(MOOD, fit=0.1, camera="north")]) == (1, 3)
+    assert low_fits([]) == (0, 0)
