@@ -1,6 +1,6 @@
 """The ledger of frames: every frame that ingest accepted is counted, late, lost for a reason, or under way.
 
-Three independent sources are compared. With each frame, ingest writes to the bus how many frames there were so far. The
+Three independent sources are compared. With each frame, ingest writes to the bus how many frames it has numbered. The
 aggregator writes, in the checkpoint that it publishes with its moods, how many frames it counted and how many were
 reported as lost. All other frames must have entries on the bus. When entries are missing, the ledger does not balance.
 """
@@ -29,7 +29,7 @@ class LedgerRow:
 
     Attributes:
         camera: Id of the camera.
-        accepted: Frames that ingest numbered and announced on the bus.
+        accepted: Frames that ingest numbered, and published or reported as lost.
         counted: Frames counted in windows, each once.
         late: Frames that arrived after their windows had closed.
         lost: Frames that never arrived, by reason: dropped by ingest, dead-lettered by a stage, or `missing` when no
@@ -78,20 +78,20 @@ def read(settings: Settings) -> list[LedgerRow]:
 
 def _rows(bus: AllPartitions, store: MoodStore, configured: set[str]) -> Iterator[LedgerRow]:
     # The bus is read first. Frames that arrive until the state store is read are then known, and not missing.
-    announcements = {name: run for partition in bus.partitions for name, run in partition.published_frames().items()}
+    published = {name: run for partition in bus.partitions for name, run in partition.published_frames().items()}
     entries = [partition.stream_lengths() for partition in bus.partitions]
     table = store.cameras(patient=False)
     # The aggregator ignores cameras that are not configured. Without any configured camera, it counts all of them.
-    listed = table.keys() | {name for name in announcements if name in configured or not configured}
+    listed = table.keys() | {name for name in published if name in configured or not configured}
     on_bus = _entries_of_unknown_frames(entries, table)
     for camera_id in sorted(listed):
         row = table.get(camera_id, {"accepted": 0, "frames": 0, "late": 0, "lost": {}, "awaited": 0, "run_id": None})
-        run_id, announced = announcements.get(camera_id, (row["run_id"], 0))
+        run_id, numbered = published.get(camera_id, (row["run_id"], 0))
         known = row.get("run_accepted", 0) if run_id == row["run_id"] else 0
-        unknown = max(0, announced - known)
+        unknown = max(0, numbered - known)
         # Awaited frames of recorded footage must be on the bus, unless the bus was emptied: then ingest reads the
-        # footage again, and announces fewer frames than are known. Those of a live camera become `missing` in time.
-        expected = unknown + (row["awaited"] if row.get("recorded") and announced >= known > 0 else 0)
+        # footage again, and has numbered fewer frames than are known. Those of a live camera become `missing` in time.
+        expected = unknown + (row["awaited"] if row.get("recorded") and numbered >= known > 0 else 0)
         vanished = max(0, expected - on_bus)
         yield LedgerRow(
             camera_id,

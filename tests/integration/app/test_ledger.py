@@ -33,7 +33,7 @@ def ended(camera: str = "north", *, recorded: bool = True) -> CameraState:
 
 
 class Installation:
-    """A bus with the frames that ingest announced, and an aggregator."""
+    """A bus with the frames of ingest, and an aggregator."""
 
     def __init__(self, url: str, bus: BusSettings, **more: object) -> None:
         self.settings: Settings = load(bus_url=url, state_url=url, bus=bus.model_dump(), **more)
@@ -46,9 +46,9 @@ class Installation:
         self.aggregator = Worker(stage, self.bus, bus, "aggregator", threading.Event())
         self.aggregator.start()
 
-    def publish(self, *messages: tuple[StreamName, Message], announced: int = FRAMES, camera: str = "north") -> None:
-        """Publish messages; ingest has announced this number of frames so far."""
-        self.bus.publish(messages, cursors={camera: ("run-1", announced - 1)})
+    def publish(self, *messages: tuple[StreamName, Message], numbered: int = FRAMES, camera: str = "north") -> None:
+        """Publish messages; ingest has numbered this many frames so far."""
+        self.bus.publish(messages, cursors={camera: ("run-1", numbered - 1)})
 
     def aggregate(self) -> None:
         """Let the aggregator count the published messages and write its checkpoint."""
@@ -97,14 +97,14 @@ def test_counted_and_lost_frames_balance_while_others_are_under_way(
 ) -> None:
     it = installed()
     for number in range(20):
-        it.publish(("emotions", emotions(number)), announced=number + 1)
-    it.publish(("control", FramesLost("north", "run-1", 20, 21, "undecodable")), announced=22)
+        it.publish(("emotions", emotions(number)), numbered=number + 1)
+    it.publish(("control", FramesLost("north", "run-1", 20, 21, "undecodable")), numbered=22)
     assert it.rows()["north"].balance == 0
     it.aggregate()
     assert it.rows() == {"north": LedgerRow("north", 22, 20, 0, {"undecodable": 2}, 0)}
     # Frames 24 and 25 are counted; 22 and 23 are still in the stream of faces.
-    it.publish(*(("emotions", emotions(number)) for number in (24, 25)), announced=24)
-    it.publish(*(("faces", Frame(emotions(number).ref, b"jpeg")) for number in (22, 23)), announced=26)
+    it.publish(*(("emotions", emotions(number)) for number in (24, 25)), numbered=24)
+    it.publish(*(("faces", Frame(emotions(number).ref, b"jpeg")) for number in (22, 23)), numbered=26)
     it.aggregate()
     assert it.rows() == {"north": LedgerRow("north", 26, 22, 0, {"undecodable": 2}, 2)}
 
@@ -117,7 +117,7 @@ def test_a_frame_deleted_from_the_bus_unbalances_its_camera(
     it.publish(*(("emotions", emotions(number)) for number in range(FRAMES)))
     it.publish(("control", ended()))
     for number in range(FRAMES):
-        it.publish(("emotions", emotions(number, "south")), announced=number + 1, camera="south")
+        it.publish(("emotions", emotions(number, "south")), numbered=number + 1, camera="south")
     it.publish(("control", ended("south")), camera="south")
     it.delete("emotions", gone)
     it.aggregate()
@@ -131,14 +131,14 @@ def test_a_frame_deleted_from_the_bus_unbalances_its_camera(
 
 def test_frames_that_only_ingest_knows_are_missing(installed: Callable[..., Installation]) -> None:
     it = installed()
-    it.publish(announced=1000)
+    it.publish(numbered=1000)
     assert it.rows() == {"north": LedgerRow("north", 1000, 0, under_way=0)}
     assert it.rows()["north"].balance == 1000
 
 
 def test_frames_whose_loss_is_not_read_yet_are_under_way(installed: Callable[..., Installation]) -> None:
     it = installed()
-    it.publish(("control", FramesLost("north", "run-1", 0, 9, "overload")), announced=10)
+    it.publish(("control", FramesLost("north", "run-1", 0, 9, "overload")), numbered=10)
     assert it.rows() == {"north": LedgerRow("north", 10, 0, under_way=10)}
     it.aggregate()
     assert it.rows() == {"north": LedgerRow("north", 10, 0, 0, {"overload": 10})}
@@ -148,27 +148,27 @@ def test_footage_that_is_read_again_after_the_bus_was_emptied_is_under_way(
     installed: Callable[..., Installation],
 ) -> None:
     it = installed()
-    it.publish(*(("emotions", emotions(number)) for number in (0, 1, 2, 9)), announced=10)
+    it.publish(*(("emotions", emotions(number)) for number in (0, 1, 2, 9)), numbered=10)
     it.aggregate()
     it.bus.connection.client.delete(it.bus.keys.cursors, it.bus.keys.stream("emotions"))
     assert it.rows() == {"north": LedgerRow("north", 10, 4, under_way=6)}
-    it.publish(("frames", Frame(emotions(0).ref, b"jpeg")), announced=1)
+    it.publish(("frames", Frame(emotions(0).ref, b"jpeg")), numbered=1)
     assert it.rows() == {"north": LedgerRow("north", 10, 4, under_way=6)}
 
 
 def test_a_gap_of_a_live_camera_is_under_way_and_then_lost_as_missing(installed: Callable[..., Installation]) -> None:
     it = installed()
-    it.publish(*(("emotions", emotions(number, recorded=False)) for number in (0, 1, 3)), announced=4)
+    it.publish(*(("emotions", emotions(number, recorded=False)) for number in (0, 1, 3)), numbered=4)
     it.aggregate()
     assert it.rows() == {"north": LedgerRow("north", 4, 3, under_way=1)}
-    it.publish(*(("emotions", emotions(number, recorded=False)) for number in range(4, 9)), announced=9)
+    it.publish(*(("emotions", emotions(number, recorded=False)) for number in range(4, 9)), numbered=9)
     it.aggregate()
     assert it.rows() == {"north": LedgerRow("north", 9, 8, 0, {"missing": 1})}
 
 
 def test_ignores_a_camera_that_is_no_longer_configured(installed: Callable[..., Installation]) -> None:
     it = installed(cameras=[{"id": "south", "uri": "south.mp4"}])
-    it.publish(announced=10)
+    it.publish(numbered=10)
     assert it.rows() == {}
-    it.publish(announced=10, camera="south")
+    it.publish(numbered=10, camera="south")
     assert it.rows()["south"].balance == 10
