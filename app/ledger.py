@@ -47,7 +47,7 @@ class LedgerRow:
 
     @property
     def balance(self) -> int:
-        """Frames that are unaccounted for; negative for frames that were accounted for twice. Not 0 means a bug."""
+        """Frames that are unaccounted for, or (negative) accounted for twice. Anything but 0 is a bug."""
         return self.accepted - self.counted - self.late - sum(self.lost.values()) - self.under_way
 
 

@@ -135,7 +135,7 @@ def replay(
 
 
 class _Follower:
-    """Follows a run in the state store until all frames of its footage are accounted for."""
+    """Reader of a run's moods and changes in the state store, until all frames of its footage are accounted for."""
 
     def __init__(self, settings: Settings, store: MoodStore, out: TextIO | None) -> None:
         self.progress = Progress()

@@ -83,7 +83,7 @@ class Child:
 
 @dataclass(slots=True)
 class Supervisor:
-    """Starts, restarts and stops the processes of a pipeline.
+    """Supervisor of the processes of a pipeline, which starts, restarts and stops them.
 
     Args:
         settings: Passed to every process; both server URLs must be set.

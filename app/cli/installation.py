@@ -6,13 +6,14 @@ import socket
 import threading
 from collections.abc import Iterator
 from dataclasses import asdict
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
-from app.cli.processes import DataDir, stoppable
+from app.cli.processes import DataDir, settings_for, stoppable
 from app.stages import PARTS
 from crowdmood.core import logs
 from crowdmood.core.errors import CrowdMoodError, SettingsError
@@ -30,8 +31,7 @@ def run(data_dir: DataDir = None) -> None:
     """
     from app.supervisor import servers_for, supervised
 
-    overrides: dict[str, Any] = {} if data_dir is None else {"data_dir": data_dir}
-    with stoppable(load(**overrides)) as (settings, stop):
+    with stoppable(settings_for(data_dir)) as (settings, stop):
         if not settings.cameras:
             raise SettingsError(
                 "no camera is configured: add one to crowdmood.toml, e.g. "
@@ -47,10 +47,10 @@ def run(data_dir: DataDir = None) -> None:
                 supervisor.check()
                 if hung_up.is_set():
                     hung_up.clear()
-                    settings = _with_changed_model(settings, overrides)
+                    settings = _with_changed_model(settings, data_dir)
 
 
-def _with_changed_model(settings: Settings, overrides: dict[str, Any]) -> Settings:
+def _with_changed_model(settings: Settings, data_dir: Path | None) -> Settings:
     """Load the settings again, and switch the running classifiers to the model if it has changed.
 
     The classifiers were started with the earlier settings, so the model is chosen through the state store.
@@ -58,7 +58,7 @@ def _with_changed_model(settings: Settings, overrides: dict[str, Any]) -> Settin
     from classifier.model_choice import choose
 
     try:
-        changed = load(**overrides).classifier
+        changed = settings_for(data_dir).classifier
         if changed.model != settings.classifier.model:
             choose(settings, changed.model)
             settings = settings.model_copy(update={"classifier": changed})
@@ -79,8 +79,7 @@ def check(
     """Check whether a running installation works. The exit code is 1 if a part does not."""
     from app import check as checking
 
-    overrides: dict[str, Any] = {} if data_dir is None else {"data_dir": data_dir}
-    results = list(checking.check(load(**overrides), parts or PARTS, socket.gethostname() if here else ""))
+    results = list(checking.check(settings_for(data_dir), parts or PARTS, socket.gethostname() if here else ""))
     table = Table("part", "works", "detail")
     for result in results:
         table.add_row(result.part, "yes" if result.healthy else "NO", result.detail)
@@ -96,8 +95,7 @@ def ledger(
     """Account for every frame of every camera. The exit code is 1 if the sums do not balance."""
     from app import ledger as reading
 
-    overrides: dict[str, Any] = {} if data_dir is None else {"data_dir": data_dir}
-    rows = reading.read(load(**overrides))
+    rows = reading.read(settings_for(data_dir))
     if as_json:
         print(json.dumps([asdict(row) | {"balance": row.balance} for row in rows]))
     else:
@@ -114,7 +112,7 @@ def ledger(
 
 def config(
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON object.")] = False,
-    page: Annotated[bool, typer.Option(help="Print the documentation page of all settings.")] = False,
+    page: Annotated[bool, typer.Option("--page", help="Print the documentation page of all settings.")] = False,
 ) -> None:
     """Show all settings with their current values. Secrets are masked."""
     if page:

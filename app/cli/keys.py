@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from app.cli.processes import DataDir
+from app.cli.processes import DataDir, settings_for
 from crowdmood.core.errors import SettingsError
-from crowdmood.core.settings import Settings, load
+from crowdmood.core.settings import Settings
 
 if TYPE_CHECKING:
     from crowdmood.store.api_keys import ApiKeyStore
@@ -85,7 +85,7 @@ def _store(data_dir: Path | None) -> Iterator["ApiKeyStore"]:
     """Open the key store of the running installation, or of one that is not running."""
     from crowdmood.store.api_keys import ApiKeyStore
 
-    settings = load() if data_dir is None else load(data_dir=data_dir)
+    settings = settings_for(data_dir)
     with _state_url(settings) as url, closing(ApiKeyStore(url, settings.bus.key_prefix)) as store:
         yield store
 

@@ -1,14 +1,13 @@
 """`crowdmood models use`: switch the network of a running installation."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from pydantic import SecretStr
 
-from app.cli.processes import DataDir
+from app.cli.processes import DataDir, settings_for
 from crowdmood.core.errors import SettingsError
-from crowdmood.core.settings import load
 
 _USED_WITHIN_S = 60.0
 
@@ -26,8 +25,7 @@ def use(
 
     if (folder is None) != configured:
         raise SettingsError("give either a model folder or --configured")
-    overrides: dict[str, Any] = {} if data_dir is None else {"data_dir": data_dir}
-    settings = load(**overrides)
+    settings = settings_for(data_dir)
     bus_url, state_url = map(SecretStr, server_urls(settings))
     settings = settings.model_copy(update={"bus_url": bus_url, "state_url": state_url})
     if folder is None:

@@ -10,11 +10,16 @@ import typer
 
 from crowdmood.core import health, logs
 from crowdmood.core.process import disable_core_dumps, stop_signals
-from crowdmood.core.settings import Settings
+from crowdmood.core.settings import Settings, load
 
 DataDir: TypeAlias = Annotated[
     Path | None, typer.Option("--data-dir", help="Data directory of the embedded servers.", file_okay=False)
 ]
+
+
+def settings_for(data_dir: Path | None) -> Settings:
+    """Load the settings, with another data directory unless it is None."""
+    return load() if data_dir is None else load(data_dir=data_dir)
 
 
 @contextmanager

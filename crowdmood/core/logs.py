@@ -36,7 +36,7 @@ def redact_text(text: str) -> str:
 
 
 class CredentialFilter(logging.Filter):
-    """Removes credentials from every record, including those that libraries log."""
+    """Filter that removes credentials from every record, including those that libraries log."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Redact the record's message and traceback. Return True: no record is dropped."""
