@@ -19,9 +19,9 @@ from packaging.utils import canonicalize_name
 from tests.environments import make_environment
 
 ROOT = Path(__file__).parents[2]
-NOT_SHIPPED = {f"{folder}/README.md" for folder in ("aggregator", "api", "classifier", "detector", "training")} | {
-    "app/reports/README.md"
-}
+NOT_SHIPPED = {
+    f"{folder}/README.md" for folder in ("aggregator", "api", "classifier", "detector", "ingest", "training")
+} | {"app/reports/README.md"}
 NOT_INSTALLED = {"torch"}
 """Whoever trains on Keras' other backend brings it."""
 USE = """

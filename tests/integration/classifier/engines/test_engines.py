@@ -85,7 +85,7 @@ def test_accuracy_of_a_shipped_network_is_that_of_its_card(
 
 
 @pytest.mark.parametrize(
-    ("precision", "least", "apart"), [("f32", 0.999, 0.005), ("f16", 0.998, 0.01), ("bf16", 0.995, 0.05)]
+    ("precision", "least", "apart"), [("f32", 0.999, 0.005), ("f16", 0.998, 0.03), ("bf16", 0.995, 0.05)]
 )
 def test_openvino_agrees_with_tensorflow(
     precision: str,
