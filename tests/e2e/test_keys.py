@@ -1,4 +1,4 @@
-"""`crowdmood keys`, as an operator uses it before and while CrowdMood runs."""
+"""`crowdmood keys`, before the first start and while the API runs."""
 
 import re
 from pathlib import Path
@@ -11,7 +11,7 @@ from tests.e2e.conftest import crowdmood
 from tests.serving import running
 
 
-def test_keys_are_made_before_the_first_start_listed_without_what_opens_and_revoked(tmp_path: Path) -> None:
+def test_keys_are_created_before_the_first_start_listed_without_secrets_and_revoked(tmp_path: Path) -> None:
     home = {"CROWDMOOD_DATA_DIR": str(tmp_path / "data")}
     made = crowdmood("keys", "create", "north board", **home)
     assert made.returncode == 0, made.stderr
@@ -26,9 +26,9 @@ def test_keys_are_made_before_the_first_start_listed_without_what_opens_and_revo
     secrets = [key.split("_", 2)[2] for key in (reader, manager)]
     assert not any(secret in listed.stdout for secret in secrets)
     stored = b"".join(path.read_bytes() for path in (tmp_path / "data").rglob("*") if path.is_file())
-    assert not any(secret.encode() in stored for secret in secrets)  # on the disk neither
+    assert not any(secret.encode() in stored for secret in secrets)  # not on disk either
 
-    # Kept by the store over a restart, and taken by a running API.
+    # The store keeps keys over a restart, and a running API accepts them.
     with embedded_servers(tmp_path / "data", EmbeddedSettings()) as keeper:
         settings = load(
             state_url=keeper.servers.state_url, bus=BusSettings().model_dump(), api={"port": 0, "host": "0.0.0.0"}
@@ -43,17 +43,17 @@ def test_keys_are_made_before_the_first_start_listed_without_what_opens_and_revo
 
 
 @pytest.mark.parametrize(
-    ("words", "complaint"),
+    ("words", "message"),
     [
         (("keys", "revoke", "nothing"), "there is no key 'nothing': `crowdmood keys list` shows all keys"),
         (("api",), "nobody has an API key yet: make one with `crowdmood keys create NAME`"),
     ],
 )
-def test_what_cannot_be_done_is_one_line(tmp_path: Path, words: tuple[str, ...], complaint: str) -> None:
+def test_an_error_is_one_line(tmp_path: Path, words: tuple[str, ...], message: str) -> None:
     with embedded_servers(tmp_path, EmbeddedSettings()) as keeper:
         done = crowdmood(
             *words, CROWDMOOD_STATE_URL=keeper.servers.state_url, CROWDMOOD_API__HOST="0.0.0.0", CROWDMOOD_API__PORT="0"
         )
     assert done.returncode == 2
-    assert complaint in done.stderr
+    assert message in done.stderr
     assert "Traceback" not in done.stderr

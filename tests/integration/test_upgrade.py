@@ -1,4 +1,4 @@
-"""The runbook's upgrade, in its order: every stage is replaced while footage runs, and no window is lost or changed."""
+"""An upgrade in the order of the runbook: stages are replaced during a replay, and the moods stay the same."""
 
 import re
 import uuid
@@ -12,7 +12,7 @@ RUNBOOK = (Path(__file__).parents[2] / "docs/operations.md").read_text()
 CAMERAS, FRAMES = 2, 50
 
 
-def test_every_stage_is_replaced_and_the_moods_are_the_same_bytes(
+def test_replacing_every_stage_during_a_replay_gives_the_same_bytes(
     server_url: str, assets: Path, tmp_path: Path
 ) -> None:
     footage = small_footage(assets / "footage/terrace-north.mp4", tmp_path, CAMERAS, FRAMES)
@@ -38,7 +38,7 @@ def test_every_stage_is_replaced_and_the_moods_are_the_same_bytes(
     running = {stage: Running(stage, new, f"{stage}-old") for stage in STAGES}
     try:
         for number, stage in enumerate(stage for stage in order if stage in STAGES):
-            # Each in the midst of the footage, and when something has come out of what was replaced before.
+            # Replace the stage in the middle of the footage, after the stage that was replaced before it has worked.
             counted = 6 * (number + 1)
             wait_for(lambda counted=counted: store.cameras().get("camera-0", {}).get("frames", 0) >= counted)
             running[stage].stop()

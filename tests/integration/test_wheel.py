@@ -1,4 +1,4 @@
-"""What is released works where nothing else of the project is: built as `python -m build` does, installed, and used."""
+"""The wheel works without the checkout: it is built as `python -m build` does, installed and used."""
 
 import ast
 import os
@@ -19,11 +19,9 @@ from packaging.utils import canonicalize_name
 from tests.environments import make_environment
 
 ROOT = Path(__file__).parents[2]
-NOT_SHIPPED = {
-    f"{folder}/README.md" for folder in ("aggregator", "api", "classifier", "detector", "ingest", "training")
-} | {"app/reports/README.md"}
+SHIPPED_README = "simulator/README.md"
 NOT_INSTALLED = {"torch"}
-"""Whoever trains on Keras' other backend brings it."""
+"""Optional: another backend of Keras, for training."""
 USE = """
 import sys
 import numpy as np
@@ -54,7 +52,7 @@ def tracked(*folders: str) -> set[str]:
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The wheel, made of the source archive, which is made of what is tracked."""
+    """Build the wheel from the source archive, which is built from the tracked files."""
     folder = tmp_path_factory.mktemp("wheel")
     for name in tracked():
         if not (ROOT / name).is_file():
@@ -74,16 +72,17 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return made
 
 
-def test_a_wheel_holds_all_that_is_loaded_and_nothing_of_the_tests(wheel: Path) -> None:
+def test_wheel_has_all_files_of_its_packages_and_no_tests(wheel: Path) -> None:
     held = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
     packages = {name.partition("/")[0] for name in held}
     assert packages.isdisjoint({"tests", "benchmarks", "examples", "deploy", "clients", "crowdmood_client"})
-    assert held == tracked(*packages) - tracked("classifier/models/conv4") - NOT_SHIPPED
+    readmes = {name for name in tracked(*packages) if name.endswith("/README.md") and name != SHIPPED_README}
+    assert held == tracked(*packages) - tracked("classifier/models/conv4") - readmes
     assert wheel.stat().st_size < 10_000_000
 
 
 def imported(source: bytes) -> Iterator[str]:
-    """The packages that a file imports, wherever in it."""
+    """Yield the packages that a file imports, at any level."""
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
             yield from (alias.name.partition(".")[0] for alias in node.names)
@@ -91,7 +90,7 @@ def imported(source: bytes) -> Iterator[str]:
             yield node.module.partition(".")[0]
 
 
-def test_a_wheel_requires_what_it_imports(wheel: Path) -> None:
+def test_wheel_requires_every_package_that_it_imports(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         (metadata,) = (path for path in zipfile.Path(archive).iterdir() if path.name.endswith(".dist-info"))
         requirements = [Requirement(line) for line in PathDistribution(metadata).requires or ()]
@@ -105,11 +104,11 @@ def test_a_wheel_requires_what_it_imports(wheel: Path) -> None:
     assert {name for name in others if asked.isdisjoint(map(canonicalize_name, bringing.get(name, ())))} == set()
 
 
-def test_an_installed_wheel_has_the_command_a_network_faces_and_pages(wheel: Path, tmp_path: Path) -> None:
+def test_installed_wheel_has_its_command_and_data_files(wheel: Path, tmp_path: Path) -> None:
     environment = tmp_path / "environment"
     run(sys.executable, "-m", "venv", "--without-pip", environment, cwd=tmp_path)
     (packages,) = environment.glob("lib/python3.*/site-packages")
-    # What CrowdMood depends on is taken from here; CrowdMood itself is not: it is installed in an editable way.
+    # Dependencies come from this environment. CrowdMood does not: its editable installation is not visible there.
     others = next(path for path in sys.path if path.endswith("site-packages"))
     (packages / "dependencies.pth").write_text(others)
     python = environment / "bin/python"

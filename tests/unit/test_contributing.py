@@ -1,4 +1,4 @@
-"""What CONTRIBUTING and CHANGELOG say is so."""
+"""Statements of CONTRIBUTING and CHANGELOG are true."""
 
 import re
 import tomllib
@@ -12,26 +12,26 @@ CHANGELOG = (ROOT / "CHANGELOG.md").read_text()
 VERSION = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
 
 
-def test_every_path_that_contributing_names_is_there() -> None:
+def test_every_path_in_contributing_exists() -> None:
     named = re.findall(r"`((?:[a-z_]+/)+[\w.]*|[\w-]+\.(?:toml|txt|md))`", CONTRIBUTING)
     assert len(named) > 20
     assert [path for path in named if not (ROOT / path).exists()] == []
 
 
-def test_every_target_that_contributing_names_is_made() -> None:
+def test_every_target_in_contributing_exists() -> None:
     made = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     named = set(re.findall(r"make ([a-z-]+)", CONTRIBUTING))
     assert len(named) > 5
     assert named <= made
 
 
-def test_the_version_stands_in_one_place() -> None:
+def test_the_version_is_in_one_place() -> None:
     assert crowdmood.__version__ == VERSION
     quoting = [path for path in ROOT.glob("*/*.py") if f'"{VERSION}"' in path.read_text()]
     assert quoting == []
 
 
-def test_the_changelog_tells_of_this_version_or_of_what_is_unreleased() -> None:
+def test_the_changelog_begins_with_this_version_or_unreleased_changes() -> None:
     headings = re.findall(r"^## \[([^\]]+)\]", CHANGELOG, re.MULTILINE)
     assert headings[0] == "Unreleased" or headings[0] == VERSION
     assert all(re.fullmatch(r"Unreleased|\d+\.\d+\.\d+", heading) for heading in headings)

@@ -1,4 +1,4 @@
-"""Folders say what is in them, silenced checks have a reason, and imports form no circle."""
+"""Packages are documented, silenced checks have a reason, and imports form no circle."""
 
 import ast
 import re
@@ -16,13 +16,13 @@ OTHERS = ["benchmarks", "examples", "tests"]
 
 
 def files(*folders: str) -> dict[str, str]:
-    """Source by path."""
+    """Return the source of every module, by path."""
     found = {path for folder in folders for path in (ROOT / folder).rglob("*.py")}
     return {str(path.relative_to(ROOT)): path.read_text() for path in sorted(found)}
 
 
 @pytest.mark.parametrize("folder", [*INSTALLED, *OTHERS])
-def test_every_folder_says_what_is_in_it(folder: str) -> None:
+def test_every_package_has_a_readme_or_a_docstring(folder: str) -> None:
     package, readme = ROOT / folder / "__init__.py", ROOT / folder / "README.md"
     assert readme.is_file() or ast.get_docstring(ast.parse(package.read_text()))
 

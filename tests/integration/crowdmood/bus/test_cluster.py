@@ -61,7 +61,7 @@ def test_cameras_belong_to_the_partitions_in_turn(footage: list[dict[str, str]])
     with pytest.raises(SettingsError, match="there is no partition 3"):
         load(bus={"partitions": 3, "partition": 3})
     settings = load(bus=partition(0).model_dump())
-    with pytest.raises(SettingsError, match="leave it at 1"), supervised(settings, serve=False):
+    with pytest.raises(SettingsError, match="must be 1 here"), supervised(settings, serve=False):
         pass
 
 
