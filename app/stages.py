@@ -17,7 +17,7 @@ class StageSpec:
         command: Subcommand of `crowdmood` that runs it.
         group: Its consumer group on the bus; empty for a stage that reads no stream in a group.
         secrets: The `CROWDMOOD_` variables with secrets that it needs; addresses of cameras hold passwords.
-        extra: The extra of `pyproject.toml` that installs what it needs; its image installs the same.
+        extra: Extra of `pyproject.toml` that installs its packages; its image installs the same extra.
         partitioned: Whether every partition of the bus has workers of its own.
     """
 

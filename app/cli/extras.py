@@ -1,4 +1,4 @@
-"""Commands and the extras that they need: a missing package becomes one line that names the extra."""
+"""Commands that need an extra: a missing package gives one error line that names the extra."""
 
 import functools
 import sys
@@ -15,11 +15,11 @@ def needs(extra: str, words: str | None = None) -> Callable[[Callable[P, T]], Ca
     """Return a decorator for a command that needs an extra of CrowdMood.
 
     Args:
-        extra: The extra that installs what the command imports.
-        words: The words of the command; None for the name of its function.
+        extra: Extra that installs the packages that the command imports.
+        words: Name of the command after `crowdmood`; None for the name of its function.
 
     Raises:
-        NotInstalledError: By the command, when one of its imports is not installed.
+        NotInstalledError: The command imports a package that is not installed. The decorated command raises it.
     """
 
     def decorate(command: Callable[P, T]) -> Callable[P, T]:
@@ -31,7 +31,7 @@ def needs(extra: str, words: str | None = None) -> Callable[[Callable[P, T]], Ca
                 return command(*arguments, **options)
             except ModuleNotFoundError as error:
                 package = (error.name or "").partition(".")[0]
-                if package in sys.modules:  # of ours: a file is missing, which no extra brings
+                if package in sys.modules:  # a module of an installed package is missing, and no extra would help
                     raise
                 raise NotInstalledError(f"`crowdmood {name}`", package, extra) from error
 

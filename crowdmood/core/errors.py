@@ -73,9 +73,9 @@ class NotInstalledError(CrowdMoodError):
     """A package of an extra is not installed.
 
     Args:
-        what: What needs it.
-        package: The missing package.
-        extra: The extra of CrowdMood that installs it.
+        what: Command or part that needs the package.
+        package: Name of the missing package.
+        extra: Extra of CrowdMood that installs it.
     """
 
     def __init__(self, what: str, package: str, extra: str) -> None:

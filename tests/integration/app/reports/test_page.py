@@ -53,10 +53,10 @@ def test_page_is_well_formed_and_refers_only_to_the_data_files(moods: list[Mood]
     text = page.render(timeline(moods, changes=changes))
     tags = Tags(text)
     assert tags.open == []
-    pictures = [reference for reference in tags.references if reference.startswith("data:image/svg+xml;base64,")]
-    assert set(tags.references).difference(pictures) == {"timeline.csv", "timeline.json", "timeline.parquet"}
-    for picture in pictures:
-        svg = base64.b64decode(picture.partition(",")[2])
+    images = [reference for reference in tags.references if reference.startswith("data:image/svg+xml;base64,")]
+    assert set(tags.references).difference(images) == {"timeline.csv", "timeline.json", "timeline.parquet"}
+    for image in images:
+        svg = base64.b64decode(image.partition(",")[2])
         assert ElementTree.fromstring(svg).tag == "{http://www.w3.org/2000/svg}svg"
         assert not re.search(rb'href="(?!#)', svg)
         assert len(svg) < 1_000_000
