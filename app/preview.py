@@ -22,7 +22,7 @@ def write(settings: Settings, camera_id: str, out: Path, at_s: float, *, show_fa
         SourceError: The camera has no frame there.
         DataError: The file cannot be written.
     """
-    from detector.loading import load_finder
+    from detector.finder import load_finder
     from detector.preview import preview
     from detector.regions import Region
 

@@ -9,7 +9,7 @@ import cv2
 
 from benchmarks.results import Chart, Figure, Row, number
 from benchmarks.session import configured, pictures
-from detector.evaluation.labels import labelled_pictures
+from detector.evaluation.labels import labelled_images
 from detector.evaluation.matching import HeightRange
 from detector.evaluation.run import evaluate
 from simulator.truth import load_truth
@@ -27,7 +27,7 @@ _REFERENCES: Final[dict[str, Candidate]] = {"haar": "hobby-haar", "yunet": "open
 
 def measure(session: Session) -> Figure:
     """Judge every detector on the same pictures."""
-    labelled = labelled_pictures(session.crowds or _frames(session))
+    labelled = labelled_images(session.crowds or _frames(session))
     wanted = session.size(24, 2)
     chosen = [labelled[i * len(labelled) // wanted] for i in range(wanted)] if wanted < len(labelled) else labelled
     rows: list[Row] = []

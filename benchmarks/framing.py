@@ -17,7 +17,7 @@ from crowdmood.core.errors import CrowdMoodError
 from crowdmood.core.settings import load
 from crowdmood.domain.framing import FRAMINGS
 from detector.evaluation.framing import accuracy, redetect, seats_of_faces, seats_of_footage, sweep
-from detector.loading import load_detector
+from detector.finder import load_detector
 from training.data import PUBLIC_TEST
 from training.loaders import load_npz
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from crowdmood.core.settings import DetectorSettings
     from detector.base import Detector
-    from detector.evaluation.framing import Measured, Seats
+    from detector.evaluation.framing import FramingResult, Seats
 
 
 def seats_of(data: Sequence[Path], times_a_phase: int) -> list[Seats]:
@@ -88,7 +88,7 @@ def _load(settings: DetectorSettings) -> Detector:
         raise SystemExit(f"benchmarks.framing: {error}") from None
 
 
-def show(title: str, kind: str, truly: float, measured: Sequence[Measured]) -> None:
+def show(title: str, kind: str, truly: float, measured: Sequence[FramingResult]) -> None:
     """Print a table, what is in use marked."""
     table = Table("side", "right", "down", "eyes levelled", "accuracy", "lost, in points", "", title=title)
     for each in measured:

@@ -1,4 +1,4 @@
-"""Finds the faces in a frame and cuts them out as the network wants them.
+"""Finds the faces in a frame and crops them for the network.
 
-Owns decoding, detection and cropping; it must not judge expressions nor know where frames come from or faces go.
+This package owns decoding, detection and cropping. It does not classify expressions.
 """

@@ -1,4 +1,4 @@
-"""What every detector offers."""
+"""The interfaces of detectors."""
 
 from typing import Literal, Protocol, TypeAlias, runtime_checkable
 
@@ -12,20 +12,15 @@ Colour: TypeAlias = Literal["gray", "bgr"]
 
 
 class Detector(Protocol):
-    """Finds faces in a picture.
-
-    Attributes:
-        name: What a mood says of how its faces were found: `haar` or `yunet`.
-        colour: What pictures it looks at; others are converted.
-    """
+    """Finds faces in an image."""
 
     @property
     def name(self) -> Literal["haar", "yunet"]:
-        """See above."""
+        """Name of the detector, which moods publish as `detector`."""
 
     @property
     def colour(self) -> Colour:
-        """See above."""
+        """Colour of the images that it searches; other images are converted."""
 
     def detect(self, image: Image) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]:
         """Find faces.
@@ -35,19 +30,19 @@ class Detector(Protocol):
 
         Returns:
             Boxes, int32 (N, 4), xyxy in pixels, from top to bottom and left to right; and scores, float32 (N,), the
-            detector's confidence, 0-1. The same picture always gives the same boxes.
+            detector's confidence, 0-1. The same image always gives the same boxes.
 
         Raises:
-            UndecodableError: The picture has no pixels or no such number of channels.
+            UndecodableError: The image has no pixels, or another number of channels.
         """
 
     def searched_pixels(self, width: int, height: int) -> int:
-        """How many pixels are searched in a frame of a size; where it is enlarged, more than it has."""
+        """Return the number of pixels searched in a frame of this size; more than it has if it is enlarged."""
 
 
 @runtime_checkable
 class EyeDetector(Detector, Protocol):
-    """A detector that knows where the eyes are."""
+    """A detector that finds eyes too."""
 
     def detect_with_eyes(
         self, image: Image
@@ -58,9 +53,9 @@ class EyeDetector(Detector, Protocol):
             image: As for `detect`.
 
         Returns:
-            Boxes and scores as `detect` gives them; and eyes, float32 (N, 2, 2), xy in pixels, first the person's right
-            eye, which is on the picture's left.
+            Boxes and scores as from `detect`; and eyes, float32 (N, 2, 2), xy in pixels, the person's right eye first,
+            which is on the left side of the image.
 
         Raises:
-            UndecodableError: As `detect`.
+            UndecodableError: As for `detect`.
         """

@@ -1,27 +1,30 @@
-"""From a JPEG to its faces: decoded once, regions blotted out, searched, bounded in number, cut out."""
+"""Loads the configured detector, and finds and crops the faces of JPEG-coded frames."""
 
+import logging
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
+from crowdmood.core.settings import DetectorSettings, Settings
 from crowdmood.domain.framing import FRAMINGS, tilts_of, to_squares
 from crowdmood.domain.messages import CROP_SIZE
 from detector.base import Detector, EyeDetector, Image
-from detector.cropping import crop_faces
-from detector.decoding import REDUCTIONS, decode
+from detector.images import REDUCTIONS, crop_faces, decode
 from detector.regions import Region
+
+log = logging.getLogger("crowdmood.detector")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Found:
-    """The faces of one picture.
+class FoundFaces:
+    """The faces of a frame.
 
     Attributes:
         boxes: int32 (N, 4), xyxy in pixels of the frame.
         scores: float32 (N,), the detector's confidence, 0-1.
         crops: uint8 (N, 48, 48), gray, 0-255, in FER2013's framing.
-        dropped: Faces that were found and left out because there were too many.
+        dropped: Number of faces that were dropped because there were too many.
     """
 
     boxes: npt.NDArray[np.int32]
@@ -34,11 +37,11 @@ class FaceFinder:
     """Finds the faces of JPEG-coded frames.
 
     Args:
-        detector: Finds faces in decoded pictures.
+        detector: Finds faces in decoded images.
         max_megapixels: Larger frames are refused, in megapixels.
-        max_faces: Faces of one frame that go on; beyond, the least certain are dropped.
-        reduction: Frames are decoded at this fraction of their size; see `reduction_for`.
-        align: Faces are turned until their eyes are level, where the detector knows the eyes.
+        max_faces: Most faces of a frame; beyond, those with the lowest scores are dropped.
+        reduction: Divisor of the size at which frames are decoded; see `reduction_for`.
+        align: Whether faces are rotated until their eyes are level, if the detector finds eyes.
     """
 
     def __init__(
@@ -50,12 +53,12 @@ class FaceFinder:
         self._reduction = reduction
         self._align = align
 
-    def find(self, jpeg: bytes, region: Region) -> Found:
+    def find(self, jpeg: bytes, region: Region) -> FoundFaces:
         """Find the faces of a frame.
 
         Args:
             jpeg: The frame.
-            region: Where faces may be searched.
+            region: The region to search.
 
         Raises:
             UndecodableError: The frame cannot be decoded, or is too large.
@@ -69,14 +72,14 @@ class FaceFinder:
             boxes = boxes + np.array([x, y, x, y], np.int32)
             held = region.holds(boxes, image.shape[1], image.shape[0])
             boxes, scores, tilts = boxes[held], scores[held], tilts[held]
-        kept = most_certain(scores, self._max_faces)
+        kept = np.sort(np.argsort(-scores, kind="stable")[: self._max_faces])
         dropped = len(boxes) - len(kept)
         boxes, scores, tilts = boxes[kept], scores[kept], tilts[kept]
         squares = to_squares(boxes.astype(np.float64), FRAMINGS[self.detector.name])
-        return Found(boxes * np.int32(self._reduction), scores, crop_faces(image, squares, tilts), dropped)
+        return FoundFaces(boxes * np.int32(self._reduction), scores, crop_faces(image, squares, tilts), dropped)
 
     def _detect(self, part: Image) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float32], npt.NDArray[np.float64]]:
-        """Boxes, scores, and by how much each face is to be turned back."""
+        """Return boxes, scores, and the tilt by which each face is to be rotated back."""
         if self._align and isinstance(self.detector, EyeDetector):
             boxes, scores, eyes = self.detector.detect_with_eyes(part)
             return boxes, scores, tilts_of(eyes)
@@ -84,11 +87,51 @@ class FaceFinder:
         return boxes, scores, np.zeros(len(boxes))
 
 
-def most_certain(scores: npt.NDArray[np.float32], count: int) -> npt.NDArray[np.intp]:
-    """Indices of the largest scores, at most so many, in the order in which they stand."""
-    return np.sort(np.argsort(-scores, kind="stable")[:count])
+def load_finder(settings: Settings) -> FaceFinder:
+    """Return a finder with the configured detector.
+
+    Raises:
+        ModelError: YuNet is configured, and its model is missing or another file.
+        SettingsError: The detector does not support the settings.
+    """
+    reduction = reduction_for(settings.detector.min_face_px)
+    reduced = {"min_face_px": settings.detector.min_face_px // reduction}
+    detector = load_detector(settings.detector.model_copy(update=reduced))
+    return FaceFinder(
+        detector,
+        settings.ingest.max_frame_megapixels,
+        settings.detector.max_faces,
+        reduction,
+        align=settings.detector.align,
+    )
+
+
+def load_detector(settings: DetectorSettings) -> Detector:
+    """Return the configured detector; only its own libraries are imported.
+
+    Raises:
+        ModelError: YuNet is configured, and its model is missing or another file.
+        SettingsError: The detector does not support the settings.
+    """
+    if detector_kind(settings) == "yunet":
+        from detector.yunet import YuNetDetector
+
+        log.info("the detector is yunet (%s)", settings.yunet_model)
+        return YuNetDetector(settings)
+    from detector.haar import HaarDetector
+
+    why = f": {settings.yunet_model} does not exist" if settings.kind == "auto" else ""
+    log.info("the detector is haar (%s)%s", settings.cascade, why)
+    return HaarDetector(settings)
+
+
+def detector_kind(settings: DetectorSettings) -> str:
+    """Return `haar` or `yunet`; for the setting `auto`, `yunet` if its model exists."""
+    if settings.kind != "auto":
+        return settings.kind
+    return "yunet" if settings.yunet_model is not None and settings.yunet_model.is_file() else "haar"
 
 
 def reduction_for(min_face_px: int) -> int:
-    """The most that decoding may divide a frame's sides by so that the smallest face still fills its crop."""
+    """Return the largest divisor for decoding frames at which the smallest face still fills its crop."""
     return next(reduction for reduction in REDUCTIONS if reduction == 1 or min_face_px / reduction >= CROP_SIZE)

@@ -1,7 +1,7 @@
-"""OpenCV's Haar cascades (Viola and Jones, CVPR 2001): no download, no accelerator, faces seen from the front.
+"""OpenCV's Haar cascades (Viola and Jones, CVPR 2001): frontal faces, without a download.
 
-The cascade gives every window that passes all its stages, with the weight of the last stage. Windows that overlap are
-one face, and its score comes from how many there were and how well the best one passed (see `detector.hits`).
+The cascade returns every window that passes all its stages, with the weight of the last stage. Overlapping windows are
+one face. Its score depends on their number and on the largest weight (see `detector.hits`).
 """
 
 from math import inf
@@ -17,20 +17,20 @@ from crowdmood.core.errors import SettingsError
 from crowdmood.core.settings import DetectorSettings
 from detector.base import Image
 from detector.boxes import Boxes, Scores, reading_order, suppress, to_pixels
-from detector.decoding import as_colour
 from detector.hits import to_faces
+from detector.images import as_colour
 from detector.pyramid import Level, plan, search, searched_pixels
 
 _PROFILE = "haarcascade_profileface"
 _MAX_IOU = 0.3
-"""Overlap from which two faces are one: what two cascades, or two tiles, make of a face differs in its framing."""
+"""Overlap above which two boxes are one face. Two cascades, or two tiles, give slightly different boxes of a face."""
 
 
 class HaarDetector:
-    """Finds faces with one cascade, or with one more for faces in profile.
+    """Finds faces with a cascade, and optionally with a second one for faces in profile.
 
     Args:
-        settings: Which cascades, and how thoroughly to search.
+        settings: The cascades, and the sizes to search.
 
     Attributes:
         name: `haar`.
@@ -49,7 +49,7 @@ class HaarDetector:
         self._profile = _load(_PROFILE) if settings.profile else None
         self._settings = settings
         window = max(self._cascade.getOriginalWindowSize())
-        # Larger faces need no smaller picture: the cascade scales down by itself.
+        # Do not shrink the frame for large faces: the cascade scales down by itself.
         self._scale = min(max(window / settings.min_face_px, 1.0), settings.max_input_scale)
 
     def detect(self, image: Image) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]:
@@ -74,7 +74,7 @@ class HaarDetector:
         boxes, scores = self._faces(self._cascade, self._settings.cascade, gray, min_face, max_face)
         if self._profile is None:
             return boxes, scores
-        # That cascade knows faces that look to the left; in the mirror, the others do.
+        # That cascade finds faces that look to the left; mirror the image for those that look to the right.
         mirrored = np.ascontiguousarray(gray[:, ::-1])
         left, left_scores = self._faces(self._profile, _PROFILE, gray, min_face, max_face)
         right, right_scores = self._faces(self._profile, _PROFILE, mirrored, min_face, max_face)
@@ -91,7 +91,7 @@ class HaarDetector:
         windows, _, weights = cascade.detectMultiScale3(
             gray,
             scaleFactor=self._settings.scale_factor,
-            minNeighbors=0,  # overlapping windows are counted by us: OpenCV would drop the count for the weight
+            minNeighbors=0,  # `to_faces` combines the windows: OpenCV returns only a count or a weight
             minSize=(smallest, smallest),
             maxSize=(largest, largest),
             outputRejectLevels=True,
@@ -107,7 +107,7 @@ class HaarDetector:
 
 
 _TOLERANCE = 0.9
-"""The windows of a face of the smallest size may be a little smaller than the face."""
+"""Windows may be a little smaller than the smallest face."""
 
 
 def _load(name: str) -> cv2.CascadeClassifier:

@@ -1,4 +1,4 @@
-"""From the many windows in which a cascade sees a face to one box and one score each."""
+"""Combines the many windows that a cascade finds for a face into one box and one score."""
 
 from math import log
 from typing import Final
@@ -8,7 +8,7 @@ import numpy as np
 from detector.boxes import Boxes, Scores, iou_in_parts, suppress
 
 _SAME_FACE_IOU: Final = 0.4
-"""Overlap from which two windows show the same face."""
+"""Overlap from which two windows are the same face."""
 
 _OF_CASCADE: Final = {
     "haarcascade_frontalface_default": (1.19, 0.195, 3.22),
@@ -17,28 +17,28 @@ _OF_CASCADE: Final = {
     "haarcascade_profileface": (1.35, 0.169, 1.92),
 }
 _OF_OTHERS: Final = (2.0, 0.0, 4.0)
-"""Factors of the number of hits (its logarithm) and of the best weight, and what is taken away: see `score`.
+"""Coefficients of `score`: of the logarithm of the number of hits, of the best weight, and the offset.
 
-Fitted by logistic regression on every second photograph of the crowds, at 1.5 times its size (profile: 1.2). Weights
-mean something else in every cascade: without a fit, only the number counts.
+Fitted by logistic regression on every second photograph of the crowds, at 1.5 times its size (profile: 1.2). The scale
+of weights differs between cascades, so other cascades use the number only.
 """
 _FITTED_SCALE_FACTOR: Final = 1.1
 
 
 def to_faces(hits: Boxes, weights: Scores, cascade: str, scale_factor: float) -> tuple[Boxes, Scores]:
-    """Gather windows into faces.
+    """Combine windows into faces.
 
-    The strongest windows that do not overlap each other lead a face each; every other joins the leader that it
-    overlaps most. A face's box is the mean of its windows.
+    Each of the strongest windows that do not overlap each other starts a face. Every other window is added to the face
+    whose first window it overlaps most. The box of a face is the mean of its windows.
 
     Args:
-        hits: float32 (N, 4), xyxy in pixels: windows that passed every stage of a cascade.
-        weights: float32 (N,), how far each was above the last stage's threshold.
+        hits: float32 (N, 4), xyxy in pixels: windows that passed all stages of a cascade.
+        weights: float32 (N,), by how much each exceeds the threshold of the last stage.
         cascade: OpenCV's name of the cascade.
-        scale_factor: Step between two sizes searched: the finer, the more windows show a face.
+        scale_factor: Step between two sizes searched; a smaller step finds more windows for a face.
 
     Returns:
-        Boxes, float32 (M, 4), xyxy in pixels; and scores, float32 (M,), see `score`.
+        Boxes, float32 (M, 4), xyxy in pixels; and scores, float32 (M,), as from `score`.
     """
     leaders = suppress(hits, weights, _SAME_FACE_IOU)
     number = np.zeros(len(leaders), np.float32)
@@ -54,11 +54,11 @@ def to_faces(hits: Boxes, weights: Scores, cascade: str, scale_factor: float) ->
 
 
 def score(number: Scores, best: Scores, cascade: str) -> Scores:
-    """How likely hits are a face.
+    """Return the probability that hits are a face.
 
     Args:
-        number: float32 (M,), overlapping windows, as many as a scale factor of 1.1 would give; more than 0.
-        best: float32 (M,), the largest weight among them.
+        number: float32 (M,), number of overlapping windows, converted to a scale factor of 1.1; more than 0.
+        best: float32 (M,), largest weight of these windows.
         cascade: OpenCV's name of the cascade.
 
     Returns:

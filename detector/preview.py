@@ -5,8 +5,8 @@ import numpy as np
 
 from crowdmood.core.errors import DataError
 from detector.base import Image
-from detector.decoding import decode
 from detector.finder import FaceFinder
+from detector.images import decode
 from detector.regions import Region, corners
 
 _INCLUDED = (80, 200, 80)

@@ -1,8 +1,8 @@
-"""How a frame of any size is searched in bounded memory: levels of half the scale each, large ones cut into tiles.
+"""Searches frames of any size in bounded memory: levels of half the scale each, with large levels split into tiles.
 
-A level looks only for the sizes that its detector finds best there, and its tiles overlap by more than the largest of
-them: so every face is whole in some tile, what an inner edge cuts can be left out, and nothing is counted twice once
-what remains is merged. The last level fits one tile and takes every larger face.
+A level searches only the sizes that the detector finds best at its scale, and its tiles overlap by more than the
+largest of them. So every face is complete in some tile, faces that an inner edge cuts can be ignored, and merging the
+rest counts no face twice. The last level fits one tile and searches all larger faces.
 """
 
 from collections.abc import Callable
@@ -21,27 +21,27 @@ OVERLAP_PX = 128
 """Overlap of two tiles, in pixels of the level."""
 
 SWITCH_PX = 80
-"""Height of a face, in pixels of the level, from which it is left to the next level, where it has half of that.
+"""Height in pixels of a level from which a face is left to the next level, where it has half the height.
 
 Measured on the crowds: with YuNet at twice and at once the frame's scale, recall at precision 0.9 of faces from 20 px
-is 0.859, 0.861 and 0.856 for a switch at 68, 80 and 128 px, and 0.825 and 0.819 with one of the scales alone.
+is 0.859, 0.861 and 0.856 for a switch at 68, 80 and 128 px, and 0.825 and 0.819 with one of the two scales only.
 """
 
 _SHARED = 0.8
-"""A level starts at this share of the size where the one before it ends: no face falls between two levels."""
+"""A level starts at this share of the size at which the level before ends, so that no face is between two levels."""
 _EDGE_PX = 2.0
-"""A box that comes so close to a tile's inner edge may be cut by it, in pixels of the level."""
+"""Distance from an inner edge of a tile within which the edge may cut a box, in pixels of the level."""
 
 Find = Callable[[Image, float, float], tuple[Boxes, Scores]]
-"""Searches one tile: its pixels and the smallest and largest face's height in it, in pixels.
+"""Searches a tile. Arguments: its pixels, and the heights of the smallest and largest face in pixels of the tile.
 
-Gives float32 (N, 4 + 2 K), each row a box, xyxy, and K more points, xy, in pixels of the tile; and scores.
+It returns float32 (N, 4 + 2 K), a box, xyxy, and K more points, xy, in pixels of the tile; and scores.
 """
 
 
 @dataclass(frozen=True, slots=True)
 class Tile:
-    """A part of the frame, in pixels of the frame: half-open ranges."""
+    """A part of the frame, as half-open ranges in pixels of the frame."""
 
     left: int
     top: int
@@ -51,13 +51,13 @@ class Tile:
 
 @dataclass(frozen=True, slots=True)
 class Level:
-    """One pass over the frame.
+    """A pass over the frame at one scale.
 
     Attributes:
-        scale: Pixels of the level for one of the frame.
-        tiles: All of one size; together they cover the frame.
-        min_face: Height of the smallest face that is taken from this level, in pixels of the frame.
-        max_face: Height from which on faces are left to the next level; infinite for the last.
+        scale: Pixels of the level for one pixel of the frame.
+        tiles: Tiles of one size that cover the frame.
+        min_face: Height of the smallest face of this level, in pixels of the frame.
+        max_face: Height from which faces are left to the next level; infinite for the last level.
     """
 
     scale: float
@@ -69,15 +69,15 @@ class Level:
 def plan(
     width: int, height: int, scale: float, tile_px: int, at_least: int, min_face: float = 0.0
 ) -> tuple[Level, ...]:
-    """The levels of a frame, the finest first; those that could only find smaller faces than are searched are left out.
+    """Return the levels of a frame, finest first, without those that would only find smaller faces than searched.
 
     Args:
         width: Width of the frame in pixels.
         height: Height of the frame in pixels.
         scale: Scale of the finest level.
-        tile_px: Longest side of what is searched at once, in pixels of the level; more than twice the overlap.
-        at_least: How many levels there are even when the first one fits one tile.
-        min_face: Height of the smallest face that is searched, in pixels of the frame.
+        tile_px: Longest side of a tile, in pixels of the level; more than twice the overlap.
+        at_least: Number of levels if the first one fits one tile.
+        min_face: Height of the smallest face to search, in pixels of the frame.
     """
     scales = [scale]
     while len(scales) < at_least or max(width, height) * scales[-1] > tile_px:
@@ -91,7 +91,7 @@ def plan(
 
 
 def searched_pixels(levels: tuple[Level, ...]) -> int:
-    """How many pixels all tiles of all levels have."""
+    """Return the number of pixels in all tiles of all levels."""
     return sum(
         round((tile.right - tile.left) * level.scale) * round((tile.bottom - tile.top) * level.scale)
         for level in levels
@@ -100,23 +100,23 @@ def searched_pixels(levels: tuple[Level, ...]) -> int:
 
 
 def search(image: Image, levels: tuple[Level, ...], max_iou: float, find: Find) -> tuple[Boxes, Scores]:
-    """Search every tile of every level and merge what was found.
+    """Search every tile of every level, and merge the faces.
 
     Args:
         image: uint8 (height, width) or (height, width, 3), 0-255.
-        levels: From `plan`.
-        max_iou: Overlap from which two boxes are one face, 0-1.
-        find: Searches one tile.
+        levels: Levels from `plan`.
+        max_iou: Overlap above which two boxes are one face, 0-1.
+        find: Searches a tile.
 
     Returns:
-        Boxes, float32 (N, 4 + 2 K), xyxy and what more points `find` gives, in pixels of the frame; and scores,
-        float32 (N,); most confident first.
+        Boxes, float32 (N, 4 + 2 K), xyxy and the points from `find`, in pixels of the frame; and scores, float32 (N,);
+        highest score first.
     """
     boxes: list[Boxes] = []
     scores: list[Scores] = []
     for level, tile in ((each, tile) for each in levels for tile in each.tiles):
         pixels = _scaled(image[tile.top : tile.bottom, tile.left : tile.right], level.scale)
-        # What a rounded size really came to, so that boxes go back to where they were.
+        # The exact scales after rounding the size, to convert boxes back.
         x_scale = pixels.shape[1] / (tile.right - tile.left)
         y_scale = pixels.shape[0] / (tile.bottom - tile.top)
         found, confidence = find(pixels, level.min_face * y_scale, level.max_face * y_scale)
@@ -138,7 +138,7 @@ def _tiles(width: int, height: int, scale: float, tile_px: int) -> tuple[Tile, .
 
 
 def _spans(side: int, scale: float, tile_px: int) -> list[tuple[int, int]]:
-    """Ranges of one length that cover a side evenly, in pixels of the frame."""
+    """Return ranges of one length that cover a side evenly, in pixels of the frame."""
     longest, overlap = tile_px / scale, OVERLAP_PX / scale
     if side <= longest:
         return [(0, side)]
@@ -158,7 +158,7 @@ def _scaled(pixels: Image, scale: float) -> Image:
 
 
 def _whole(boxes: Boxes, tile: Tile, level: Level, shape: tuple[int, ...]) -> npt.NDArray[np.bool_]:
-    """Whether a box keeps away from the tile's inner edges; the frame's own edges cut nobody in two; bool (N,)."""
+    """Return which boxes are not cut by an inner edge of the tile: bool (N,). Edges of the frame do not count."""
     edge = _EDGE_PX / level.scale
     height, width = shape[:2]
     whole: npt.NDArray[np.bool_] = np.ones(len(boxes), np.bool_)

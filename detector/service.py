@@ -14,9 +14,8 @@ from crowdmood.core.errors import UndecodableError
 from crowdmood.core.settings import Settings, required_url
 from crowdmood.domain.messages import Faces, Frame, Message
 from crowdmood.store.regions import SavedRegions
-from detector.finder import FaceFinder
+from detector.finder import FaceFinder, load_finder
 from detector.following import following
-from detector.loading import load_finder
 from detector.regions import Region
 
 FACES_DROPPED = Counter("crowdmood_faces_dropped_total", "Faces found that go no further.", ["stage", "reason"])

@@ -1,4 +1,4 @@
-"""YuNet (Wu, Peng and Yu, Machine Intelligence Research 2023): dense crowds, small and turned faces, in OpenVINO."""
+"""YuNet (Wu, Peng and Yu, Machine Intelligence Research 2023) in OpenVINO: dense crowds, small and turned faces."""
 
 import logging
 from functools import partial
@@ -10,7 +10,7 @@ import numpy.typing as npt
 from crowdmood.core.settings import DetectorSettings
 from detector.base import Image
 from detector.boxes import Boxes, Scores, reading_order, suppress, to_pixels
-from detector.decoding import as_colour
+from detector.images import as_colour
 from detector.pyramid import Level, plan, search, searched_pixels
 from detector.yunet_decoding import decode
 from detector.yunet_network import YuNetNetwork
@@ -18,9 +18,10 @@ from detector.yunet_network import YuNetNetwork
 log = logging.getLogger("crowdmood.detector")
 
 BEST_FACE_PX = 40
-"""Height that the smallest face should have in the network's input, in pixels.
+"""Best height of the smallest face in the network's input, in pixels.
 
-Measured on the crowds at precision 0.9: it finds 0.769 of the faces of 20-40 px as they are and 0.830 at twice that.
+Measured on the crowds at precision 0.9: recall of faces of 20-40 px is 0.769 at their size and 0.830 at twice their
+size.
 """
 
 _MAX_IOU = 0.45
@@ -28,19 +29,19 @@ _LEVELS = 2
 
 
 class YuNetDetector:
-    """Finds faces with YuNet, at two scales or more: see `detector.pyramid`.
+    """Finds faces with YuNet at two or more scales; see `detector.pyramid`.
 
     Args:
-        settings: The model file, how thoroughly to search, and how to compute.
+        settings: The model file, the sizes to search, and the precision.
 
     Attributes:
         name: `yunet`.
         colour: `bgr`.
-        precision: What it computes with: `f32` or `bf16`.
+        precision: Precision of the network: `f32` or `bf16`.
 
     Raises:
         ModelError: The model file is missing or is not YuNet.
-        SettingsError: This processor cannot compute with the precision that is asked for.
+        SettingsError: The processor does not support the configured precision.
     """
 
     name: Final = "yunet"
@@ -84,19 +85,19 @@ def find(
     bgr: Image,
     *_sizes: float,
 ) -> tuple[Boxes, Scores]:
-    """Run the network once over a picture, as it is.
+    """Run the network once on an image at its own size.
 
     Args:
         network: The network.
-        min_score: Least certain face that counts, 0-1.
+        min_score: Lowest score of a face, 0-1.
         bgr: uint8 (height, width, 3), BGR, 0-255.
-        *_sizes: Smallest and largest face searched, which it need not know: it finds all in one go.
+        *_sizes: Ignored: the network finds faces of all sizes.
 
     Returns:
         Faces, float32 (N, 8): box, xyxy, right eye and left eye, xy, in pixels; and scores, float32 (N,).
     """
     faces = decode(network.run(bgr), min_score)
-    # In whole pixels, as OpenCV's own YuNet does: so that both keep the same ones of two that overlap just so much.
+    # Suppress in integer pixels like OpenCV's YuNet, so that both decide the same at the threshold.
     corners = np.trunc(faces.boxes[:, :2])
     whole = np.concatenate([corners, corners + np.trunc(faces.boxes[:, 2:] - faces.boxes[:, :2])], axis=1)
     kept = suppress(whole, faces.scores, _MAX_IOU)

@@ -1,6 +1,6 @@
-"""What YuNet's twelve outputs mean: anchor-free cells at strides of 8, 16 and 32 pixels.
+"""Decodes YuNet's twelve outputs: anchor-free cells at strides of 8, 16 and 32 pixels.
 
-As in OpenCV's `FaceDetectorYN` (modules/objdetect/src/face_detect.cpp), which a test compares it with.
+It follows OpenCV's `FaceDetectorYN` (modules/objdetect/src/face_detect.cpp); a test compares the results.
 """
 
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ OUTPUTS: Final = tuple(f"{kind}_{stride}" for kind in ("cls", "obj", "bbox", "kp
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RawFaces:
-    """Faces as the network gives them, overlapping ones included.
+    """Faces in the network's outputs, before suppression.
 
     Attributes:
         boxes: float32 (N, 4), xyxy in pixels of the network's input.
@@ -34,10 +34,10 @@ class RawFaces:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Outputs:
-    """The network's answer.
+    """The outputs of the network.
 
     Attributes:
-        arrays: By name, float32 (1, height * width / stride², channels), cells row by row.
+        arrays: Arrays by name, float32 (1, height * width / stride², channels), cells row by row.
         width: Width of the input in pixels, a multiple of 32.
     """
 
@@ -46,11 +46,11 @@ class Outputs:
 
 
 def decode(outputs: Outputs, min_score: float) -> RawFaces:
-    """Turn outputs into faces; only cells that are certain enough are computed.
+    """Return the faces in the outputs; only cells with a sufficient score are computed.
 
     Args:
-        outputs: The network's answer.
-        min_score: Least certain face that counts, 0-1.
+        outputs: The outputs of the network.
+        min_score: Lowest score of a face, 0-1.
     """
     levels = [_level(outputs, stride, min_score) for stride in STRIDES]
     return RawFaces(
@@ -61,14 +61,14 @@ def decode(outputs: Outputs, min_score: float) -> RawFaces:
 
 
 def _level(outputs: Outputs, stride: int, min_score: float) -> RawFaces:
-    kind, thing, bbox, kps = (outputs.arrays[f"{name}_{stride}"][0] for name in ("cls", "obj", "bbox", "kps"))
-    # A face's score is the geometric mean of "this is a face" and "here is the middle of something".
-    scores = np.sqrt(np.clip(kind[:, 0], 0, 1) * np.clip(thing[:, 0], 0, 1))
+    class_, object_, bbox, kps = (outputs.arrays[f"{name}_{stride}"][0] for name in ("cls", "obj", "bbox", "kps"))
+    # The score is the geometric mean of the class score and the objectness.
+    scores = np.sqrt(np.clip(class_[:, 0], 0, 1) * np.clip(object_[:, 0], 0, 1))
     cells = np.flatnonzero(scores >= min_score)
     columns = outputs.width // stride
     corners = np.stack([cells % columns, cells // columns], axis=1).astype(np.float32)
     middles = (corners + bbox[cells, :2]) * stride
-    # No face is wider than the input: an exponent that would overflow comes from damage.
+    # Limit the exponent: no face is wider than the input, and larger values would overflow.
     halves = np.exp(np.minimum(bbox[cells, 2:], 20)) * (stride / 2)
     points = (corners[:, None] + kps[cells].reshape(-1, 5, 2)) * stride
     return RawFaces(np.concatenate([middles - halves, middles + halves], axis=1), scores[cells], points)

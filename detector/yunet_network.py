@@ -1,4 +1,4 @@
-"""YuNet's network in OpenVINO: one inference thread a worker, and one compiled network for each size of input."""
+"""YuNet's network in OpenVINO: one inference thread, and a compiled network for each size of input."""
 
 from typing import Any, Final
 
@@ -14,32 +14,32 @@ _MULTIPLE: Final = 32
 """Sides of the input are multiples of the largest stride, in pixels."""
 
 WARM_PX: Final = 20_000_000
-"""Inputs of the networks that keep their memory, all together, in pixels: 33 bytes each with f32, 16 with bf16.
+"""Total input of the networks that keep their memory, in pixels: 33 bytes each with f32, 16 with bf16.
 
-Beyond, those that were used least recently give it back, and take a fourth longer when they are used next; to compile
-one takes as long as several frames.
+Beyond that, the least recently used networks release their memory, and their next run takes a fourth longer. Compiling
+a network takes as long as several frames.
 """
 
 _KEPT: Final = 32
-"""Compiled networks that are kept without their memory: 7 MB each; of inputs below a megapixel, up to 30 MB more stay
-with the C library."""
+"""Compiled networks that are kept without their memory, 7 MB each. For inputs below a megapixel, the C library keeps up
+to 30 MB more."""
 
 
 class YuNetNetwork:
-    """The network, ready for pictures of any size.
+    """The network, for images of any size.
 
-    Measured on one core for 1280x736: fixed sizes take 0.7 of the time of dynamic ones with bf16, and four pictures in
-    one call take 2.5 times as long as four calls, so that pictures go one by one.
+    Measured on one core for 1280x736: with bf16, fixed sizes take 0.7 of the time of dynamic ones, and four images in
+    one call take 2.5 times as long as four calls. So images are run one by one.
 
     Args:
         settings: The model file, the precision and the number of threads.
 
     Attributes:
-        precision: What it computes with: `f32` or `bf16`.
+        precision: Precision of the network: `f32` or `bf16`.
 
     Raises:
         ModelError: The model file is missing or is not YuNet.
-        SettingsError: This processor cannot compute with the precision that is asked for.
+        SettingsError: The processor does not support the configured precision.
     """
 
     precision: str
@@ -54,20 +54,20 @@ class YuNetNetwork:
         self._file = settings.yunet_model
         self._threads = settings.threads
         self.precision = self._choose(settings.precision)
-        # Inference requests by height and width, those first that were used least recently.
+        # Inference requests by height and width, least recently used first.
         self._warm: dict[tuple[int, int], Any] = {}
         self._cold: dict[tuple[int, int], Any] = {}
         self._pixels = np.empty(0, np.uint8)
         self._for_size(_MULTIPLE, _MULTIPLE)
 
     def run(self, bgr: Image) -> Outputs:
-        """Run it once.
+        """Run the network once.
 
         Args:
-            bgr: uint8 (height, width, 3), BGR, 0-255; padded with black to the right and below.
+            bgr: uint8 (height, width, 3), BGR, 0-255; padded with black at the right and the bottom.
 
         Returns:
-            Its answer; valid until the next call.
+            The outputs, valid until the next call.
         """
         height, width = bgr.shape[:2]
         padded = tuple(-(-side // _MULTIPLE) * _MULTIPLE for side in (height, width))
@@ -82,7 +82,7 @@ class YuNetNetwork:
         return Outputs(arrays, padded[1])
 
     def _input(self, height: int, width: int) -> Image:
-        """Memory for an input, uint8 (1, height, width, 3), BGR: the same for all sizes."""
+        """Return the memory for an input, uint8 (1, height, width, 3), BGR; all sizes share it."""
         size = height * width * 3
         if self._pixels.size < size:
             self._pixels = np.empty(size, np.uint8)
@@ -119,7 +119,7 @@ class YuNetNetwork:
                 f"{self._file} is not YuNet as OpenCV's model zoo has it ({reason}): fetch it with "
                 "`crowdmood models pull yunet`"
             ) from None
-        # The network takes bytes as they were decoded: the conversion is part of it.
+        # Let the compiled network convert the decoded bytes.
         steps = ov.preprocess.PrePostProcessor(model)
         steps.input().tensor().set_element_type(ov.Type.u8).set_layout(ov.Layout("NHWC"))
         steps.input().model().set_layout(ov.Layout("NCHW"))
@@ -130,7 +130,7 @@ class YuNetNetwork:
                 "INFERENCE_PRECISION_HINT": self.precision,
                 "INFERENCE_NUM_THREADS": self._threads,
                 "NUM_STREAMS": 1,
-                # Pinned threads of two workers would sit on the same core.
+                # Pinned threads of two workers would share a core.
                 "ENABLE_CPU_PINNING": False,
             },
         ).create_infer_request()

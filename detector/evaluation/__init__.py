@@ -1,4 +1,4 @@
-"""Judges detectors on labelled pictures: recall, precision, the curve between them, and what they cost.
+"""Evaluates detectors on labelled images: recall, precision, their curve, and processor time.
 
-It looks at detectors from outside: nothing that finds faces in service may need it.
+No module that runs in service imports this package.
 """

@@ -1,4 +1,4 @@
-"""Which framing suits a network: faces of known expression are found again, cut out in many ways, and judged."""
+"""Measures framings: detect faces of known expression, crop them in many ways, and classify the crops."""
 
 import json
 from collections.abc import Callable, Iterator, Sequence
@@ -15,10 +15,10 @@ import numpy.typing as npt
 from crowdmood.core.errors import DataError
 from crowdmood.domain.framing import Framing, tilts_of, to_squares
 from detector.base import Detector, EyeDetector, Image
-from detector.cropping import crop_faces
+from detector.images import crop_faces
 
-Judge: TypeAlias = Callable[[npt.NDArray[np.uint8]], npt.NDArray[np.intp]]
-"""The likeliest label of each crop: uint8 (N, 48, 48) to (N,)."""
+Classify: TypeAlias = Callable[[npt.NDArray[np.uint8]], npt.NDArray[np.intp]]
+"""Returns the most probable label of each crop: uint8 (N, 48, 48) to (N,)."""
 
 _SIDES = (0.85, 0.9, 0.95, 1.0, 1.05, 1.1, 1.15, 1.2)
 _SHIFTS = (-0.06, -0.04, -0.02, 0.0, 0.02, 0.04, 0.06)
@@ -28,11 +28,11 @@ _ROWS, _COLUMNS = 6, 10
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Seats:
-    """A picture of faces whose place and expression are known.
+    """An image of faces whose position and expression are known.
 
     Attributes:
         image: uint8 (height, width, 3), BGR, 0-255.
-        squares: int32 (S, 4), xyxy in pixels: each face in the training's framing.
+        squares: int32 (S, 4), xyxy in pixels: each face in the framing of the training data.
         labels: (S,), label codes.
     """
 
@@ -43,14 +43,14 @@ class Seats:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Redetected:
-    """The faces that a detector found again in one picture.
+    """The known faces that a detector found in an image.
 
     Attributes:
-        image: The picture that was searched.
-        boxes: float64 (N, 4), xyxy in pixels, the detector's.
-        tilts: float64 (N,), radians; 0 where the detector knows no eyes.
-        squares: int32 (N, 4), xyxy in pixels, where the face truly is.
-        labels: (N,), what it truly shows.
+        image: The image that was searched.
+        boxes: float64 (N, 4), xyxy in pixels, from the detector.
+        tilts: float64 (N,), radians; 0 if the detector finds no eyes.
+        squares: int32 (N, 4), xyxy in pixels, the true position of the face.
+        labels: (N,), the true label codes.
     """
 
     image: Image
@@ -61,13 +61,13 @@ class Redetected:
 
 
 @dataclass(frozen=True, slots=True)
-class Measured:
-    """How a network does with one framing.
+class FramingResult:
+    """The accuracy of a network with one framing.
 
     Attributes:
-        framing: How faces were cut out.
-        aligned: Whether their eyes were levelled.
-        accuracy: Share of faces judged right.
+        framing: The framing of the crops.
+        aligned: Whether faces were rotated until their eyes were level.
+        accuracy: Share of faces that were classified correctly.
     """
 
     framing: Framing
@@ -76,14 +76,14 @@ class Measured:
 
 
 def seats_of_footage(footage: Path, times_a_phase: int) -> Iterator[Seats]:
-    """Moments of footage whose seats are known, as the terrace clips of the test assets.
+    """Yield frames of footage whose seats are known, like the terrace clips of the test assets.
 
     Args:
-        footage: A video; beside it, `.json` with `phases` of `start_s`, `end_s` and `seats_xywh_label`.
-        times_a_phase: How many moments of each phase, spread evenly.
+        footage: A video; a `.json` beside it has `phases` of `start_s`, `end_s` and `seats_xywh_label`.
+        times_a_phase: Number of frames of each phase, spread evenly.
 
     Raises:
-        DataError: The footage or its truth cannot be read.
+        DataError: The footage or its JSON cannot be read.
     """
     try:
         phases = json.loads(footage.with_suffix(".json").read_text())["phases"]
@@ -104,10 +104,10 @@ def seats_of_footage(footage: Path, times_a_phase: int) -> Iterator[Seats]:
 
 
 def seats_of_faces(faces: npt.NDArray[np.uint8], labels: npt.NDArray[np.intp]) -> Iterator[Seats]:
-    """Faces of a data set on seats like the terraces': 80 px large, their surroundings going on, blurred.
+    """Yield images of a data set's faces on seats like the terraces': faces of 80 px in a blurred, extended border.
 
     Args:
-        faces: uint8 (N, 48, 48), gray, 0-255, in the training's framing.
+        faces: uint8 (N, 48, 48), gray, 0-255, in the framing of the training data.
         labels: (N,), label codes.
     """
     border = (_SEAT_PX - _FACE_PX) // 2
@@ -128,7 +128,7 @@ def seats_of_faces(faces: npt.NDArray[np.uint8], labels: npt.NDArray[np.intp]) -
 
 
 def redetect(seats: Seats, detector: Detector) -> Redetected:
-    """Find the faces of a picture again; a box belongs to the face that holds its middle, others are left out."""
+    """Detect the faces of an image. A box belongs to the face that contains its centre; other boxes are ignored."""
     if isinstance(detector, EyeDetector):
         boxes, _, eyes = detector.detect_with_eyes(seats.image)
         tilts = tilts_of(eyes)
@@ -141,14 +141,16 @@ def redetect(seats: Seats, detector: Detector) -> Redetected:
     return Redetected(seats.image, boxes[box].astype(np.float64), tilts[box], seats.squares[seat], seats.labels[seat])
 
 
-def accuracy(found: Sequence[Redetected], judge: Judge, framing: Framing | None, *, aligned: bool = False) -> float:
-    """Share of the faces that are judged right.
+def accuracy(
+    found: Sequence[Redetected], classify: Classify, framing: Framing | None, *, aligned: bool = False
+) -> float:
+    """Return the share of faces that are classified correctly.
 
     Args:
-        found: Faces that were found again.
-        judge: The network.
-        framing: From a detector's box to what is cut out; None cuts out where the face truly is.
-        aligned: Level the eyes.
+        found: Faces that were detected.
+        classify: The network.
+        framing: The framing of the crops; None crops the true squares.
+        aligned: Rotate faces until their eyes are level.
     """
     crops = [
         crop_faces(
@@ -159,26 +161,26 @@ def accuracy(found: Sequence[Redetected], judge: Judge, framing: Framing | None,
         for one in found
     ]
     labels = np.concatenate([one.labels for one in found])
-    return float((judge(np.concatenate(crops)) == labels).mean())
+    return float((classify(np.concatenate(crops)) == labels).mean())
 
 
-def sweep(found: Sequence[Redetected], judge: Judge, in_use: Framing | None = None) -> list[Measured]:
-    """Try framings: the side first, then how far down and to the right of the best; then aligned.
+def sweep(found: Sequence[Redetected], classify: Classify, in_use: Framing | None = None) -> list[FramingResult]:
+    """Measure framings: sides first, then shifts of the best one, downwards and to the right; then aligned faces.
 
     Args:
-        found: Faces that were found again.
-        judge: The network.
-        in_use: A framing that is measured in any case.
+        found: Faces that were detected.
+        classify: The network.
+        in_use: A framing to measure in any case.
 
     Returns:
-        What each came to, the first as the box is, the last one the best of the others with level eyes, where the
-        detector knows the eyes.
+        The results. The first is of the unchanged box. The last is of the best framing with level eyes, if the detector
+        finds eyes.
     """
-    tried: list[Measured] = []
+    tried: list[FramingResult] = []
 
     def try_all(framings: list[Framing]) -> Framing:
         new = [framing for framing in framings if framing not in [each.framing for each in tried]]
-        tried.extend(Measured(framing, False, accuracy(found, judge, framing)) for framing in new)
+        tried.extend(FramingResult(framing, False, accuracy(found, classify, framing)) for framing in new)
         return max(tried, key=lambda each: each.accuracy).framing
 
     try_all([Framing()])
@@ -188,5 +190,5 @@ def sweep(found: Sequence[Redetected], judge: Judge, in_use: Framing | None = No
     if in_use is not None:
         try_all([in_use])
     if any(one.tilts.any() for one in found):
-        tried.append(Measured(best, True, accuracy(found, judge, best, aligned=True)))
+        tried.append(FramingResult(best, True, accuracy(found, classify, best, aligned=True)))
     return tried

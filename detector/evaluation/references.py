@@ -1,4 +1,4 @@
-"""What others do, to compare with: the call of hobby programs, and YuNet in OpenCV."""
+"""Detectors to compare with: the baseline call of OpenCV's cascade, and YuNet in OpenCV."""
 
 from pathlib import Path
 from typing import Final
@@ -12,12 +12,12 @@ from crowdmood.core.errors import ModelError
 from crowdmood.core.settings import DetectorSettings
 from detector.base import Image
 from detector.boxes import reading_order, to_pixels
-from detector.decoding import as_colour
+from detector.images import as_colour
 from detector.yunet_file import missing
 
 
-class HobbyHaar:
-    """`detectMultiScale(gray, 1.32, 5)`: what most tutorials call; every face has the score 1."""
+class BaselineHaar:
+    """`detectMultiScale(gray, 1.32, 5)`, the call of most tutorials; every face has the score 1."""
 
     name: Final = "haar"
     colour: Final = "gray"
@@ -35,12 +35,12 @@ class HobbyHaar:
         return boxes[reading_order(boxes, scores)], scores
 
     def searched_pixels(self, width: int, height: int) -> int:
-        """Pixels that are searched in a frame: it is taken as it is."""
+        """Return the number of pixels of the frame, which is searched at its size."""
         return width * height
 
 
 class OpenCVYuNet:
-    """`cv2.FaceDetectorYN` on frames as they are.
+    """`cv2.FaceDetectorYN` on frames of unchanged size.
 
     Raises:
         ModelError: The model file is missing.
@@ -70,5 +70,5 @@ class OpenCVYuNet:
         return whole[order], scores[order]
 
     def searched_pixels(self, width: int, height: int) -> int:
-        """Pixels that are searched in a frame: it is taken as it is."""
+        """Return the number of pixels of the frame, which is searched at its size."""
         return width * height

@@ -1,4 +1,4 @@
-"""An evaluation as a table, as JSON and as a picture."""
+"""Writes an evaluation as a table, as JSON and as a chart."""
 
 import json
 from pathlib import Path
@@ -11,11 +11,11 @@ from detector.evaluation.matching import RANGES, SAME_FACE_IOU, Curve
 from detector.evaluation.run import Evaluation
 
 _POINTS = 200
-"""Points of a curve in the JSON file, at most."""
+"""Most points of a curve in the JSON file."""
 
 
 def table(evaluation: Evaluation) -> Table:
-    """Recall and precision by size, at the detector's threshold and at fixed precisions."""
+    """Return a table of recall and precision by size, at the detector's threshold and at fixed precisions."""
     cpu_ms, wall_ms, searched = (
         evaluation.cpu_ms_per_megapixel,
         evaluation.wall_ms_per_megapixel,
@@ -28,10 +28,9 @@ def table(evaluation: Evaluation) -> Table:
         f"precision at {evaluation.min_score:g}",
         "recall at precision 0.85",
         "recall at precision 0.90",
-        title=f"{evaluation.candidate} ({evaluation.precision}) on {evaluation.pictures} pictures, "
-        f"IoU {SAME_FACE_IOU:g}",
-        caption=f"{cpu_ms:.1f} ms of processor time ({wall_ms:.1f} ms by the clock) per megapixel of the frame; "
-        f"{searched:.2f} pixels searched for each of its pixels: {cpu_ms / searched:.1f} ms per megapixel searched",
+        title=f"{evaluation.candidate} ({evaluation.precision}) on {evaluation.images} images, IoU {SAME_FACE_IOU:g}",
+        caption=f"{cpu_ms:.1f} ms of processor time ({wall_ms:.1f} ms of wall time) per megapixel of the frame; "
+        f"{searched:.2f} pixels searched per pixel of the frame: {cpu_ms / searched:.1f} ms per megapixel searched",
     )
     for heights in RANGES:
         curve = evaluation.curves[heights]
@@ -44,11 +43,11 @@ def table(evaluation: Evaluation) -> Table:
 
 
 def write_json(evaluation: Evaluation, file: Path) -> None:
-    """Write every figure, the curves included."""
+    """Write every figure and the curves."""
     figures = {
         "detector": evaluation.candidate,
         "precision": evaluation.precision,
-        "pictures": evaluation.pictures,
+        "pictures": evaluation.images,
         "iou": SAME_FACE_IOU,
         "min_score": evaluation.min_score,
         "cpu_ms_per_megapixel": evaluation.cpu_ms_per_megapixel,
@@ -60,7 +59,7 @@ def write_json(evaluation: Evaluation, file: Path) -> None:
 
 
 def draw(evaluation: Evaluation, file: Path) -> None:
-    """Draw the curves of recall against precision, with the detector's threshold as a point."""
+    """Draw the curves of precision over recall, with the detector's threshold as a point."""
     import matplotlib as mpl
 
     mpl.use("Agg")  # no display on servers
@@ -73,9 +72,9 @@ def draw(evaluation: Evaluation, file: Path) -> None:
         recall, precision = curve.at(evaluation.min_score)
         axes.plot([recall], [precision], "o", color=line.get_color())
     axes.set(xlabel="recall", ylabel="precision", xlim=(0, 1), ylim=(0, 1.02))
-    axes.set_title(f"{evaluation.candidate} ({evaluation.precision}), {evaluation.pictures} pictures")
+    axes.set_title(f"{evaluation.candidate} ({evaluation.precision}), {evaluation.images} images")
     axes.grid(alpha=0.3)
-    axes.legend(title="height of a face")
+    axes.legend(title="height of faces")
     figure.tight_layout()
     figure.savefig(file, dpi=110)
 

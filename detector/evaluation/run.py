@@ -1,4 +1,4 @@
-"""Runs a detector over labelled pictures and gathers what came of it."""
+"""Runs a detector on labelled images and computes its figures."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -11,37 +11,38 @@ import numpy as np
 from crowdmood.core.errors import DataError
 from crowdmood.core.settings import DetectorSettings
 from detector.base import Detector, Image
-from detector.evaluation.labels import LabelledPicture
-from detector.evaluation.matching import RANGES, Curve, HeightRange, Judged, curve, judge
+from detector.evaluation.labels import LabelledImage
+from detector.evaluation.matching import RANGES, Curve, HeightRange, Matches, curve, match
 
 Candidate: TypeAlias = Literal["haar", "yunet", "hobby-haar", "opencv-yunet"]
 
-_TIMED_PICTURES = 12
+_TIMED_IMAGES = 12
 _REPEATS = 3
-"""Times that each of them is searched: the fastest counts, the others waited for something."""
+"""Number of times that each of them is searched; the fastest one counts."""
 _LOWEST_SCORE = 0.05
-"""Where curves begin: below, there is next to nothing but mistakes."""
+"""Lowest score of a curve; below it, nearly all detections are false."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Evaluation:
-    """How well a detector does.
+    """The figures of a detector.
 
     Attributes:
-        candidate: Which detector.
-        precision: What it computes with.
+        candidate: The detector.
+        precision: Its numeric precision.
         min_score: Its threshold.
-        pictures: How many it was judged on.
-        curves: Recall and precision, by the faces' heights.
-        cpu_ms_per_megapixel: Processor time for a megapixel of the frame, detection alone, in milliseconds.
-        wall_ms_per_megapixel: The same by the clock: more where others use the processor too.
-        searched: Pixels searched for one of the frame: enlarged frames and second levels count.
+        images: Number of images.
+        curves: Recall and precision, by the height of faces.
+        cpu_ms_per_megapixel: Processor time of the detection per megapixel of the frame, in milliseconds.
+        wall_ms_per_megapixel: Wall time of the detection per megapixel of the frame, in milliseconds; longer if other
+            processes use the processor.
+        searched: Pixels searched per pixel of the frame, including enlarged frames and further levels.
     """
 
     candidate: Candidate
     precision: str
     min_score: float
-    pictures: int
+    images: int
     curves: dict[HeightRange, Curve]
     cpu_ms_per_megapixel: float
     wall_ms_per_megapixel: float
@@ -49,38 +50,38 @@ class Evaluation:
 
 
 def evaluate(
-    pictures: Sequence[LabelledPicture],
+    images: Sequence[LabelledImage],
     candidate: Candidate,
     settings: DetectorSettings,
-    on_picture: Callable[[], None] = lambda: None,
+    on_image: Callable[[], None] = lambda: None,
 ) -> Evaluation:
-    """Judge a detector.
+    """Evaluate a detector on labelled images.
 
     Args:
-        pictures: What to judge it on.
-        candidate: Which detector.
-        settings: How it is set; its threshold becomes one point of the curve.
-        on_picture: Called after each picture.
+        images: The images.
+        candidate: The detector.
+        settings: Its settings; its threshold is one point of the curve.
+        on_image: Called after each image.
 
     Raises:
-        DataError: A picture cannot be read.
+        DataError: An image cannot be read.
         ModelError: YuNet's model is missing.
-        SettingsError: The detector cannot work as it is set.
+        SettingsError: The detector does not support the settings.
     """
     detector, precision, min_score = _load(candidate, settings)
-    judged: dict[HeightRange, list[Judged]] = {heights: [] for heights in RANGES}
-    for picture in pictures:
-        boxes, scores = detector.detect(_read(picture, detector))
-        for heights, of_range in judged.items():
-            of_range.append(judge(boxes.astype(np.float32), scores, picture.boxes, picture.invalid, heights))
-        on_picture()
-    cpu_ms, wall_ms, searched = _cost(pictures, detector)
-    curves = {heights: curve(of_range) for heights, of_range in judged.items()}
-    return Evaluation(candidate, precision, min_score, len(pictures), curves, cpu_ms, wall_ms, searched)
+    matches: dict[HeightRange, list[Matches]] = {heights: [] for heights in RANGES}
+    for image in images:
+        boxes, scores = detector.detect(_read(image, detector))
+        for heights, of_range in matches.items():
+            of_range.append(match(boxes.astype(np.float32), scores, image.boxes, image.invalid, heights))
+        on_image()
+    cpu_ms, wall_ms, searched = _cost(images, detector)
+    curves = {heights: curve(of_range) for heights, of_range in matches.items()}
+    return Evaluation(candidate, precision, min_score, len(images), curves, cpu_ms, wall_ms, searched)
 
 
 def _load(candidate: Candidate, settings: DetectorSettings) -> tuple[Detector, str, float]:
-    """The detector with the lowest threshold, what it computes with, and its real threshold."""
+    """Return the detector with the lowest threshold, its numeric precision, and its real threshold."""
     low = settings.model_copy(update={"haar_min_score": _LOWEST_SCORE, "yunet_min_score": _LOWEST_SCORE})
     match candidate:
         case "haar":
@@ -93,31 +94,31 @@ def _load(candidate: Candidate, settings: DetectorSettings) -> tuple[Detector, s
             yunet = YuNetDetector(low)
             return yunet, yunet.precision, settings.yunet_min_score
         case "hobby-haar":
-            from detector.evaluation.references import HobbyHaar
+            from detector.evaluation.references import BaselineHaar
 
-            return HobbyHaar(), "integers", 1.0
+            return BaselineHaar(), "integers", 1.0
         case "opencv-yunet":
             from detector.evaluation.references import OpenCVYuNet
 
             return OpenCVYuNet(low), "f32", settings.yunet_min_score
 
 
-def _read(picture: LabelledPicture, detector: Detector) -> Image:
+def _read(labelled: LabelledImage, detector: Detector) -> Image:
     colour = cv2.IMREAD_GRAYSCALE if detector.colour == "gray" else cv2.IMREAD_COLOR
-    # Labels are for the pixels as they are stored, whatever Exif says of turning them.
-    image = cv2.imread(str(picture.file), colour | cv2.IMREAD_IGNORE_ORIENTATION)
+    # Labels are for the stored pixels: ignore a rotation in Exif.
+    image = cv2.imread(str(labelled.file), colour | cv2.IMREAD_IGNORE_ORIENTATION)
     if image is None:
-        raise DataError(f"{picture.file} is no picture that can be decoded")
+        raise DataError(f"{labelled.file} is no image that can be decoded")
     return np.asarray(image, np.uint8)
 
 
-def _cost(pictures: Sequence[LabelledPicture], detector: Detector) -> tuple[float, float, float]:
-    """Milliseconds of processor time and by the clock for a megapixel, and pixels searched for one of the frame."""
+def _cost(images: Sequence[LabelledImage], detector: Detector) -> tuple[float, float, float]:
+    """Return milliseconds of processor time and of wall time per megapixel, and pixels searched per pixel."""
     cpu_s = wall_s = 0.0
     pixels = searched = 0
-    for picture in pictures[:: max(1, len(pictures) // _TIMED_PICTURES)]:
-        image = _read(picture, detector)
-        # The first time, memory is taken and networks are compiled: a camera's frames all have one size.
+    for labelled in images[:: max(1, len(images) // _TIMED_IMAGES)]:
+        image = _read(labelled, detector)
+        # The first run allocates memory and compiles networks, once for all frames of a camera: do not count it.
         detector.detect(image)
         times = [_time(detector, image) for _ in range(_REPEATS)]
         cpu_s += min(cpu for cpu, _ in times)

@@ -1,7 +1,7 @@
-"""How much faster several workers are than one: `python -m detector.evaluation.workers FOLDER 1 2`.
+"""Measures the rate of several workers: `python -m detector.evaluation.workers FOLDER 1 2`.
 
-Each worker is a process with a detector of its own, as in a real installation, and finds the faces of the same frames
-from JPEG to crops; what loading costs is left out. Needs a free core for each worker, and says how many they got.
+Each worker is a process with its own detector, as in a real installation. All process the same frames, from JPEG to
+crops; loading is not measured. Each worker needs a free core; the output says how many cores they got.
 """
 
 import multiprocessing
@@ -13,7 +13,7 @@ from multiprocessing.synchronize import Barrier
 from pathlib import Path
 
 from crowdmood.core.settings import Settings, load
-from detector.loading import load_finder
+from detector.finder import load_finder
 from detector.regions import Region
 
 _FRAMES = 12
@@ -23,14 +23,14 @@ _LONGEST_WORK_S = 600.0
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """What so many workers do together.
+    """The rate of a number of workers together.
 
     Attributes:
-        frames_per_s: Frames that are finished in a second.
-        cores: Processor time they take in a second, all together, in seconds: how many cores they keep busy.
-        ready: Share of its time in which the thread that does a worker's work ran, or stood in line for a core that
-            somebody else had; of the worker with the least. Below 1 it waited for something else, as for another
-            worker. 0 where the system does not tell.
+        frames_per_s: Frames per second.
+        cores: Processor time per second, in seconds: the number of cores that the workers keep busy.
+        ready: Share of the time in which the busiest thread of a worker ran or was runnable; the lowest of all workers.
+            Below 1, it waited for something else than a core, such as another worker. 0 if the system does not report
+            it.
     """
 
     frames_per_s: float
@@ -39,12 +39,12 @@ class Rate:
 
 
 def measure(photos: list[Path], workers: int, settings: Settings) -> Rate:
-    """Let workers work side by side.
+    """Run workers side by side.
 
     Args:
-        photos: JPEG files; every worker works on all of them. A camera's frames have one size: best the same one.
-        workers: How many processes.
-        settings: Which detector, and how it is set.
+        photos: JPEG files, all processed by every worker. Use one size, as a camera does.
+        workers: Number of processes.
+        settings: The detector and its settings.
     """
     spawn = multiprocessing.get_context("spawn")
     start = spawn.Barrier(workers + 1)
@@ -79,7 +79,7 @@ def _work(photos: list[Path], settings: Settings, start: Barrier, used: "Queue[t
 
 
 def _ready_s() -> float:
-    """How long our busiest thread has run or could have run since it began, in seconds, as Linux counts it."""
+    """Return how long the busiest thread of this process ran or was runnable, in seconds, as reported by Linux."""
     times_ns = (map(int, file.read_text().split()[:2]) for file in Path("/proc/self/task").glob("*/schedstat"))
     return max((ran + in_line for ran, in_line in times_ns), default=0.0) / 1e9
 
@@ -87,7 +87,7 @@ def _ready_s() -> float:
 def _main(folder: Path, counts: list[int]) -> None:
     photo = next(file for file in sorted((folder / "images").iterdir()) if file.suffix == ".jpg")
     settings = load()
-    finder = load_finder(settings)  # what is wrong is said here, once
+    finder = load_finder(settings)  # report an error once, before the workers start
     print(f"{finder.detector.name}, {photo.name}, {settings.detector.threads} thread(s) a worker")
     for workers in counts:
         rate = measure([photo] * _FRAMES, workers, settings)

@@ -30,7 +30,7 @@ from crowdmood.domain.labels import LABELS
 from crowdmood.domain.messages import PHOTO_CAMERA, CameraState, Faces, Frame, FrameRef
 from crowdmood.store.model_choices import ModelChoices
 from crowdmood.store.moods import MoodStore
-from detector.loading import load_finder
+from detector.finder import load_finder
 from detector.regions import Region
 from detector.service import DetectorStage
 from ingest.cameras import FrameCounts, IngestRun

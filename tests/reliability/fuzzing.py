@@ -30,7 +30,7 @@ from crowdmood.core.settings import CameraSettings, IngestSettings, load
 from crowdmood.domain.confusions import Confusions
 from crowdmood.domain.messages import CameraState, Faces, Frame, FrameRef, FramesLost, Message, decode
 from crowdmood.domain.mood import Mood, MoodChange
-from detector import decoding
+from detector.images import decode as decode_image
 from ingest.sources import images
 from ingest.sources.video import VideoFile
 from tests.crowds import seen
@@ -106,7 +106,7 @@ def pictures_of_all_kinds() -> tuple[st.SearchStrategy[bytes], Callable[[bytes],
 
     def read(content: bytes) -> None:
         for reader in (
-            lambda: decoding.decode(content, "gray", 4),
+            lambda: decode_image(content, "gray", 4),
             lambda: pictures.to_picture(content, 4),
             lambda: images.to_jpeg(content, limits),
         ):

@@ -18,7 +18,7 @@ from app.footage import replay_settings
 from classifier.card import CARD_FILE, load_card
 from crowdmood.core.errors import DataError, ModelError
 from crowdmood.store.api_keys import ApiKey
-from detector.evaluation.labels import labelled_pictures
+from detector.evaluation.labels import labelled_images
 from tests.e2e.conftest import crowdmood
 from training.crowds import labelled_photos
 from training.loaders import load_faces
@@ -72,7 +72,7 @@ def test_no_name_in_a_file_leads_out_of_its_folder(tmp_path: Path, name: str) ->
     model.mkdir()
     (crowds / "boxes.json").write_text(json.dumps({name: {"boxes_xywh": [[0, 0, 30, 30]]}}))
     with pytest.raises(DataError, match="outside"):
-        labelled_pictures(crowds)
+        labelled_images(crowds)
     with pytest.raises(DataError, match="outside"):
         list(labelled_photos(crowds, 12))
     shipped = Path(__file__).parents[2] / "classifier" / "models" / "crowdnet" / CARD_FILE
@@ -90,7 +90,7 @@ def test_a_command_that_is_led_out_of_a_folder_says_so(tmp_path: Path) -> None:
     (tmp_path / "boxes.json").write_text(json.dumps({"../../secret": {"boxes_xywh": []}}))
     done = crowdmood("evaluate-detector", tmp_path)
     assert done.returncode == 2
-    assert "is labelled and outside" in done.stderr
+    assert "has labels but is outside" in done.stderr
 
 
 @pytest.mark.parametrize("name", ["..", "../../x", "a b;rm -rf", "%2e%2e%2f", "..\\x", "'\"`$(id)"])

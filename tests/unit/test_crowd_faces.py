@@ -11,7 +11,7 @@ from crowdmood.core.errors import DataError
 from crowdmood.domain.framing import FRAMINGS, to_squares
 from crowdmood.domain.labels import LABELS
 from crowdmood.domain.messages import CROP_SIZE
-from detector.cropping import crop_faces
+from detector.images import crop_faces
 from tests.faces_of_crowds import HEADER, draw_face, faces_of, row, write_folder
 from training.crowd_faces import NO_LABEL, UNREADABLE, load_crowd_faces
 

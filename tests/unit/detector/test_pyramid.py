@@ -1,4 +1,4 @@
-"""Large frames are searched in levels and tiles: every face once, whatever its size and place."""
+"""Large frames are searched in levels and tiles; a face of any size and position is found once."""
 
 from itertools import pairwise
 from math import inf
@@ -29,13 +29,11 @@ def test_levels_halve_until_the_frame_fits_one_tile(
     assert levels[0].min_face == 0
     assert levels[-1].max_face == inf
     for finer, coarser in pairwise(levels):
-        assert coarser.min_face < finer.max_face  # no size falls between
+        assert coarser.min_face < finer.max_face  # no size is between the levels
 
 
 @pytest.mark.parametrize(("width", "height"), [(3840, 2160), (2049, 333), (5000, 5000), (8191, 97)])
-def test_tiles_cover_the_frame_have_one_size_and_overlap_by_more_than_their_largest_face(
-    width: int, height: int
-) -> None:
+def test_tiles_cover_the_frame_have_one_size_and_overlap_by_more_than_the_largest_face(width: int, height: int) -> None:
     (level, *_) = plan(width, height, 1.0, 1024, 1)
     covered = np.zeros((height, width), np.uint8)
     for tile in level.tiles:
@@ -51,15 +49,15 @@ def test_tiles_cover_the_frame_have_one_size_and_overlap_by_more_than_their_larg
     assert OVERLAP_PX > SWITCH_PX
 
 
-def test_levels_begin_at_the_smallest_face_that_is_searched() -> None:
+def test_levels_start_at_the_smallest_face_searched() -> None:
     fine, coarse = plan(3840, 2160, 1.0, 2048, 1, min_face=70)
     assert (fine.scale, fine.min_face, fine.max_face) == (1.0, 70, SWITCH_PX)
     assert (coarse.scale, coarse.min_face) == (0.5, 70)
-    assert plan(3840, 2160, 1.0, 2048, 1, min_face=SWITCH_PX)[0].scale == 0.5  # the next one takes those
+    assert plan(3840, 2160, 1.0, 2048, 1, min_face=SWITCH_PX)[0].scale == 0.5  # the next level finds those
 
 
 def white_squares(image: np.ndarray, _min_face: float, _max_face: float) -> tuple[np.ndarray, np.ndarray]:
-    """Stands in for a detector: finds bright blobs, cut ones too, and is as certain of each as it is large."""
+    """Find bright areas, also those that a tile cuts, with scores that grow with the height."""
     import cv2
 
     _, _, stats, _ = cv2.connectedComponentsWithStats((image > 128).astype(np.uint8))
@@ -76,7 +74,7 @@ def squares(width: int, height: int, places: list[tuple[int, int, int]]) -> np.n
 
 
 @pytest.mark.parametrize(("scale", "at_least"), [(1.0, 1), (1.0, 2), (2.0, 2), (0.7, 1)])
-def test_every_face_of_a_large_frame_is_found_once(scale: float, at_least: int) -> None:
+def test_finds_every_face_of_a_large_frame_once(scale: float, at_least: int) -> None:
     rng = np.random.default_rng(1)
     taken = np.zeros((40, 60), np.bool_)
     places = []
@@ -96,7 +94,7 @@ def test_every_face_of_a_large_frame_is_found_once(scale: float, at_least: int) 
     assert len(boxes) == len(places)
 
 
-def test_a_face_that_a_tiles_edge_cuts_comes_whole_from_its_neighbour() -> None:
+def test_finds_a_face_on_the_edge_of_a_tile_in_the_next_tile() -> None:
     (level, *_) = plan(2000, 400, 1.0, 1024, 1)
     edge = level.tiles[0].right
     image = squares(2000, 400, [(edge - 30, 100, 60)])
@@ -104,5 +102,5 @@ def test_a_face_that_a_tiles_edge_cuts_comes_whole_from_its_neighbour() -> None:
     assert np.rint(boxes).tolist() == [[edge - 30, 100, edge + 30, 160]]
 
 
-def test_the_pixels_searched_are_counted_over_all_levels() -> None:
+def test_counts_the_searched_pixels_of_all_levels() -> None:
     assert searched_pixels(plan(100, 50, 2.0, 2048, 2)) == 200 * 100 + 100 * 50

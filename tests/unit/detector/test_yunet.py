@@ -1,18 +1,18 @@
-"""What YuNet's outputs mean, cell by cell."""
+"""Decoding of YuNet's outputs, and the choice of the detector."""
 
 import numpy as np
 import pytest
 
 from crowdmood.core.errors import ModelError
 from crowdmood.core.settings import DetectorSettings
-from detector.loading import chosen
+from detector.finder import detector_kind, load_detector
 from detector.yunet_decoding import OUTPUTS, STRIDES, Outputs, decode
 
 WIDTH, HEIGHT = 96, 64
 
 
-def silence() -> dict[str, np.ndarray]:
-    """Outputs that say: nobody here."""
+def no_faces() -> dict[str, np.ndarray]:
+    """Return outputs without a face."""
     channels = {"cls": 1, "obj": 1, "bbox": 4, "kps": 10}
     return {
         name: np.zeros((1, (WIDTH // stride) * (HEIGHT // stride), channels[kind]), np.float32)
@@ -21,14 +21,14 @@ def silence() -> dict[str, np.ndarray]:
     }
 
 
-def test_silence_is_nobody() -> None:
-    faces = decode(Outputs(silence(), WIDTH), 0.5)
+def test_finds_no_faces_in_outputs_of_zeros() -> None:
+    faces = decode(Outputs(no_faces(), WIDTH), 0.5)
     assert (faces.boxes.shape, faces.scores.shape, faces.points.shape) == ((0, 4), (0,), (0, 5, 2))
 
 
 @pytest.mark.parametrize("stride", STRIDES)
-def test_a_cell_gives_its_place_its_size_and_its_points(stride: int) -> None:
-    arrays = silence()
+def test_cell_gives_the_position_the_size_and_the_points_of_a_face(stride: int) -> None:
+    arrays = no_faces()
     columns = WIDTH // stride
     cell = columns + 2  # row 1, column 2
     arrays[f"cls_{stride}"][0, cell] = 0.9
@@ -44,32 +44,30 @@ def test_a_cell_gives_its_place_its_size_and_its_points(stride: int) -> None:
     assert len(decode(Outputs(arrays, WIDTH), 0.61).boxes) == 0
 
 
-def test_answers_beyond_0_and_1_count_as_0_and_1() -> None:
-    arrays = silence()
+def test_clips_outputs_to_0_and_1() -> None:
+    arrays = no_faces()
     arrays["cls_8"][0, 0], arrays["obj_8"][0, 0] = 7, 1
     arrays["cls_8"][0, 1], arrays["obj_8"][0, 1] = -7, -1
     assert decode(Outputs(arrays, WIDTH), 0.5).scores.tolist() == [1]
 
 
-def test_a_wild_size_stays_a_number() -> None:
-    arrays = silence()
+def test_boxes_of_extreme_outputs_are_finite() -> None:
+    arrays = no_faces()
     arrays["cls_8"][:] = arrays["obj_8"][:] = 1
     arrays["bbox_8"][:] = 1e6
     assert np.isfinite(decode(Outputs(arrays, WIDTH), 0.5).boxes).all()
 
 
-def test_auto_takes_yunet_only_where_its_model_is(tmp_path) -> None:  # type: ignore[no-untyped-def]
+def test_auto_selects_yunet_only_if_its_model_exists(tmp_path) -> None:  # type: ignore[no-untyped-def]
     model = tmp_path / "yunet.onnx"
-    assert chosen(DetectorSettings(yunet_model=model)) == "haar"
-    assert chosen(DetectorSettings()) == "haar"
+    assert detector_kind(DetectorSettings(yunet_model=model)) == "haar"
+    assert detector_kind(DetectorSettings()) == "haar"
     model.write_bytes(b"anything")
-    assert chosen(DetectorSettings(yunet_model=model)) == "yunet"
-    assert chosen(DetectorSettings(yunet_model=model, kind="haar")) == "haar"
+    assert detector_kind(DetectorSettings(yunet_model=model)) == "yunet"
+    assert detector_kind(DetectorSettings(yunet_model=model, kind="haar")) == "haar"
 
 
 @pytest.mark.parametrize("model", [None, "missing.onnx"])
-def test_yunet_without_its_model_says_how_to_get_it(model: str | None) -> None:
-    from detector.loading import load_detector
-
+def test_error_for_a_missing_model_says_how_to_get_it(model: str | None) -> None:
     with pytest.raises(ModelError, match="crowdmood models pull yunet"):
         load_detector(DetectorSettings.model_validate({"kind": "yunet", "yunet_model": model}))

@@ -1,4 +1,4 @@
-"""Detections against labels: what counts as found, as missed and as a mistake."""
+"""Detections matched with labels: found and missed faces, and false detections."""
 
 import json
 from pathlib import Path
@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from crowdmood.core.errors import DataError
-from detector.evaluation.labels import labelled_pictures
-from detector.evaluation.matching import Curve, HeightRange, Judged, curve, judge
+from detector.evaluation.labels import labelled_images
+from detector.evaluation.matching import Curve, HeightRange, Matches, curve, match
 
 ALL = HeightRange(12)
 
@@ -17,10 +17,10 @@ def boxes(*rows: list[float]) -> np.ndarray:
     return np.array(rows, np.float32).reshape(-1, 4)
 
 
-def judged(
+def matched(
     found: np.ndarray, scores: list[float], truth: np.ndarray, invalid: list[int], heights: HeightRange
-) -> Judged:
-    return judge(found, np.array(scores, np.float32), truth, np.array(invalid, np.bool_), heights)
+) -> Matches:
+    return match(found, np.array(scores, np.float32), truth, np.array(invalid, np.bool_), heights)
 
 
 FACE = [10.0, 10.0, 40.0, 40.0]
@@ -36,24 +36,24 @@ TINY = [200.0, 200.0, 208.0, 208.0]
         ([], [], [FACE], [0], []),
         ([FACE], [0.9], [], [], [False]),
         ([NEAR], [0.9], [FACE], [0], [True]),
-        ([FACE, NEAR], [0.8, 0.9], [FACE], [0], [True, False]),  # the second time is a mistake; the surer one is right
+        ([FACE, NEAR], [0.8, 0.9], [FACE], [0], [True, False]),  # the second detection of a face is false
         ([FAR], [0.9], [FACE], [0], [False]),
-        ([FACE], [0.9], [FACE], [1], []),  # invalid: neither right nor wrong
+        ([FACE], [0.9], [FACE], [1], []),  # invalid faces do not count
         ([TINY], [0.9], [TINY], [0], []),  # too small to count
-        ([TINY], [0.9], [FACE], [0], []),  # a mistake of another size is not this range's
+        ([TINY], [0.9], [FACE], [0], []),  # a false detection counts in the range of its own height
     ],
 )
-def test_each_face_is_found_at_most_once(
+def test_matches_each_face_at_most_once(
     found: list, scores: list[float], truth: list, invalid: list[int], right: list[bool]
 ) -> None:
-    result = judged(boxes(*found), scores, boxes(*truth), invalid, ALL)
+    result = matched(boxes(*found), scores, boxes(*truth), invalid, ALL)
     assert result.right.tolist() == right
     assert result.faces == sum(1 for face, out in zip(truth, invalid, strict=True) if not out and face is not TINY)
 
 
-def test_a_curve_counts_equal_scores_together() -> None:
+def test_curve_has_one_point_for_equal_scores() -> None:
     scores = np.array([0.9, 0.5, 0.5, 0.3], np.float32)
-    line = curve([Judged(scores[:2], np.array([True, False]), 2), Judged(scores[2:], np.array([True, False]), 2)])
+    line = curve([Matches(scores[:2], np.array([True, False]), 2), Matches(scores[2:], np.array([True, False]), 2)])
     assert line.scores.tolist() == pytest.approx([0.9, 0.5, 0.3])
     assert line.recall.tolist() == [0.25, 0.5, 0.5]
     assert line.precision.tolist() == pytest.approx([1, 2 / 3, 0.5])
@@ -63,22 +63,22 @@ def test_a_curve_counts_equal_scores_together() -> None:
     assert line.best_recall(1.0)[0] == 0.25
 
 
-def test_a_curve_of_nothing_finds_nothing() -> None:
+def test_curve_without_detections_has_recall_0() -> None:
     line: Curve = curve([])
     assert line.at(0.5) == (0.0, 1.0)
     assert line.best_recall(0.9)[0] == 0.0
 
 
-def test_pictures_with_a_boxes_json_are_read(tmp_path: Path) -> None:
+def test_reads_images_with_a_boxes_json(tmp_path: Path) -> None:
     (tmp_path / "images").mkdir()
     (tmp_path / "images" / "a.jpg").write_bytes(b"")
     (tmp_path / "boxes.json").write_text(json.dumps({"a.jpg": {"boxes_xywh": [[1, 2, 3, 4]], "invalid": [1]}}))
-    (picture,) = labelled_pictures(tmp_path)
-    assert picture.boxes.tolist() == [[1, 2, 4, 6]]
-    assert picture.invalid.tolist() == [True]
+    (image,) = labelled_images(tmp_path)
+    assert image.boxes.tolist() == [[1, 2, 4, 6]]
+    assert image.invalid.tolist() == [True]
 
 
-def test_wider_faces_own_layout_is_read(tmp_path: Path) -> None:
+def test_reads_the_layout_of_wider_face(tmp_path: Path) -> None:
     split, images = tmp_path / "wider_face_split", tmp_path / "WIDER_val" / "images" / "0--Parade"
     split.mkdir()
     images.mkdir(parents=True)
@@ -88,7 +88,7 @@ def test_wider_faces_own_layout_is_read(tmp_path: Path) -> None:
         "0--Parade/one.jpg\n2\n1 2 3 4 0 0 0 0 0 0 \n5 6 7 8 0 0 0 1 0 0 \n"
         "0--Parade/none.jpg\n0\n0 0 0 0 0 0 0 0 0 0 \n"
     )
-    none, one = labelled_pictures(tmp_path)
+    none, one = labelled_images(tmp_path)
     assert one.boxes.tolist() == [[1, 2, 4, 6], [5, 6, 12, 14]]
     assert one.invalid.tolist() == [False, True]
     assert none.boxes.shape == (0, 4)
@@ -101,12 +101,12 @@ def test_wider_faces_own_layout_is_read(tmp_path: Path) -> None:
         ("{", "damaged"),
         ('{"a.jpg": {}}', "damaged"),
         ("[1]", "damaged"),
-        ("{}", "name no picture"),
-        ('{"a.jpg": {"boxes_xywh": []}}', "a.jpg is labelled and not there"),
+        ("{}", "name no image"),
+        ('{"a.jpg": {"boxes_xywh": []}}', "a.jpg has labels but does not exist"),
     ],
 )
-def test_labels_that_cannot_be_used_are_refused(tmp_path: Path, labels: str | None, text: str) -> None:
+def test_refuses_missing_or_damaged_labels(tmp_path: Path, labels: str | None, text: str) -> None:
     if labels is not None:
         (tmp_path / "boxes.json").write_text(labels)
     with pytest.raises(DataError, match=text):
-        labelled_pictures(tmp_path)
+        labelled_images(tmp_path)

@@ -1,4 +1,4 @@
-"""YuNet in OpenVINO against OpenCV's own, and both detectors on real photographs."""
+"""YuNet in OpenVINO compared with OpenCV's, and both detectors on real photographs."""
 
 import json
 import subprocess
@@ -30,7 +30,7 @@ def model(assets: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def photos(assets: Path) -> list[np.ndarray]:
-    """Four photographs of different sizes, none a multiple of 32."""
+    """Four photographs of different sizes, none of them a multiple of 32."""
     names = sorted(json.loads((assets / "crowds" / "boxes.json").read_text()))[3::40]
     return [cv2.imread(str(assets / "crowds" / "images" / name)) for name in names]
 
@@ -50,7 +50,7 @@ def detector(request: pytest.FixtureRequest, yunet: YuNetDetector) -> Detector:
     return yunet if request.param == "yunet" else HaarDetector(DetectorSettings())
 
 
-def test_its_boxes_are_those_of_opencvs_own_to_a_pixel(
+def test_boxes_agree_with_opencvs_yunet_to_a_pixel(
     network: YuNetNetwork, model: Path, photos: list[np.ndarray]
 ) -> None:
     counts = []
@@ -60,11 +60,11 @@ def test_its_boxes_are_those_of_opencvs_own_to_a_pixel(
         expected = np.asarray(reference.detect(photo)[1], np.float32).reshape(-1, 15)
         found, scores = find(network, _MIN_SCORE, photo)
         boxes, eyes = found[:, :4], found[:, 4:]
-        theirs = np.concatenate([expected[:, :2], expected[:, :2] + expected[:, 2:4]], axis=1)
-        assert len(boxes) == len(theirs)
-        nearest = iou(boxes, theirs).argmax(axis=1)
-        assert sorted(nearest) == list(range(len(theirs)))
-        assert np.abs(boxes - theirs[nearest]).max() < 1
+        of_opencv = np.concatenate([expected[:, :2], expected[:, :2] + expected[:, 2:4]], axis=1)
+        assert len(boxes) == len(of_opencv)
+        nearest = iou(boxes, of_opencv).argmax(axis=1)
+        assert sorted(nearest) == list(range(len(of_opencv)))
+        assert np.abs(boxes - of_opencv[nearest]).max() < 1
         assert np.abs(eyes - expected[nearest, 4:8]).max() < 1
         assert np.abs(scores - expected[nearest, 14]).max() < 0.001
         counts.append(len(boxes))
@@ -74,16 +74,14 @@ def test_its_boxes_are_those_of_opencvs_own_to_a_pixel(
 def test_bfloat16_finds_nearly_the_same_faces(model: Path, photos: list[np.ndarray], network: YuNetNetwork) -> None:
     auto = YuNetNetwork(DetectorSettings(yunet_model=model))
     if auto.precision == "f32":
-        return  # this processor has none: `auto` is right not to use it
+        return  # this processor has no bfloat16, so `auto` does not use it
     for photo in photos:
         exact, fast = (find(each, _MIN_SCORE, photo)[0][:, :4] for each in (network, auto))
         assert abs(len(exact) - len(fast)) <= max(2, len(exact) // 10)
         assert (iou(exact, fast).max(axis=1) > 0.7).mean() > 0.9
 
 
-def test_the_same_picture_gives_the_same_boxes_whatever_was_looked_at_before(
-    detector: Detector, photos: list[np.ndarray]
-) -> None:
+def test_boxes_of_an_image_do_not_depend_on_earlier_images(detector: Detector, photos: list[np.ndarray]) -> None:
     first = [detector.detect(photo) for photo in photos]
     for photo, (boxes, scores) in reversed(list(zip(photos, first, strict=True))):
         again_boxes, again_scores = detector.detect(photo)
@@ -94,7 +92,7 @@ def test_the_same_picture_gives_the_same_boxes_whatever_was_looked_at_before(
         assert ((scores > 0) & (scores <= 1)).all()
 
 
-def test_cameras_with_different_regions_are_compiled_for_once_and_what_gave_its_memory_back_finds_the_same(
+def test_compiles_once_for_each_size_and_finds_the_same_faces_after_releasing_memory(
     model: Path, photos: list[np.ndarray], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     compiled: list[tuple[int, ...]] = []
@@ -117,16 +115,14 @@ def test_cameras_with_different_regions_are_compiled_for_once_and_what_gave_its_
         yunet = YuNetDetector(DetectorSettings(yunet_model=model))
         compiled.clear()
         found[warm_px] = [yunet.detect(part) for _ in range(3) for part in parts]
-        assert len(compiled) == len(set(compiled)) <= 1 + 2 * len(shapes)  # two levels, and one to try the file out
+        assert len(compiled) == len(set(compiled)) <= 1 + 2 * len(shapes)  # two levels, and one to check the file
     assert sum(len(boxes) for boxes, _ in found[500_000]) > 10
     for one, other in zip(*found.values(), strict=True):
         assert all(map(np.array_equal, one, other))
 
 
 @pytest.mark.parametrize("channels", [1, 4])
-def test_pictures_of_one_and_four_channels_are_searched(
-    detector: Detector, photos: list[np.ndarray], channels: int
-) -> None:
+def test_searches_images_of_one_and_four_channels(detector: Detector, photos: list[np.ndarray], channels: int) -> None:
     photo = photos[0]
     code = cv2.COLOR_BGR2GRAY if channels == 1 else cv2.COLOR_BGR2BGRA
     converted = np.asarray(cv2.cvtColor(photo, code), np.uint8).reshape(*photo.shape[:2], channels)
@@ -147,23 +143,23 @@ def test_eyes_belong_to_their_faces_at_every_scale_and_in_every_tile(model: Path
     assert np.concatenate(inside).mean() > 0.8
 
 
-def test_a_tiled_frame_gives_each_face_once(model: Path, photos: list[np.ndarray], yunet: YuNetDetector) -> None:
+def test_finds_each_face_of_a_tiled_frame_once(model: Path, photos: list[np.ndarray], yunet: YuNetDetector) -> None:
     photo = max(photos, key=lambda each: len(yunet.detect(each)[0]))
     whole = yunet.detect(photo)[0].astype(np.float32)
     tiled_yunet = YuNetDetector(DetectorSettings(yunet_model=model, tile_px=640))
     tiled = tiled_yunet.detect(photo)[0].astype(np.float32)
     overlaps = iou(tiled, tiled)
     np.fill_diagonal(overlaps, 0)
-    assert overlaps.max() < _MAX_IOU + 0.05  # boxes are rounded to pixels afterwards
+    assert overlaps.max() < _MAX_IOU + 0.05  # boxes are rounded to pixels after the suppression
     assert abs(len(tiled) - len(whole)) <= max(2, len(whole) // 10)
     assert (iou(whole, tiled).max(axis=1) > 0.5).mean() > 0.9
 
 
 @pytest.mark.parametrize("kind", ["haar", "yunet"])
-def test_a_4k_crowd_is_searched_in_bounded_memory(assets: Path, model: Path, kind: str) -> None:
+def test_searches_a_4k_frame_in_bounded_memory(assets: Path, model: Path, kind: str) -> None:
     code = (
         "import cv2, numpy as np; from pathlib import Path\n"
-        "from crowdmood.core.settings import DetectorSettings; from detector.loading import load_detector\n"
+        "from crowdmood.core.settings import DetectorSettings; from detector.finder import load_detector\n"
         f"photo = cv2.imread({str(min((assets / 'crowds' / 'images').iterdir()))!r})\n"
         "frame = np.tile(photo, (6, 4, 1))[:2160, :3840]\n"
         "assert frame.shape == (2160, 3840, 3)\n"
@@ -178,7 +174,7 @@ def test_a_4k_crowd_is_searched_in_bounded_memory(assets: Path, model: Path, kin
     assert megabytes < 700
 
 
-def test_networks_of_many_sizes_take_the_memory_of_few(model: Path) -> None:
+def test_memory_is_bounded_for_many_sizes(model: Path) -> None:
     code = (
         "import numpy as np; from pathlib import Path\n"
         "from crowdmood.core.settings import DetectorSettings; from detector.yunet_network import YuNetNetwork\n"
@@ -189,10 +185,10 @@ def test_networks_of_many_sizes_take_the_memory_of_few(model: Path) -> None:
         "print(int(peak.split()[1]) // 1024)\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert int(done.stdout) < 1300  # 11 of them would take 1,700 MB
+    assert int(done.stdout) < 1300  # all 11 networks with their memory take 1,700 MB
 
 
-def test_a_profile_cascade_adds_faces_and_counts_none_twice(photos: list[np.ndarray]) -> None:
+def test_profile_cascade_adds_faces_and_finds_none_twice(photos: list[np.ndarray]) -> None:
     photo = photos[0]
     front = HaarDetector(DetectorSettings()).detect(photo)[0]
     both = HaarDetector(DetectorSettings(profile=True)).detect(photo)[0].astype(np.float32)
@@ -203,14 +199,14 @@ def test_a_profile_cascade_adds_faces_and_counts_none_twice(photos: list[np.ndar
 
 
 @pytest.mark.parametrize("content", [b"", b"this is no network", b"\x08\x07" * 100])
-def test_a_file_that_is_no_yunet_is_refused(tmp_path: Path, content: bytes) -> None:
+def test_refuses_a_file_that_is_not_yunet(tmp_path: Path, content: bytes) -> None:
     file = tmp_path / "other.onnx"
     file.write_bytes(content)
     with pytest.raises(ModelError, match="is not YuNet"):
         YuNetNetwork(DetectorSettings(yunet_model=file))
 
 
-def test_openvino_is_imported_without_its_telemetry(model: Path) -> None:
+def test_imports_openvino_without_its_telemetry(model: Path) -> None:
     code = (
         "import sys; from pathlib import Path\n"
         "from crowdmood.core.settings import DetectorSettings\n"

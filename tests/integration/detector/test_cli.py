@@ -1,4 +1,4 @@
-"""`crowdmood models pull`, `preview` and `evaluate-detector` as a user meets them."""
+"""The commands `crowdmood models pull`, `preview` and `evaluate-detector`."""
 
 import json
 from pathlib import Path
@@ -53,7 +53,7 @@ def test_a_preview_shows_the_frame_its_regions_and_no_face(camera: Path, tmp_pat
 
 def test_a_previews_faces_are_pixelated_unless_they_are_asked_for(camera: Path, tmp_path: Path) -> None:
     from crowdmood.core.settings import load
-    from detector.loading import load_finder
+    from detector.finder import load_finder
     from detector.preview import preview
     from detector.regions import Region
 
@@ -73,12 +73,12 @@ def test_a_previews_faces_are_pixelated_unless_they_are_asked_for(camera: Path, 
     assert details(show_faces=True) > 40
 
 
-def test_an_unknown_camera_is_named_with_those_there_are(camera: Path, tmp_path: Path) -> None:
+def test_preview_refuses_an_unknown_camera_and_names_the_known_ones(camera: Path, tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="there is no camera 'south': north"):
         crowdmood("preview", "south", "--out", tmp_path / "a.png")
 
 
-def test_a_moment_after_the_end_of_the_footage_is_refused(camera: Path, tmp_path: Path) -> None:
+def test_preview_refuses_a_time_after_the_end_of_the_footage(camera: Path, tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="ends before 9 s"):
         crowdmood("preview", "north", "--out", tmp_path / "a.png", "--at", "9")
 
@@ -92,14 +92,14 @@ def test_a_moment_after_the_end_of_the_footage_is_refused(camera: Path, tmp_path
         (("--detector", "opencv-yunet"), 0.5),
     ],
 )
-def test_a_detector_is_evaluated_as_table_json_and_picture(
+def test_evaluate_detector_writes_a_table_json_and_a_chart(
     assets: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...], least_recall: float
 ) -> None:
     model = assets / "models" / "face_detection_yunet_2023mar.onnx"
     monkeypatch.setenv("CROWDMOOD_DETECTOR__YUNET_MODEL", str(model))
-    figures, picture = tmp_path / "figures.json", tmp_path / "curve.png"
+    figures, chart = tmp_path / "figures.json", tmp_path / "curve.png"
     result = crowdmood(
-        "evaluate-detector", assets / "crowds", *words, "--pictures", "2", "--json", figures, "--picture", picture
+        "evaluate-detector", assets / "crowds", *words, "--pictures", "2", "--json", figures, "--picture", chart
     )
     assert result.exit_code == 0
     assert "20-40 px" in result.stdout
@@ -111,12 +111,12 @@ def test_a_detector_is_evaluated_as_table_json_and_picture(
     assert every["recall"] >= least_recall
     recalls = [point["recall"] for point in every["curve"]]
     assert recalls == sorted(recalls)
-    assert picture.read_bytes().startswith(b"\x89PNG")
+    assert chart.read_bytes().startswith(b"\x89PNG")
 
 
-def test_pulling_offline_is_one_clear_error(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_models_pull_reports_an_unreachable_server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("CROWDMOOD_DATA_DIR", str(tmp_path / "data"))
     monkeypatch.setenv("CROWDMOOD_DETECTOR__YUNET_URL", "http://127.0.0.1:1/model")
-    with pytest.raises(CrowdMoodError, match="cannot be fetched"):
+    with pytest.raises(CrowdMoodError, match="cannot be downloaded"):
         crowdmood("models", "pull", "yunet")
     assert list((tmp_path / "data" / "models").iterdir()) == []

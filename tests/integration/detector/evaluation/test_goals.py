@@ -1,4 +1,4 @@
-"""What the detectors must reach on all the crowds: minutes of computing, `make soak`."""
+"""Goals of the detectors on all photographs of crowds; takes minutes, run by `make soak`."""
 
 from pathlib import Path
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from crowdmood.core.settings import DetectorSettings
-from detector.evaluation.labels import LabelledPicture, labelled_pictures
+from detector.evaluation.labels import LabelledImage, labelled_images
 from detector.evaluation.matching import HeightRange
 from detector.evaluation.run import Candidate, Evaluation, evaluate
 
@@ -16,8 +16,8 @@ ALL, FROM_20 = HeightRange(12), HeightRange(20)
 
 
 @pytest.fixture(scope="module")
-def pictures(assets: Path) -> list[LabelledPicture]:
-    return labelled_pictures(assets / "crowds")
+def images(assets: Path) -> list[LabelledImage]:
+    return labelled_images(assets / "crowds")
 
 
 @pytest.fixture(scope="module")
@@ -26,29 +26,25 @@ def settings(assets: Path) -> DetectorSettings:
     return DetectorSettings(yunet_model=model, min_face_px=12, precision="f32")
 
 
-def test_our_haar_finds_twice_the_faces_of_the_hobby_call(
-    pictures: list[LabelledPicture], settings: DetectorSettings
-) -> None:
-    ours, hobby = evaluate(pictures, "haar", settings), evaluate(pictures, "hobby-haar", settings)
+def test_haar_finds_twice_the_faces_of_the_baseline(images: list[LabelledImage], settings: DetectorSettings) -> None:
+    haar, baseline = evaluate(images, "haar", settings), evaluate(images, "hobby-haar", settings)
     for heights in (ALL, FROM_20):
-        recall, precision = ours.curves[heights].at(ours.min_score)
+        recall, precision = haar.curves[heights].at(haar.min_score)
         assert precision >= 0.85
-        assert recall >= 2 * hobby.curves[heights].at(hobby.min_score)[0]
+        assert recall >= 2 * baseline.curves[heights].at(baseline.min_score)[0]
 
 
-def test_yunet_finds_most_faces_and_makes_few_mistakes(
-    pictures: list[LabelledPicture], settings: DetectorSettings
-) -> None:
-    found = evaluate(pictures, "yunet", settings)
+def test_yunet_finds_most_faces_and_few_others(images: list[LabelledImage], settings: DetectorSettings) -> None:
+    found = evaluate(images, "yunet", settings)
     recall, precision = found.curves[FROM_20].at(found.min_score)
     assert recall >= 0.85
     assert precision >= 0.9
 
 
-def test_yunet_takes_a_fraction_of_our_haars_time_where_both_search_frames_as_they_are(
-    pictures: list[LabelledPicture], settings: DetectorSettings
+def test_yunet_takes_a_fraction_of_the_time_of_haar_at_equal_scale(
+    images: list[LabelledImage], settings: DetectorSettings
 ) -> None:
-    some = pictures[::26]
+    some = images[::26]
 
     def cost(candidate: Candidate, **changes: Any) -> tuple[Evaluation, float]:
         done = evaluate(some, candidate, settings.model_copy(update=changes))
