@@ -24,7 +24,7 @@ from crowdmood.store.moods import MoodReader
 log = logging.getLogger("crowdmood.api")
 
 _BACKLOG = 2048
-_FINISH_WITHIN_S = 5
+FINISH_WITHIN_S = 5
 """Longest wait for requests in hand when told to stop."""
 _MOST_SAID_BYTES = 4096
 """Largest message of a client over a WebSocket: there is nothing that it could say."""
@@ -97,7 +97,7 @@ def _serve(
         server_header=False,
         proxy_headers=bool(proxies),
         forwarded_allow_ips=proxies,
-        timeout_graceful_shutdown=_FINISH_WITHIN_S,
+        timeout_graceful_shutdown=FINISH_WITHIN_S,
     )
     _Server(config, stop, context, on_started).run(sockets=listeners)
     if context.follower.failure is not None:

@@ -4,7 +4,6 @@ import logging
 import signal
 import socket
 import threading
-import time
 from pathlib import Path
 
 import httpx
@@ -47,13 +46,14 @@ def test_it_serves_a_free_port_says_which_and_stops_cleanly_when_told(
         api.get("/mood")
 
 
-def test_a_client_that_keeps_its_connection_does_not_keep_the_service(settings: Settings) -> None:
+def test_a_client_that_keeps_its_connection_does_not_keep_the_service(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service, "FINISH_WITHIN_S", 600)
     with running(settings) as api, httpx.Client(base_url=api.url) as client:
         client.get("/livez")
-        started = time.monotonic()
         api.stop.set()
         assert api.result.result(timeout=60) == 0
-    assert time.monotonic() - started < 3
 
 
 def test_a_port_in_use_is_one_clear_error(settings: Settings) -> None:
@@ -97,10 +97,9 @@ def test_it_outlives_a_restart_of_its_store_which_comes_back_empty(
     settings: Settings, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     prefix = settings.bus.key_prefix
-    first = ValkeyServer(port=None, data_dir=tmp_path, save="")
-    first.start()
-    port = first.port
-    url = f"redis://127.0.0.1:{port}"
+    first = ValkeyServer(port=0, data_dir=tmp_path, unix_socket_path=tmp_path / "s.sock", save="")
+    first.start(timeout=60)
+    url = f"unix://{tmp_path}/s.sock"
     publish(url, prefix)
     with ready(load(state_url=url, bus=settings.bus.model_dump(), api={"port": 0})) as api:
         api.eventually("/mood", lambda response: response.json()["status"] == "ok")
@@ -108,16 +107,16 @@ def test_it_outlives_a_restart_of_its_store_which_comes_back_empty(
 
         away = api.eventually("/readyz", lambda response: response.status_code == 503)
         assert away.json()["ready"] is False
-        assert "127.0.0.1" not in away.text
+        assert str(tmp_path) not in away.text
         assert api.get("/livez").status_code == 200
         assert api.get("/mood").json()["status"] == "ok"
         history = api.get("/moods")
         assert history.status_code == 503
         assert history.headers["retry-after"] == "1"
         assert history.json()["type"] == "/problems/store-unavailable"
-        assert "127.0.0.1" not in history.text
+        assert str(tmp_path) not in history.text
 
-        with ValkeyServer(port=port, data_dir=tmp_path, save=""):
+        with ValkeyServer(port=0, data_dir=tmp_path, unix_socket_path=tmp_path / "s.sock", save=""):
             api.eventually("/readyz", lambda response: response.status_code == 200)
             assert api.get("/moods").json() == {"moods": [], "next": None}
             assert api.get("/mood").json()["as_of"] is None

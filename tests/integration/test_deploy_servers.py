@@ -5,7 +5,6 @@ import os
 import re
 import subprocess
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -45,8 +44,7 @@ def test_the_servers_keep_what_they_should_and_are_bounded(
     socket = tmp_path / "server.sock"
     server = subprocess.Popen([valkey_server, *options, "--port", "0", "--unixsocket", socket, "--dir", tmp_path])
     try:
-        while not socket.exists() and server.poll() is None:
-            time.sleep(0.05)
+        eventually(socket.exists, unless=lambda: server.poll() is not None)
         client = redis.Redis(unix_socket_path=str(socket), password=FILLED[f"CROWDMOOD_{name.upper()}_PASSWORD"])
         config = client.config_get("*")
         assert config["appendonly"] == appendonly
@@ -82,8 +80,7 @@ def test_a_backup_that_was_made_while_the_state_store_was_written_is_restored(
         socket = folder / "server.sock"
         words = [valkey_server, *options, "--port", "0", "--unixsocket", socket, "--dir", folder]
         server = subprocess.Popen(words, stdout=subprocess.DEVNULL)
-        while not socket.exists() and server.poll() is None:
-            time.sleep(0.05)
+        eventually(socket.exists, unless=lambda: server.poll() is not None)
         return server, redis.Redis(unix_socket_path=str(socket), password=PASSWORD)
 
     folders = [tmp_path / "one", tmp_path / "two"]

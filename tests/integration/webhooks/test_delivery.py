@@ -92,14 +92,17 @@ def test_mood_updated_is_throttled_for_each_crowd(
 ) -> None:
     webhooks.add(endpoint(receiver.url(), min_interval_s=0.5), 10)
     with dispatching(settings):
-        started = time.monotonic()
-        while time.monotonic() - started < 2:
+        started_s = time.monotonic()
+
+        def publish_both() -> dict[str, int]:
             publish(moods, new=mood())
             publish(moods, new=mood(zone="home"))
-            time.sleep(0.05)
-        time.sleep(0.4)
-    for zone in ("stadium", "home"):
-        assert 3 <= sum(one.json["data"]["zone"] == zone for one in receiver.taken) <= 5
+            zones = [one.json["data"]["zone"] for one in receiver.taken]
+            return {zone: zones.count(zone) for zone in ("stadium", "home")}
+
+        arrived = eventually(publish_both, until=lambda arrived: min(arrived.values()) >= 4)
+        elapsed_s = time.monotonic() - started_s
+    assert max(arrived.values()) <= elapsed_s / 0.5 + 1
 
 
 def test_while_a_secret_is_replaced_both_sign(
@@ -158,7 +161,7 @@ def test_an_endpoint_that_is_deleted_while_its_receiver_takes_its_time_leaves_no
     answers = threading.Event()
 
     def answer(taken: Taken) -> Answer:
-        assert taken.path == "/later" or answers.wait(10)
+        assert taken.path == "/later" or answers.wait(60)
         return Answer(204)
 
     def left() -> list[bytes]:
@@ -205,12 +208,12 @@ def test_a_mood_that_grows_stale_while_nobody_watches_is_told_of_all_the_same(
     settings: Settings, webhooks: WebhookStore, moods: MoodStore, receiver: Receiver
 ) -> None:
     webhooks.add(endpoint(receiver.url()), 10)
-    impatient = settings.aggregator.model_copy(update={"stale_after_s": 1.5})
+    impatient = settings.aggregator.model_copy(update={"stale_after_s": 3.0})
     settings = settings.model_copy(update={"aggregator": impatient})
     with dispatching(settings):
         publish(moods, new=mood())
         receiver.wait(1)
-    time.sleep(1.5)
+    time.sleep(3.0)
     with dispatching(settings):
         stale = receiver.wait(2)[1].json
         time.sleep(0.6)
@@ -221,13 +224,12 @@ def test_a_mood_that_grows_stale_while_nobody_watches_is_told_of_all_the_same(
 def test_it_outlives_an_outage_of_the_state_store(
     settings: Settings, receiver: Receiver, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def server(port: int | None = None) -> ValkeyServer:
+    def server() -> ValkeyServer:
         kept = {"save": "", "appendonly": "yes", "appendfsync": "always"}
-        return ValkeyServer(port=port, data_dir=tmp_path, persist=True, config=kept)
+        return ValkeyServer(port=0, data_dir=tmp_path, persist=True, unix_socket_path=tmp_path / "s.sock", config=kept)
 
-    with server() as first:
-        port = first.port
-        url = f"redis://127.0.0.1:{port}"
+    with server():
+        url = f"unix://{tmp_path}/s.sock"
         away = settings.model_copy(update={"state_url": SecretStr(url)})
         stores = WebhookStore(url, settings.bus.key_prefix), MoodStore(url, settings.bus.key_prefix)
         stores[0].add(endpoint(receiver.url()), 10)
@@ -238,7 +240,7 @@ def test_it_outlives_an_outage_of_the_state_store(
         eventually(lambda: statuses(stores[0]) == ["delivered"])
     try:
         time.sleep(1.0)
-        with server(port):
+        with server():
             publish(stores[1], changed=change(2))
             receiver.wait(2)
             eventually(lambda: statuses(stores[0]) == ["delivered"] * 2)
