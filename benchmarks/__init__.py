@@ -1,6 +1,6 @@
-"""Measurements behind the figures that the project quotes. Everything that is compared is measured in one run.
+"""Measurements of the figures that the project quotes. Everything that is compared is measured in one run.
 
-Nothing imports it, and it is not installed: it must measure what runs in service, never a copy of it.
+The product does not import it, and it is not installed: it measures the product's own code.
 """
 
-import crowdmood  # noqa: F401 (before numpy, as in service: it says how many threads that may have)
+import crowdmood  # noqa: F401 (before numpy, as in service: it sets the number of its threads)

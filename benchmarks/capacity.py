@@ -1,4 +1,4 @@
-"""What a stadium needs, worked out from what a frame was measured to cost: `python -m benchmarks.capacity`."""
+"""The cores and servers that a stadium needs, from measured costs of a frame: `python -m benchmarks.capacity`."""
 
 from __future__ import annotations
 
@@ -9,27 +9,27 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from benchmarks.results import RESULTS, Row, table
+from benchmarks.figures import RESULTS, Row, table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 STAGES: Final = ("ingest", "detector", "classifier", "aggregator")
 _BUSY: Final = 0.7
-"""Share of its cores that an installation keeps busy: what comes at once must find room."""
+"""Share of its cores that an installation keeps busy, so that there is room for peaks."""
 
 _FACE_OUT_BYTES: Final = 16 + 16 + 2 + 2
-"""A face among the emotions: its box, eight probabilities, readable, quality."""
+"""Bytes of a face in a message with emotions: its box, eight probabilities, readable, quality."""
 
 
 @dataclass(frozen=True, slots=True)
 class Stadium:
-    """What is to be watched.
+    """A stadium to watch.
 
     Attributes:
-        seats: All of them taken.
-        cameras: Each seat is before one of them.
-        sample_fps: Frames of each camera that are looked at in a second.
+        seats: Number of seats, all of them taken.
+        cameras: Number of cameras; each seat is before one of them.
+        sample_fps: Frames a second that are sampled of each camera.
     """
 
     seats: int = 60_000
@@ -38,17 +38,17 @@ class Stadium:
 
     @property
     def faces(self) -> float:
-        """Faces in a frame, if every one is seen."""
+        """Number of faces in a frame, if every one is seen."""
         return self.seats / self.cameras
 
     @property
     def frames_per_s(self) -> float:
-        """Of all cameras."""
+        """Frames a second of all cameras."""
         return self.cameras * self.sample_fps
 
 
 def needs(measured: Sequence[dict[str, Any]], stadium: Stadium) -> Row:
-    """What one stadium needs.
+    """Return what a stadium needs.
 
     Args:
         measured: The rows of the figure about faces a frame.
@@ -56,14 +56,14 @@ def needs(measured: Sequence[dict[str, Any]], stadium: Stadium) -> Row:
     """
 
     def at(column: str) -> float:
-        """A cost of a frame with so many faces, between the two that were measured next to it."""
+        """Return a cost of a frame of the stadium, interpolated between the measured ones."""
         sizes = [float(row["faces found"]) for row in measured]
         return float(np.interp(stadium.faces, sizes, [float(row[column]) for row in measured]))
 
     rate = stadium.frames_per_s
     cores = {stage: rate * at(f"{stage}, ms a frame") / 1000 for stage in STAGES}
     servers = rate * at("of it servers, ms") / 1000
-    # Everything goes onto the bus once, and comes off it once.
+    # Everything is written to the bus once and read once.
     one_way_mb = rate * (at("JPEG, MB") + at("faces, MB") + stadium.faces * _FACE_OUT_BYTES / 1e6)
     row: Row = {"frames/s a camera": stadium.sample_fps, "faces/s": rate * stadium.faces}
     row |= {f"{stage}, cores": seconds for stage, seconds in cores.items()}
@@ -76,7 +76,7 @@ def needs(measured: Sequence[dict[str, Any]], stadium: Stadium) -> Row:
 
 
 def page() -> str:
-    """The table of `docs/capacity.md`, from the results that are committed."""
+    """Return the table of `docs/capacity.md`, from the committed results."""
     measured = json.loads((RESULTS / "faces.json").read_text())["rows"]
     return table([needs(measured, Stadium(sample_fps=fps)) for fps in (0.5, 1, 2, 5)])
 

@@ -1,9 +1,9 @@
-"""How soon and how rightly changes are published, over crowds of PublicTest faces with a known script.
+"""Delay and correctness of published changes, for crowds of PublicTest faces with a known script.
 
     python -m benchmarks.changes faces.npz [--model FOLDER] [--crowds 100]
 
-Crowds of 60 people with the terrace clips' script: 20 s calm, 20 s after a goal, 20 s after another. The model's card
-says how the network confuses labels.
+Crowds of 60 people follow the script of the terrace clips: 20 s calm, 20 s after a goal, 20 s after a goal of the other
+side. The confusions are those of the model's card.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from crowdmood.domain.messages import Emotions, FrameRef
 from crowdmood.domain.mood import MoodChange
 
 SCRIPT: Final = np.array([[4, 0, 3, 9, 7, 3, 34], [1, 0, 1, 37, 0, 15, 6], [18, 3, 3, 0, 24, 3, 9]])
-"""People who show each of `FER_LABELS` in each phase: those of the terrace clips."""
+"""Number of people with each of `FER_LABELS` in each phase, as in the terrace clips."""
 
 PHASE_S: Final = 20
 TRUE: Final = (("neutral", "happy"), ("happy", "sad"))
@@ -47,14 +47,14 @@ class Published:
 
     Attributes:
         changes: From what to what, in order.
-        after_s: Seconds from the true change to each one, of those that have one.
+        after_s: Seconds from each true change to the published one.
     """
 
     changes: tuple[tuple[str, str], ...]
     after_s: tuple[float, ...]
 
     def two_in_time(self) -> bool:
-        """Return whether there were two changes, each soon enough."""
+        """Return whether there were two changes, each in time."""
         return len(self.changes) == len(TRUE) and all(0 < after <= IN_TIME_S for after in self.after_s)
 
 
@@ -66,9 +66,9 @@ def publish(
     Args:
         posteriors: float64 (N, K), of faces that the network was not trained on.
         labels: uint8 (N,), their labels.
-        confusions: What the card says of the network, as it travels.
+        confusions: The network's confusions, as in messages.
         crowds: Number of crowds.
-        seed: Seed of everything that is drawn.
+        seed: Seed of the random numbers.
     """
     rng = np.random.default_rng(seed)
     by_label = [np.flatnonzero(labels == label) for label in range(SCRIPT.shape[1])]

@@ -1,12 +1,18 @@
 """The error of a share on real people: on clips with known shares in each phase, and on crowds of labelled faces.
 
-The baseline (`hobby`), the release of CrowdNet before it knew cheering (`releases`) and today's network are measured on
-the same people in one run.
+The baseline, the release of CrowdNet before it knew cheering, from the history of this repository, and today's network
+are measured on the same people in one run.
 """
 
 from __future__ import annotations
 
+import io
+import os
+import subprocess
+import tarfile
+import tempfile
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import cv2
@@ -15,13 +21,11 @@ import numpy as np
 from aggregator.crowd import Crowd
 from aggregator.estimate import estimate
 from app.footage import footage_cameras
-from app.replay import of_stadium
-from benchmarks.comparison import ERROR, LEADS, TRULY_LEADS, Answer, inside, phases_of, score
-from benchmarks.hobby import Baseline, Clip, counted, with_zeros
-from benchmarks.pipeline import replayed
-from benchmarks.releases import METHOD, earlier_release
-from benchmarks.results import Chart, Figure, Goal, MissingError, number
+from benchmarks.baseline import Baseline, Clip, answers, counted
+from benchmarks.figures import Chart, Figure, Goal, MissingError, number
+from benchmarks.processes import replayed
 from benchmarks.session import configured
+from benchmarks.shares import ERROR, LEADS, TRULY_LEADS, Answer, phases_of, score, with_truth, with_zeros
 from classifier import DEFAULT_MODEL
 from classifier.card import load_card
 from classifier.engines import load_engine
@@ -33,13 +37,12 @@ from training.crowd_faces import UNREADABLE, load_crowd_faces
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     from numpy.typing import NDArray
 
-    from benchmarks.comparison import Phase, Shares
-    from benchmarks.results import Row
+    from benchmarks.figures import Row
     from benchmarks.session import Session
+    from benchmarks.shares import Phase, Shares
     from crowdmood.core.settings import Settings
     from training.crowd_faces import CrowdFaces
 
@@ -47,6 +50,13 @@ DRAWN: Final = "crowds of 200 faces"
 BASELINE: Final = "baseline"
 EARLIER: Final = "CrowdNet before cheering"
 TODAY: Final = "CrowdNet"
+COMMIT: Final = "382d929520e1efdd8d0b4653e9ad04665ea86aaf"
+"""The last commit with the release before cheering."""
+
+METHOD: Final = "sld"
+"""The default method of that release."""
+
+_MODEL: Final = "classifier/models/crowdnet"
 _CROWDS: Final = 1000
 _QUICK_CROWDS: Final = 20
 _QUICK_FACES: Final = 300
@@ -57,8 +67,8 @@ _NOTES: Final = (
     "know has a share of 0 and no interval. A phase of a clip is measured on the moods whose whole window lies in it. "
     "A crowd of 200 faces is made of whole photographs of the validation split in random order; its true shares are of "
     "the faces that most annotators gave the same expression.",
-    "The baseline ([hobby](#hobby)) counts the faces that its cascade finds: of a clip in one frame every two seconds, "
-    "of a crowd in the image of each face.",
+    "The [baseline](#baseline) counts the faces that its cascade finds: of a clip in one frame every two seconds, of a "
+    "crowd in the image of each face.",
     f"{EARLIER} is the last release with seven labels. It runs in today's pipeline with the confusions of its own card "
     f"and with `CROWDMOOD_AGGREGATOR__METHOD={METHOD}`, its default; its output `face` is used as `readable`.",
 )
@@ -109,7 +119,8 @@ def measure(session: Session) -> Figure:
     return Figure(
         title="The error of a share on real people",
         rows=rows,
-        chart=_chart(rows),
+        chart=Chart("people", [BASELINE, *(network.name for network in networks)], ERROR),
+        plotted=_plotted(rows),
         goals=goals(rows, [clip.name for clip, phases in clips if set(phases[0].shares) == set(LABELS)]),
         notes=(*_NOTES, " ".join([f"Detector on clips: {kind}.", *map(str, networks)])),
         left_out=left_out,
@@ -150,8 +161,7 @@ def _drawn(baseline: Baseline, faces: CrowdFaces, networks: Sequence[Network], c
 
 
 def _row(people: str, phase: str | None, who: str, pairs: Sequence[tuple[Shares, Answer]]) -> Row:
-    first: Row = {"people": people, "phase": phase, "who": who}
-    return first | score(pairs)
+    return {"people": people, "phase": phase, "who": who, **score(pairs)}
 
 
 def true_shares(faces: CrowdFaces, members: NDArray[np.int64]) -> dict[str, float]:
@@ -209,40 +219,24 @@ def _by_label(values: NDArray[np.float64]) -> dict[str, float]:
 
 def in_phases(baseline: Baseline, clip: Clip, phases: Sequence[Phase], networks: Sequence[Network]) -> list[Row]:
     """Measure the baseline and networks in each phase of a clip."""
-    counts = counted(baseline, clip, networks[-1].settings)
-    windows = {
-        BASELINE: [(start_s, end_s, Answer(with_zeros(shares), {}, {}, None)) for start_s, end_s, shares in counts]
-    }
-    windows |= {network.name: _moods(network, clip) for network in networks}
+    windows = {BASELINE: list(counted(baseline, clip, networks[-1].settings))}
+    for network in networks:
+        done, _ = replayed(network.settings.model_copy(update={"cameras": footage_cameras(clip.videos)}))
+        windows[network.name] = [(start_s, end_s, answer) for start_s, end_s, answer, _ in answers(done)]
     return [
-        _row(clip.name, str(phase), who, inside(found, phase)) for phase in phases for who, found in windows.items()
+        _row(clip.name, str(phase), who, with_truth(found, phase.truth))
+        for phase in phases
+        for who, found in windows.items()
     ]
 
 
-def _moods(network: Network, clip: Clip) -> list[tuple[float, float, Answer]]:
-    """Replay a clip; return start and end in seconds and the shares of every mood that was published with shares."""
-    done, _ = replayed(network.settings.model_copy(update={"cameras": footage_cameras(clip.videos)}))
-    return [
-        (
-            mood.window_start_ms / 1000,
-            mood.as_of_ms / 1000,
-            Answer(with_zeros(mood.shares), mood.low or {}, mood.high or {}, mood.readable),
-        )
-        for mood in done.moods
-        if of_stadium(mood) and mood.shares
-    ]
-
-
-def _chart(rows: Sequence[Row]) -> Chart:
-    """Return bars of the errors, without people for whom some network has no answer."""
-    errors: dict[str, dict[str, float | None]] = {}
+def _plotted(rows: Sequence[Row]) -> list[Row]:
+    """Return the errors of each people, without people for whom some network has no answer."""
+    errors: dict[str, Row] = {}
     for row in rows:
         name = ", ".join(str(row[column]) for column in ("people", "phase") if row[column])
-        errors.setdefault(name, {})[str(row["who"])] = None if row[ERROR] is None else number(row, ERROR)
-    shown = {name: by_who for name, by_who in errors.items() if None not in by_who.values()}
-    names = list(dict.fromkeys(str(row["who"]) for row in rows))
-    series = {who: [error for by_who in shown.values() if (error := by_who[who]) is not None] for who in names}
-    return Chart(list(shown), series, "", ERROR)
+        errors.setdefault(name, {"people": name})[str(row["who"])] = row[ERROR]
+    return [row for row in errors.values() if None not in row.values()]
 
 
 def goals(rows: Sequence[Row], clips: Sequence[str]) -> list[Goal]:
@@ -258,3 +252,35 @@ def goals(rows: Sequence[Row], clips: Sequence[str]) -> list[Goal]:
         found.append(Goal(f"phases in which the right label leads, {clip}", len(phases), right))
         found.append(Goal(f"largest {ERROR} in a phase, {clip}", 0.03, largest, at_least=False, floor=0.04))
     return found
+
+
+def earlier_release(work: Path, repository: Path = Path(__file__).parents[1], commit: str = COMMIT) -> Path:
+    """Return the model folder of the earlier release; extract it from the history unless an earlier run did.
+
+    Args:
+        work: Folder of the benchmarks; the release is kept in it.
+        repository: Folder of the project.
+        commit: The full hash of the commit that holds the release.
+
+    Raises:
+        MissingError: The folder is no git repository, git is not installed, or the history lacks the commit.
+    """
+    kept = work / "releases" / commit[:12]
+    if not kept.is_dir():
+        # A folder that lies inside another project's repository is not searched for its commits.
+        environment = os.environ | {"GIT_CEILING_DIRECTORIES": str(repository.resolve().parent)}
+        command = ["git", "archive", "--format=tar", commit, _MODEL]
+        try:
+            archive = subprocess.run(command, cwd=repository, capture_output=True, check=True, env=environment).stdout
+        except (OSError, subprocess.CalledProcessError):
+            raise MissingError(
+                f"the earlier release of CrowdNet: commit {commit[:12]} is not in this clone's history; "
+                "fetch it with `git fetch --unshallow`"
+            ) from None
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=kept.parent) as unfinished:
+            with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
+                tar.extractall(unfinished, filter="data")
+            load_card(Path(unfinished) / _MODEL)
+            (Path(unfinished) / _MODEL).replace(kept)
+    return kept

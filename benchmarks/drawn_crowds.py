@@ -1,4 +1,4 @@
-"""Crowds whose shares are known, drawn from labelled faces that a network was not trained on."""
+"""Crowds with known shares, drawn from labelled faces that a network was not trained on."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ PEOPLE: Final = 200
 """Faces of a crowd from several photographs, and of one from FER2013."""
 
 _LEAST_READABLE: Final = 20
-"""Readable faces of a photograph that is a crowd of its own."""
+"""Fewest readable faces of a photograph that is a crowd of its own."""
 
 _STAND: Final = {
     "calm": {"happy": 0.22, "sad": 0.03, "neutral": 0.71, "cheering": 0.04},
@@ -51,13 +51,13 @@ _READABLE_FROM: Final = 0.5
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Answers:
-    """What a network says of faces that it was not trained on.
+    """Results of a network for faces that it was not trained on.
 
     Attributes:
         probabilities: float64 (N, K), of faces of real crowds.
         readable: float64 (N,), probability that an expression can be seen.
         votes: uint8 (N, 9), annotators who chose each label, and `unreadable`.
-        labels: int64 (N,), what most of them chose: 0-7, 8 for `unreadable`, -1 for no majority.
+        labels: int64 (N,), the majority's choice: 0-7, 8 for `unreadable`, -1 for no majority.
         photos: str (N,), the photograph of each face.
         fer: float64 (M, K), probabilities of PublicTest.
         fer_labels: uint8 (M,).
@@ -82,12 +82,12 @@ class Answers:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Drawn:
-    """A crowd whose shares are known.
+    """A crowd with known shares.
 
     Attributes:
         kind: How it was drawn.
         true: float64 (K,), its shares.
-        crowd: What the network says of it.
+        crowd: The network's results.
     """
 
     kind: str
@@ -96,7 +96,7 @@ class Drawn:
 
 
 def public_test(model: Path, data: Path) -> tuple[Matrix, npt.NDArray[np.uint8]]:
-    """Return what a network says of PublicTest, float64 (N, K), and the labels, uint8 (N,)."""
+    """Return a network's probabilities for PublicTest, float64 (N, K), and the labels, uint8 (N,)."""
     faces = load_faces(data).split(PUBLIC_TEST)
     return _predicted(model, faces.images)[0], faces.labels
 
@@ -114,7 +114,7 @@ def of_crowd_faces(
     """Draw crowds of faces of real crowds.
 
     Args:
-        answers: What the network says. Faces of labels that it does not know are left out.
+        answers: The network's results. Faces of labels that it does not know are left out.
         held: bool (N,), the faces to draw from.
         crowds: Crowds of each kind; `photograph`: at most.
         rng: Random numbers.
@@ -161,7 +161,7 @@ def of_fer(answers: Answers, held: npt.NDArray[np.intp], crowds: int, rng: np.ra
     """Draw crowds of PublicTest faces: of 200, each as one scene.
 
     Args:
-        answers: What the network says.
+        answers: The network's results.
         held: The faces to draw from.
         crowds: Crowds of each kind.
         rng: Random numbers.

@@ -1,4 +1,4 @@
-"""How faces should be cut out for the network: `python -m benchmarks.framing --help`."""
+"""The square around a face with which the network is most accurate: `python -m benchmarks.framing --help`."""
 
 from __future__ import annotations
 
@@ -8,12 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 import typer
-from rich.console import Console
-from rich.table import Table
 
+from benchmarks.figures import Row, table
 from classifier import DEFAULT_MODEL
 from classifier.engines import load_engine
-from crowdmood.core.errors import CrowdMoodError
 from crowdmood.core.settings import load
 from crowdmood.domain.framing import FRAMINGS
 from detector.evaluation.framing import accuracy, redetect, seats_of_faces, seats_of_footage, sweep
@@ -26,13 +24,11 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from crowdmood.core.settings import DetectorSettings
-    from detector.base import Detector
     from detector.evaluation.framing import FramingResult, Seats
 
 
 def seats_of(data: Sequence[Path], times_a_phase: int) -> list[Seats]:
-    """Everything that is to be found again: footage with its truth, or the PublicTest split of a FER2013 archive."""
+    """Return faces of known expression: of footage with its truth, or of the PublicTest split of a FER2013 archive."""
     seats: list[Seats] = []
     for file in data:
         if file.suffix == ".npz":
@@ -46,28 +42,28 @@ def seats_of(data: Sequence[Path], times_a_phase: int) -> list[Seats]:
 def main(
     data: Annotated[list[Path], typer.Argument(help="Footage with its truth beside it, or fer2013.npz.", exists=True)],
     model: Annotated[Path, typer.Option(help="Model folder of the network.")] = DEFAULT_MODEL,
-    times_a_phase: Annotated[int, typer.Option(min=1, help="Moments of each phase of the footage.")] = 5,
+    times_a_phase: Annotated[int, typer.Option(min=1, help="Frames of each phase of the footage.")] = 5,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the figures to this file.")] = None,
 ) -> None:
-    """Find faces of known expression again, cut them out in many ways, and measure how often the network is right."""
+    """Detect faces of known expression, cut them out in many ways, and measure how often the network is right."""
     settings = load()
     engine = load_engine(model, settings.classifier)
 
-    def judge(crops: NDArray[np.uint8]) -> NDArray[np.intp]:
+    def classify(crops: NDArray[np.uint8]) -> NDArray[np.intp]:
         labels: NDArray[np.intp] = engine.predict(crops)[0].argmax(axis=1)
         return labels
 
     seats = seats_of(data, times_a_phase)
     figures: dict[str, Any] = {"model": engine.model_id, "engine": engine.name, "detectors": {}}
     for kind in ("haar", "yunet"):
-        # The faces are 80 px large: looking for smaller ones would only cost time.
-        chosen = settings.detector.model_copy(update={"kind": kind, "min_face_px": 40})
-        detector = _load(chosen)
+        # The faces are 80 px large: a search for smaller ones only costs time.
+        detector = load_detector(settings.detector.model_copy(update={"kind": kind, "min_face_px": 40}))
         found = [redetect(each, detector) for each in seats]
-        truly = accuracy(found, judge, None)
-        measured = sweep(found, judge, FRAMINGS[kind])
+        truly = accuracy(found, classify, None)
+        measured = sweep(found, classify, FRAMINGS[kind])
         faces = sum(len(each.labels) for each in found)
-        show(f"{kind}: {faces} of {sum(len(each.labels) for each in seats)} faces", kind, truly, measured)
+        print(f"\n{kind}: {faces} of {sum(len(each.labels) for each in seats)} faces\n")
+        print(table([*(_row(each, kind, truly) for each in measured), {"side": "true place", "accuracy": truly}]))
         figures["detectors"][kind] = {
             "faces": faces,
             "accuracy_where_faces_truly_are": truly,
@@ -81,23 +77,18 @@ def main(
         json_file.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
 
 
-def _load(settings: DetectorSettings) -> Detector:
-    try:
-        return load_detector(settings)
-    except CrowdMoodError as error:
-        raise SystemExit(f"benchmarks.framing: {error}") from None
-
-
-def show(title: str, kind: str, truly: float, measured: Sequence[FramingResult]) -> None:
-    """Print a table, what is in use marked."""
-    table = Table("side", "right", "down", "eyes levelled", "accuracy", "lost, in points", "", title=title)
-    for each in measured:
-        framing = each.framing
-        used = "in use" if framing == FRAMINGS[kind] and not each.aligned else ""
-        cells = (f"{framing.side:.2f}", f"{framing.right:.2f}", f"{framing.down:.2f}", "yes" if each.aligned else "")
-        table.add_row(*cells, f"{each.accuracy:.4f}", f"{100 * (truly - each.accuracy):.2f}", used)
-    table.add_row("where they truly are", "", "", "", f"{truly:.4f}", "0", "")
-    Console(width=120).print(table)
+def _row(measured: FramingResult, kind: str, truly: float) -> Row:
+    """Return a row of the table; the framing that the detector uses is marked."""
+    framing = measured.framing
+    return {
+        "side": f"{framing.side:.2f}",
+        "right": framing.right,
+        "down": framing.down,
+        "eyes levelled": "yes" if measured.aligned else "",
+        "accuracy": f"{measured.accuracy:.4f}",
+        "lost, in points": 100 * (truly - measured.accuracy),
+        "": "in use" if framing == FRAMINGS[kind] and not measured.aligned else "",
+    }
 
 
 if __name__ == "__main__":

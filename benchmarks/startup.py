@@ -1,4 +1,4 @@
-"""How long one waits: for help, for the first mood of footage, and for a network."""
+"""How long a user waits: for the help text, for the first mood of footage, and for a network."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 import httpx
 
-from benchmarks.results import Chart, Figure, Row, number
+from benchmarks.figures import Chart, Figure
 from benchmarks.session import free_port
 
 if TYPE_CHECKING:
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
     from benchmarks.session import Session
 
-_LOOK_EVERY_S: Final = 0.02
 _LONGEST_S: Final = 120.0
 _LOAD: Final = """
 import time
@@ -34,26 +33,23 @@ print(time.perf_counter() - began)
 
 
 def measure(session: Session) -> Figure:
-    """Start everything anew, again and again."""
+    """Start everything several times."""
     video = session.match() / "stand-1.mp4"
     ways: dict[str, Callable[[], float]] = {
         "crowdmood --help": _help,
-        "GET /mood tells of footage, from crowdmood replay on": lambda: _first_mood(video),
+        "first mood of footage at GET /mood, from crowdmood replay on": lambda: _first_mood(video),
         "network loaded and warm, OpenVINO": lambda: _load("openvino"),
         "network loaded and warm, TensorFlow": lambda: _load("tensorflow"),
     }
     rounds = session.size(5, 1)
     seconds = {name: [way() for _ in range(rounds)] for name, way in ways.items()}
-    rows: list[Row] = [
-        {"what": name, "s": statistics.median(times), "s at most": max(times)} for name, times in seconds.items()
-    ]
     return Figure(
         title="Start-up",
-        rows=rows,
-        chart=Chart(list(ways), {"s": [number(row, "s") for row in rows]}, "", "seconds"),
+        rows=[{"what": name, "s": statistics.median(each), "s at most": max(each)} for name, each in seconds.items()],
+        chart=Chart("what", ["s"], "seconds"),
         notes=[
             f"Medians of {rounds}. The first mood is of the footage's first second, and needs both servers and every "
-            "stage started; a network's time leaves Python's own start out and has its framework's import in it."
+            "stage started; a network's time includes the import of its framework, not the start of Python."
         ],
     )
 
@@ -71,23 +67,23 @@ def _first_mood(video: Path) -> float:
     began_s = time.perf_counter()
     process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
-        while not _tells_a_mood(port):
+        while not _has_mood(port):
             if process.poll() is not None:
                 raise RuntimeError(f"crowdmood replay ended with {process.returncode}")
             if time.perf_counter() - began_s > _LONGEST_S:
-                raise TimeoutError("no mood came")
-            time.sleep(_LOOK_EVERY_S)
+                raise TimeoutError(f"no mood came within {_LONGEST_S:g} s")
+            time.sleep(0.02)
         return time.perf_counter() - began_s
     finally:
         process.terminate()
         process.wait(60)
 
 
-def _tells_a_mood(port: int) -> bool:
+def _has_mood(port: int) -> bool:
     try:
         mood = httpx.get(f"http://127.0.0.1:{port}/mood", timeout=10).raise_for_status().json()
         return mood["as_of"] is not None
-    except httpx.HTTPError:  # nobody answers yet, or there is no mood yet
+    except httpx.HTTPError:  # the API does not listen yet
         return False
 
 

@@ -39,7 +39,7 @@ def _units(coded_picture: bytes) -> list[bytes]:
     return [unit for unit in re.split(rb"\x00{2,3}\x01", coded_picture) if unit]
 
 
-class Camera(socketserver.ThreadingTCPServer):
+class RtspCamera(socketserver.ThreadingTCPServer):
     """The camera.
 
     Attributes:
@@ -75,7 +75,7 @@ class Camera(socketserver.ThreadingTCPServer):
 
 
 class _Viewer(socketserver.StreamRequestHandler):
-    server: Camera
+    server: RtspCamera
 
     def handle(self) -> None:
         over = threading.Event()
@@ -165,9 +165,9 @@ def _packets(units: Sequence[bytes], sequence: int, timestamp: int) -> Iterator[
 
 
 @contextlib.contextmanager
-def filming(shown: Sequence[Sequence[bytes]]) -> Iterator[Camera]:
+def rtsp_camera(shown: Sequence[Sequence[bytes]]) -> Iterator[RtspCamera]:
     """A camera that is there until the end."""
-    camera = Camera(shown)
+    camera = RtspCamera(shown)
     thread = threading.Thread(target=camera.serve_forever, args=(0.02,))
     thread.start()
     try:

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from crowdmood.domain.mood import Mood
+from tests.http_cameras import http_camera, images_of
 from tests.waiting import eventually, seconds_until
 
-from .eyes import pictures, watching
 from .rig import Installation, installation
-from .rtsp import coded, filming
+from .rtsp import coded, rtsp_camera
 
 SETTINGS: dict[str, Any] = {
     "ingest": {"sample_fps": 1, "connect_timeout_s": 3, "frozen_after_s": 3, "reconnect_max_s": 1},
@@ -43,11 +43,11 @@ def check(
 ) -> None:
     clip = assets / "footage" / "terrace-north.mp4"
     large, small = coded(clip, 1280, 720), coded(clip, 960, 540)
-    other = pictures(assets / "footage" / "terrace-south.mp4", seconds=2)
+    other = images_of(assets / "footage" / "terrace-south.mp4", seconds=2)
     told: list[str] = []
     with (
-        filming(large) as camera,
-        watching(other) as eye,
+        rtsp_camera(large) as camera,
+        http_camera(other) as eye,
         installation(
             folder, [{"id": "bad", "uri": camera.uri}, {"id": "good", "uri": eye.uri}], detector=yunet, **SETTINGS
         ) as rig,

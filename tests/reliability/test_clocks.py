@@ -14,10 +14,10 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.http_cameras import http_camera, images_of
 from tests.receiver import Answer, Taken, receiving
 from tests.waiting import eventually, seconds_until
 
-from .eyes import pictures, watching
 from .rig import installation
 
 HOUR_S = 3600.0
@@ -87,14 +87,14 @@ def test_recorded_footage_gives_the_same_bytes_whatever_is_done_to_the_wall_cloc
 def test_live_moods_and_retries_go_on_when_the_clock_is_set(
     wall_clock: WallClock, assets: Path, yunet: dict[str, Any], tmp_path: Path, figures: Callable[..., None]
 ) -> None:
-    shown = pictures(assets / "footage" / "terrace-north.mp4", seconds=2)
+    shown = images_of(assets / "footage" / "terrace-north.mp4", seconds=2)
     more = {
         "ingest": {"sample_fps": 2},
         "aggregator": {"window_s": 3, "allowed_lateness_s": 10},
         "log": {"level": "ERROR"},
     }
     with (
-        watching(shown) as eye,
+        http_camera(shown) as eye,
         receiving() as receiver,
         installation(
             tmp_path,

@@ -15,9 +15,9 @@ import pytest
 from crowdmood.bus.keys import BusKeys
 from crowdmood.domain.mood import Mood
 from crowdmood.store.keys import StateKeys
+from tests.http_cameras import HttpCamera, http_camera, images_of
 from tests.waiting import eventually
 
-from .eyes import Eye, pictures, watching
 from .rig import Installation, installation
 
 LOAD_S = float(os.environ.get("RELIABILITY_LOAD_S", "300"))
@@ -87,13 +87,13 @@ def delays(rig: Installation) -> list[tuple[float, float]]:
 
 
 @contextlib.contextmanager
-def two_eyes(
+def two_cameras(
     folder: Path, assets: Path, fps: float, window_s: float, **settings: Any
-) -> Iterator[tuple[Installation, list[Eye]]]:
+) -> Iterator[tuple[Installation, list[HttpCamera]]]:
     with ExitStack() as stack:
         clips = [assets / "footage" / f"terrace-{side}.mp4" for side in ("north", "south")]
-        eyes = [stack.enter_context(watching(pictures(clip, seconds=2), fps)) for clip in clips]
-        cameras = [{"id": f"eye-{number}", "uri": eye.uri} for number, eye in enumerate(eyes)]
+        live = [stack.enter_context(http_camera(images_of(clip, seconds=2), fps)) for clip in clips]
+        cameras = [{"id": f"camera-{number}", "uri": camera.uri} for number, camera in enumerate(live)]
         rig = stack.enter_context(
             installation(
                 folder,
@@ -104,7 +104,7 @@ def two_eyes(
             )
         )
         eventually(lambda: bool(delays(rig)), 90)
-        yield rig, eyes
+        yield rig, live
 
 
 def loaded(rig: Installation, gauges: Gauges, for_s: float) -> tuple[float, float, float]:
@@ -134,20 +134,20 @@ def check_load(
         "run": {"detectors": 1, "max_restarts": 0},
         "ingest": {"sample_fps": 120},
     }
-    with two_eyes(folder, assets, 0.25, USUAL_WINDOW_S, **settings) as (rig, eyes):
+    with two_cameras(folder, assets, 0.25, USUAL_WINDOW_S, **settings) as (rig, live):
         time.sleep(USUAL_WINDOW_S)
         before_s = statistics.median(delay for _, delay in delays(rig))
         gauges = Gauges()
-        for eye in eyes:
-            eye.fps = LOAD_FPS
+        for camera in live:
+            camera.fps = LOAD_FPS
         offered, done, took_s = loaded(rig, gauges, for_s)
         while offered <= 2 * done:  # a quick machine
-            assert eyes[0].fps < 100, f"it can do what it was given: {done:.1f} of {offered:.1f} frames/s"
-            for eye in eyes:
-                eye.fps *= 2
+            assert live[0].fps < 100, f"it can do what it was given: {done:.1f} of {offered:.1f} frames/s"
+            for camera in live:
+                camera.fps *= 2
             offered, done, took_s = loaded(rig, gauges, for_s)
-        for eye in eyes:
-            eye.fps = 0.25
+        for camera in live:
+            camera.fps = 0.25
         ended_s = time.time()
         recovered: list[float] = []
 
@@ -194,7 +194,7 @@ def test_twice_what_it_can_do_for_minutes_leaves_memory_flat(
 
 def check_endurance(folder: Path, assets: Path, yunet: dict[str, Any], for_s: float, tell: Callable[..., None]) -> None:
     settings = {"detector": yunet, "ingest": {"sample_fps": 1}, "serve": True}
-    with two_eyes(folder, assets, 2, WINDOW_S, **settings) as (rig, _):
+    with two_cameras(folder, assets, 2, WINDOW_S, **settings) as (rig, _):
         pids = rig.supervisor.pids()
         gauges = Gauges()
         gauges.watch(rig, for_s)

@@ -16,10 +16,10 @@ import pytest
 from crowdmood.bus.connection import Connection
 from crowdmood.bus.lease import Lease
 from crowdmood.store.keys import StateKeys
+from tests.http_cameras import HttpCamera, http_camera, images_of
 from tests.receiver import Receiver, receiving
 from tests.waiting import eventually, seconds_until
 
-from .eyes import Eye, pictures, watching
 from .rig import Installation, installation
 from .servers import Proxy, Server
 
@@ -117,12 +117,12 @@ def behind_proxies(folder: Path, cameras: Sequence[dict[str, str]], **settings: 
 def live(folder: Path, assets: Path, yunet: dict[str, Any]) -> Iterator[tuple[Ways, Receiver]]:
     """Two live cameras at a frame a second, and somebody who is told of everything."""
     with ExitStack() as stack:
-        eyes: list[Eye] = []
+        eyes: list[HttpCamera] = []
         for name in ("terrace-north", "terrace-south"):
-            shown = pictures(assets / "footage" / f"{name}.mp4")
-            eyes.append(stack.enter_context(watching(shown)))
+            shown = images_of(assets / "footage" / f"{name}.mp4")
+            eyes.append(stack.enter_context(http_camera(shown)))
         receiver = stack.enter_context(receiving())
-        cameras = [{"id": f"eye-{number}", "uri": eye.uri} for number, eye in enumerate(eyes)]
+        cameras = [{"id": f"camera-{number}", "uri": camera.uri} for number, camera in enumerate(eyes)]
         ways = stack.enter_context(
             behind_proxies(
                 folder,

@@ -26,10 +26,9 @@ from crowdmood.bus.keys import BusKeys
 from crowdmood.bus.streams import Bus
 from crowdmood.core.settings import BusSettings
 from crowdmood.domain.messages import Frame, FrameRef
+from tests.http_cameras import http_camera, images_of
 from tests.ports import free_port
 from tests.waiting import eventually
-
-from .eyes import pictures, watching
 
 PASSWORD = b"s3cret"
 JPEG_HEADERS = (b"\xff\xd8\xff", b"/9j/")
@@ -167,7 +166,7 @@ def test_no_file_holds_a_frame_a_face_or_its_place(
 ) -> None:
     started_s = time.time() - 1
     seen = Seen()
-    with watching(pictures(assets / "footage" / "terrace-south.mp4")) as eye:
+    with http_camera(images_of(assets / "footage" / "terrace-south.mp4")) as eye:
         uri = f"http://eye:{PASSWORD.decode()}@127.0.0.1:{eye.server_port}/stream?token={PASSWORD.decode()}"
         cameras = f'[{{"id": "north", "uri": "{uri}"}}, {{"id": "tape", "uri": "{short_terraces[0]["uri"]}"}}]'
         environment = settings_of(tmp_path, yunet, cameras)
@@ -188,7 +187,7 @@ def test_no_file_holds_a_frame_a_face_or_its_place(
                 limits, "0"
             )
             mark = damaged(bus)
-            photo = pictures(assets / "footage" / "terrace-north.mp4", seconds=0.1)[0]
+            photo = images_of(assets / "footage" / "terrace-north.mp4", seconds=0.1)[0]
             api = f"http://127.0.0.1:{environment['CROWDMOOD_API__PORT']}"
             crashed = False
             until_s = time.monotonic() + 12

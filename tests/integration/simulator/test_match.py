@@ -14,9 +14,8 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from benchmarks.truth import error, truth_of
 from crowdmood.core.errors import CrowdMoodError, DataError, SettingsError
-from crowdmood.domain.labels import FER_LABELS, LABELS
+from crowdmood.domain.labels import LABELS
 from simulator.bank import load_bank
 from simulator.cli import simulate as simulate_command
 from simulator.hiding import Hiding
@@ -101,21 +100,6 @@ def test_truth_marks_hidden_and_turned_faces_as_unreadable(truth: Truth) -> None
             hidden += hides
             assert unreadable == (hides or visibility < 0.5)
     assert hidden > 0
-
-
-@pytest.mark.parametrize(
-    ("clip", "labels"), [("terrace-north", FER_LABELS), ("terrace-south", FER_LABELS), ("stand", LABELS)]
-)
-def test_reads_the_truth_of_other_footage_with_seven_or_eight_labels(
-    assets: Path, clip: str, labels: tuple[str, ...]
-) -> None:
-    true = truth_of(assets / "footage" / f"{clip}.mp4")
-
-    assert true is not None
-    shares = true(2, 12)
-    assert shares is not None
-    assert tuple(shares) == labels
-    assert error([(2, 12, shares)], true) == 0
 
 
 def test_events_of_a_script_affect_the_stands_that_see_them(tmp_path: Path) -> None:

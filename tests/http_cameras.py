@@ -1,4 +1,4 @@
-"""Live cameras on a real network: motion JPEG over HTTP, of people who are really there."""
+"""Live cameras that send motion JPEG over HTTP, and fail as a test wants."""
 
 import http.server
 import itertools
@@ -13,8 +13,8 @@ import av
 import simplejpeg
 
 
-def pictures(clip: Path, every_s: float = 0.2, seconds: float = 4.0) -> list[bytes]:
-    """Frames of a clip as JPEG, one every so many seconds of its first ones."""
+def images_of(clip: Path, every_s: float = 0.2, seconds: float = 4.0) -> list[bytes]:
+    """Return frames of the first seconds of a clip as JPEG, one every `every_s` seconds."""
     found: list[bytes] = []
     with av.open(str(clip)) as container:
         for frame in container.decode(video=0):
@@ -26,19 +26,19 @@ def pictures(clip: Path, every_s: float = 0.2, seconds: float = 4.0) -> list[byt
     return found
 
 
-class Eye(http.server.ThreadingHTTPServer):
-    """A camera that shows pictures again and again.
+class HttpCamera(http.server.ThreadingHTTPServer):
+    """A camera that sends images again and again.
 
     Attributes:
-        mode: `run`; `freeze` (the same picture again and again); `stall` (it holds the line and is silent); `gone`.
-        fps: Pictures a second.
+        mode: `run`; `freeze` (it repeats one image); `stall` (it keeps the connection and sends nothing); `gone`.
+        fps: Images a second.
     """
 
     daemon_threads = True
 
-    def __init__(self, shown: Sequence[bytes], fps: float) -> None:
-        super().__init__(("127.0.0.1", 0), _Show)
-        self.shown = shown
+    def __init__(self, images: Sequence[bytes], fps: float) -> None:
+        super().__init__(("127.0.0.1", 0), _Stream)
+        self.images = images
         self.fps = fps
         self.mode = "run"
 
@@ -47,8 +47,8 @@ class Eye(http.server.ThreadingHTTPServer):
         return f"http://eye:s3cret@127.0.0.1:{self.server_port}/stream"
 
 
-class _Show(http.server.BaseHTTPRequestHandler):
-    server: Eye
+class _Stream(http.server.BaseHTTPRequestHandler):
+    server: HttpCamera
 
     def log_message(self, *_: Any) -> None:
         pass
@@ -66,7 +66,7 @@ class _Show(http.server.BaseHTTPRequestHandler):
             if self.server.mode == "gone":
                 return
             if self.server.mode == "run" or not jpeg:
-                jpeg = self.server.shown[number % len(self.server.shown)]
+                jpeg = self.server.images[number % len(self.server.images)]
             try:
                 if self.server.mode != "stall":
                     self.wfile.write(b"--next\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n" % len(jpeg))
@@ -78,15 +78,15 @@ class _Show(http.server.BaseHTTPRequestHandler):
 
 
 @contextmanager
-def watching(shown: Sequence[bytes], fps: float = 5.0) -> Iterator[Eye]:
-    """A camera that is there until the end."""
-    eye = Eye(shown, fps)
-    thread = threading.Thread(target=eye.serve_forever, args=(0.02,))
+def http_camera(images: Sequence[bytes], fps: float = 5.0) -> Iterator[HttpCamera]:
+    """Run a camera until the context ends."""
+    camera = HttpCamera(images, fps)
+    thread = threading.Thread(target=camera.serve_forever, args=(0.02,))
     thread.start()
     try:
-        yield eye
+        yield camera
     finally:
-        eye.mode = "gone"
-        eye.shutdown()
-        eye.server_close()
+        camera.mode = "gone"
+        camera.shutdown()
+        camera.server_close()
         thread.join()

@@ -1,4 +1,4 @@
-"""The error of a share on real people: which windows count, what is compared, and the release from the history."""
+"""The error of a share: which windows count, what is compared, and the release from the history."""
 
 import json
 import shutil
@@ -8,12 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.comparison import ERROR, Answer, Phase, inside, phases_of, score
-from benchmarks.crowds import DRAWN, EARLIER, TODAY, goals, measure, networks_of, true_shares
-from benchmarks.hobby import with_zeros
-from benchmarks.releases import COMMIT, earlier_release
-from benchmarks.results import MissingError, Row
+from benchmarks.crowds import COMMIT, DRAWN, EARLIER, TODAY, earlier_release, goals, measure, networks_of, true_shares
+from benchmarks.figures import MissingError, Row
 from benchmarks.session import Session
+from benchmarks.shares import ERROR, Answer, Phase, phases_of, score, truth_of, with_truth, with_zeros
 from classifier import DEFAULT_MODEL
 from classifier.card import load_card
 from crowdmood.domain.labels import FER_LABELS, LABELS
@@ -48,8 +46,36 @@ def test_a_phase_is_measured_on_windows_that_lie_wholly_in_it() -> None:
     starts = (9, 19, 20, 30, 31)
     windows = [(start, start + 10, one) for start, one in zip(starts, answers, strict=True)]
     phase = Phase(20, 40, shares(sad=1.0))
-    assert inside(windows, phase) == [(phase.shares, answers[2]), (phase.shares, answers[3])]
-    assert inside([(-9, 1, answers[0])], Phase(0, 20, shares())) == []  # a window that began before the footage
+    assert with_truth(windows, phase.truth) == [(phase.shares, answers[2]), (phase.shares, answers[3])]
+    # A window that began before the footage.
+    assert with_truth([(-9, 1, answers[0])], Phase(0, 20, shares(sad=1.0)).truth) == []
+
+
+def test_the_truth_of_a_clip_is_unknown_where_a_window_holds_two_phases(tmp_path: Path) -> None:
+    phases = [
+        {"start_s": 0, "end_s": 20, "shares": shares(happy=1.0)},
+        {"start_s": 20, "end_s": 40, "shares": shares(sad=1.0)},
+    ]
+    (tmp_path / "clip.json").write_text(json.dumps({"phases": phases}))
+    true = truth_of(tmp_path / "clip.mp4")
+    assert true is not None
+    assert true(5, 15) == true(-5, 5) == shares(happy=1.0)  # the first windows begin before the footage
+    assert true(15, 25) is None
+    windows = [(5, 15, answer(happy=0.3, neutral=0.7)), (15, 25, answer(fear=1.0)), (30, 40, answer(sad=1.0))]
+    assert score(with_truth(windows, true))[ERROR] == pytest.approx((0.7 + 0.7) / 16)
+    assert with_truth([(15, 25, answer(fear=1.0))], true) == []
+    assert truth_of(tmp_path / "other.mp4") is None
+
+
+@pytest.mark.parametrize(
+    ("clip", "labels"), [("terrace-north", FER_LABELS), ("terrace-south", FER_LABELS), ("stand", LABELS)]
+)
+def test_the_truth_of_shared_footage_has_seven_or_eight_labels(
+    assets: Path, clip: str, labels: tuple[str, ...]
+) -> None:
+    true = truth_of(assets / "footage" / f"{clip}.mp4")
+    assert true is not None
+    assert tuple(true(2, 12) or ()) == labels
 
 
 def test_an_error_is_the_mean_over_labels_and_answers() -> None:
@@ -94,7 +120,7 @@ def row(people: str, error: float | None, leads: str = "happy", truly: str = "ha
     return {"people": people, "who": who, ERROR: error, "label that leads": leads, "in truth": truly}
 
 
-def test_goals_are_of_the_network_of_today_and_of_the_worst_phase() -> None:
+def test_goals_are_for_todays_network_and_its_worst_phase() -> None:
     rows = [
         row(DRAWN, 0.13, who="baseline"),
         row(DRAWN, 0.024),
@@ -116,7 +142,7 @@ def test_a_phase_without_a_mood_does_not_count_as_right() -> None:
     assert [goal.reached for goal in goals(rows, ["stand"])] == [1, 0.01]
 
 
-def test_without_people_the_figure_is_missing_and_says_what_to_give(tmp_path: Path) -> None:
+def test_without_people_the_error_names_the_options_to_give(tmp_path: Path) -> None:
     with pytest.raises(MissingError, match=r"give a clip .* \(FOOTAGE=\) or labelled faces \(CROWD_FACES=\)"):
         measure(Session(tmp_path, footage=(tmp_path / "clip.mp4",)))
     with pytest.raises(MissingError, match=r"faces\.csv"):
@@ -125,7 +151,7 @@ def test_without_people_the_figure_is_missing_and_says_what_to_give(tmp_path: Pa
 
 @pytest.fixture
 def repository(tmp_path: Path) -> tuple[Path, str]:
-    """A repository that once held a release of CrowdNet and does no longer, and the commit that holds it."""
+    """A repository from which a release of CrowdNet was removed, and the commit that holds it."""
     folder = tmp_path / "project"
     model = folder / "classifier" / "models" / "crowdnet"
     model.mkdir(parents=True)
@@ -146,7 +172,7 @@ def repository(tmp_path: Path) -> tuple[Path, str]:
     return folder, commit
 
 
-def test_the_earlier_release_comes_from_the_history_once(repository: tuple[Path, str], tmp_path: Path) -> None:
+def test_the_earlier_release_is_extracted_from_the_history_once(repository: tuple[Path, str], tmp_path: Path) -> None:
     folder, commit = repository
     model = earlier_release(tmp_path / "work", folder, commit)
     assert load_card(model) == load_card(DEFAULT_MODEL)
@@ -156,7 +182,7 @@ def test_the_earlier_release_comes_from_the_history_once(repository: tuple[Path,
 
 
 @pytest.mark.parametrize("known", [True, False])
-def test_a_history_without_the_release_is_one_clear_line(
+def test_a_history_without_the_release_is_one_clear_error(
     repository: tuple[Path, str], tmp_path: Path, known: bool
 ) -> None:
     folder, _ = repository

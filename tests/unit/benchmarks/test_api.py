@@ -1,4 +1,4 @@
-"""What the benchmark of the API reads out of wrk's report."""
+"""Reports of wrk."""
 
 import pytest
 
@@ -34,6 +34,6 @@ def test_rate_and_99th_percentile_are_read(written: str, p99_ms: float) -> None:
         REPORT + "  Socket errors: connect 0, read 4, write 0, timeout 0\n",
     ],
 )
-def test_answers_that_are_not_good_ones_are_no_measurement(report: str) -> None:
+def test_a_report_with_errors_is_refused(report: str) -> None:
     with pytest.raises(ValueError, match="did not measure good answers"):
         parse(report)

@@ -19,23 +19,25 @@ from cv2.data import haarcascades
 from app.footage import footage_cameras
 from app.replay import of_stadium
 from benchmarks.classify import CONV4
-from benchmarks.pipeline import replayed
-from benchmarks.results import Chart, Figure, Goal, Row, number
-from benchmarks.session import configured, pictures
-from benchmarks.truth import error, truth_of
+from benchmarks.figures import Chart, Figure, Goal, Row, number
+from benchmarks.processes import replayed
+from benchmarks.session import configured, frames
+from benchmarks.shares import ERROR, Answer, score, truth_of, with_truth, with_zeros
 from classifier.card import NETWORK_FILE
 from crowdmood.core.settings import load
 from crowdmood.domain.labels import FER_LABELS, LABELS
 from crowdmood.domain.messages import CROP_SIZE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
 
+    from app.replay import Replay
     from benchmarks.session import Session
-    from benchmarks.truth import Shares, TrueShares
+    from benchmarks.shares import TrueShares
     from crowdmood.core.settings import Settings
+    from crowdmood.domain.mood import Mood
 
 _SAMPLE_FPS: Final = 5
 _BATCH: Final = 32
@@ -65,21 +67,16 @@ class Clip:
     min_face_px: int
     true: TrueShares | None
 
-    @property
-    def every(self) -> int:
-        """Distance between two sampled frames, in frames."""
-        return max(1, round(self.fps / _SAMPLE_FPS))
-
     @classmethod
     def of_match(cls, name: str, folder: Path, min_face_px: int) -> Clip:
         """Return the clip of a simulated match."""
         videos = tuple(sorted(folder.glob("*.mp4")))
-        return cls(name, videos, _fps(videos[0]), min_face_px, truth_of(folder))
+        return cls(name, videos, _property(videos[0], cv2.CAP_PROP_FPS), min_face_px, truth_of(folder))
 
     @classmethod
     def of_file(cls, video: Path) -> Clip:
         """Return the clip of a file, with its truth where a JSON file beside it has phases."""
-        return cls(video.stem, (video,), _fps(video), 20, truth_of(video))
+        return cls(video.stem, (video,), _property(video, cv2.CAP_PROP_FPS) or _SAMPLE_FPS, 20, truth_of(video))
 
 
 class Baseline:
@@ -132,102 +129,105 @@ def measure(session: Session) -> Figure:
     ]
     baseline = Baseline()
     rows: list[Row] = []
+    plotted: list[Row] = []
     for clip in clips:
-        rows.append(_baseline(baseline, clip, session))
-        rows += [_crowdmood(clip, kind, rows[-1]) for kind in session.kinds()]
+        first = _baseline(baseline, clip, session)
+        of_clip = [first, *(_crowdmood(clip, kind, first) for kind in session.kinds())]
+        plotted.append({"footage": clip.name, **{str(row["who"]): row["faces/s"] for row in of_clip}})
+        rows += of_clip
     return Figure(
         title="The baseline and CrowdMood on the same footage",
         rows=rows,
-        chart=Chart(
-            x=[clip.name for clip in clips],
-            series={
-                who: [number(row, "faces/s") for row in rows if row["who"] == who]
-                for who in dict.fromkeys(str(row["who"]) for row in rows)
-            },
-            x_label="",
-            y_label="faces a second",
-            log=True,
-        ),
+        chart=Chart("footage", [name for name in plotted[0] if name != "footage"], "faces a second", log=True),
+        plotted=plotted,
         goals=_goals(rows),
-        notes=(
+        notes=[
             "The baseline is the loop of most tutorials: OpenCV's Haar cascade, one `predict` of the network conv4 "
             "for each face, and a mood that is the count of the likeliest labels. Its rates are of its first frames "
             "(a `predict` a face is slow). Its error is of the same labels, computed in one call, one frame every two "
             "seconds, counted over CrowdMood's windows. `s until mood` of the baseline is the time that it works on "
             "one frame; CrowdMood's is in [latency](#latency). The share of a label that a network does not know "
             "counts as 0.",
-        ),
+        ],
     )
 
 
 def _baseline(baseline: Baseline, clip: Clip, session: Session) -> Row:
-    frames = faces = 0
-    images = list(pictures(clip.videos[0], session.size(40, 2), clip.every))
+    done = faces = 0
+    every = max(1, round(clip.fps / _SAMPLE_FPS))
+    images = list(frames(clip.videos[0], session.size(40, 2), every))
     baseline.process(images[0])
     started_s = time.perf_counter()
-    while (seconds := time.perf_counter() - started_s) < session.size(25, 1) and frames < len(images):
-        faces += baseline.process(images[frames])
-        frames += 1
-    windows = counted(baseline, clip, load()) if clip.true else ()
+    while (seconds := time.perf_counter() - started_s) < session.size(25, 1) and done < len(images):
+        faces += baseline.process(images[done])
+        done += 1
     return {
         "footage": clip.name,
         "who": "baseline",
-        "frames/s": frames / seconds,
+        "frames/s": done / seconds,
         "faces/s": faces / seconds,
-        "faces a frame": faces / frames,
-        "s until mood": seconds / frames,
-        "error of a share": error(windows, clip.true) if clip.true else None,
+        "faces a frame": faces / done,
+        "s until mood": seconds / done,
+        "error of a share": clip.true and score(with_truth(counted(baseline, clip, load()), clip.true))[ERROR],
     }
 
 
-def counted(baseline: Baseline, clip: Clip, settings: Settings) -> Iterator[tuple[float, float, Shares]]:
+def counted(baseline: Baseline, clip: Clip, settings: Settings) -> Iterator[tuple[float, float, Answer]]:
     """Yield start and end in seconds, and the baseline's shares, for every window of CrowdMood with a face in it."""
-    window_s = settings.aggregator.window_s
-    length_s = int(_frames(clip.videos[0]) / clip.fps)
+    length_s = int(_property(clip.videos[0], cv2.CAP_PROP_FRAME_COUNT) / clip.fps)
     sampled = np.arange(0, length_s, _VOTE_EVERY_S)
     votes = np.zeros((len(sampled), len(LABELS)), np.int64)
     for video in clip.videos:
-        images = pictures(video, len(sampled), round(clip.fps * _VOTE_EVERY_S))
+        images = frames(video, len(sampled), round(clip.fps * _VOTE_EVERY_S))
         for row, image in zip(votes, images, strict=True):
             row += baseline.votes(baseline.faces(image)).sum(axis=0)
     for end_s in range(1, length_s + 1):
-        start_s = end_s - window_s
+        start_s = end_s - settings.aggregator.window_s
         found = votes[(sampled >= start_s) & (sampled < end_s)].sum(axis=0)
         if found.sum():
-            yield start_s, end_s, dict(zip(LABELS, (found / found.sum()).tolist(), strict=True))
+            yield start_s, end_s, Answer(dict(zip(LABELS, (found / found.sum()).tolist(), strict=True)), {}, {}, None)
 
 
-def with_zeros(shares: Mapping[str, float | None]) -> dict[str, float]:
-    """Return shares of every label: 0 for one that the network does not know."""
-    return {label: shares.get(label) or 0.0 for label in LABELS}
+def answers(done: Replay) -> list[tuple[float, float, Answer, Mood]]:
+    """Return start and end in seconds, the shares and the mood of every mood of the stadium with shares."""
+    return [
+        (
+            mood.window_start_ms / 1000,
+            mood.as_of_ms / 1000,
+            Answer(with_zeros(mood.shares), mood.low or {}, mood.high or {}, mood.readable),
+            mood,
+        )
+        for mood in done.moods
+        if of_stadium(mood) and mood.shares
+    ]
 
 
 def _crowdmood(clip: Clip, kind: str, baseline: Row) -> Row:
     settings = configured(kind, clip.min_face_px, cameras=footage_cameras(clip.videos), ingest={"speed": "max"})
     done, frames_per_s = replayed(settings)
-    moods = [
-        (mood.window_start_ms / 1000, mood.as_of_ms / 1000, with_zeros(mood.shares), with_zeros(mood.raw))
-        for mood in done.moods
-        if of_stadium(mood) and mood.shares and mood.raw
-    ]
-    wrong = error(((start_s, end_s, shares) for start_s, end_s, shares, _ in moods), clip.true) if clip.true else None
-    counts = error(((start_s, end_s, raw) for start_s, end_s, _, raw in moods), clip.true) if clip.true else None
-    rate = frames_per_s * done.faces / done.frames
-    base = baseline["error of a share"]
-    return {
+    row: Row = {
         "footage": clip.name,
         "who": f"CrowdMood, {kind}",
         "frames/s": frames_per_s,
-        "faces/s": rate,
+        "faces/s": frames_per_s * done.faces / done.frames,
         "faces a frame": done.faces / done.frames,
-        "error of a share": wrong,
-        "error of its own counts": counts,
-        "times the baseline's faces/s": rate / max(number(baseline, "faces/s"), 0.01),
-        "of the baseline's error": wrong / float(base) if wrong is not None and base else None,
     }
+    row["times the baseline's faces/s"] = number(row, "faces/s") / max(number(baseline, "faces/s"), 0.01)
+    if clip.true:
+        found = answers(done)
+        counts = [
+            (start_s, end_s, Answer(with_zeros(mood.raw), {}, {}, None))
+            for start_s, end_s, _, mood in found
+            if mood.raw
+        ]
+        row[ERROR] = score(with_truth(((start_s, end_s, one) for start_s, end_s, one, _ in found), clip.true))[ERROR]
+        row["error of its own counts"] = score(with_truth(counts, clip.true))[ERROR]
+        if row[ERROR] is not None and baseline[ERROR]:
+            row["of the baseline's error"] = number(row, ERROR) / number(baseline, ERROR)
+    return row
 
 
-def _goals(rows: list[Row]) -> list[Goal]:
+def _goals(rows: Sequence[Row]) -> list[Goal]:
     """Return goals for the rates on the dense crowd, and for the errors wherever the truth is known."""
     goals = []
     for row in rows:
@@ -241,9 +241,8 @@ def _goals(rows: list[Row]) -> list[Goal]:
     return goals
 
 
-def _fps(video: Path) -> float:
-    return cv2.VideoCapture(str(video)).get(cv2.CAP_PROP_FPS) or _SAMPLE_FPS
-
-
-def _frames(video: Path) -> int:
-    return int(cv2.VideoCapture(str(video)).get(cv2.CAP_PROP_FRAME_COUNT))
+def _property(video: Path, which: int) -> float:
+    reader = cv2.VideoCapture(str(video))
+    value = reader.get(which)
+    reader.release()
+    return value
