@@ -54,7 +54,7 @@ def costs_of(video: Path, kind: str, min_face_px: int) -> tuple[dict[str, Cost],
     """Return what footage costs each stage, and the frames and faces that were counted."""
     settings = configured(kind, min_face_px, cameras=footage_cameras([video]), ingest={"speed": "max"}, bus=ROOMY)
     with stages(settings) as running:
-        by_stage = {stage: running.run(stage) for stage in STAGES.values()}
+        by_stage = {stage: running.run(stage) for stage in STAGES}
         store = MoodStore(required_url(running.settings.state_url, "state"), settings.bus.key_prefix)
         (row,) = store.cameras().values()
         store.close()

@@ -68,7 +68,7 @@ def cameras(session: Session) -> Figure:
                 "cameras": count,
                 "processor s": sum(taken.values()),
                 "ms a frame": 1000 * sum(taken.values()) / frames,
-                "aggregator, ms a frame": 1000 * taken["aggregate"] / frames,
+                "aggregator, ms a frame": 1000 * taken["aggregator"] / frames,
                 "ingest, MB": memory.get("ingest-0"),
                 "all processes, MB": sum(memory.values()),
             }

@@ -36,13 +36,16 @@ if TYPE_CHECKING:
     from crowdmood.domain.messages import Message
 
 STAGES: Final = ("ingest", "detector", "classifier", "aggregator")
-"""The stage of each command, in the order of the pipeline."""
+"""In the order of the pipeline."""
 
 ROOMY: Final = {"max_backlog": 100_000}
 """Settings of a bus on which no stage waits for the next one."""
 
-_STREAMS: Final[dict[str, tuple[Any, Any]]] = {"detect": ("frames", "faces"), "classify": ("faces", "emotions")}
-"""The stream that a command empties, and the one that it fills."""
+_STREAMS: Final[dict[str, tuple[Any, Any]]] = {
+    "detector": ("frames", "faces"),
+    "classifier": ("faces", "emotions"),
+}
+"""The stream that a stage reads, and the one that it writes."""
 
 _PARTS: Final[Mapping[str, tuple[tuple[Any, str], ...]]] = {
     "redis": ((Connection, "call"),),
@@ -167,7 +170,7 @@ def pipeline(settings: Settings) -> Iterator[Pipeline]:
 
 
 def worker_rate(
-    command: str, settings: Settings, messages: Sequence[Message], workers: int = 1, *, pinned: bool = False
+    stage: str, settings: Settings, messages: Sequence[Message], workers: int = 1, *, pinned: bool = False
 ) -> float:
     """Return messages a second of warm workers, from a full stream to an empty one.
 
@@ -175,15 +178,15 @@ def worker_rate(
     been begun before.
 
     Args:
-        command: `detect` or `classify`.
+        stage: `detector` or `classifier`.
         settings: The settings.
         messages: What the workers read.
         workers: Number of workers.
         pinned: Whether each worker gets a core of its own.
     """
-    source, output = _STREAMS[command]
+    source, output = _STREAMS[stage]
     with pipeline(settings) as running:
-        running.start(command, workers=workers)
+        running.start(stage, workers=workers)
         if pinned:
             running.pin()
         client, key = running.bus.connection.client, running.bus.keys.stream(output)
@@ -209,11 +212,11 @@ def replayed(settings: Settings) -> tuple[Replay, float]:
 
 
 def spent(before: dict[str, Usage], after: dict[str, Usage]) -> dict[str, float]:
-    """Return the processor time between two observations in seconds, by command or server, workers added up."""
+    """Return the processor time between two observations in seconds, by stage or server, workers added up."""
     found: dict[str, float] = {}
     for name, usage in after.items():
-        command = name.rpartition("-")[0] or name
-        found[command] = found.get(command, 0.0) + usage.cpu_s - (before[name].cpu_s if name in before else 0.0)
+        stage = name.rpartition("-")[0] or name
+        found[stage] = found.get(stage, 0.0) + usage.cpu_s - (before[name].cpu_s if name in before else 0.0)
     return found
 
 

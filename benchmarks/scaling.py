@@ -28,16 +28,16 @@ def measure(session: Session) -> Figure:
     for kind in session.kinds():
         refs = (FrameRef("north", "run", number, number * 200, 1280, 720, True) for number in range(counts[kind]))
         frames = [Frame(ref, images[ref.frame_id % len(images)]) for ref in refs]
-        stages[f"detector, {kind}"] = "detect", configured(kind, 40, bus=ROOMY), frames
+        stages[f"detector, {kind}"] = "detector", configured(kind, 40, bus=ROOMY), frames
     crops = np.random.default_rng(0).integers(0, 256, (_FACES_A_FRAME, 48, 48), dtype=np.uint8)
     one_thread = configured("haar", 40, bus=ROOMY, classifier={"threads": 1})
-    stages["classifier"] = "classify", one_thread, frames_of(crops, _FACES_A_FRAME, session.size(300, 40))
+    stages["classifier"] = "classifier", one_thread, frames_of(crops, _FACES_A_FRAME, session.size(300, 40))
     rounds = session.size(3, 1)
     rows: list[Row] = []
     goals = []
-    for name, (command, settings, messages) in stages.items():
+    for name, (stage, settings, messages) in stages.items():
         pairs = [
-            [worker_rate(command, settings, messages, workers, pinned=True) for workers in (1, 2)]
+            [worker_rate(stage, settings, messages, workers, pinned=True) for workers in (1, 2)]
             for _ in range(rounds)
         ]
         one, two = (statistics.median(rates) for rates in zip(*pairs, strict=True))
