@@ -51,7 +51,7 @@ class Crowd:
     def stream(self, **named: Any) -> Iterator[Iterator[Event]]:
         """Open a stream; leaving it closes it."""
         if isinstance(self.client, Client):
-            with contextlib.closing(self.client.stream(**named)) as events:  # type: ignore[type-var]  # a generator
+            with contextlib.closing(self.client.stream(**named)) as events:
                 yield events
         else:
             awaited = self.client.stream(**named)

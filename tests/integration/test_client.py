@@ -309,7 +309,7 @@ def test_a_key_that_is_revoked_later_is_reported_once_and_the_default_returned(
     assert crowd.ask("leading", "neutral") == "happy"
     assert keys.revoke(key.key_id, round(time.time() * 1000))
     api.eventually("/mood", lambda answer: answer.status_code == 401, text)
-    assert crowd.ask("leading", "neutral") == "happy"  # it was told so while the key was good
+    assert crowd.ask("leading", "neutral") == "happy"  # that answer is still valid
     for hour in (1, 2, 3):
         crowd.ahead_s = hour * 3600
         assert crowd.ask("leading", "neutral") == "neutral"

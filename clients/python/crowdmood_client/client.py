@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from datetime import datetime
 from types import TracebackType
@@ -97,11 +97,13 @@ class Client:
         """
         return self._run(self._session.leading(default, zone, camera))
 
-    def stream(self, zone: str | None = None, camera: str | None = None, after: str | None = None) -> Iterator[Event]:
+    def stream(
+        self, zone: str | None = None, camera: str | None = None, after: str | None = None
+    ) -> Generator[Event, None, None]:
         """Yield the newest mood, then every mood and change as it is published; never end.
 
         After a lost connection a `lost` event is yielded, and the stream reconnects with growing pauses and continues
-        after the last event. Leave the loop to close the stream.
+        after the last event. Leave the loop, or call `close()` of the generator, to close the connection.
 
         Args:
             zone: A named set of cameras; None for the whole stadium.
@@ -185,7 +187,7 @@ class Client:
                 channel.advance(run)
         return run.result
 
-    def _iterate(self, steps: Steps[None]) -> Iterator[Any]:
+    def _iterate(self, steps: Steps[None]) -> Generator[Any, None, None]:
         """Carry out steps, and yield the items that they hand out."""
         run = Run(steps)
         with closing(_Channel(self._http)) as channel:
