@@ -1,4 +1,4 @@
-"""Keeps the cameras' regions as they were drawn last: in the settings, or while the run goes on."""
+"""Follows the regions of cameras: those of the settings, or those that were drawn in this run."""
 
 import logging
 import threading
@@ -12,22 +12,22 @@ from detector.regions import Region
 
 log = logging.getLogger("crowdmood.detector")
 
-_LOOK_EVERY_S = 1.0
+_POLL_S = 1.0
 
 
 @contextmanager
 def following(cameras: Iterable[CameraSettings], saved: SavedRegions) -> Iterator[dict[str, Region]]:
-    """Regions by camera, changed in place within about a second of each change.
+    """Yield regions by camera, updated in place about a second after each change.
 
-    The first ones are waited for: as long as nobody knows who is masked, nobody is looked at. In an outage of the state
-    store, or while it refuses us, they stay as they were.
+    The first regions are waited for: no frame is searched until the masks are known. While the state store is
+    unreachable or refuses the login, the regions stay unchanged.
 
     Args:
-        cameras: What the settings draw.
-        saved: What was drawn since; closed at the end.
+        cameras: The cameras of the settings, with their regions.
+        saved: The regions that were drawn in this run; closed at the end.
 
     Raises:
-        ServerUnavailableError: The store is away and we were told to stop.
+        ServerUnavailableError: The store is unreachable, and the process stops.
     """
     drawn = {camera.id: Regions(include=camera.include, mask=camera.mask) for camera in cameras}
     known = drawn | saved.all(patient=True)
@@ -37,14 +37,14 @@ def following(cameras: Iterable[CameraSettings], saved: SavedRegions) -> Iterato
     def follow() -> None:
         nonlocal known
         refused = ""
-        while not stop.wait(_LOOK_EVERY_S):
+        while not stop.wait(_POLL_S):
             try:
                 now = drawn | saved.all()
-            except ServerUnavailableError:  # the connection has said so
+            except ServerUnavailableError:  # the connection has logged it
                 continue
             except SettingsError as error:
                 if str(error) != refused:
-                    log.error("regions stay as they are while the state store refuses us: %s", error)
+                    log.error("regions stay unchanged while the state store refuses the login: %s", error)
                 refused = str(error)
                 continue
             refused = ""
@@ -52,9 +52,7 @@ def following(cameras: Iterable[CameraSettings], saved: SavedRegions) -> Iterato
                 one = now.get(camera_id, Regions())
                 if one != known.get(camera_id):
                     regions[camera_id] = Region(one.include, one.mask)
-                    log.info(
-                        "regions of camera %s: %d to look at, %d masked", camera_id, len(one.include), len(one.mask)
-                    )
+                    log.info("regions of camera %s: %d included, %d masked", camera_id, len(one.include), len(one.mask))
             known = now
 
     thread = threading.Thread(target=follow, name="regions", daemon=True)

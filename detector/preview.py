@@ -1,4 +1,4 @@
-"""What a camera's settings do, as a picture: its regions, and what the detector finds, nobody recognisable."""
+"""Draws a camera's regions and the faces found as an image in which no person can be recognised."""
 
 import cv2
 import numpy as np
@@ -14,9 +14,9 @@ _MASKED = (60, 60, 220)
 _FACE = (0, 200, 255)
 _BLOCKS_ACROSS_FACE = 6
 _BLOCK_PX = 24
-"""Side of the blocks that stand for what is left out: nobody there is looked for, so everybody there is hidden."""
+"""Side of the blocks outside the region. Faces there are not searched, so all of it is pixelated."""
 _MARGIN = 0.15
-"""How far beyond its box a face is pixelated, as a share of the box: hair and ears tell a person too."""
+"""Margin around a box that is pixelated too, as a share of the box: hair and ears can identify a person."""
 
 
 def preview(jpeg: bytes, finder: FaceFinder, region: Region, max_megapixels: float, *, show_faces: bool) -> bytes:
@@ -25,16 +25,16 @@ def preview(jpeg: bytes, finder: FaceFinder, region: Region, max_megapixels: flo
     Args:
         jpeg: The frame.
         finder: Finds the faces.
-        region: Where they may be searched.
+        region: The region to search.
         max_megapixels: Larger frames are refused, in megapixels.
-        show_faces: Leave faces, and what is left out, as they are, instead of pixelated.
+        show_faces: Do not pixelate faces and the parts outside the region.
 
     Returns:
         A PNG file.
 
     Raises:
         UndecodableError: The frame cannot be decoded, or is too large.
-        DataError: The picture cannot be encoded.
+        DataError: The image cannot be encoded.
     """
     image = decode(jpeg, "bgr", max_megapixels)
     found = finder.find(jpeg, region)

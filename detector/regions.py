@@ -1,4 +1,4 @@
-"""Where a camera is looked at: what lies outside is blotted out before detection, and cut off where it can be."""
+"""The region of a camera's frames to search; the rest is blotted out before detection, and cut off where possible."""
 
 from collections.abc import Sequence
 from math import ceil
@@ -12,19 +12,18 @@ from crowdmood.core.settings import CameraSettings
 from detector.base import Image
 
 _BLOT = 127
-"""Grey of what is blotted out: in the middle, so that it makes no hard edges against bright or dark."""
-
+"""Grey level of pixels that are blotted out; a middle level has no hard edges against bright or dark parts."""
 
 _PARTS = 8
-"""What is cut out is so many parts of a frame's width and height, or less: a network is compiled for each size."""
+"""Sides of the searched part are multiples of this fraction of the frame's, because each size is compiled for."""
 
 
 class Region:
-    """The part of a camera's frames where faces may be searched.
+    """The part of a camera's frames to search.
 
     Args:
-        include: Polygons to look at; none: everything.
-        mask: Polygons to leave out, even where they overlap the others.
+        include: Polygons to search; empty for the whole frame.
+        mask: Polygons to leave out, also inside the others.
     """
 
     def __init__(self, include: Sequence[Polygon] = (), mask: Sequence[Polygon] = ()) -> None:
@@ -35,11 +34,11 @@ class Region:
 
     @classmethod
     def of(cls, camera: CameraSettings) -> "Region":
-        """The region that a camera's settings draw."""
+        """Return the region in a camera's settings."""
         return cls(camera.include, camera.mask)
 
     def allowed(self, width: int, height: int) -> npt.NDArray[np.bool_]:
-        """Which pixels may be looked at: bool (height, width)."""
+        """Return which pixels may be searched: bool (height, width)."""
         if self._size != (width, height):
             allowed = np.zeros((height, width), np.uint8)
             allowed[:] = not self.include
@@ -50,15 +49,14 @@ class Region:
         return self._allowed
 
     def blot(self, image: Image) -> tuple[Image, tuple[int, int]]:
-        """Blot out in place what may not be looked at.
+        """Blot out the pixels that may not be searched, in place.
 
         Args:
-            image: uint8 (height, width) or (height, width, 3), 0-255; is changed.
+            image: uint8 (height, width) or (height, width, 3), 0-255; changed in place.
 
         Returns:
-            The part of the picture (not a copy) that holds everything allowed, its sides eighths of the picture's,
-            without pixels when nothing is allowed; and where its upper left corner lies in the picture, x and y in
-            pixels.
+            The part of the image to search (a view, not a copy), whose sides are eighths of the image's; it has no
+            pixels if nothing is allowed. And the position of its top left corner, x and y in pixels of the image.
         """
         if not self.include and not self.mask:
             return image, (0, 0)
@@ -70,12 +68,12 @@ class Region:
         return image[rows, columns], (columns.start, rows.start)
 
     def holds(self, boxes: npt.NDArray[np.int32], width: int, height: int) -> npt.NDArray[np.bool_]:
-        """Which boxes have their middle where it may be looked at.
+        """Return which boxes have their centre in the region.
 
         Args:
             boxes: int32 (N, 4), xyxy in pixels.
-            width: Width of the picture in pixels.
-            height: Height of the picture in pixels.
+            width: Width of the image in pixels.
+            height: Height of the image in pixels.
 
         Returns:
             bool (N,).
@@ -89,7 +87,7 @@ class Region:
 
 
 def _cut(allowed: npt.NDArray[np.intp], side: int) -> slice:
-    """The range that holds all of the places that are allowed along a side: as many eighths of it as are needed."""
+    """Return the range of the allowed positions along a side, with the length of the eighths of the side it needs."""
     first, end = int(allowed[0]), int(allowed[-1]) + 1
     length = ceil(ceil((end - first) * _PARTS / side) * side / _PARTS)
     first = min(first, side - length)
@@ -97,6 +95,6 @@ def _cut(allowed: npt.NDArray[np.intp], side: int) -> slice:
 
 
 def corners(polygon: Polygon, width: int, height: int) -> npt.NDArray[np.int32]:
-    """A polygon in pixels of a picture: int32 (corners, 1, 2), xy, as OpenCV's drawing wants it."""
+    """Return a polygon in pixels of an image for OpenCV's drawing functions: int32 (corners, 1, 2), xy."""
     scaled = np.asarray(polygon, np.float64) * (width - 1, height - 1)
     return np.rint(scaled).astype(np.int32).reshape(-1, 1, 2)

@@ -1,4 +1,4 @@
-"""The detector's process: frames in, faces out; a frame without faces goes on too."""
+"""The detector's process: reads frames and publishes their faces. Frames without faces are published too."""
 
 import threading
 from collections.abc import Mapping, Sequence
@@ -24,11 +24,12 @@ _EVERYWHERE = Region()
 
 
 class DetectorStage(Stage[Frame]):
-    """Finds and cuts out faces, one frame at a time.
+    """Finds and crops faces, one frame at a time.
 
     Args:
         finder: Finds the faces of a frame.
-        regions: Where faces may be searched, by camera; others are searched everywhere. May change meanwhile.
+        regions: Regions to search, by camera; the frames of other cameras are searched completely. May change while the
+            stage runs.
     """
 
     name: ClassVar[str] = DETECTOR_GROUP
@@ -56,8 +57,8 @@ class DetectorStage(Stage[Frame]):
         return Outcome(publish=found, done=done, dead=dead)
 
     def summary(self) -> str:
-        """How many faces were found."""
-        dropped = f" and {self._dropped} too many for their frames" if self._dropped else ""
+        """Return the number of faces that were found and dropped."""
+        dropped = f", {self._dropped} dropped" if self._dropped else ""
         return f"{self._faces} faces by {self._finder.detector.name}{dropped}"
 
     def _find(self, frame: Frame) -> Faces:
@@ -71,7 +72,7 @@ class DetectorStage(Stage[Frame]):
 
 
 def run(settings: Settings, stop: threading.Event, worker_name: str, *, drain: bool = False) -> None:
-    """Run a detector until told to stop."""
+    """Run a detector until `stop` is set."""
     bus = Bus(required_url(settings.bus_url, "bus"), settings.bus, stop)
     state_url = required_url(settings.state_url, "state")
     saved = SavedRegions(state_url, settings.bus.key_prefix, settings.run_id, stop)

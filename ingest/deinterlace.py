@@ -27,7 +27,7 @@ class Deinterlacer(Generic[T]):
         self._ticks = 0
 
     def push(self, frame: av.VideoFrame, tag: T) -> list[tuple[T, av.VideoFrame]]:
-        """Give it a frame, and return the frames that are ready, with their tags.
+        """Push a frame, and return the frames that are ready, with their tags.
 
         Args:
             frame: A decoded frame.

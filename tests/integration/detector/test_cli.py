@@ -21,7 +21,7 @@ def crowdmood(*words: str | Path) -> Result:
 
 @pytest.fixture
 def camera(assets: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A camera `north` over a folder with one photograph, its upper third masked; gives the photograph."""
+    """Configure a camera `north` with one photograph whose upper third is masked, and return the photograph."""
     folder = tmp_path / "north"
     folder.mkdir()
     labels = json.loads((assets / "crowds" / "boxes.json").read_text())
@@ -35,13 +35,13 @@ def camera(assets: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pat
     return photo
 
 
-def test_a_preview_shows_the_frame_its_regions_and_no_face(camera: Path, tmp_path: Path) -> None:
+def test_preview_shows_the_frame_and_its_regions_without_faces(camera: Path, tmp_path: Path) -> None:
     out = tmp_path / "preview.png"
     assert crowdmood("preview", "north", "--out", out).exit_code == 0
     drawn, photo = cv2.imread(str(out)), cv2.imread(str(camera))
     assert drawn.shape == photo.shape
     height, width = photo.shape[:2]
-    masked = slice(20, height // 4), slice(width // 2, width - 20)  # away from its border and from the label
+    masked = slice(20, height // 4), slice(width // 2, width - 20)  # away from its border and the label
 
     def colours(image: np.ndarray) -> int:
         return len(np.unique(image[masked].reshape(-1, 3), axis=0))
@@ -51,7 +51,7 @@ def test_a_preview_shows_the_frame_its_regions_and_no_face(camera: Path, tmp_pat
     assert ((drawn == (60, 60, 220)).all(axis=2)).any()  # the mask's border
 
 
-def test_a_previews_faces_are_pixelated_unless_they_are_asked_for(camera: Path, tmp_path: Path) -> None:
+def test_preview_pixelates_faces_unless_show_faces_is_set(camera: Path, tmp_path: Path) -> None:
     from crowdmood.core.settings import load
     from detector.finder import load_finder
     from detector.preview import preview

@@ -1,4 +1,4 @@
-"""Regions are followed through refusals: what was drawn meanwhile holds as soon as the store lets us in again."""
+"""Changes of regions are applied after the state store refused the login."""
 
 from contextlib import closing
 from pathlib import Path
@@ -15,7 +15,7 @@ CORNER: Polygon = ((0.0, 0.0), (0.5, 0.0), (0.5, 0.5))
 OTHER: Polygon = ((0.5, 0.5), (1.0, 0.5), (1.0, 1.0))
 
 
-def test_masks_are_followed_again_after_the_store_refused_our_login(
+def test_follows_masks_again_after_the_store_refused_the_login(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     with (
@@ -27,8 +27,8 @@ def test_masks_are_followed_again_after_the_store_refused_our_login(
             assert regions["north"].mask == (CORNER,)
             server.shut_out()
             store.save("north", Regions(mask=(OTHER,)))
-            eventually(lambda: "state store refuses us" in caplog.text)
+            eventually(lambda: "state store refuses the login" in caplog.text)
             assert regions["north"].mask == (CORNER,)
             server.let_in()
             eventually(lambda: regions["north"].mask == (OTHER,))
-    assert caplog.text.count("refuses us: ") <= 2
+    assert caplog.text.count("refuses the login: ") <= 2

@@ -1,4 +1,4 @@
-"""Regions: what is left out is blotted out before anybody looks, and wrong polygons are refused."""
+"""Regions: everything outside is blotted out before the search, and wrong polygons are refused."""
 
 import numpy as np
 import pytest
@@ -15,7 +15,7 @@ def white(height: int = 100, width: int = 200) -> np.ndarray:
     return np.full((height, width), 255, np.uint8)
 
 
-def test_without_regions_a_frame_stays_as_it_is() -> None:
+def test_empty_region_keeps_the_frame_unchanged() -> None:
     image = white()
     part, corner = Region().blot(image)
     assert part is image
@@ -23,7 +23,7 @@ def test_without_regions_a_frame_stays_as_it_is() -> None:
     assert (image == 255).all()
 
 
-def test_what_is_masked_is_blotted_out_in_the_frame_itself() -> None:
+def test_blots_out_masked_parts_in_the_frame_itself() -> None:
     image = white()
     part, corner = Region(mask=[LEFT_HALF]).blot(image)
     assert np.shares_memory(part, image)
@@ -33,17 +33,17 @@ def test_what_is_masked_is_blotted_out_in_the_frame_itself() -> None:
     assert part.shape == (100, 100)
 
 
-def test_only_what_is_included_is_searched_and_a_mask_is_stronger() -> None:
+def test_searches_only_included_parts_and_masks_have_priority() -> None:
     image = white()
     part, corner = Region(include=[LEFT_HALF], mask=[TOP]).blot(image)
-    assert corner == (0, 25)  # six eighths of the height hold what is left of it
+    assert corner == (0, 25)  # the rest needs six eighths of the height
     assert part.shape[0] == 75
     assert part.shape[1] <= 125
     assert (part[6:, :99] == 255).all()
     assert not (image[:28] == 255).any()
 
 
-def test_a_slanting_border_leaves_a_blotted_corner_in_what_is_searched() -> None:
+def test_blots_out_the_corner_beyond_a_diagonal_border() -> None:
     image = np.full((100, 100, 3), 255, np.uint8)
     part, _ = Region(include=[((0.0, 0.0), (1.0, 0.0), (0.0, 1.0))]).blot(image)
     assert part.shape == (100, 100, 3)
@@ -52,7 +52,7 @@ def test_a_slanting_border_leaves_a_blotted_corner_in_what_is_searched() -> None
 
 
 @pytest.mark.parametrize(("height", "width"), [(720, 1280), (97, 203), (5, 3)])
-def test_what_is_searched_has_few_sizes_wherever_regions_lie(height: int, width: int) -> None:
+def test_searched_parts_of_many_regions_have_few_sizes(height: int, width: int) -> None:
     rng = np.random.default_rng(0)
     shapes = set()
     for _ in range(300):
@@ -67,19 +67,19 @@ def test_what_is_searched_has_few_sizes_wherever_regions_lie(height: int, width:
     assert len({columns for _, columns in shapes}) <= 8
 
 
-def test_a_mask_over_everything_leaves_nothing_to_search() -> None:
+def test_mask_over_the_whole_frame_leaves_no_pixels() -> None:
     everything = ((0.0, 0.0), (1.0, 0.0), (1.0, 1.0), (0.0, 1.0))
     part, _ = Region(mask=[everything]).blot(white())
     assert part.size == 0
 
 
-def test_a_face_belongs_to_where_its_middle_is() -> None:
+def test_face_belongs_to_the_region_of_its_centre() -> None:
     boxes = np.array([[80, 10, 110, 40], [95, 10, 125, 40], [-30, 10, 0, 40], [500, 10, 530, 40]], np.int32)
     assert Region(mask=[LEFT_HALF]).holds(boxes, 200, 100).tolist() == [False, True, False, True]
     assert Region().holds(boxes, 200, 100).all()
 
 
-def test_regions_follow_the_size_of_the_frame() -> None:
+def test_region_scales_with_the_frame() -> None:
     region = Region(mask=[LEFT_HALF])
     for height, width in ((100, 200), (50, 60), (100, 200)):
         assert region.allowed(width, height).shape == (height, width)
@@ -101,21 +101,21 @@ def test_regions_follow_the_size_of_the_frame() -> None:
     ],
 )
 @pytest.mark.parametrize("field", ["include", "mask"])
-def test_a_wrong_polygon_is_refused_with_the_place_and_the_reason(field: str, polygon: list, text: str) -> None:
+def test_refuses_a_wrong_polygon_with_the_place_and_the_reason(field: str, polygon: list, text: str) -> None:
     with pytest.raises(SettingsError, match=text) as caught:
         load(cameras=[{"id": "north", "uri": "rtsp://me:hunter2@camera/1", field: [polygon]}])
     assert f"CROWDMOOD_CAMERAS__0__{field.upper()}__0" in str(caught.value)
     assert "hunter2" not in str(caught.value)
 
 
-def test_regions_come_from_a_camera_of_the_settings() -> None:
+def test_reads_the_region_of_a_camera_from_the_settings() -> None:
     camera = CameraSettings.model_validate({"id": "a", "uri": "a.mp4", "include": [LEFT_HALF], "mask": [TOP]})
     region = Region.of(camera)
     assert region.include == (LEFT_HALF,)
     assert region.mask == (TOP,)
 
 
-def test_a_child_process_gets_the_regions_and_the_models_place(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_child_process_gets_the_regions_and_the_path_of_the_model(monkeypatch: pytest.MonkeyPatch) -> None:
     from crowdmood.core.settings import to_environment
 
     settings = load(cameras=[{"id": "north", "uri": "rtsp://me:hunter2@camera/1", "mask": [LEFT_HALF, TOP]}])
