@@ -125,7 +125,7 @@ class _App(FastAPI):
             gate,
             allow_origins=self._settings.cors_origins,
             allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
-            allow_headers=["Authorization", "Content-Type", "If-None-Match", "Last-Event-ID"],
+            allow_headers=["Authorization", "Content-Type", "If-Match", "If-None-Match", "Last-Event-ID"],
             expose_headers=["ETag", poll.VALID_MS, "Retry-After"],
         )
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, TypeAlias
 
-from fastapi import Depends, Query
+from fastapi import Depends, Header, Query
 from pydantic import BeforeValidator, WithJsonSchema
 from starlette.requests import HTTPConnection
 
@@ -12,7 +12,7 @@ from api.answers import Board, Scope
 from api.feed import Feed
 from api.follower import Follower
 from api.photos import PhotoDesk
-from api.problems import UNKNOWN_CAMERA, UNKNOWN_ZONE, ProblemError
+from api.problems import NO_PRECONDITION, UNKNOWN_CAMERA, UNKNOWN_ZONE, ProblemError
 from crowdmood.bus.previews import Previews
 from crowdmood.core.settings import STADIUM, Settings
 from crowdmood.domain.mood import to_ms
@@ -112,3 +112,31 @@ CursorQuery = Annotated[
     Query(description="`next` of the page before, of any replica; the filters stay as they were."),
 ]
 """An entry of the state store."""
+IfMatch = Annotated[
+    str | None,
+    Header(
+        alias="If-Match",
+        max_length=200,
+        description="The `ETag` of the version that you change, so that no other change is lost; `*` for any.",
+        examples=["*"],
+    ),
+]
+
+
+def etag(version: str) -> str:
+    """Return a version as the header `ETag` has it."""
+    return f'"{version}"'
+
+
+def matching(if_match: str | None) -> Callable[[str], bool]:
+    """Return the check whether a version is one that the header names (RFC 9110, 13.1.1).
+
+    Raises:
+        ProblemError: The header is missing.
+    """
+    if if_match is None:
+        raise ProblemError(
+            NO_PRECONDITION, "send If-Match with the ETag of what you read, or * to replace whatever is there"
+        )
+    named = {name.strip() for name in if_match.split(",")}
+    return lambda version: "*" in named or etag(version) in named

@@ -1,10 +1,11 @@
 """A camera's frame as its preview shows it: what was found is framed and named, and nobody can be recognised."""
 
 import io
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont, UnidentifiedImageError
+from PIL import Image, ImageChops, ImageDraw, ImageFont, UnidentifiedImageError
 
 from api.photos import UNREADABLE, shown_label
 from crowdmood.core.errors import UndecodableError
@@ -24,13 +25,13 @@ _NAMED_FROM_PX: Final = 36
 _COLOURS: Final = LABEL_COLOURS | {UNREADABLE: "#FFFFFF"}
 
 
-def draw(jpeg: bytes, found: Emotions, regions: Regions, *, show_faces: bool) -> bytes:
+def draw(jpeg: bytes, found: Emotions, regions: Sequence[Regions], *, show_faces: bool) -> bytes:
     """Draw a frame with the faces that were found in it.
 
     Args:
         jpeg: The frame.
         found: Its faces, and what they express.
-        regions: Where they were looked for.
+        regions: Where they were looked for: only what all of these let through.
         show_faces: Leave the picture as it is, instead of pixelated.
 
     Returns:
@@ -70,13 +71,16 @@ def draw(jpeg: bytes, found: Emotions, regions: Regions, *, show_faces: bool) ->
     return out.getvalue()
 
 
-def _hidden(image: Image.Image, block_px: int, regions: Regions) -> Image.Image:
-    """A picture in blocks; larger and darker ones where nobody is looked for."""
-    outside = Image.new("1", image.size, bool(regions.include))
-    brush = ImageDraw.Draw(outside)
-    for fill, polygons in ((0, regions.include), (1, regions.mask)):
-        for polygon in polygons:
-            brush.polygon(_corners(polygon, image), fill=fill)
+def _hidden(image: Image.Image, block_px: int, regions: Sequence[Regions]) -> Image.Image:
+    """Return the image in blocks; larger and darker ones where no face is searched."""
+    outside = Image.new("1", image.size, 0)
+    for one in regions:
+        excluded = Image.new("1", image.size, bool(one.include))
+        brush = ImageDraw.Draw(excluded)
+        for fill, polygons in ((0, one.include), (1, one.mask)):
+            for polygon in polygons:
+                brush.polygon(_corners(polygon, image), fill=fill)
+        outside = ImageChops.logical_or(outside, excluded)
     hidden = _blocks(image, block_px)
     darker = _blocks(image, max(_HIDDEN_BLOCK_PX, block_px)).point(lambda value: value // 2)
     hidden.paste(darker, mask=outside)

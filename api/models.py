@@ -188,9 +188,10 @@ class Display(BaseModel):
 
 
 class CameraRegions(Regions):
-    """Where a camera is looked at, and who says so."""
+    """Where a camera is looked at: what `floor` lets through, narrowed by what was saved."""
 
-    saved: bool = Field(description="Whether this was saved for this run; else the settings say it.")
+    saved: bool = Field(description="Whether `include` and `mask` were saved for this run; else they are empty.")
+    floor: Regions = Field(description="Regions of the settings: no request can look beyond them.")
 
 
 class Key(BaseModel):

@@ -42,6 +42,8 @@ class Kind:
 INVALID = Kind("invalid-request", 422, "The request is invalid.")
 UNKNOWN_CAMERA = Kind("unknown-camera", 404, "There is no such camera.")
 UNKNOWN_ZONE = Kind("unknown-zone", 404, "There is no such zone.")
+CHANGED_SINCE = Kind("changed-since", 412, "It was changed since you read it.")
+NO_PRECONDITION = Kind("precondition-required", 428, "Say which version you change.")
 STORE_AWAY = Kind("store-unavailable", 503, "The state store cannot be reached.")
 BUG = Kind("internal-error", 500, "Something went wrong inside.")
 

@@ -1,4 +1,4 @@
-"""Follows the regions of cameras: those of the settings, or those that were drawn in this run."""
+"""Follows the regions of cameras: those of the settings, narrowed by those that were drawn in this run."""
 
 import logging
 import threading
@@ -20,18 +20,19 @@ def following(cameras: Iterable[CameraSettings], saved: SavedRegions) -> Iterato
     """Yield regions by camera, updated in place about a second after each change.
 
     The first regions are waited for: no frame is searched until the masks are known. While the state store is
-    unreachable or refuses the login, the regions stay unchanged.
+    unreachable or refuses the login, the regions stay unchanged. Drawn regions narrow those of the settings and never
+    widen them, whatever the state store holds.
 
     Args:
-        cameras: The cameras of the settings, with their regions.
+        cameras: The cameras of the settings, whose regions are the floor.
         saved: The regions that were drawn in this run; closed at the end.
 
     Raises:
         ServerUnavailableError: The store is unreachable, and the process stops.
     """
-    drawn = {camera.id: Regions(include=camera.include, mask=camera.mask) for camera in cameras}
-    known = drawn | saved.all(patient=True)
-    regions = {camera_id: Region(one.include, one.mask) for camera_id, one in known.items()}
+    floor = {camera.id: Region.of(camera) for camera in cameras}
+    known = saved.all(patient=True)
+    regions = floor | {camera_id: _narrowed(floor.get(camera_id), one) for camera_id, one in known.items()}
     stop = threading.Event()
 
     def follow() -> None:
@@ -39,7 +40,7 @@ def following(cameras: Iterable[CameraSettings], saved: SavedRegions) -> Iterato
         refused = ""
         while not stop.wait(_POLL_S):
             try:
-                now = drawn | saved.all()
+                now = saved.all()
             except ServerUnavailableError:  # the connection has logged it
                 continue
             except SettingsError as error:
@@ -51,7 +52,7 @@ def following(cameras: Iterable[CameraSettings], saved: SavedRegions) -> Iterato
             for camera_id in known.keys() | now.keys():
                 one = now.get(camera_id, Regions())
                 if one != known.get(camera_id):
-                    regions[camera_id] = Region(one.include, one.mask)
+                    regions[camera_id] = _narrowed(floor.get(camera_id), one)
                     log.info("regions of camera %s: %d included, %d masked", camera_id, len(one.include), len(one.mask))
             known = now
 
@@ -63,3 +64,7 @@ def following(cameras: Iterable[CameraSettings], saved: SavedRegions) -> Iterato
         stop.set()
         thread.join()
         saved.close()
+
+
+def _narrowed(floor: Region | None, drawn: Regions) -> Region:
+    return Region(drawn.include, drawn.mask, floor)

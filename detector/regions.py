@@ -24,11 +24,15 @@ class Region:
     Args:
         include: Polygons to search; empty for the whole frame.
         mask: Polygons to leave out, also inside the others.
+        floor: A region that this one cannot exceed: what it leaves out stays out.
     """
 
-    def __init__(self, include: Sequence[Polygon] = (), mask: Sequence[Polygon] = ()) -> None:
+    def __init__(
+        self, include: Sequence[Polygon] = (), mask: Sequence[Polygon] = (), floor: "Region | None" = None
+    ) -> None:
         self.include = tuple(include)
         self.mask = tuple(mask)
+        self.floor = floor
         self._size = (0, 0)
         self._allowed: npt.NDArray[np.bool_] = np.empty((0, 0), np.bool_)
 
@@ -36,6 +40,11 @@ class Region:
     def of(cls, camera: CameraSettings) -> "Region":
         """Return the region in a camera's settings."""
         return cls(camera.include, camera.mask)
+
+    @property
+    def everywhere(self) -> bool:
+        """Whether nothing is left out."""
+        return not self.include and not self.mask and (self.floor is None or self.floor.everywhere)
 
     def allowed(self, width: int, height: int) -> npt.NDArray[np.bool_]:
         """Return which pixels may be searched: bool (height, width)."""
@@ -45,6 +54,8 @@ class Region:
             for value, polygons in ((1, self.include), (0, self.mask)):
                 for polygon in polygons:
                     cv2.fillPoly(allowed, [corners(polygon, width, height)], value)
+            if self.floor is not None:
+                allowed[~self.floor.allowed(width, height)] = 0
             self._size, self._allowed = (width, height), allowed.astype(np.bool_)
         return self._allowed
 
@@ -58,7 +69,7 @@ class Region:
             The part of the image to search (a view, not a copy), whose sides are eighths of the image's; it has no
             pixels if nothing is allowed. And the position of its top left corner, x and y in pixels of the image.
         """
-        if not self.include and not self.mask:
+        if self.everywhere:
             return image, (0, 0)
         allowed = self.allowed(image.shape[1], image.shape[0])
         image[~allowed] = _BLOT
@@ -78,7 +89,7 @@ class Region:
         Returns:
             bool (N,).
         """
-        if not self.include and not self.mask:
+        if self.everywhere:
             return np.ones(len(boxes), np.bool_)
         x = np.clip((boxes[:, 0] + boxes[:, 2]) // 2, 0, width - 1)
         y = np.clip((boxes[:, 1] + boxes[:, 3]) // 2, 0, height - 1)

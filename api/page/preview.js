@@ -1,6 +1,6 @@
 // A camera's preview, and where it is looked at: polygons drawn with the mouse, a finger or the keyboard.
 
-import { ask, get, send } from "./api.js";
+import { ask } from "./api.js";
 import { action, byId, el, say } from "./dom.js";
 
 const PAUSE_MS = 1000;
@@ -11,6 +11,8 @@ let camera = null;
 let image = null;
 let svg = null;
 let regions = { include: [], mask: [] };
+let floor = { include: [], mask: [] }; // of the settings: no request can change it
+let version = ""; // of the regions that are drawn here
 let draft = null; // {kind, corners} while a polygon is drawn
 let cross = [0.5, 0.5];
 
@@ -18,6 +20,7 @@ export async function open(id) {
   camera = id;
   draft = null;
   regions = { include: [], mask: [] };
+  floor = regions;
   image = el("img", { alt: `Newest frame of ${id}, with a box around each face that was found`, hidden: true });
   svg = shape("svg", {
     viewBox: "0 0 1 1",
@@ -77,10 +80,24 @@ async function look(id) {
 
 /** Show a camera's regions, if it is still the one that is looked at when they are known. */
 async function known(id) {
-  const { include, mask, saved } = await get(`cameras/${encodeURIComponent(id)}/regions`);
+  const response = await ask(`cameras/${encodeURIComponent(id)}/regions`, { cache: "no-store" });
+  const { include, mask, saved, floor: fixed } = await response.json();
   if (camera !== id) return;
   regions = { include, mask };
-  tools(saved ? "These regions were saved here." : "These regions are those of the settings.");
+  floor = fixed;
+  version = response.headers.get("ETag");
+  const always = fixed.include.length + fixed.mask.length ? " Those of the settings always hold." : "";
+  tools((saved ? "These regions were saved here." : "Nothing is drawn here.") + always);
+}
+
+/** Change the regions, unless another change came since they were shown. */
+async function change(method, path, json) {
+  try {
+    await ask(path, { method, json, headers: { "If-Match": version } });
+  } catch (error) {
+    if (error.status !== 412) throw error;
+    throw new Error("Others have changed these regions since. Close the preview and open it again to see theirs.");
+  }
 }
 
 function tools(text) {
@@ -108,7 +125,7 @@ function tools(text) {
         action(
           "Save",
           async () => {
-            await send("PUT", path, regions);
+            await change("PUT", path, regions);
             await known(id);
             return "Saved: detectors follow within a second.";
           },
@@ -117,7 +134,7 @@ function tools(text) {
         action(
           "As in the settings",
           async () => {
-            await send("DELETE", path);
+            await change("DELETE", path);
             await known(id);
           },
           said,
@@ -167,9 +184,10 @@ function keyed(event) {
 }
 
 function paint() {
-  const drawn = Object.keys(NAMES).flatMap((kind) =>
-    regions[kind].map((corners) => shape("polygon", { class: kind, points: corners.join(" ") })),
-  );
+  const drawn = Object.keys(NAMES).flatMap((kind) => [
+    ...floor[kind].map((corners) => shape("polygon", { class: `${kind} fixed`, points: corners.join(" ") })),
+    ...regions[kind].map((corners) => shape("polygon", { class: kind, points: corners.join(" ") })),
+  ]);
   if (draft) {
     drawn.push(shape("polyline", { class: `${draft.kind} draft`, points: draft.corners.join(" ") }));
     const [x, y] = cross;

@@ -6,9 +6,18 @@ from typing import Annotated, Final
 from fastapi import APIRouter, Path, Response
 
 from api import models
-from api.dependencies import Context, ContextDep
+from api.dependencies import Context, ContextDep, IfMatch, etag, matching
 from api.drawing import draw
-from api.problems import INVALID, STORE_AWAY, UNKNOWN_CAMERA, Kind, ProblemError, responses
+from api.problems import (
+    CHANGED_SINCE,
+    INVALID,
+    NO_PRECONDITION,
+    STORE_AWAY,
+    UNKNOWN_CAMERA,
+    Kind,
+    ProblemError,
+    responses,
+)
 from api.security import TOO_LARGE
 from crowdmood.core.errors import UnansweredError, UndecodableError
 from crowdmood.core.settings import CameraSettings
@@ -58,7 +67,8 @@ def preview(context: ContextDep, camera_id: CameraId) -> Response:
         raise _no_frame("too many previews are asked for at once")
     try:
         frame, found = context.previews.next_frame(camera_id, WITHIN_S)
-        regions = _regions(context, camera)[0]
+        saved = context.regions.find(camera_id).regions
+        regions = [_floor(camera), *([] if saved is None else [saved])]
         picture = draw(frame.jpeg, found, regions, show_faces=settings.preview_faces == "clear")
     except (UnansweredError, UndecodableError) as error:
         raise _no_frame(str(error)) from None
@@ -68,33 +78,49 @@ def preview(context: ContextDep, camera_id: CameraId) -> Response:
 
 
 @router.get("/regions", summary="Where a camera is looked at", responses=responses(UNKNOWN_CAMERA, INVALID, STORE_AWAY))
-def regions(context: ContextDep, camera_id: CameraId) -> models.CameraRegions:
-    """The regions in force: those that were saved for this run, else those of the settings."""
-    found, saved = _regions(context, _camera(context, camera_id))
-    return models.CameraRegions(include=found.include, mask=found.mask, saved=saved)
+def regions(context: ContextDep, camera_id: CameraId, response: Response) -> models.CameraRegions:
+    """Return what was saved for this run, and the regions of the settings, which it narrows.
 
-
-@router.put("/regions", summary="Draw them anew", responses=responses(UNKNOWN_CAMERA, INVALID, TOO_LARGE, STORE_AWAY))
-def save_regions(context: ContextDep, camera_id: CameraId, given: Regions) -> models.CameraRegions:
-    """Look there and nowhere else from now on: detectors follow within about a second, and after restarts.
-
-    They hold for this run: a replay has one of its own.
+    Send the `ETag` back as `If-Match` to change them.
     """
-    _camera(context, camera_id)
-    context.regions.save(camera_id, given)
-    return models.CameraRegions(include=given.include, mask=given.mask, saved=True)
+    camera = _camera(context, camera_id)
+    found = context.regions.find(camera_id)
+    response.headers["ETag"] = etag(found.version)
+    return _answer(camera, found.regions)
+
+
+@router.put(
+    "/regions",
+    summary="Draw them",
+    responses=responses(UNKNOWN_CAMERA, CHANGED_SINCE, NO_PRECONDITION, INVALID, TOO_LARGE, STORE_AWAY),
+)
+def save_regions(
+    context: ContextDep, camera_id: CameraId, given: Regions, response: Response, if_match: IfMatch = None
+) -> models.CameraRegions:
+    """Narrow the regions of the settings to these: detectors follow within about a second, and after restarts.
+
+    What the settings mask stays masked, and what they do not include stays out. Saved regions hold for this run: a
+    replay has a run of its own. A request that does not name the version in place (`If-Match`) changes nothing.
+    """
+    camera = _camera(context, camera_id)
+    version = context.regions.save(camera_id, given, matching(if_match))
+    if version is None:
+        raise _changed(camera_id)
+    response.headers["ETag"] = etag(version)
+    return _answer(camera, given)
 
 
 @router.delete(
     "/regions",
     status_code=204,
     summary="Look where the settings say",
-    responses=responses(UNKNOWN_CAMERA, INVALID, STORE_AWAY),
+    responses=responses(UNKNOWN_CAMERA, CHANGED_SINCE, NO_PRECONDITION, INVALID, STORE_AWAY),
 )
-def forget_regions(context: ContextDep, camera_id: CameraId) -> None:
-    """Forget what was saved."""
+def forget_regions(context: ContextDep, camera_id: CameraId, if_match: IfMatch = None) -> None:
+    """Forget what was saved, if it is the version that `If-Match` names."""
     _camera(context, camera_id)
-    context.regions.forget(camera_id)
+    if not context.regions.forget(camera_id, matching(if_match)):
+        raise _changed(camera_id)
 
 
 def _camera(context: Context, camera_id: str) -> CameraSettings:
@@ -105,9 +131,19 @@ def _camera(context: Context, camera_id: str) -> CameraSettings:
     raise ProblemError(UNKNOWN_CAMERA, f"there is no camera {camera_id!r} in this API's settings (CROWDMOOD_CAMERAS)")
 
 
-def _regions(context: Context, camera: CameraSettings) -> tuple[Regions, bool]:
-    saved = context.regions.all().get(camera.id)
-    return (saved, True) if saved else (Regions(include=camera.include, mask=camera.mask), False)
+def _floor(camera: CameraSettings) -> Regions:
+    return Regions(include=camera.include, mask=camera.mask)
+
+
+def _answer(camera: CameraSettings, saved: Regions | None) -> models.CameraRegions:
+    drawn = saved or Regions()
+    return models.CameraRegions(include=drawn.include, mask=drawn.mask, saved=saved is not None, floor=_floor(camera))
+
+
+def _changed(camera_id: str) -> ProblemError:
+    return ProblemError(
+        CHANGED_SINCE, f"the regions of {camera_id} were changed since: GET them again, and send their ETag as If-Match"
+    )
 
 
 def _no_frame(why: str) -> ProblemError:

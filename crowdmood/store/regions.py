@@ -1,12 +1,15 @@
-"""Regions of cameras that were drawn while a run goes on, in the state store: they replace those of the settings."""
+"""Regions of cameras that were drawn while a run goes on, in the state store: they narrow those of the settings."""
 
+import hashlib
 import logging
 import threading
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
+import redis
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from crowdmood.bus.connection import Connection
+from crowdmood.bus.connection import Client, Connection
 from crowdmood.core.polygons import Polygon
 from crowdmood.store.keys import StateKeys
 
@@ -26,6 +29,18 @@ class Regions(BaseModel):
     )
 
 
+class Saved(NamedTuple):
+    """The saved regions of a camera.
+
+    Attributes:
+        regions: The regions; None when none were saved, or when they cannot be read.
+        version: Names these regions: another version is another text.
+    """
+
+    regions: Regions | None
+    version: str
+
+
 class SavedRegions:
     """What was saved for the cameras of one run: a replay has a run of its own, so a live camera's does not reach it.
 
@@ -36,14 +51,29 @@ class SavedRegions:
         self.connection = Connection(url, "state", stop)
         self._key = StateKeys(key_prefix).regions(run_id)
 
-    def save(self, camera_id: str, regions: Regions) -> None:
-        """Look at a camera there and nowhere else, from now on."""
-        text = regions.model_dump_json()
-        self.connection.call(lambda client: client.hset(self._key, camera_id, text), patient=False)
+    def find(self, camera_id: str) -> Saved:
+        """Return what was saved for a camera, and its version."""
+        text: Any = self.connection.call(lambda client: client.hget(self._key, camera_id), patient=False)
+        return Saved(None if text is None else _read(camera_id, text), _version(text))
 
-    def forget(self, camera_id: str) -> None:
-        """Look at a camera where the settings say."""
-        self.connection.call(lambda client: client.hdel(self._key, camera_id), patient=False)
+    def save(self, camera_id: str, regions: Regions, expected: Callable[[str], bool] | None = None) -> str | None:
+        """Narrow a camera's regions to these, from now on.
+
+        Args:
+            camera_id: Which camera.
+            regions: The regions that replace those that were saved.
+            expected: Returns whether the version that is replaced is the one that the caller knows; None for any.
+
+        Returns:
+            Their version; None when another version than expected is in place, and nothing was saved.
+        """
+        text = regions.model_dump_json().encode()
+        saved = self._replace(camera_id, lambda multi: multi.hset(self._key, camera_id, text), expected)
+        return _version(text) if saved else None
+
+    def forget(self, camera_id: str, expected: Callable[[str], bool] | None = None) -> bool:
+        """Forget what was saved for a camera; return False when another version than expected is in place."""
+        return self._replace(camera_id, lambda multi: multi.hdel(self._key, camera_id), expected)
 
     def all(self, *, patient: bool = False) -> dict[str, Regions]:
         """What was saved, by camera; what cannot be read is passed over.
@@ -52,14 +82,41 @@ class SavedRegions:
             patient: Whether to wait for a store that is away.
         """
         raw: Any = self.connection.call(lambda client: client.hgetall(self._key), patient=patient)
-        found = {}
-        for camera_id, text in raw.items():
-            try:
-                found[camera_id.decode()] = Regions.model_validate_json(text)
-            except ValidationError as error:
-                log.warning("passed over the regions of camera %s: %s", camera_id.decode(errors="replace"), error)
-        return found
+        read = ((name.decode(errors="replace"), text) for name, text in raw.items())
+        return {name: regions for name, text in read if (regions := _read(name, text)) is not None}
 
     def close(self) -> None:
         """Give the sockets back."""
         self.connection.close()
+
+    def _replace(
+        self, camera_id: str, write: Callable[[Client], object], expected: Callable[[str], bool] | None
+    ) -> bool:
+        def transaction(client: Client) -> bool:
+            with client.pipeline(transaction=True) as multi:
+                while True:
+                    multi.watch(self._key)
+                    text: Any = multi.hget(self._key, camera_id)
+                    if expected is not None and not expected(_version(text)):
+                        return False
+                    multi.multi()
+                    write(multi)
+                    try:
+                        multi.execute()
+                    except redis.WatchError:
+                        continue
+                    return True
+
+        return self.connection.call(transaction, patient=False)
+
+
+def _read(camera_id: str, text: bytes) -> Regions | None:
+    try:
+        return Regions.model_validate_json(text)
+    except ValidationError as error:
+        log.warning("passed over the regions of camera %s: %s", camera_id, error)
+        return None
+
+
+def _version(text: bytes | None) -> str:
+    return hashlib.blake2b(text or b"", digest_size=12).hexdigest()

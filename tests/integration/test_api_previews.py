@@ -1,13 +1,10 @@
-"""Previews and regions: who may look, that nobody can be recognised, that nothing is kept; detectors follow."""
+"""Previews: who may look, that nobody can be recognised, and that nothing is kept."""
 
 import io
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path
 
-import httpx
 import numpy as np
 import pytest
 from PIL import Image
@@ -15,67 +12,11 @@ from pydantic import SecretStr
 
 from api.routes import previews
 from crowdmood.bus.streams import Bus
-from crowdmood.core.settings import BusSettings, CameraSettings, Settings, load
+from crowdmood.core.settings import BusSettings
 from crowdmood.domain.messages import Emotions, Frame, FrameRef
 from crowdmood.store.api_keys import ApiKey, ApiKeyStore
-from crowdmood.store.keys import StateKeys
-from crowdmood.store.regions import Regions, SavedRegions
-from detector.following import following
-from tests.serving import Running, running
-from tests.waiting import eventually
-
-SIZE = (640, 480)
-FACE = (200, 120, 300, 240)
-MASKED = ((0.6, 0.5), (1.0, 0.5), (1.0, 1.0), (0.6, 1.0))
-
-
-def noise() -> Image.Image:
-    return Image.fromarray(np.random.default_rng(1).integers(0, 255, (*SIZE[::-1], 3), np.uint8))
-
-
-def settings_for(server_url: str, bus: BusSettings, **shown: object) -> Settings:
-    cameras = [{"id": "north", "uri": "rtsp://camera/stream", "mask": [MASKED]}]
-    return load(
-        bus_url=server_url, state_url=server_url, bus=bus.model_dump(), cameras=cameras, api={"port": 0} | shown
-    )
-
-
-@contextmanager
-def going_by(server_url: str, bus_settings: BusSettings) -> Iterator[None]:
-    """Frames of a camera as ingest publishes them, and what was seen; deleted when they were worked on."""
-    out = io.BytesIO()
-    noise().save(out, "JPEG", quality=95)
-    stop = threading.Event()
-
-    def publish() -> None:
-        with closing(Bus(server_url, bus_settings)) as bus:
-            for frame_id in range(10_000):
-                ref = FrameRef("north", "live", frame_id, frame_id * 200, *SIZE, recorded=False)
-                one_hot, one = np.eye(8, dtype=np.float16)[[3]], np.ones(1, np.float16)
-                found = Emotions(ref, np.array([FACE], np.int32), one_hot, one, one, "net", "haar")
-                bus.publish([("frames", Frame(ref, out.getvalue()))])
-                bus.connection.client.delete(bus.keys.stream("frames"))
-                if stop.wait(0.05):
-                    return
-                bus.publish([("emotions", found)])
-                bus.connection.client.delete(bus.keys.stream("emotions"))
-
-    thread = threading.Thread(target=publish)
-    thread.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        thread.join()
-
-
-def picture_of(api: Running, key: str | None = None) -> Image.Image:
-    answer = httpx.get(
-        f"{api.url}/cameras/north/preview", headers={"Authorization": f"Bearer {key}"} if key else {}, timeout=60
-    )
-    assert answer.status_code == 200, answer.text
-    assert (answer.headers["content-type"], answer.headers["cache-control"]) == ("image/jpeg", "no-store")
-    return Image.open(io.BytesIO(answer.content))
+from tests.passing_frames import FACE, SIZE, going_by, noise, picture_of, settings_for
+from tests.serving import running
 
 
 def detail(image: Image.Image, box: tuple[int, int, int, int]) -> float:
@@ -163,42 +104,3 @@ def test_without_a_frame_or_the_right_to_read_it_the_answer_says_so(
     with running(settings.model_copy(update={"bus_url": SecretStr(limited)})) as api:
         api.eventually("/mood", lambda answer: answer.status_code == 200)
         assert "the API may not read frames on the bus" in api.get("/cameras/north/preview").json()["detail"]
-
-
-def test_regions_are_saved_followed_by_detectors_and_forgotten(server_url: str, bus_settings: BusSettings) -> None:
-    settings = settings_for(server_url, bus_settings, preview=True)
-    saved = SavedRegions(server_url, bus_settings.key_prefix, settings.run_id)
-    drawn = {"include": [[[0, 0], [0.5, 0], [0.5, 0.5]]], "mask": []}
-    with running(settings) as api, following(settings.cameras, saved) as regions:
-        api.eventually("/mood", lambda answer: answer.status_code == 200)
-        url = f"{api.url}/cameras/north/regions"
-        of_settings = {"include": [], "mask": [[list(corner) for corner in MASKED]], "saved": False}
-        assert httpx.get(url).json() == of_settings
-        assert [len(regions["north"].include), len(regions["north"].mask)] == [0, 1]
-
-        assert httpx.put(url, json=drawn).json() == drawn | {"saved": True}
-        eventually(lambda: (len(regions["north"].include), len(regions["north"].mask)) == (1, 0))
-
-        assert httpx.delete(url).status_code == 204
-        assert httpx.get(url).json() == of_settings
-        eventually(lambda: (len(regions["north"].include), len(regions["north"].mask)) == (0, 1))
-
-        crossing = {"mask": [[[0, 0], [1, 1], [1, 0], [0, 1]]]}
-        assert httpx.put(url, json=crossing).json()["type"] == "/problems/invalid-request"
-        assert httpx.get(url).json() == of_settings
-
-
-def test_a_detector_keeps_masks_over_a_restart_and_through_what_it_cannot_read(
-    server_url: str, bus_settings: BusSettings
-) -> None:
-    def saved() -> SavedRegions:
-        return SavedRegions(server_url, bus_settings.key_prefix, "live")
-
-    camera = CameraSettings.model_validate({"id": "north", "uri": "north.mp4"})
-    with closing(saved()) as store:
-        store.save("north", Regions(mask=(MASKED,)))
-        with following([camera], saved()) as regions:
-            assert regions["north"].mask == (MASKED,)
-        key = StateKeys(bus_settings.key_prefix).regions("live")
-        store.connection.client.hset(key, "south", b"{}}")
-        assert store.all().keys() == {"north"}

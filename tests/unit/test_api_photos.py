@@ -40,7 +40,7 @@ def test_a_face_below_half_readable_is_unreadable_whatever_its_likeliest_label()
 def test_a_preview_frames_an_unreadable_face_in_white_and_others_in_the_colour_of_their_label(k: int) -> None:
     file = io.BytesIO()
     Image.new("RGB", (200, 100)).save(file, "JPEG")
-    drawn = Image.open(io.BytesIO(draw(file.getvalue(), found(k), Regions(), show_faces=True))).convert("RGB")
+    drawn = Image.open(io.BytesIO(draw(file.getvalue(), found(k), [Regions()], show_faces=True))).convert("RGB")
     edges = [np.asarray(drawn, np.int32)[45, left : left + 2].mean(axis=0) for left in (20, 120)]
     happy = [int(LABEL_COLOURS["happy"][at : at + 2], 16) for at in (1, 3, 5)]
     for edge, colour in zip(edges, (happy, [255] * 3), strict=True):

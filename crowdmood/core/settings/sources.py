@@ -33,7 +33,9 @@ class CameraSettings(Group):
         "corners [x, y] as shares of the frame's width and height, 0-1.",
     )
     mask: tuple[Polygon, ...] = Field(
-        default=(), description="Regions where nobody is looked at, e.g. the pitch side; as `include`, and stronger."
+        default=(),
+        description="Regions where nobody is looked at, e.g. the pitch side; as `include`, and stronger. What is drawn "
+        "in the control room narrows both and never widens them.",
     )
 
     @property

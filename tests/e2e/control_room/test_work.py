@@ -77,7 +77,7 @@ def test_a_preview_needs_a_key_that_may_manage_and_masks_are_drawn_on_it(
         for corner, wanted in zip(mask, ((0.5, 0.5), (0.9, 0.5), (0.5, 0.7)), strict=True):
             assert corner == pytest.approx(wanted, abs=0.01)
         page.page.click("#preview-tools >> text=As in the settings")
-        page.shows("#preview-tools", "These regions are those of the settings.")
+        page.shows("#preview-tools", "Nothing is drawn here.")
 
 
 def test_what_was_drawn_for_one_camera_is_never_saved_for_another(browser: Browser, stadium: Stadium) -> None:
@@ -88,7 +88,7 @@ def test_what_was_drawn_for_one_camera_is_never_saved_for_another(browser: Brows
     mask = {"mask": [[[0.1, 0.1], [0.4, 0.1], [0.4, 0.4]]]}
     held: list[Route] = []
     with running(settings) as api, room(browser, api.url) as page:
-        assert httpx.put(f"{api.url}/cameras/north/regions", json=mask).status_code == 200
+        assert httpx.put(f"{api.url}/cameras/north/regions", json=mask, headers={"If-Match": "*"}).status_code == 200
         page.open("cameras").page.click('[aria-label="Preview of north"]')
         page.shows("#preview-tools", "Remove mask 1")
         page.page.click("#preview >> text=Close")
@@ -102,7 +102,7 @@ def test_what_was_drawn_for_one_camera_is_never_saved_for_another(browser: Brows
         page.page.click('[aria-label="Preview of north"]')
         page.page.click("#preview >> text=Close")
         page.page.click('[aria-label="Preview of south"]')
-        page.shows("#preview-tools", "These regions are those of the settings.")
+        page.shows("#preview-tools", "Nothing is drawn here.")
         with page.page.expect_response("**/north/regions"):
             held[1].continue_()
         page.page.wait_for_timeout(200)
@@ -209,3 +209,24 @@ def test_a_key_is_made_shown_once_and_revoked(page: Room, installation: Installa
     page.page.click('[aria-label="Revoke <i>wall</i>"]')
     page.shows("#key-rows", "revoked")
     eventually(lambda: httpx.get(f"{installation.url}/mood", headers=bearer).status_code == 401)
+
+
+def test_masks_of_the_settings_cannot_be_removed_and_changes_of_others_are_not_overwritten(
+    browser: Browser, stadium: Stadium
+) -> None:
+    corner = [[0.1, 0.1], [0.4, 0.1], [0.4, 0.4]]
+    north = CameraSettings.model_validate({"id": "north", "uri": "north.mp4", "mask": [corner]})
+    api_settings = stadium.settings.api.model_copy(update={"preview": True})
+    settings = stadium.settings.model_copy(update={"cameras": (north,), "api": api_settings})
+    stadium.publish(north=camera_row())
+    with running(settings) as api, room(browser, api.url) as page:
+        page.open("cameras").page.click('[aria-label="Preview of north"]')
+        page.shows("#preview-tools", "Those of the settings always hold.")
+        assert page.page.locator("#preview-stage polygon.mask.fixed").count() == 1
+        assert page.page.locator("#preview-tools >> text=Remove").count() == 0
+        others = {"mask": [[[0.5, 0.5], [0.9, 0.5], [0.9, 0.9]]]}
+        answer = httpx.put(f"{api.url}/cameras/north/regions", json=others, headers={"If-Match": "*"})
+        assert answer.status_code == 200
+        page.page.get_by_role("button", name="Save", exact=True).click()
+        page.shows("#preview-said", "Others have changed these regions since.")
+        assert httpx.get(f"{api.url}/cameras/north/regions").json()["mask"] == others["mask"]

@@ -79,6 +79,19 @@ def test_face_belongs_to_the_region_of_its_centre() -> None:
     assert Region().holds(boxes, 200, 100).all()
 
 
+def test_a_region_cannot_exceed_its_floor() -> None:
+    floor = Region(include=[LEFT_HALF], mask=[TOP])
+    everything = ((0.0, 0.0), (1.0, 0.0), (1.0, 1.0), (0.0, 1.0))
+    boxes = np.array([[10, 60, 30, 80], [10, 5, 30, 15], [150, 60, 170, 80]], np.int32)
+    for drawn in (Region(floor=floor), Region(include=[everything], floor=floor)):
+        assert (drawn.allowed(200, 100) == floor.allowed(200, 100)).all()
+        assert drawn.holds(boxes, 200, 100).tolist() == [True, False, False]
+        image = white()
+        drawn.blot(image)
+        assert (image[~floor.allowed(image.shape[1], image.shape[0])] == 127).all()
+    assert not Region(mask=[LEFT_HALF], floor=floor).allowed(200, 100).any()
+
+
 def test_region_scales_with_the_frame() -> None:
     region = Region(mask=[LEFT_HALF])
     for height, width in ((100, 200), (50, 60), (100, 200)):
