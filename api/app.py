@@ -19,7 +19,7 @@ from api.keys import KeyRing
 from api.photos import PhotoDesk
 from api.routes import cameras, display, health, keys, metrics, moods, page, predict, previews, schemas, stream
 from api.routes import webhooks as webhook_routes
-from api.security import GUARDED, Gate, Manager, Reader, only_here
+from api.security import GUARDED, Gate, Manager, Predictor, Reader
 from crowdmood import __version__
 from crowdmood.bus.photos import PhotoBus
 from crowdmood.bus.previews import Previews
@@ -57,7 +57,7 @@ def create_app(settings: Settings, reader: MoodReader, clock: Clock = time.time)
     """
     board = Board(settings.aggregator.stale_after_s, [camera.id for camera in settings.cameras], settings.zones)
     feed = Feed()
-    ring = KeyRing(local=only_here(settings.api), clock=clock)
+    ring = KeyRing(local=settings.api.only_here, clock=clock)
     follower = Follower(reader, board, feed, ring)
     state = required_url(settings.state_url, "state"), settings.bus.key_prefix
     app = _App(
@@ -88,8 +88,9 @@ def create_app(settings: Settings, reader: MoodReader, clock: Clock = time.time)
     problems.install(app)
     for resource in (page, schemas):
         app.include_router(resource.router)
-    for resource in (moods, display, stream, cameras, predict):
+    for resource in (moods, display, stream, cameras):
         app.include_router(resource.router, dependencies=[Reader], responses=GUARDED)
+    app.include_router(predict.router, dependencies=[Predictor], responses=GUARDED)
     for resource in (previews, webhook_routes, keys):
         app.include_router(resource.router, dependencies=[Manager], responses=GUARDED)
     if not settings.api.ops_port:
@@ -167,4 +168,4 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
 def _photo_desk(settings: Settings) -> PhotoDesk:
     url = settings.bus_url
     bus = PhotoBus(url.get_secret_value(), settings.bus) if url else None
-    return PhotoDesk(bus, settings.ingest.max_frame_megapixels)
+    return PhotoDesk(bus, settings.ingest.max_frame_megapixels, settings.api.photos_per_minute)

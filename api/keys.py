@@ -57,13 +57,20 @@ class Caller:
 
     Attributes:
         ring: The keys that there are.
+        address: The network that the request came from, as limits count it.
         key: The caller's; None when it gave none that opens anything.
         gave: Whether it gave one at all.
     """
 
     ring: KeyRing
+    address: str
     key: ApiKey | None
     gave: bool
+
+    @property
+    def name(self) -> str:
+        """What limits are counted by: the key, or the address of a client without one."""
+        return self.address if self.key is None else self.key.key_id
 
     def require(self, scope: Scope) -> None:
         """Return when the caller may do that.
@@ -78,7 +85,8 @@ class Caller:
                 return  # nothing has been read yet that could be told
             raise ProblemError(NOT_READY, "the state store has not been read yet: try again", {"Retry-After": "1"})
         if self.key is not None:
-            raise ProblemError(FORBIDDEN, f"the key {self.key.key_id} allows {self.key.scope!r}, not {scope!r}")
+            allowed = ", ".join(map(repr, self.key.scopes))
+            raise ProblemError(FORBIDDEN, f"the key {self.key.key_id} allows {allowed}, not {scope!r}")
         wrong = "this key is unknown, expired or revoked" if self.gave else "send 'Authorization: Bearer <key>'"
         how = {"WWW-Authenticate": "Bearer"}
         raise ProblemError(UNAUTHORIZED, f"{wrong} (`crowdmood keys create` makes keys)", how)
@@ -94,4 +102,4 @@ class Caller:
     def now(self) -> "Caller":
         """The same caller by what is known of its key now: for what goes on for long."""
         lasts = self.key is not None and self.ring.opens_still(self.key)
-        return Caller(self.ring, self.key if lasts else None, self.gave)
+        return Caller(self.ring, self.address, self.key if lasts else None, self.gave)

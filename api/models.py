@@ -6,7 +6,8 @@ from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 
 from crowdmood.domain.messages import CameraStateName
 from crowdmood.domain.mood import Status, WindowCameraState, to_rfc3339
-from crowdmood.store.api_keys import ApiKey
+from crowdmood.store.api_keys import SCOPES, ApiKey
+from crowdmood.store.api_keys import Scope as KeyScope
 from crowdmood.store.regions import Regions
 
 Time = Annotated[
@@ -175,6 +176,14 @@ class Prediction(BaseModel):
     detector: str = Field(description="The detector that found them.")
 
 
+class PhotoTerms(BaseModel):
+    """What `POST /predict` takes."""
+
+    on: bool = Field(description="Whether photos are classified at all (`CROWDMOOD_API__PREDICT`).")
+    megapixels: float = Field(description="Largest photo, in megapixels.", gt=0)
+    per_minute: int = Field(description="Photos a minute of each key, and of each address without one.", ge=1)
+
+
 class Display(BaseModel):
     """What whoever shows moods to people needs to know of this installation."""
 
@@ -185,6 +194,7 @@ class Display(BaseModel):
     stacked: tuple[Label, ...] = Field(description="Labels from the bottom of a stack to its top.")
     stale_after_s: float = Field(description="Age in seconds from which a mood is `stale`.")
     preview: Literal["off", "pixelated", "clear"] = Field(description="Whether cameras have previews, and of what.")
+    photos: PhotoTerms = Field(description="What `POST /predict` takes.")
 
 
 class CameraRegions(Regions):
@@ -194,12 +204,18 @@ class CameraRegions(Regions):
     floor: Regions = Field(description="Regions of the settings: no request can look beyond them.")
 
 
+_SCOPES = (
+    "What it allows: `read` moods, history and cameras; `manage`, which includes `read`, changes webhooks, keys and "
+    "regions and sees previews; `predict` classifies single photos."
+)
+
+
 class Key(BaseModel):
     """An API key, without what opens."""
 
     id: str = Field(description="Names the key; no secret.")
     name: str = Field(description="Who has it.")
-    scope: Literal["read", "manage"] = Field(description="`manage` includes `read`.")
+    scopes: list[KeyScope] = Field(description=_SCOPES)
     state: Literal["active", "revoked", "expired"]
     created_at: Time
     expires_at: Time | None = Field(description="From then on it opens nothing; null: never.")
@@ -211,7 +227,7 @@ class Key(BaseModel):
         return cls(
             id=key.key_id,
             name=key.name,
-            scope=key.scope,
+            scopes=list(key.scopes),
             state=key.state(now_ms),
             created_at=to_rfc3339(key.created_at_ms),
             expires_at=None if expires is None else to_rfc3339(expires),
@@ -224,7 +240,9 @@ class KeyRequest(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     name: str = Field(min_length=1, max_length=100, description="Who gets it, for people.")
-    scope: Literal["read", "manage"] = Field(default="read", description="What it may be used for.")
+    scopes: Annotated[list[KeyScope], Field(min_length=1, max_length=len(SCOPES))] = Field(
+        default=["read"], description=_SCOPES
+    )
     days: Annotated[float, Field(gt=0, le=36_500)] | None = Field(
         default=None, description="Days until it expires; null: never."
     )

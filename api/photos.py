@@ -1,6 +1,8 @@
-"""Answers for single pictures: a bounded number at once, by the workers of the cameras, and nothing is kept."""
+"""Answers for single photos: few at once and a quota for each client, by the cameras' workers; nothing is kept."""
 
 import asyncio
+import math
+import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from itertools import zip_longest
@@ -9,6 +11,8 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from api.keys import Caller
+from api.limits import RateLimit
 from api.pictures import to_picture
 from api.problems import Kind, ProblemError
 from crowdmood.bus.photos import PhotoBus
@@ -19,43 +23,67 @@ from crowdmood.domain.messages import Emotions
 NO_ANSWER = Kind("no-worker", 503, "No worker answered.")
 TOO_SLOW = Kind("too-slow", 408, "The body took too long to arrive.")
 
+PHOTOS_OFF = Kind("photos-off", 409, "Single photos are not classified here.")
+TOO_MANY_PHOTOS = Kind("photo-quota", 429, "Too many photos.")
+
 ANSWER_WITHIN_S: Final = 5.0
 UNREADABLE: Final = "unreadable"
 READABLE_FROM: Final = 0.5
 """A face with a lower probability of being readable is shown as `unreadable`."""
+MOST_MEGAPIXELS: Final = 4.0
+"""Largest photo: what a detector searches within a second or two, while the cameras' frames wait."""
 _BODY_WITHIN_S: Final = 30.0
-_AT_ONCE: Final = 8
-"""Pictures in hand: bounds the memory that they take."""
+_AT_ONCE: Final = 2
+"""Photos in hand: bounds the memory that they take, and the detectors that they keep busy."""
+_BURST_S: Final = 10.0
+"""Seconds' worth of a client's quota that may come at once."""
 
 
 class PhotoDesk:
-    """Takes pictures in and gives answers out.
+    """Takes photos in and gives answers out.
 
     Args:
-        bus: Reaches the workers; None when this process was told of none.
-        max_megapixels: Larger pictures are refused.
+        bus: Reaches the workers; None when this process was given no bus.
+        max_megapixels: Larger photos are refused, and so are those above `MOST_MEGAPIXELS`.
+        per_minute: Photos a minute of each client.
+        clock: Monotonic time in seconds.
+
+    Attributes:
+        max_megapixels: Largest photo that is taken.
     """
 
-    def __init__(self, bus: PhotoBus | None, max_megapixels: float) -> None:
+    def __init__(
+        self,
+        bus: PhotoBus | None,
+        max_megapixels: float,
+        per_minute: int,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.max_megapixels = min(max_megapixels, MOST_MEGAPIXELS)
         self._bus = bus
-        self._max_megapixels = max_megapixels
+        self._quota = RateLimit(per_minute / 60, _BURST_S)
+        self._clock = clock
         self._in_hand = 0
-        # One: decoding a picture takes far more memory than its file.
+        # One: decoding an image takes far more memory than its file.
         self._decoder = ThreadPoolExecutor(1, "decoder")
 
-    async def judge(self, read: Callable[[], Awaitable[bytes]]) -> dict[str, Any]:
-        """The answer to one picture.
+    async def classify(self, caller: Caller, read: Callable[[], Awaitable[bytes]]) -> dict[str, Any]:
+        """Return the answer to one photo.
 
         Args:
+            caller: The client, whose quota it counts against.
             read: Reads the file, which is bounded in size.
 
         Raises:
-            ProblemError: It cannot be used, or no worker answered.
+            ProblemError: It cannot be used, the client has sent too many, or no worker answered.
         """
         if self._bus is None:
             raise _unanswered("this API knows no bus: set CROWDMOOD_BUS_URL")
+        if wait_s := self._quota.wait_s(caller.name, self._clock()):
+            after = {"Retry-After": str(math.ceil(wait_s))}
+            raise ProblemError(TOO_MANY_PHOTOS, "each client may send only so many photos a minute", after)
         if self._in_hand >= _AT_ONCE:
-            raise _unanswered("too many pictures are in hand")
+            raise _unanswered("too many photos are in hand")
         self._in_hand += 1
         try:
             try:
@@ -63,7 +91,7 @@ class PhotoDesk:
             except TimeoutError:
                 raise ProblemError(TOO_SLOW, f"send it within {_BODY_WITHIN_S:g} s") from None
             loop = asyncio.get_running_loop()
-            picture = await loop.run_in_executor(self._decoder, to_picture, body, self._max_megapixels)
+            picture = await loop.run_in_executor(self._decoder, to_picture, body, self.max_megapixels)
             found = await self._bus.classify(picture.jpeg, picture.width, picture.height, ANSWER_WITHIN_S)
         except UnansweredError as error:
             raise _unanswered(str(error)) from None

@@ -4,7 +4,7 @@ import io
 from dataclasses import dataclass
 from typing import Final
 
-from PIL import ExifTags, Image
+from PIL import ExifTags, Image, PngImagePlugin
 
 from api.problems import Kind, ProblemError
 
@@ -15,6 +15,7 @@ _FORMATS: Final = ("JPEG", "PNG", "WEBP")
 _QUALITY: Final = 95
 _LONGEST_SIDE: Final = 65_500
 """What a JPEG can hold."""
+PngImagePlugin.MAX_TEXT_MEMORY = 4 * 1024 * 1024  # bytes of all texts in a PNG; Pillow allows 64 MB
 _MOST_SCANS: Final = 100
 """Of a progressive JPEG, which usually has ten: each scan costs as much as decoding the whole picture."""
 _UPRIGHT: Final = {

@@ -6,7 +6,6 @@
 
 import ipaddress
 import math
-import socket
 import time
 from collections.abc import Callable
 from functools import lru_cache
@@ -69,8 +68,8 @@ class _Requires(SecurityBase):
         self._scope = scope
         self.scheme_name = "key"
         self.model = HTTPBearer(
-            description="A key that `crowdmood keys create` made; `manage` includes `read`. Without any key, an API on "
-            "a loopback address is open."
+            description="A key that `crowdmood keys create` made; `manage` includes `read`, and `predict` is a scope "
+            "of its own. Without any key, an API on a loopback address is open."
         )
 
     async def __call__(self, connection: HTTPConnection) -> None:
@@ -81,6 +80,8 @@ Reader = Security(_Requires("read"))
 """For whoever may read: `dependencies=[Reader]`."""
 Manager = Security(_Requires("manage"))
 """For whoever may change what the API does."""
+Predictor = Security(_Requires("predict"))
+"""For keys that may classify photos."""
 
 
 class Gate:
@@ -116,20 +117,18 @@ class Gate:
         headers = dict(scope["headers"])
         scheme, _, text = headers.get(b"authorization", b"").decode("latin-1").partition(" ")
         gave = scheme.lower() == "bearer"
-        caller = Caller(self._ring, self._ring.find(text.strip()) if gave else None, gave)
+        address = _network(scope["client"][0] if scope["client"] else "")
+        caller = Caller(self._ring, address, self._ring.find(text.strip()) if gave else None, gave)
         scope[_CALLER] = caller
-        refusal = self._too_often(scope, caller) or self._foreign(headers) or _too_much(scope, headers)
+        refusal = self._too_often(caller) or self._foreign(headers) or _too_much(scope, headers)
         await (refusal or self._app)(scope, receive, send_with_headers)
 
-    def _too_often(self, scope: Scope, caller: Caller) -> JSONResponse | None:
+    def _too_often(self, caller: Caller) -> JSONResponse | None:
         """Every request counts against its key and its address; on an open API there is nobody to tell apart."""
         if self._limit is None or self._ring.open:
             return None
-        names = [_network(scope["client"][0] if scope["client"] else "")]
-        if caller.key is not None:
-            names.append(caller.key.key_id)
         now_s = self._clock()
-        wait_s = max(self._limit.wait_s(name, now_s) for name in names)
+        wait_s = max(self._limit.wait_s(name, now_s) for name in {caller.address, caller.name})
         if not wait_s:
             return None
         after = {"Retry-After": str(math.ceil(wait_s))}
@@ -148,20 +147,6 @@ class Gate:
         if origin and origin not in self._origins and not _is_here(origin):
             return problems.response(FOREIGN_ORIGIN, f"{origin} is not among CROWDMOOD_API__CORS_ORIGINS")
         return None
-
-
-def only_here(settings: ApiSettings) -> bool:
-    """Whether nobody but this machine can reach the API: a proxy passes others on."""
-    return is_local(settings.host) and not settings.trusted_proxies
-
-
-def is_local(host: str) -> bool:
-    """Whether an address or a name means this machine alone."""
-    try:
-        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-        return all(ipaddress.ip_address(address[0]).is_loopback for *_, address in found)
-    except (OSError, ValueError):
-        return False
 
 
 @lru_cache(256)

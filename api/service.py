@@ -15,7 +15,6 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from api.app import context_of, create_app, create_ops_app
 from api.dependencies import Context
 from api.protocol import BoundedProtocol
-from api.security import only_here
 from crowdmood.core.errors import ServerUnavailableError, SettingsError
 from crowdmood.core.settings import Settings
 from crowdmood.store.api_keys import ApiKeyStore
@@ -61,7 +60,7 @@ def run(settings: Settings, stop: threading.Event, on_bound: Callable[[str], Non
         listeners = [sockets.enter_context(_listen(where.host, where.port, "API__"))]
         if where.ops_port:
             listeners.append(sockets.enter_context(_listen(where.ops_host, where.ops_port, "API__OPS_")))
-        if not only_here(where):
+        if not where.only_here:
             try:
                 _require_key(ApiKeyStore(state_url, settings.bus.key_prefix, stop), where.host)
             except ServerUnavailableError:

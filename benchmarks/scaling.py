@@ -37,8 +37,7 @@ def measure(session: Session) -> Figure:
     goals = []
     for name, (stage, settings, messages) in stages.items():
         pairs = [
-            [worker_rate(stage, settings, messages, workers, pinned=True) for workers in (1, 2)]
-            for _ in range(rounds)
+            [worker_rate(stage, settings, messages, workers, pinned=True) for workers in (1, 2)] for _ in range(rounds)
         ]
         one, two = (statistics.median(rates) for rates in zip(*pairs, strict=True))
         of_twice = statistics.median(b / a / 2 for a, b in pairs)

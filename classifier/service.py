@@ -50,6 +50,7 @@ class ClassifierStage(Stage[Faces]):
 
     name: ClassVar[str] = CLASSIFIER_GROUP
     inputs: ClassVar[tuple[StreamName, ...]] = ("faces",)
+    background: ClassVar[tuple[StreamName, ...]] = ("photo_faces",)
     accepts: ClassVar[tuple[type[Faces]]] = (Faces,)
     # The aggregator keeps entries as long as windows need them, so the stream of emotions has no maximum length.
     output: ClassVar[StreamName | None] = None

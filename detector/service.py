@@ -34,6 +34,7 @@ class DetectorStage(Stage[Frame]):
 
     name: ClassVar[str] = DETECTOR_GROUP
     inputs: ClassVar[tuple[StreamName, ...]] = ("frames",)
+    background: ClassVar[tuple[StreamName, ...]] = ("photos",)
     accepts: ClassVar[tuple[type[Frame]]] = (Frame,)
     output: ClassVar[StreamName | None] = "faces"
 

@@ -41,7 +41,7 @@ function line(one) {
   state.classList.add(one.state);
   const revoke = one.state === "active" ? action("Revoke", () => revoked(one), byId("keys-said")) : "";
   if (revoke) revoke.setAttribute("aria-label", `Revoke ${one.name}`);
-  return row(one.name, one.id, one.scope, state, one.created_at, one.expires_at ?? "never", revoke);
+  return row(one.name, one.id, one.scopes.join(", "), state, one.created_at, one.expires_at ?? "never", revoke);
 }
 
 async function revoked(one) {
@@ -52,14 +52,15 @@ async function revoked(one) {
 
 async function make() {
   const form = byId("key-form");
-  const given = Object.fromEntries(new FormData(form));
+  const data = new FormData(form);
+  const given = Object.fromEntries(data);
   const made = await send("POST", "keys", {
     name: given.name,
-    scope: given.scope,
+    scopes: data.getAll("scopes"),
     days: given.days ? Number(given.days) : null,
   });
   // The first key shuts an API that was open: this page goes on with it.
-  if (!key.get() && made.scope === "manage") key.set(made.key);
+  if (!key.get() && made.scopes.includes("manage")) key.set(made.key);
   form.reset();
   byId("key-made").replaceChildren(`The key of ${made.name}, shown this once: `, el("span.secret", {}, made.key));
   await list();

@@ -1,4 +1,4 @@
-// Single pictures: a file, or this device's camera frame by frame, classified by /predict and drawn here.
+// Single photos: a file, or this device's camera frame by frame, classified by /predict and drawn here.
 
 import { get } from "./api.js";
 import { byId, count, el, labelled, percent, row, say, UNKNOWN } from "./dom.js";
@@ -14,12 +14,14 @@ let ready = false;
 
 export function show(given) {
   display = given;
+  byId("photo-off").hidden = display.photos.on;
+  byId("drop").hidden = !display.photos.on;
   if (ready) return;
   ready = true;
   byId("face-heads").append(
     ...["Face", "Shows", ...display.stacked.toReversed(), "Readable", "Quality"].map((name) => el("th", { scope: "col" }, name)),
   );
-  byId("file").addEventListener("change", () => judgeFile(byId("file").files[0]));
+  byId("file").addEventListener("change", () => classifyFile(byId("file").files[0]));
   byId("webcam").addEventListener("click", () => (asked ? stop() : watch()));
   const drop = byId("drop");
   for (const [type, over] of [
@@ -32,31 +34,48 @@ export function show(given) {
       drop.classList.toggle("over", over);
     });
   }
-  drop.addEventListener("drop", (event) => judgeFile(event.dataTransfer.files[0]));
+  drop.addEventListener("drop", (event) => classifyFile(event.dataTransfer.files[0]));
 }
 
 export function hide() {
   stop();
 }
 
-async function judgeFile(file) {
+async function classifyFile(file) {
   if (!file) return;
   stop();
   say(byId("photo-said"), "Looking…");
   try {
-    const found = await get("predict", { method: "POST", body: file });
-    // As the boxes are: of the upright picture.
-    draw(await createImageBitmap(file, { imageOrientation: "from-image" }), found);
+    const [body, picture] = await withinLimits(file);
+    const found = await get("predict", { method: "POST", body });
+    draw(picture ?? (await bitmapOf(file)), found);
   } catch (error) {
     byId("photo-stage").hidden = true;
     byId("faces").replaceChildren();
     say(
       byId("photo-said"),
-      error instanceof DOMException ? "This browser cannot show such a picture." : error.message,
+      error instanceof DOMException ? "This browser cannot show such an image." : error.message,
       true,
     );
   }
 }
+
+/** An upright image, as the boxes are: of the file, whatever way its camera was held. */
+const bitmapOf = (file) => createImageBitmap(file, { imageOrientation: "from-image" });
+
+/** The file as it may be sent, made smaller where it has too many pixels; and then the smaller image. */
+async function withinLimits(file) {
+  const whole = await bitmapOf(file).catch(() => null); // the server says what is wrong with it
+  const scale = whole ? Math.sqrt((display.photos.megapixels * 1e6) / (whole.width * whole.height)) : 1;
+  if (scale >= 1) return [file, whole];
+  const smaller = document.createElement("canvas");
+  smaller.width = Math.floor(whole.width * scale);
+  smaller.height = Math.floor(whole.height * scale);
+  smaller.getContext("2d").drawImage(whole, 0, 0, smaller.width, smaller.height);
+  return [await jpegOf(smaller), smaller];
+}
+
+const jpegOf = (canvas) => new Promise((resolve) => canvas.toBlob(resolve, "image/jpeg", 0.9));
 
 async function watch() {
   if (!navigator.mediaDevices) {
@@ -87,14 +106,16 @@ async function watch() {
     frame.width = Math.round(video.videoWidth * scale);
     frame.height = Math.round(video.videoHeight * scale);
     frame.getContext("2d").drawImage(video, 0, 0, frame.width, frame.height);
-    const body = await new Promise((resolve) => frame.toBlob(resolve, "image/jpeg", 0.9));
+    const body = await jpegOf(frame);
+    const begun = performance.now();
     try {
       const found = await get("predict", { method: "POST", body });
       if (asked === mine) draw(frame, found);
     } catch (error) {
       if (asked === mine) say(byId("photo-said"), error.message, true);
     }
-    await new Promise((resolve) => setTimeout(resolve, PAUSE_MS));
+    const pause = Math.max(PAUSE_MS, 60_000 / display.photos.per_minute - (performance.now() - begun));
+    await new Promise((resolve) => setTimeout(resolve, pause));
   }
 }
 

@@ -23,4 +23,9 @@ async def display(context: ContextDep) -> models.Display:
         stacked=STACKED,
         stale_after_s=settings.aggregator.stale_after_s,
         preview=settings.api.preview_faces if settings.api.preview else "off",
+        photos=models.PhotoTerms(
+            on=settings.api.predict,
+            megapixels=context.photos.max_megapixels,
+            per_minute=settings.api.photos_per_minute,
+        ),
     )

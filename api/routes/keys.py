@@ -31,7 +31,7 @@ def make_key(context: ContextDep, given: models.KeyRequest) -> models.NewKey:
     """
     now_ms = round(context.clock() * 1000)
     expires_at_ms = None if given.days is None else now_ms + round(given.days * _DAY_MS)
-    text, key = ApiKey.make(given.name, given.scope, now_ms, expires_at_ms)
+    text, key = ApiKey.make(given.name, given.scopes, now_ms, expires_at_ms)
     context.keys.add(key)
     return models.NewKey(**models.Key.of(key, now_ms).model_dump(), key=text)
 

@@ -1,4 +1,4 @@
-"""A single picture's faces."""
+"""The faces of a single photo."""
 
 from typing import Any
 
@@ -6,10 +6,10 @@ from fastapi import APIRouter, Request
 
 from api import models
 from api.dependencies import ContextDep
-from api.photos import NO_ANSWER, TOO_SLOW
+from api.photos import NO_ANSWER, PHOTOS_OFF, TOO_MANY_PHOTOS, TOO_SLOW
 from api.pictures import NO_PICTURE, TOO_MANY_PIXELS
-from api.problems import responses
-from api.security import LENGTH_MISSING, TOO_LARGE
+from api.problems import ProblemError, responses
+from api.security import LENGTH_MISSING, TOO_LARGE, caller_of
 
 router = APIRouter(tags=["photos"])
 
@@ -18,20 +18,25 @@ _FILE = {"schema": {"type": "string", "format": "binary"}}
 
 @router.post(
     "/predict",
-    summary="Classify the faces of one picture",
+    summary="Classify the faces of one photo",
     response_model=models.Prediction,
-    responses=responses(NO_PICTURE, TOO_MANY_PIXELS, TOO_LARGE, TOO_SLOW, LENGTH_MISSING, NO_ANSWER),
+    responses=responses(
+        PHOTOS_OFF, NO_PICTURE, TOO_MANY_PIXELS, TOO_LARGE, TOO_MANY_PHOTOS, TOO_SLOW, LENGTH_MISSING, NO_ANSWER
+    ),
     openapi_extra={
         "requestBody": {
             "required": True,
-            "description": "The file itself, at most 10 MB: `curl --data-binary @face.jpg`.",
+            "description": "The file itself, at most 4 megapixels and 10 MB: `curl --data-binary @face.jpg`.",
             "content": {f"image/{kind}": _FILE for kind in ("jpeg", "png", "webp")},
         }
     },
 )
 async def predict(request: Request, context: ContextDep) -> dict[str, Any]:
-    """Classify the faces of a picture as the workers classify those of a camera's frame.
+    """Classify the faces of a photo as the workers classify those of a camera's frame, when no frame waits.
 
-    The picture is not stored, and no mood counts it. Boxes are in pixels of the upright picture.
+    Off unless `CROWDMOOD_API__PREDICT` is set, and then for keys with the scope `predict`: it is emotion recognition of
+    single people. The photo is not stored, and no mood counts it. Boxes are in pixels of the upright image.
     """
-    return await context.photos.judge(request.body)
+    if not context.settings.api.predict:
+        raise ProblemError(PHOTOS_OFF, "set CROWDMOOD_API__PREDICT=true to classify single photos")
+    return await context.photos.classify(caller_of(request.scope), request.body)

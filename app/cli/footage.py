@@ -8,7 +8,7 @@ from rich.console import Console
 
 from app.cli.processes import DataDir, stoppable
 from crowdmood.core.errors import IncompleteFootageError
-from crowdmood.core.settings import load
+from crowdmood.core.settings import Settings, load
 
 if TYPE_CHECKING:
     from app.replay import Replay
@@ -44,7 +44,10 @@ def replay(
 
         known = load_truth(truth)
     console = Console()
-    with stoppable(replay_settings(footage, speed, data_dir)) as (settings, stop):
+    chosen = replay_settings(footage, speed, data_dir)
+    if serve:
+        chosen = with_photos(chosen)
+    with stoppable(chosen) as (settings, stop):
 
         def show(result: replaying.Replay) -> None:
             terminal.show(console, result)
@@ -89,6 +92,13 @@ def report(
     terminal.show(console, result)
     console.print(f"Wrote {out / 'index.html'}, and the timeline as CSV, Parquet and JSON beside it.", soft_wrap=True)
     _raise_if_incomplete(result)
+
+
+def with_photos(settings: Settings) -> Settings:
+    """Return settings with photos turned on, unless they are set or others could reach the API: a demonstration."""
+    if "predict" in settings.api.model_fields_set or not settings.api.only_here:
+        return settings
+    return settings.model_copy(update={"api": settings.api.model_copy(update={"predict": True})})
 
 
 def _raise_if_incomplete(result: "Replay") -> None:

@@ -26,14 +26,20 @@ class KeyScope(StrEnum):
 
     READ = "read"
     MANAGE = "manage"
+    PREDICT = "predict"
 
 
 @keys.command()
 def create(
     name: Annotated[str, typer.Argument(help="Name by which people recognise the key.")],
     scope: Annotated[
-        KeyScope, typer.Option(help="`read`: moods and photos. `manage`: also previews, webhooks and keys.")
-    ] = KeyScope.READ,
+        list[KeyScope] | None,
+        typer.Option(
+            help="What the key allows; may be repeated. `read`: moods and cameras. `manage`: also webhooks, keys and "
+            "previews. `predict`: single photos.",
+            show_default="read",
+        ),
+    ] = None,
     days: Annotated[float | None, typer.Option(min=0, help="Days until the key expires. Default: never.")] = None,
     data_dir: DataDir = None,
 ) -> None:
@@ -42,10 +48,10 @@ def create(
 
     now_ms = _now_ms()
     expires_at_ms = None if days is None else now_ms + round(days * _DAY_MS)
-    text, key = ApiKey.make(name, scope.value, now_ms, expires_at_ms)
+    text, key = ApiKey.make(name, [one.value for one in scope or [KeyScope.READ]], now_ms, expires_at_ms)
     with _store(data_dir) as store:
         store.add(key)
-    typer.echo(f"Key {key.key_id} with scope {key.scope}. It is not shown again:", err=True)
+    typer.echo(f"Key {key.key_id} with scope {', '.join(key.scopes)}. It is not shown again:", err=True)
     typer.echo(text)
 
 
@@ -59,11 +65,11 @@ def list_(data_dir: DataDir = None) -> None:
 
     with _store(data_dir) as store:
         found = store.table().values()
-    table = Table("id", "name", "scope", "state", "created", "expires")
+    table = Table("id", "name", "scopes", "state", "created", "expires")
     now_ms = _now_ms()
     for key in found:
         expires = "never" if key.expires_at_ms is None else to_rfc3339(key.expires_at_ms)
-        row = (key.key_id, key.name, key.scope, key.state(now_ms), to_rfc3339(key.created_at_ms), expires)
+        row = (key.key_id, key.name, ", ".join(key.scopes), key.state(now_ms), to_rfc3339(key.created_at_ms), expires)
         table.add_row(*row)
     Console().print(table)
 

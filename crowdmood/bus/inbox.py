@@ -17,6 +17,8 @@ T = TypeVar("T")
 _SCAN_START = b"0-0"
 _READ_IN_BETWEEN = 100_000
 """More entries than other consumers can read between two commands of this process."""
+_LOST = ("NOGROUP", "no such key", "UNBLOCKED")
+"""What servers say of a stream or group that is gone; the last one of a stream that was deleted during the wait."""
 
 
 class Inbox:
@@ -32,6 +34,7 @@ class Inbox:
         consumer: Name of this worker. It gets its own unfinished entries if it has the same name after a restart.
         settings: Says after how long entries are claimed.
         claims: Whether to claim entries of other consumers.
+        background: Streams of which entries are read only while `streams` have none.
         clock: Monotonic time in seconds.
     """
 
@@ -44,12 +47,16 @@ class Inbox:
         settings: BusSettings,
         *,
         claims: bool = True,
+        background: Sequence[StreamName] = (),
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.group = group
         self.claimed = 0
         self._bus = bus
-        self._names = {bus.keys.stream(name).encode(): name for name in streams}
+        self._names = {bus.keys.stream(name).encode(): name for name in (*streams, *background)}
+        self._first = [bus.keys.stream(name).encode() for name in streams]
+        self._background = frozenset(background)
+        self._postponed: list[Entry] = []
         self._consumer = consumer
         self._claim_idle_ms = int(settings.claim_idle_s * 1000)
         self._clock = clock
@@ -77,15 +84,24 @@ class Inbox:
             # An outage may have cut off a reply with entries that now belong to this consumer.
             self._outages = self._bus.connection.outages
             self._own_cursors = dict.fromkeys(self._names, _SCAN_START)
+            self._postponed = []
         if self._own_cursors and (own := self._read_own(self._redelivered_at_once or count)):
             return own
         if self._clock() >= self._next_claim and (claimed := self._claim()):
             return claimed
-        wanted = dict.fromkeys(self._names, b">")
-        reply = self._call(
-            lambda client: client.xreadgroup(self.group, self._consumer, wanted, count=count, block=block_ms or None)
-        )
-        return [entry for key, entries in _pairs(reply) for entry in self._entries(key, entries)]
+        if not self._background:
+            return self._read_new(self._names, count, block_ms)
+        if first := self._read_new(self._first, count, 0):
+            return first
+        if postponed := self._take_postponed():
+            return postponed
+        found = self._read_new(self._names, count, block_ms)
+        later = [entry for entry in found if entry.stream in self._background]
+        if len(later) == len(found):
+            return later
+        # Both came at the same moment: the background's wait until the others are done.
+        self._postponed = later
+        return [entry for entry in found if entry.stream not in self._background]
 
     def claim_all(self) -> None:
         """Claim the pending entries of every other consumer of the group; a new leader starts from all of them.
@@ -106,6 +122,25 @@ class Inbox:
         """Delete this consumer from the group, unless it has pending entries; else names would accumulate."""
         for key in self._names:
             self._call(partial(self._leave, key))
+
+    def _read_new(self, keys: Iterable[bytes], count: int, block_ms: int) -> list[Entry]:
+        wanted = dict.fromkeys(keys, b">")
+        reply = self._call(
+            lambda client: client.xreadgroup(self.group, self._consumer, wanted, count=count, block=block_ms or None)
+        )
+        return [entry for key, entries in _pairs(reply) for entry in self._entries(key, entries)]
+
+    def _take_postponed(self) -> list[Entry]:
+        """Return what was postponed and is still on the bus: a photo is withdrawn when its client gives up."""
+        postponed, self._postponed = self._postponed, []
+        return [entry for entry in postponed if self._call(partial(self._is_there, entry))]
+
+    def _is_there(self, entry: Entry, client: Client) -> bool:
+        key = self._bus.keys.stream(entry.stream)
+        if client.xrange(key, entry.entry_id, entry.entry_id):
+            return True
+        client.xack(key, self.group, entry.entry_id)
+        return False
 
     def _read_own(self, count: int) -> list[Entry]:
         """Return entries that were delivered to this consumer before it restarted."""
@@ -187,7 +222,7 @@ class Inbox:
             try:
                 return operation(client)
             except redis.ResponseError as error:
-                if not str(error).startswith(("NOGROUP", "no such key")):
+                if not any(lost in str(error) for lost in _LOST):
                     raise
                 self._create_groups(client)
                 return operation(client)

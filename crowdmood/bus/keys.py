@@ -5,7 +5,7 @@ from typing import Literal, TypeAlias
 
 from crowdmood.core.settings import BusSettings
 
-StreamName: TypeAlias = Literal["frames", "faces", "emotions", "control", "dead"]
+StreamName: TypeAlias = Literal["frames", "faces", "emotions", "control", "dead", "photos", "photo_faces"]
 
 DETECTOR_GROUP = "detector"
 """Consumer group that reads `frames`; also the name of the stage in metrics, health keys and dead letters."""
@@ -27,7 +27,12 @@ class BusKeys:
         return cls(settings.key_prefix, settings.partition)
 
     def stream(self, name: StreamName) -> str:
-        """Return the key of a stream (`control`: messages that are never dropped; `dead`: dead letters, no pixels)."""
+        """Return the key of a stream.
+
+        `control` has messages that are never dropped, and `dead` dead letters, without pixels. `photos` and
+        `photo_faces` are the `frames` and `faces` of single photos: workers read them when no camera's wait, and they
+        expire after seconds.
+        """
         return f"{self._root}:{name}"
 
     def reply(self, name: str) -> str:

@@ -62,6 +62,7 @@ class Inboxes:
         consumer: Name of this worker.
         settings: Says after how long entries are claimed.
         claims: Whether to claim entries of other consumers.
+        background: Streams of which entries are read only while `streams` have none.
     """
 
     def __init__(
@@ -73,8 +74,12 @@ class Inboxes:
         settings: BusSettings,
         *,
         claims: bool = True,
+        background: Sequence[StreamName] = (),
     ) -> None:
-        self._each = [Inbox(one, streams, group, consumer, settings, claims=claims) for one in bus.partitions]
+        self._each = [
+            Inbox(one, streams, group, consumer, settings, claims=claims, background=background)
+            for one in bus.partitions
+        ]
         self._turn = 0
 
     def read(self, count: int, block_ms: int) -> list[Entry]:

@@ -10,6 +10,7 @@ import redis.asyncio
 
 from crowdmood.bus.cluster import Cluster, is_cluster
 from crowdmood.bus.keys import CLASSIFIER_GROUP, DETECTOR_GROUP, BusKeys
+from crowdmood.bus.streams import PHOTO_TTL_MS
 from crowdmood.core.errors import SettingsError, UnansweredError, UndecodableError
 from crowdmood.core.logs import redact
 from crowdmood.core.settings import BusSettings
@@ -19,8 +20,9 @@ from crowdmood.domain.messages import PHOTO_CAMERA, Emotions, Fields, Frame, Fra
 class PhotoBus:
     """The bus as the API uses it for photos; asynchronous.
 
-    The workers that process the frames of cameras process photos too. `FrameRef.reply_to` names the stream that gets
-    the result, so that photos never reach the aggregator. The stream expires after seconds (`Bus.publish`).
+    The workers that process the frames of cameras process photos too, from streams that they read while no camera's
+    frame or face waits. `FrameRef.reply_to` names the stream that gets the result, so that photos never reach the
+    aggregator. All these streams expire after seconds (`Bus.publish`), and the API reads nothing but the result.
     """
 
     def __init__(self, url: str, settings: BusSettings) -> None:
@@ -69,15 +71,21 @@ class PhotoBus:
                 raise UnansweredError(f"no {stage} is ready")
         reply = self._keys.reply(frame.ref.reply_to)
         fields: Any = frame.to_fields()
-        entry_id: Any = await self._client.xadd(self._keys.stream("frames"), fields)
+        photos = self._keys.stream("photos")
+        async with self._client.pipeline(transaction=True) as both:
+            both.xadd(photos, fields)
+            both.pexpire(photos, PHOTO_TTL_MS)
+            entry_id, _ = await both.execute()
         result = None
         try:
             pages: Any = await self._client.xread({reply: "0-0"}, count=1, block=round(timeout_s * 1000))
             result = next((fields for _, fields in dict(pages or ()).get(reply.encode(), ())), None)
         finally:
             await self._client.delete(reply)
-            stuck = None if result else await self._withdraw(frame.ref, entry_id)
+            # A detector has it, or had it, when it is gone. Its faces expire by themselves: the API may not read them.
+            waits = False if result else bool(await self._client.xdel(photos, entry_id))
         if result is None:
+            stuck = DETECTOR_GROUP if waits else CLASSIFIER_GROUP
             raise UnansweredError(f"no {stuck} finished it within {timeout_s:g} s")
         return _emotions(result)
 
@@ -85,17 +93,6 @@ class PhotoBus:
         async for _ in self._client.scan_iter(match=self._keys.health(stage), count=1000):
             return True
         return False
-
-    async def _withdraw(self, ref: FrameRef, entry_id: Any) -> str:
-        """Delete the rest of a photo from the bus and return the stage that it waited for."""
-        if await self._client.xdel(self._keys.stream("frames"), entry_id):
-            return DETECTOR_GROUP
-        faces = self._keys.stream("faces")
-        entries: Any = await self._client.xrange(faces, min=entry_id)  # ids grow: faces are younger than their frame
-        for faces_id, fields in entries:
-            if fields.get(b"run_id") == ref.run_id.encode():
-                await self._client.xdel(faces, faces_id)
-        return CLASSIFIER_GROUP
 
 
 def _connect(url: str) -> "redis.asyncio.Redis":

@@ -13,10 +13,11 @@ from crowdmood.bus.keys import BusKeys, StreamName
 from crowdmood.core import metrics
 from crowdmood.core.errors import UndecodableError
 from crowdmood.core.settings import BusSettings
-from crowdmood.domain.messages import Emotions, Fields, FramesLost, Message, decode
+from crowdmood.domain.messages import Emotions, Faces, Fields, Frame, FramesLost, Message, decode
 
-_REPLY_TTL_MS = 10_000
-"""Time to live of the result of a photo: a request that timed out leaves it unread."""
+PHOTO_TTL_MS = 10_000
+"""Time to live of a photo, its faces and its result on the bus: no client waits longer."""
+_OF_PHOTOS: dict[StreamName, StreamName] = {"frames": "photos", "faces": "photo_faces"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,8 +123,8 @@ class Bus:
                 for key, fields in additions:
                     bounded = self._dead_letters_kept if key == self.keys.stream("dead") else None
                     multi.xadd(key, fields, maxlen=bounded, approximate=False)
-                    if key.startswith(self.keys.reply("")):
-                        multi.pexpire(key, _REPLY_TTL_MS)
+                    if key == self.keys.stream("photo_faces") or key.startswith(self.keys.reply("")):
+                        multi.pexpire(key, PHOTO_TTL_MS)
                 for entry in finished:
                     key = self.keys.stream(entry.stream)
                     multi.xack(key, group, entry.entry_id)
@@ -202,13 +203,15 @@ class Bus:
         return int(frame_id) if stored_run == run_id else default
 
     def _key(self, name: StreamName, message: Message) -> str:
-        """Return the key of a message's stream: the reply stream for the result of a photo, so no mood counts it."""
+        """Return the key of a message's stream: photos have streams of their own, so no mood counts or awaits them."""
         reply_to = ""
-        if isinstance(message, Emotions):
+        if isinstance(message, Frame | Faces | Emotions):
             reply_to = message.ref.reply_to
         elif isinstance(message, FramesLost):
             reply_to = message.reply_to
-        return self.keys.reply(reply_to) if reply_to else self.keys.stream(name)
+        if not reply_to:
+            return self.keys.stream(name)
+        return self.keys.stream(_OF_PHOTOS[name]) if name in _OF_PHOTOS else self.keys.reply(reply_to)
 
 
 def _dead_letter_fields(letter: DeadLetter, group: str) -> Fields:

@@ -56,6 +56,7 @@ class Stage(ABC, Generic[M]):
     Attributes:
         name: Name of the stage, of its consumer group and in metrics.
         inputs: Streams to read.
+        background: Streams to read only while `inputs` have no entries.
         accepts: Messages to accept; entries with others become dead letters.
         output: Stream that must have room before the stage reads more; None if there is no limit.
         read_count: Most entries of a stream in one read.
@@ -66,6 +67,7 @@ class Stage(ABC, Generic[M]):
 
     name: ClassVar[str]
     inputs: ClassVar[tuple[StreamName, ...]]
+    background: ClassVar[tuple[StreamName, ...]] = ()
     accepts: ClassVar[tuple[type[Any], ...]]
     output: ClassVar[StreamName | None]
     claims: ClassVar[bool] = True
@@ -128,7 +130,15 @@ class Worker:
         self._bus = bus
         self._settings = settings
         self._heartbeat = Heartbeat(bus, stage.name, name)
-        self._inbox = Inboxes(bus, stage.inputs, stage.name, consumer or name, settings, claims=stage.claims)
+        self._inbox = Inboxes(
+            bus,
+            stage.inputs,
+            stage.name,
+            consumer or name,
+            settings,
+            claims=stage.claims,
+            background=stage.background,
+        )
 
     def run(self, *, drain: bool = False) -> None:
         """Start the stage, process entries until `stop` is set, and close the stage.

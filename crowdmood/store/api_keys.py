@@ -1,4 +1,4 @@
-"""API keys in the state store: who may read and who may manage, written down as salted hashes only."""
+"""API keys in the state store: what each allows, kept as salted hashes only."""
 
 import hashlib
 import hmac
@@ -6,9 +6,9 @@ import json
 import logging
 import secrets
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Literal, Self, TypeAlias
+from typing import Any, Final, Literal, Self, TypeAlias, get_args
 
 from crowdmood.bus.connection import Client, Connection
 from crowdmood.core.errors import UndecodableError
@@ -16,7 +16,9 @@ from crowdmood.store.keys import StateKeys
 
 log = logging.getLogger(__name__)
 
-Scope: TypeAlias = Literal["read", "manage"]
+Scope: TypeAlias = Literal["read", "manage", "predict"]
+SCOPES: Final[tuple[Scope, ...]] = get_args(Scope)
+"""`manage` includes `read`; every other scope allows what it names and nothing else."""
 
 _PREFIX = "cm"
 _SECRET_BYTES = 32
@@ -30,7 +32,7 @@ class ApiKey:
     Attributes:
         key_id: Names the key; no secret.
         name: Who has it, for people.
-        scope: `read`, or `manage`, which includes `read`.
+        scopes: What it allows, in the order of `SCOPES`.
         salt: Hexadecimal; of this key alone.
         digest: Hexadecimal HMAC-SHA-256 of the secret under the salt.
         created_at_ms: Wall-clock time in milliseconds since 1970-01-01 UTC.
@@ -40,7 +42,7 @@ class ApiKey:
 
     key_id: str
     name: str
-    scope: Scope
+    scopes: tuple[Scope, ...]
     salt: str
     digest: str
     created_at_ms: int
@@ -48,10 +50,14 @@ class ApiKey:
     revoked_at_ms: int | None = None
 
     @classmethod
-    def make(cls, name: str, scope: Scope, created_at_ms: int, expires_at_ms: int | None) -> tuple[str, Self]:
-        """A new key: the text to hand over, which is nowhere kept, and what is kept of it."""
+    def make(
+        cls, name: str, scopes: Scope | Iterable[Scope], created_at_ms: int, expires_at_ms: int | None
+    ) -> tuple[str, Self]:
+        """Return a new key: the text to hand over, which is nowhere kept, and what is kept of it."""
+        wanted = {scopes} if isinstance(scopes, str) else set(scopes)
+        allowed = tuple(scope for scope in SCOPES if scope in wanted)
         key_id, secret, salt = secrets.token_hex(6), secrets.token_urlsafe(_SECRET_BYTES), secrets.token_hex(16)
-        key = cls(key_id, name, scope, salt, _digest(salt, secret), created_at_ms, expires_at_ms)
+        key = cls(key_id, name, allowed, salt, _digest(salt, secret), created_at_ms, expires_at_ms)
         return f"{_PREFIX}_{key_id}_{secret}", key
 
     def opens(self, secret: str, now_ms: float) -> bool:
@@ -60,8 +66,8 @@ class ApiKey:
         return known and self.state(now_ms) == "active"
 
     def allows(self, scope: Scope) -> bool:
-        """Whether it may be used for that."""
-        return self.scope in (scope, "manage")
+        """Return whether it may be used for that."""
+        return scope in self.scopes or (scope == "read" and "manage" in self.scopes)
 
     def state(self, now_ms: float) -> Literal["active", "revoked", "expired"]:
         """Whether it opens anything now."""
@@ -75,15 +81,18 @@ class ApiKey:
 
     @classmethod
     def from_json(cls, text: str | bytes) -> Self:
-        """Read what `to_json` wrote; fields that a newer writer added are ignored.
+        """Read what `to_json` of this or an earlier release wrote; ignore fields that a newer writer added.
 
         Raises:
             UndecodableError: It is no key.
         """
         try:
-            known = {name: value for name, value in json.loads(text).items() if name in cls.__slots__}
-            return cls(**known)
-        except (ValueError, TypeError, AttributeError) as error:
+            given = json.loads(text)
+            known = {name: value for name, value in given.items() if name in cls.__slots__}
+            # Earlier releases knew one scope a key.
+            scopes = [given["scope"]] if "scopes" not in given else given["scopes"]
+            return cls(**known | {"scopes": tuple(scope for scope in SCOPES if scope in scopes)})
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise UndecodableError(f"no API key: {error!r}") from None
 
 

@@ -111,12 +111,13 @@ def test_display_tells_what_to_show(served: Running) -> None:
         "stacked": list(STACKED),
         "stale_after_s": 10.0,
         "preview": "off",
+        "photos": {"on": False, "megapixels": 4.0, "per_minute": 30},
     }
 
 
 def test_keys_are_made_listed_and_revoked(served: Running, settings: Settings, server_url: str) -> None:
     assert served.get("/keys").json() == []
-    made = httpx.post(f"{served.url}/keys", json={"name": "wall", "scope": "manage", "days": 2}).json()
+    made = httpx.post(f"{served.url}/keys", json={"name": "wall", "scopes": ["manage"], "days": 2}).json()
     assert to_ms(made["expires_at"]) - to_ms(made["created_at"]) == 2 * 86_400_000
     # The first key shuts an API that was open.
     served.eventually("/keys", lambda answer: answer.status_code == 401)

@@ -30,7 +30,8 @@ from tests.waiting import eventually
 @pytest.fixture
 def settings(server_url: str, bus_settings: BusSettings) -> Settings:
     patient = {"stale_after_s": 3600}  # the moods themselves say for how long they are valid
-    return load(state_url=server_url, bus=bus_settings.model_dump(), api={"port": 0}, aggregator=patient)
+    api = {"port": 0, "predict": True}
+    return load(state_url=server_url, bus=bus_settings.model_dump(), api=api, aggregator=patient)
 
 
 @pytest.fixture

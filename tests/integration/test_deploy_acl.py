@@ -106,6 +106,7 @@ def test_everything_works_with_users_that_may_do_no_more_than_they_need(
     own = {
         "CROWDMOOD_CAMERAS": json.dumps([{"id": "fans", "uri": str(assets / "footage/fans.mp4")}]),
         "CROWDMOOD_API__PORT": str(port),
+        "CROWDMOOD_API__PREDICT": "true",
         "CROWDMOOD_DETECTOR__MIN_FACE_PX": "60",
         "CROWDMOOD_INGEST__SAMPLE_FPS": "1",
         "CROWDMOOD_WEBHOOKS__ALLOW_NETWORKS": '["127.0.0.0/8"]',
@@ -145,6 +146,11 @@ def test_everything_works_with_users_that_may_do_no_more_than_they_need(
     ("server", "user", "command"),
     [
         ("bus", "api", ["XRANGE", "crowdmood:{p0}:frames", "-", "+"]),  # pixels
+        ("bus", "api", ["XRANGE", "crowdmood:{p0}:faces", "-", "+"]),
+        ("bus", "api", ["XRANGE", "crowdmood:{p0}:photo_faces", "-", "+"]),
+        ("bus", "api", ["XRANGE", "crowdmood:{p0}:photos", "-", "+"]),
+        ("bus", "api", ["XREAD", "STREAMS", "crowdmood:{p0}:faces", "0"]),
+        ("bus", "api", ["XADD", "crowdmood:{p0}:frames", "*", "a", "b"]),
         ("bus", "aggregator", ["XRANGE", "crowdmood:{p0}:frames", "-", "+"]),
         ("bus", "aggregator", ["XREADGROUP", "GROUP", "a", "b", "STREAMS", "crowdmood:{p0}:faces", ">"]),
         ("bus", "detector", ["XADD", "crowdmood:{p0}:emotions", "*", "a", "b"]),

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from api.limits import RateLimit
-from api.security import is_local
 from crowdmood.core.errors import UndecodableError
+from crowdmood.core.settings.serving import is_local
 from crowdmood.store.api_keys import ApiKey, read_table, split
 
 NOW_MS = 1_800_000_000_000

@@ -236,3 +236,49 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
     *kinds, grown_kib = done.stdout.split()
     assert kinds == ["too-many-pixels"] * 2
     assert int(grown_kib) < 100_000  # either would take ten times as much
+
+
+def png_with_texts(count: int) -> bytes:
+    """A small PNG with that many texts of a megabyte each, packed."""
+    packed = zlib.compress(bytes(1_000_000), 9)
+    texts = b""
+    for number in range(count):
+        data = b"k%d\0\0" % number + packed
+        texts += struct.pack(">I", len(data)) + b"zTXt" + data + struct.pack(">I", zlib.crc32(b"zTXt" + data))
+    body = png_of(64, 64)
+    end = body.index(b"IDAT") - 4
+    return body[:end] + texts + body[end:]
+
+
+@pytest.mark.parametrize("kind", ["16-bit PNG", "progressive JPEG, turned", "WebP", "WebP animation", "PNG with texts"])
+def test_the_largest_photo_that_is_taken_needs_little_memory(kind: str, tmp_path: Path) -> None:
+    random, side = np.random.default_rng(0), 2000
+    noise = Image.fromarray(random.integers(0, 255, (side, side, 3), np.uint8))
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    pictures = [Image.new("RGBA", (side, side), (red, 0, 0, 255)) for red in range(3)]
+    made = {
+        "16-bit PNG": lambda: file(Image.fromarray(random.integers(0, 65_535, (side, side), np.uint16)), "PNG"),
+        "progressive JPEG, turned": lambda: file(noise, "JPEG", progressive=True, exif=exif),
+        "WebP": lambda: file(noise, "WEBP"),
+        "WebP animation": lambda: file(pictures[0], "WEBP", save_all=True, append_images=pictures[1:], lossless=True),
+        "PNG with texts": lambda: png_with_texts(60),
+    }
+    (tmp_path / "photo").write_bytes(made[kind]())
+    code = """
+import pathlib, resource
+from api.pictures import to_picture
+from api.problems import ProblemError
+body = pathlib.Path("photo").read_bytes()
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+try:
+    print(len(to_picture(body, 4).jpeg))
+except ProblemError as problem:
+    print(problem.kind.name)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+"""
+    words = [sys.executable, "-c", code]
+    done = subprocess.run(words, capture_output=True, text=True, check=True, cwd=tmp_path)
+    made_of_it, grown_kib = done.stdout.split()
+    assert made_of_it == "no-picture" if kind == "PNG with texts" else int(made_of_it) < 6_000_000
+    assert int(grown_kib) < 100_000

@@ -1,6 +1,7 @@
 """Answers and webhooks."""
 
-from ipaddress import ip_network
+import socket
+from ipaddress import ip_address, ip_network
 from typing import Annotated, Literal, TypeAlias
 
 from pydantic import Field, field_validator
@@ -63,12 +64,38 @@ class ApiSettings(Group):
     default_creative: Creative = Field(
         default="house", description="What a board shows for any other, and while there is no mood to act on."
     )
+    predict: bool = Field(
+        default=False,
+        description="Whether `POST /predict` classifies single photos, for keys with the scope `predict`. This is "
+        "emotion recognition of single people: see docs/privacy.md.",
+    )
+    photos_per_minute: int = Field(
+        default=30,
+        ge=1,
+        le=100_000,
+        description="Photos a minute that each key, or each address without one, may send to one API process; a sixth "
+        "of them may come at once.",
+    )
     preview: bool = Field(
         default=False, description="Whether a key that may manage can look at cameras' newest frames, boxes drawn."
     )
     preview_faces: Literal["pixelated", "clear"] = Field(
         default="pixelated", description="What previews show: blocks, or for footage that one has the rights to, faces."
     )
+
+    @property
+    def only_here(self) -> bool:
+        """Whether no client but this machine can reach the API; a proxy passes others on."""
+        return is_local(self.host) and not self.trusted_proxies
+
+
+def is_local(host: str) -> bool:
+    """Return whether an address or a name means this machine alone."""
+    try:
+        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        return all(ip_address(address[0]).is_loopback for *_, address in found)
+    except (OSError, ValueError):
+        return False
 
 
 class WebhookSettings(Group):

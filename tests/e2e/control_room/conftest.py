@@ -132,13 +132,13 @@ def at_work(server_url: str, camera: str) -> Iterator[Installation]:
         detector={"kind": "haar", "min_face_px": 40},
         aggregator={"window_s": 3, "min_faces": 5},
         webhooks={"allow_networks": ["127.0.0.0/8"]},
-        api={"port": 0, "preview": True},
+        api={"port": 0, "preview": True, "predict": True, "photos_per_minute": 1000},
     )
     keys: dict[str, str] = {}
-    scopes: tuple[Scope, ...] = ("read", "manage")
+    scopes: dict[str, list[Scope]] = {"read": ["read"], "manage": ["manage", "predict"]}
     with closing(ApiKeyStore(server_url, "room")) as store:
-        for scope in scopes:
-            keys[scope], key = ApiKey.make(scope, scope, round(time.time() * 1000), None)
+        for name, allowed in scopes.items():
+            keys[name], key = ApiKey.make(name, allowed, round(time.time() * 1000), None)
             store.add(key)
     stop = threading.Event()
 

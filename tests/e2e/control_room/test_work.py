@@ -6,6 +6,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from PIL import Image
 from playwright.sync_api import Browser, Route
 
 from crowdmood.core.settings import CameraSettings
@@ -117,7 +118,7 @@ def test_a_photo_is_judged_and_shown_with_what_the_api_told(
     page.go("Photo").page.set_input_files("#file", str(picture))
     page.shows("#photo-said", "found by haar, classified by")
     told = page.page.locator("#faces tr")
-    bearer = {"Authorization": f"Bearer {installation.keys['read']}"}
+    bearer = {"Authorization": f"Bearer {installation.keys['manage']}"}
     answer = httpx.post(f"{installation.url}/predict", content=picture.read_bytes(), headers=bearer, timeout=60).json()
     assert told.count() == len(answer["faces"]) >= 5
     assert answer["faces"][0]["label"] in told.first.inner_text()
@@ -128,6 +129,27 @@ def test_a_photo_is_judged_and_shown_with_what_the_api_told(
     page.page.set_input_files("#file", {"name": "no.png", "mimeType": "image/png", "buffer": b"no picture"})
     page.shows("#photo-said", "it may be damaged")
     assert told.count() == 0
+
+
+def test_a_photo_of_too_many_pixels_is_made_smaller_before_it_is_sent(
+    page: Room, picture: Path, tmp_path: Path
+) -> None:
+    large = tmp_path / "large.jpg"
+    Image.open(picture).resize((3200, 1800)).save(large)
+    page.go("Photo").page.set_input_files("#file", str(large))
+    page.shows("#photo-said", "found by haar, classified by")
+    drawn = page.page.evaluate(
+        "(() => { const c = document.querySelector('#photo-canvas'); return [c.width, c.height]; })()"
+    )
+    assert drawn == [2666, 1500]
+
+
+def test_the_photo_view_says_why_it_is_off(browser: Browser, stadium: Stadium) -> None:
+    with running(stadium.settings) as api, room(browser, api.url) as page:
+        page.open("photo")
+        page.page.wait_for_selector("#photo-off:not([hidden])")
+        assert "CROWDMOOD_API__PREDICT=true" in page.page.inner_text("#photo-off")
+        assert page.page.locator("#file").is_hidden()
 
 
 def test_the_browsers_camera_is_judged_frame_by_frame(page: Room) -> None:

@@ -4,8 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from app.cli.footage import with_photos
 from app.footage import footage_cameras, replay_settings
 from crowdmood.core.errors import SettingsError
+from crowdmood.core.settings import load
 
 
 def test_names_cameras_after_their_footage(tmp_path: Path) -> None:
@@ -46,3 +48,17 @@ def test_keeps_settings_that_are_not_overridden(tmp_path: Path, monkeypatch: pyt
     assert (fast.ingest.speed, fast.data_dir, fast.log.level) == ("max", tmp_path, "WARNING")
     monkeypatch.setenv("CROWDMOOD_LOG__LEVEL", "DEBUG")
     assert replay_settings([tmp_path / "north.mp4"], "max", None).log.level == "DEBUG"
+
+
+@pytest.mark.parametrize(
+    ("api", "on"),
+    [
+        ({}, True),
+        ({"predict": False}, False),
+        ({"host": "0.0.0.0"}, False),
+        ({"trusted_proxies": ["127.0.0.1"]}, False),
+        ({"host": "0.0.0.0", "predict": True}, True),
+    ],
+)
+def test_a_demonstration_classifies_photos_where_only_this_machine_can_ask(api: dict[str, object], on: bool) -> None:
+    assert with_photos(load(api=api)).api.predict is on

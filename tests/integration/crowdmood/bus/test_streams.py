@@ -24,7 +24,7 @@ def emotions(ref: FrameRef) -> Emotions:
 
 
 def read(bus: Bus, settings: BusSettings, count: int = 10) -> list[Entry]:
-    return Inbox(bus, ["frames"], "detector", "one", settings).read(count, 0)
+    return Inbox(bus, ["frames", "photos"], "detector", "one", settings).read(count, 0)
 
 
 def messages(bus: Bus, key: str) -> list[Message]:
