@@ -1,4 +1,4 @@
-"""A camera's frame as its preview shows it: what was found is framed and named, and nobody can be recognised."""
+"""A camera's frame as its preview shows it: faces that were found have a box, and nobody can be recognised."""
 
 import io
 from collections.abc import Sequence
@@ -9,6 +9,7 @@ from PIL import Image, ImageChops, ImageDraw, ImageFont, UnidentifiedImageError
 
 from api.photos import UNREADABLE, shown_label
 from crowdmood.core.errors import UndecodableError
+from crowdmood.core.pixelation import block_px
 from crowdmood.core.polygons import Polygon
 from crowdmood.domain.messages import Emotions
 from crowdmood.domain.palette import LABEL_COLOURS
@@ -16,23 +17,24 @@ from crowdmood.store.regions import Regions
 
 _LONGEST_PX: Final = {True: 1600, False: 960}
 """Longest side of a preview, by whether faces are shown."""
-_BLOCKS_ACROSS_FACE: Final = 6
-"""Too few to recognise anybody. The whole picture is made of such blocks: no detector finds every face."""
-_LEAST_BLOCK_PX, _HIDDEN_BLOCK_PX = 5, 24
-"""Smallest block, and that of where nobody is looked for: how large faces are there, nobody knows."""
+_COMMON_FACE: Final = 0.9
+"""Blocks are made for the largest face but a tenth; larger ones are made coarser one by one."""
 _NAMED_FROM_PX: Final = 36
 """Narrower boxes have a colour only."""
 _COLOURS: Final = LABEL_COLOURS | {UNREADABLE: "#FFFFFF"}
+_FOUND_COLOUR: Final = "#00FFFF"
+"""Like no label's."""
 
 
-def draw(jpeg: bytes, found: Emotions, regions: Sequence[Regions], *, show_faces: bool) -> bytes:
+def draw(jpeg: bytes, found: Emotions, regions: Sequence[Regions], *, show_faces: bool, show_labels: bool) -> bytes:
     """Draw a frame with the faces that were found in it.
 
     Args:
         jpeg: The frame.
         found: Its faces, and what they express.
         regions: Where they were looked for: only what all of these let through.
-        show_faces: Leave the picture as it is, instead of pixelated.
+        show_faces: Leave the image as it is, instead of pixelated.
+        show_labels: Give each box the colour and the name of what its face shows.
 
     Returns:
         A JPEG file.
@@ -51,28 +53,30 @@ def draw(jpeg: bytes, found: Emotions, regions: Sequence[Regions], *, show_faces
     boxes = found.boxes * (np.array([image.width, image.height] * 2) / ([found.ref.width, found.ref.height] * 2))
     if not show_faces:
         sides = (boxes[:, 2:] - boxes[:, :2]).max(axis=1)
-        largest_px = float(np.quantile(sides, 0.9)) if len(sides) else 0.0
-        image = _hidden(image, max(_LEAST_BLOCK_PX, round(largest_px / _BLOCKS_ACROSS_FACE)), regions)
+        common_px = float(np.quantile(sides, _COMMON_FACE)) if len(sides) else 0.0
+        blocks_px = block_px(*image.size, [common_px])
+        image = _hidden(image, blocks_px, regions)
         for box, side_px in zip(boxes, sides, strict=True):
-            if side_px > largest_px:
+            if block_px(0, 0, [side_px]) > blocks_px:
                 _pixelate(image, box)
     brush = ImageDraw.Draw(image)
     font = ImageFont.load_default(14)
     for box, row, readable in zip(boxes, found.probabilities, found.readable, strict=True):
         label = shown_label(row, readable)
+        colour = _COLOURS[label] if show_labels else _FOUND_COLOUR
         left, top, right, bottom = (round(side) for side in box.tolist())
-        brush.rectangle((left, top, max(left, right), max(top, bottom)), outline=_COLOURS[label], width=2)
-        if right - left >= _NAMED_FROM_PX:
+        brush.rectangle((left, top, max(left, right), max(top, bottom)), outline=colour, width=2)
+        if show_labels and right - left >= _NAMED_FROM_PX:
             place = brush.textbbox((left, top), label, font, "ls")
-            brush.rectangle((place[0], place[1] - 2, place[2] + 4, place[3] + 2), fill=_COLOURS[label])
+            brush.rectangle((place[0], place[1] - 2, place[2] + 4, place[3] + 2), fill=colour)
             brush.text((left + 2, top), label, "black", font, "ls")
     out = io.BytesIO()
     image.save(out, "JPEG", quality=80)
     return out.getvalue()
 
 
-def _hidden(image: Image.Image, block_px: int, regions: Sequence[Regions]) -> Image.Image:
-    """Return the image in blocks; larger and darker ones where no face is searched."""
+def _hidden(image: Image.Image, side_px: int, regions: Sequence[Regions]) -> Image.Image:
+    """Return the image in blocks; darker ones where no face is searched."""
     outside = Image.new("1", image.size, 0)
     for one in regions:
         excluded = Image.new("1", image.size, bool(one.include))
@@ -81,14 +85,13 @@ def _hidden(image: Image.Image, block_px: int, regions: Sequence[Regions]) -> Im
             for polygon in polygons:
                 brush.polygon(_corners(polygon, image), fill=fill)
         outside = ImageChops.logical_or(outside, excluded)
-    hidden = _blocks(image, block_px)
-    darker = _blocks(image, max(_HIDDEN_BLOCK_PX, block_px)).point(lambda value: value // 2)
-    hidden.paste(darker, mask=outside)
+    hidden = _blocks(image, side_px)
+    hidden.paste(hidden.point(lambda value: value // 2), mask=outside)
     return hidden
 
 
-def _blocks(image: Image.Image, block_px: int) -> Image.Image:
-    few = image.resize((max(1, image.width // block_px), max(1, image.height // block_px)), Image.Resampling.BOX)
+def _blocks(image: Image.Image, side_px: int) -> Image.Image:
+    few = image.resize((max(1, image.width // side_px), max(1, image.height // side_px)), Image.Resampling.BOX)
     return few.resize(image.size, Image.Resampling.NEAREST)
 
 
@@ -101,4 +104,5 @@ def _pixelate(image: Image.Image, box: "np.ndarray[tuple[int, ...], np.dtype[np.
     right, bottom = np.minimum(np.ceil(box[2:]), image.size).astype(int).tolist()
     if right > left and bottom > top:
         face = image.crop((left, top, right, bottom))
-        image.paste(_blocks(face, max(1, max(face.size) // _BLOCKS_ACROSS_FACE)), (left, top))
+        # Of what is in blocks already: a new grid over the frame itself would show it from another side.
+        image.paste(_blocks(face, block_px(0, 0, [max(face.size)])), (left, top))

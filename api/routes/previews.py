@@ -51,11 +51,11 @@ CameraId = Annotated[
     },
 )
 def preview(context: ContextDep, camera_id: CameraId) -> Response:
-    """The next frame that passes by, as it was judged: a box around each face in its label's colour.
+    """Return the next frame that passes by, with a box around each face that was found.
 
-    The picture is pixelated by the size of its faces, so that those that the detector missed are as well, and
-    whatever is not looked at is hidden, unless `CROWDMOOD_API__PREVIEW_FACES` is `clear`. Off unless
-    `CROWDMOOD_API__PREVIEW` is set. Nothing is kept anywhere.
+    Blocks hide the whole frame, so that no face can be recognised, found or missed, and regions where no face is
+    searched are darker, unless `CROWDMOOD_API__PREVIEW_FACES` is `clear`. `CROWDMOOD_API__PREVIEW_LABELS` shows what
+    each face expresses. Off unless `CROWDMOOD_API__PREVIEW` is set. Nothing is kept anywhere.
     """
     settings = context.settings.api
     if not settings.preview:
@@ -69,7 +69,13 @@ def preview(context: ContextDep, camera_id: CameraId) -> Response:
         frame, found = context.previews.next_frame(camera_id, WITHIN_S)
         saved = context.regions.find(camera_id).regions
         regions = [_floor(camera), *([] if saved is None else [saved])]
-        picture = draw(frame.jpeg, found, regions, show_faces=settings.preview_faces == "clear")
+        picture = draw(
+            frame.jpeg,
+            found,
+            regions,
+            show_faces=settings.preview_faces == "clear",
+            show_labels=settings.preview_labels,
+        )
     except (UnansweredError, UndecodableError) as error:
         raise _no_frame(str(error)) from None
     finally:

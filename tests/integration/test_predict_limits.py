@@ -11,7 +11,6 @@ from contextlib import closing
 import httpx
 import numpy as np
 import pytest
-from detector.loading import load_finder
 from PIL import Image
 
 from api.photos import PhotoDesk
@@ -21,6 +20,7 @@ from crowdmood.bus.worker import Worker
 from crowdmood.core.settings import BusSettings, CameraSettings, Settings, load
 from crowdmood.domain.messages import PHOTO_CAMERA, Faces, Frame, FrameRef
 from crowdmood.store.api_keys import SCOPES, ApiKey, ApiKeyStore
+from detector.finder import load_finder
 from detector.service import DetectorStage
 from ingest.cameras import FrameCounts, IngestRun
 from ingest.live_publisher import LivePublisher

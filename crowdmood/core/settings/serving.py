@@ -82,6 +82,10 @@ class ApiSettings(Group):
     preview_faces: Literal["pixelated", "clear"] = Field(
         default="pixelated", description="What previews show: blocks, or for footage that one has the rights to, faces."
     )
+    preview_labels: bool = Field(
+        default=False,
+        description="Whether boxes in previews have the colour and name of what each face shows: a label a seat.",
+    )
 
     @property
     def only_here(self) -> bool:

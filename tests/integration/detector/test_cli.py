@@ -6,10 +6,15 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from detector.loading import load_finder
 from typer.testing import CliRunner, Result
 
 from app.cli import app
 from crowdmood.core.errors import CrowdMoodError, SettingsError, SourceError
+from crowdmood.core.settings import load
+from detector.finder import FaceFinder
+from detector.preview import preview
+from detector.regions import Region
 
 
 def crowdmood(*words: str | Path) -> Result:
@@ -52,11 +57,6 @@ def test_preview_shows_the_frame_and_its_regions_without_faces(camera: Path, tmp
 
 
 def test_preview_pixelates_faces_unless_show_faces_is_set(camera: Path, tmp_path: Path) -> None:
-    from crowdmood.core.settings import load
-    from detector.finder import load_finder
-    from detector.preview import preview
-    from detector.regions import Region
-
     settings = load()
     finder = load_finder(settings)
     found = finder.find(camera.read_bytes(), Region())
@@ -71,6 +71,26 @@ def test_preview_pixelates_faces_unless_show_faces_is_set(camera: Path, tmp_path
 
     assert details(show_faces=False) <= 25  # a few flat blocks
     assert details(show_faces=True) > 40
+
+
+def test_a_preview_hides_faces_that_were_not_found(camera: Path) -> None:
+    class Blind:
+        """A detector that misses every face."""
+
+        name = "haar"
+        colour = "gray"
+
+        def detect(self, image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+            return np.empty((0, 4), np.int32), np.empty(0, np.float32)
+
+        def searched_pixels(self, width: int, height: int) -> int:
+            return width * height
+
+    finder = FaceFinder(Blind(), 50, 5000)
+    png = preview(camera.read_bytes(), finder, Region(), 50, show_faces=False)
+    drawn = cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_GRAYSCALE)
+    blocks = drawn[drawn.shape[0] // 4 :]  # below the text
+    assert (np.diff(blocks.astype(int), axis=1) != 0).any(axis=0).sum() <= 12 * drawn.shape[1] / min(drawn.shape)
 
 
 def test_preview_refuses_an_unknown_camera_and_names_the_known_ones(camera: Path, tmp_path: Path) -> None:
