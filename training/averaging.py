@@ -1,4 +1,4 @@
-"""One network from several that began as the same one: the mean of their weights (model soup, Wortsman et al. 2022)."""
+"""The weighted mean of several networks that began as the same one (model soup, Wortsman et al. 2022)."""
 
 from __future__ import annotations
 
@@ -7,46 +7,72 @@ from typing import TYPE_CHECKING, Any, Final
 import keras
 import numpy as np
 
-from training.checkpoint import load_state, save_state
+from training.checkpoint import load_initial_weights, save_state
 from training.fit import batches_of, compile_model
+from training.heads import HEADS
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from pathlib import Path
 
+    from numpy.typing import NDArray
+
     from training.feed import Batches
-    from training.fit import Learned
-    from training.recipe import Recipe
+    from training.fit import TrainingData
+    from training.recipe import InitialNetwork, Recipe
 
 _STATISTICS_BATCHES: Final = 100
 
 
-def average(sources: Sequence[Path], learned: Learned, recipe: Recipe, out: Path) -> None:
-    """Writes the mean of networks; what each layer sees is measured anew, for it is not the mean of what they saw.
+def average(data: TrainingData, recipe: Recipe, out: Path) -> set[str]:
+    """Write the weighted mean of the networks that a recipe starts from.
+
+    The statistics of batch normalisation are measured again: those of the mean network are not the mean of theirs. One
+    network alone is written as it is.
 
     Args:
-        sources: Their weights; a file that is named twice weighs twice.
-        learned: What they learned from, which is shown augmented as the recipe says.
-        recipe: Their architecture, and how faces are shown.
-        out: Weights to write, with the history of the first.
+        data: What they were trained on; it is shown augmented, as the recipe says.
+        recipe: Their architecture, their weights, and the augmentation.
+        out: Checkpoint to write.
+
+    Returns:
+        Heads (`training.heads.HEADS`) that none of the networks has; their weights are random.
 
     Raises:
-        ModelError: A file holds another network's weights.
+        ModelError: A network cannot be read, or has another architecture.
     """
     model = compile_model(recipe)
-    histories, sums = [], [np.zeros(variable.shape, dtype=np.float64) for variable in model.variables]
-    for source in sources:
-        histories.append(load_state(source, model))
-        for total, variable in zip(sums, model.variables, strict=True):
-            total += keras.ops.convert_to_numpy(variable)
-    for total, variable in zip(sums, model.variables, strict=True):
-        variable.assign((total / len(sources)).astype(np.float32))
-    _measure_statistics(model, batches_of(learned, recipe))
-    save_state(out, model, histories[0], with_optimizer=False)
+    initial = [keras.ops.convert_to_numpy(weight).astype(np.float64) for weight in model.weights]
+    sums = [np.zeros_like(array) for array in initial]
+    totals = [np.zeros(array.shape[-1:]) for array in initial]
+    for network in recipe.start_from:
+        logits = load_initial_weights(network.path, model)
+        shares = _weights_of_logits(network, logits, model.output.shape[-1])
+        for number, weight in enumerate(model.weights):
+            # The kernel and the bias of the logits come last; every other weight is shared by all heads.
+            share = shares if number >= len(sums) - 2 else np.full(totals[number].shape, network.weight)
+            sums[number] += share * keras.ops.convert_to_numpy(weight)
+            totals[number] += share
+    for weight, total, share, before in zip(model.weights, sums, totals, initial, strict=True):
+        mean = np.where(share > 0, total / np.where(share > 0, share, 1.0), before)
+        weight.assign(mean.astype(np.float32))
+    if len(recipe.start_from) > 1:
+        _measure_statistics(model, batches_of(data, recipe))
+    save_state(out, model, [], with_optimizer=False)
+    known = np.flatnonzero(totals[-1] > 0)
+    return {head for head, columns in HEADS.items() if columns.stop <= len(totals[-1]) and columns.start not in known}
+
+
+def _weights_of_logits(network: InitialNetwork, known: int, logits: int) -> NDArray[np.float64]:
+    """Return the weight of a network for each logit; 0 for those that it does not have."""
+    shares = np.full(logits, network.weight)
+    for head, weight in network.heads.items():
+        shares[HEADS[head]] = weight
+    shares[known:] = 0
+    return shares
 
 
 def _measure_statistics(model: Any, batches: Batches) -> None:
-    """Sets the statistics of every batch normalisation to the plain average over some batches."""
+    """Set the statistics of every batch normalisation to the plain average over some batches."""
     norms = [layer for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization)]
     for number in range(min(_STATISTICS_BATCHES, len(batches))):
         for norm in norms:

@@ -1,4 +1,4 @@
-"""Temperature, biases and offset of a network, fitted on held-out faces."""
+"""Temperature, label biases and readable offset of a network, fitted on held-out faces."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import numpy as np
 
 from classifier.card import Calibration
 from training import metrics
+from training.regression import softmax
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -17,22 +18,17 @@ _DAMPING: Final = 1e-6
 _HALVINGS: Final = 20
 _BIAS_STEPS: Final = 500
 _ENOUGH_FACES: Final = 20
-"""Faces of a label from which its bias can be fitted."""
+"""Fewest faces of a label for fitting its bias."""
 
 _READABLE_LOST: Final = 0.055
-"""Share of the readable faces that are given up, so that most unreadable ones do not vote."""
-
-
-def softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return probabilities `(N, K)` of logits `(N, K)`."""
-    shifted = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return np.asarray(shifted / shifted.sum(axis=1, keepdims=True), dtype=np.float32)
+"""Share of the readable faces that are rejected so that most unreadable ones do not vote."""
 
 
 def fit_temperature(logits: NDArray[np.float32], labels: NDArray[np.uint8]) -> float:
-    """Find the temperature that minimises log loss on held-out faces (Guo et al., ICML 2017).
+    """Return the temperature that minimises the log loss on held-out faces (Guo et al., ICML 2017).
 
-    The loss is convex in its inverse, so Newton's method, with steps halved until they help, finds the minimum.
+    The loss is convex in the inverse temperature, so Newton's method, with steps halved until they lower the loss,
+    finds the minimum.
 
     Args:
         logits: `(N, K) float32`.
@@ -42,7 +38,7 @@ def fit_temperature(logits: NDArray[np.float32], labels: NDArray[np.uint8]) -> f
     true = wide[np.arange(len(labels)), labels]
     inverse = 1.0
     for _ in range(_STEPS):
-        chances = softmax((wide * inverse).astype(np.float32)).astype(np.float64)
+        chances = softmax(wide * inverse)
         mean = (chances * wide).sum(axis=1)
         slope = float((mean - true).mean())
         curvature = float((chances * wide * (wide - mean[:, None])).sum()) / len(labels)
@@ -66,10 +62,9 @@ def _loss(logits: NDArray[np.float64], true: NDArray[np.float64], inverse: float
 
 
 def calibrate(logits: NDArray[np.float32], labels: NDArray[np.uint8], fitted_on: str) -> Calibration:
-    """Fit a temperature and measure what it gains.
+    """Fit a temperature on all faces, and measure the loss before and after.
 
-    It is fitted on all faces. The losses after it are cross-fitted: each half is measured with the temperature of the
-    other half.
+    The figures after it are cross-fitted: each half of the faces is measured with the temperature of the other half.
     """
     even = np.arange(len(labels)) % 2 == 0
     scaled = np.empty_like(logits)
@@ -94,14 +89,14 @@ def calibrate_crowd(
 ) -> Calibration:
     """Fit the temperature, the label biases and the readable offset of a network for crowds.
 
-    A network that is trained on real crowds gives rare labels too rarely. Each face weighs by the inverse square root
-    of how frequent its label is, so the biases stand half-way between the crowd's shares and equal shares. The most
-    frequent label has a bias of zero, and so have labels with few faces: too little is known about them.
+    A network trained on real crowds predicts rare labels too rarely. Each face is weighted by the inverse square root
+    of the frequency of its label, which puts the biases half-way between the crowd's shares and equal shares. The most
+    frequent label has a bias of zero, and so do labels with too few faces.
 
     Args:
-        logits: `(N, K) float32`, of the faces that have a label.
+        logits: `(N, K) float32`, the faces with a label.
         labels: `(N,) uint8`.
-        readable_logits: `(M,) float32`, of all readable faces.
+        readable_logits: `(M,) float32`, all readable faces.
         fitted_on: What the faces are.
     """
     fitted = calibrate(logits, labels, fitted_on)
@@ -128,15 +123,15 @@ def calibrate_crowd(
 def _fit_biases(
     scores: NDArray[np.floating], labels: NDArray[np.integer], weights: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """Find the biases `(K,)` that minimise the log loss of labels, each weighed by its label's weight.
+    """Return the biases `(K,)` that minimise the log loss, each face weighted by its label's weight.
 
-    The step is that of Newton's method for the largest curvature there is (Boehning 1992): every one lowers the loss.
+    The steps are Newton's for the largest curvature there is (Boehning 1992): every step lowers the loss.
     """
     wide = scores.astype(np.float64)
     true = np.eye(wide.shape[1])[labels] * weights[labels][:, None]
     total = true.sum(axis=1, keepdims=True)
     biases = np.zeros(wide.shape[1])
     for _ in range(_BIAS_STEPS):
-        chances = softmax((wide + biases).astype(np.float32)).astype(np.float64)
+        chances = softmax(wide + biases)
         biases -= 2 * (total * chances - true).sum(axis=0) / total.sum()
     return biases

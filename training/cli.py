@@ -1,4 +1,4 @@
-"""`crowdmood train` and `crowdmood evaluate`. Frameworks are imported when a command runs, never before."""
+"""`crowdmood train` and `crowdmood evaluate`. Frameworks are imported only when a command runs."""
 
 from __future__ import annotations
 
@@ -6,17 +6,15 @@ import os
 from enum import StrEnum
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, Final
 
 import typer
 
 from crowdmood.core.errors import NotInstalledError, SettingsError
-from training.recipe import Augmentation, Recipe
+from training.recipe import as_toml, describe, load_recipe
 
-_DEFAULT = Recipe()
-_AUGMENT = Augmentation()
-_CROWD_FACES_PER_EPOCH = 6000
-_CROWD_BACKGROUNDS = 1000
+_RECIPE: Final = "Recipe"
+_INPUTS: Final = "Inputs"
 
 
 class Backend(StrEnum):
@@ -25,28 +23,6 @@ class Backend(StrEnum):
     TENSORFLOW = "tensorflow"
     TORCH = "torch"
     JAX = "jax"
-
-
-class Optimizer(StrEnum):
-    """How weights follow gradients."""
-
-    SGD = "sgd"
-    ADAM = "adam"
-
-
-class Schedule(StrEnum):
-    """How the learning rate changes."""
-
-    COSINE = "cosine"
-    PLATEAU = "plateau"
-    CONSTANT = "constant"
-
-
-class Precision(StrEnum):
-    """Number format while training."""
-
-    FLOAT32 = "float32"
-    MIXED_BFLOAT16 = "mixed_bfloat16"
 
 
 class Split(StrEnum):
@@ -58,7 +34,7 @@ class Split(StrEnum):
 
 
 def use_backend(backend: Backend) -> None:
-    """Choose what Keras computes with; only before Keras is first imported.
+    """Choose what Keras computes with, before Keras is first imported.
 
     Raises:
         NotInstalledError: TensorFlow is not installed.
@@ -72,173 +48,85 @@ def use_backend(backend: Backend) -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 
+def _input(field: str) -> Any:
+    """Return the option of a recipe's field that names a file or a folder."""
+    return typer.Option(help=describe(field), rich_help_panel=_INPUTS, show_default=False)
+
+
 def train(
-    data: Annotated[Path, typer.Option(help="Faces: fer2013.csv, an .npz, or a folder of train/validation/test.")],
-    out: Annotated[Path, typer.Option(help="Model folder to write; an older model there is replaced.")],
+    recipe: Annotated[
+        Path | None,
+        typer.Option(
+            help="TOML file of the training, or the name of a recipe that comes with CrowdMood.",
+            rich_help_panel=_RECIPE,
+            show_default="every field's default",
+        ),
+    ] = None,
+    assignments: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="NAME=VALUE",
+            help="Change one field of the recipe, e.g. learning_rate=0.03; repeat it for others.",
+            rich_help_panel=_RECIPE,
+        ),
+    ] = None,
+    print_recipe: Annotated[
+        bool,
+        typer.Option(
+            "--print-recipe",
+            help="Print the recipe with every field, its value, bounds and meaning, as TOML, and exit.",
+            rich_help_panel=_RECIPE,
+        ),
+    ] = False,
+    data: Annotated[Path | None, _input("data")] = None,
+    crowd_faces: Annotated[Path | None, _input("crowd_faces")] = None,
+    crowds: Annotated[Path | None, _input("crowds")] = None,
+    start_from: Annotated[list[Path] | None, _input("start_from")] = None,
+    teacher: Annotated[list[Path] | None, _input("teacher")] = None,
+    backbone_weights: Annotated[Path | None, _input("backbone_weights")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Model folder to write; an older model there is replaced.", show_default=False)
+    ] = None,
     work: Annotated[
         Path | None,
         typer.Option(
-            help="Folder of checkpoints and logs; a killed run goes on from there. Default: runs/NAME of --out."
+            help="Folder of checkpoints and caches; a killed run is resumed from there.",
+            show_default="runs/NAME of --out",
         ),
     ] = None,
-    fresh: Annotated[bool, typer.Option("--fresh", help="Forget an earlier run's checkpoints in --work.")] = False,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Delete an earlier run's checkpoints in --work first.")
+    ] = False,
     backend: Annotated[Backend, typer.Option(help="What Keras computes with.")] = Backend.TENSORFLOW,
-    architecture: Annotated[
-        str,
-        typer.Option(
-            help="crowdnet, conv4, conv4-dense3, conv4-256, conv4-256-dense3, mini-xception, or keras:BACKBONE."
-        ),
-    ] = _DEFAULT.architecture,
-    epochs: Annotated[
-        int, typer.Option(min=0, help="Passes over the training faces; 0 exports --start-from as it is.")
-    ] = _DEFAULT.epochs,
-    minutes: Annotated[
-        float | None, typer.Option(min=0.1, help="Train for so long instead; the schedule follows the clock.")
-    ] = None,
-    batch_size: Annotated[int, typer.Option(min=2, help="Faces per step.")] = _DEFAULT.batch_size,
-    optimizer: Annotated[Optimizer, typer.Option(help="SGD with Nesterov momentum, or AdamW.")] = Optimizer.SGD,
-    learning_rate: Annotated[float, typer.Option(min=0, help="Peak learning rate.")] = _DEFAULT.learning_rate,
-    schedule: Annotated[Schedule, typer.Option(help="How the learning rate changes.")] = Schedule.COSINE,
-    plateau_patience: Annotated[
-        int, typer.Option(min=1, help="Epochs without improvement before a plateau halves the rate.")
-    ] = _DEFAULT.plateau_patience,
-    stop_patience: Annotated[int, typer.Option(min=0, help="Epochs without improvement before the end; 0 never.")] = 0,
-    weight_decay: Annotated[float, typer.Option(min=0, help="Decoupled weight decay.")] = _DEFAULT.weight_decay,
-    label_smoothing: Annotated[
-        float, typer.Option(min=0, max=1, help="Uniform share in the targets.")
-    ] = _DEFAULT.label_smoothing,
-    ferplus_blend: Annotated[
-        float, typer.Option(min=0, max=1, help="Weight of FER+ votes in the targets.")
-    ] = _DEFAULT.ferplus_blend,
-    class_weights: Annotated[bool, typer.Option("--class-weights", help="Weigh rare labels more.")] = False,
-    teacher: Annotated[
-        list[Path] | None, typer.Option(help="Model folder of a teacher to distil; several are averaged.")
-    ] = None,
-    teacher_blend: Annotated[float, typer.Option(min=0, max=1, help="Weight of the teachers in the targets.")] = 0.5,
-    crowd_faces: Annotated[
-        Path | None,
-        typer.Option(
-            help="Folder of `images/` and `faces.csv`, labelled faces of real crowds: adds `cheering` and `readable`."
-        ),
-    ] = None,
-    crowd_faces_per_epoch: Annotated[
-        int, typer.Option(min=1, help="Crowd faces in each epoch.")
-    ] = _CROWD_FACES_PER_EPOCH,
-    crowd_balance: Annotated[
-        float, typer.Option(min=0, max=1, help="How strongly rare labels of crowd faces are drawn more often.")
-    ] = _DEFAULT.crowd_balance,
-    crowds: Annotated[
-        Path | None,
-        typer.Option(help="Crowd photographs with boxes.json: their squares without a face are unreadable."),
-    ] = None,
-    crowd_backgrounds: Annotated[
-        int, typer.Option(min=1, help="Squares of crowd photographs in each epoch.")
-    ] = _CROWD_BACKGROUNDS,
-    votes_weight: Annotated[
-        float, typer.Option(min=0, help="Weight of the FER+ votes as a head of their own.")
-    ] = _DEFAULT.votes_weight,
-    crowd_weight: Annotated[
-        float, typer.Option(min=0, help="Weight of the labels of crowd faces.")
-    ] = _DEFAULT.crowd_weight,
-    readable_weight: Annotated[
-        float, typer.Option(min=0, help="Weight of whether an expression can be seen.")
-    ] = _DEFAULT.readable_weight,
-    agreed_weight: Annotated[
-        float, typer.Option(min=0, help="Weight with which FER2013 labels that FER+ agrees with teach the crowd head.")
-    ] = _DEFAULT.agreed_weight,
-    small_until: Annotated[
-        tuple[float, float], typer.Option(help="Shares of the run up to which faces are fed at 32 and at 40 px.")
-    ] = _DEFAULT.small_until,
-    precision: Annotated[Precision, typer.Option(help="Number format while training.")] = Precision.MIXED_BFLOAT16,
-    seed: Annotated[int, typer.Option(help="Seed of everything random.")] = _DEFAULT.seed,
-    flip: Annotated[float, typer.Option(min=0, max=1, help="Probability of mirroring.")] = _AUGMENT.flip,
-    shift: Annotated[float, typer.Option(min=0, max=0.5, help="Largest shift, share of the side.")] = _AUGMENT.shift,
-    rotate_deg: Annotated[float, typer.Option(min=0, max=90, help="Largest rotation.")] = _AUGMENT.rotate_deg,
-    zoom_in: Annotated[float, typer.Option(min=0, max=0.9, help="Largest enlargement, as a share.")] = _AUGMENT.zoom_in,
-    zoom_out: Annotated[float, typer.Option(min=0, max=0.9, help="Largest shrinking, as a share.")] = _AUGMENT.zoom_out,
-    shear: Annotated[float, typer.Option(min=0, max=1, help="Largest shear, share of the side.")] = _AUGMENT.shear,
-    brightness: Annotated[
-        float, typer.Option(min=0, max=0.9, help="Change of exposure and contrast.")
-    ] = _AUGMENT.brightness,
-    erase: Annotated[float, typer.Option(min=0, max=1, help="Probability of an erased patch.")] = _AUGMENT.erase,
-    degrade: Annotated[
-        float, typer.Option(min=0, max=1, help="Probability of fewer pixels, blur, noise and JPEG.")
-    ] = _AUGMENT.degrade,
-    occlude: Annotated[
-        float, typer.Option(min=0, max=1, help="Probability of a face that is hidden and so unreadable.")
-    ] = _AUGMENT.occlude,
-    start_from: Annotated[
-        list[Path] | None,
-        typer.Option(help="What to begin with: a model folder, or the best.npz of another run; several are averaged."),
-    ] = None,
-    backbone_weights: Annotated[Path | None, typer.Option(help="Weights file of a keras:BACKBONE.")] = None,
-    fine_tune_layers: Annotated[
-        int, typer.Option(min=0, help="Last layers of a backbone that are trained after the head.")
-    ] = 0,
     summary: Annotated[bool, typer.Option("--summary", help="Print the network's layers.")] = False,
     model_json: Annotated[
         bool, typer.Option("--model-json", help="Also write model.json and model.weights.h5.")
     ] = False,
 ) -> None:
-    """Train a network on labelled faces and write a model folder."""
-    use_backend(backend)
-    recipe = Recipe(
-        architecture=architecture,
-        fine_tune_layers=fine_tune_layers,
-        epochs=epochs,
-        minutes=minutes,
-        batch_size=batch_size,
-        optimizer=optimizer.value,
-        learning_rate=learning_rate,
-        schedule=schedule.value,
-        plateau_patience=plateau_patience,
-        stop_patience=stop_patience,
-        weight_decay=weight_decay,
-        label_smoothing=label_smoothing,
-        ferplus_blend=ferplus_blend,
-        teacher_blend=teacher_blend if teacher else 0.0,
-        class_weights=class_weights,
-        crowd_faces=crowd_faces_per_epoch if crowd_faces is not None else 0,
-        crowd_backgrounds=crowd_backgrounds if crowds is not None else 0,
-        crowd_balance=crowd_balance,
-        votes_weight=votes_weight,
-        crowd_weight=crowd_weight,
-        readable_weight=readable_weight,
-        agreed_weight=agreed_weight,
-        small_until=small_until,
-        precision=precision.value,
-        seed=seed,
-        augmentation=Augmentation(
-            flip=flip,
-            shift=shift,
-            rotate_deg=rotate_deg,
-            zoom_in=zoom_in,
-            zoom_out=zoom_out,
-            shear=shear,
-            brightness=brightness,
-            erase=erase,
-            degrade=degrade,
-            occlude=occlude,
-        ),
-    )
-    from training.run import Paths, run
+    """Train a network on labelled faces and write a model folder.
 
-    run(
+    A recipe says what to train on and how. The options under "Inputs" are fields of the recipe too.
+    """
+    chosen = load_recipe(
         recipe,
-        Paths(
-            data=data,
-            out=out,
-            work=work or Path("runs") / out.name,
-            teachers=tuple(teacher or ()),
-            crowd_faces=crowd_faces,
-            crowds=crowds,
-            start_from=tuple(start_from or ()),
-            backbone_weights=backbone_weights,
-        ),
-        fresh=fresh,
-        summary=summary,
-        model_json=model_json,
+        assignments or (),
+        data=data,
+        crowd_faces=crowd_faces,
+        crowds=crowds,
+        start_from=start_from,
+        teacher=teacher,
+        backbone_weights=backbone_weights,
     )
+    if print_recipe:
+        print(as_toml(chosen))
+        return
+    if out is None:
+        raise SettingsError("--out is missing: name the model folder to write")
+    use_backend(backend)
+    from training.run import run
+
+    run(chosen, out, work or Path("runs") / out.name, fresh, summary, model_json)
 
 
 def evaluate(
@@ -253,7 +141,8 @@ def evaluate(
     out: Annotated[Path | None, typer.Option(help="Report folder. Default: reports/NAME of the model.")] = None,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write only the figures, to this file.")] = None,
     crowds: Annotated[
-        Path | None, typer.Option(help="Crowd photographs with boxes.json: face check and consistency as well.")
+        Path | None,
+        typer.Option(help="Folder of crowd photos and boxes.json: also measure face check and consistency."),
     ] = None,
     split: Annotated[
         Split | None,

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from crowdmood.core.errors import DataError
+from training.augment import shrink
 from training.crowds import crop, labelled_photos, square
-from training.degrade import shrink
 from training.serving import predict
 
 if TYPE_CHECKING:

@@ -13,11 +13,11 @@ from crowdmood.core.errors import SettingsError
 from crowdmood.domain.confusions import Confusions
 from crowdmood.domain.labels import FER_LABELS, LABELS
 from training import crowd_evaluation, metrics, plots, report_page
+from training.augment import blur, brighten, shrink
 from training.consistency import agreement
 from training.crowd_faces import NO_LABEL, UNREADABLE, is_crowd_folder, load_crowd_faces
 from training.crowds import load_crowds
 from training.data import PUBLIC_TEST, TRAINING, duplicated_in
-from training.degrade import blur, brighten, shrink
 from training.export import HISTORY_FILE, measure_face_check
 from training.loaders import load_faces
 from training.serving import predict, predict_fer

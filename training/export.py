@@ -1,10 +1,10 @@
-"""From trained weights to a model folder: the network, its figures on held-out faces, its cards."""
+"""Export trained weights as a model folder: the network, its figures on held-out faces, its cards."""
 
 from __future__ import annotations
 
 import json
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -28,17 +28,17 @@ from crowdmood.core.errors import SettingsError
 from crowdmood.domain.confusions import Confusions
 from crowdmood.domain.labels import FER_LABELS, LABELS
 from training import crowd_evaluation, metrics
+from training.augment import photograph_from_afar, shrink
 from training.calibration import calibrate, calibrate_crowd
 from training.checkpoint import load_state
 from training.confusions import fit_crowd_prevalence, fit_prevalence
-from training.cost import multiply_adds
 from training.crowd_faces import NO_LABEL, UNREADABLE
 from training.data import PUBLIC_TEST, TRAINING, FaceData, duplicated_in
-from training.degrade import shrink, stadium
+from training.fit import number_of_logits
 from training.graph import save_graph
 from training.heads import CROWD, FER, READABLE
 from training.model_card import PEOPLE_CARD_FILE, WIDER_LABELLING, render
-from training.networks import build
+from training.networks import build, multiply_adds
 from training.serving import predict, predict_fer, serving_network
 
 if TYPE_CHECKING:
@@ -49,42 +49,42 @@ if TYPE_CHECKING:
     from classifier.card import Calibration, CrowdMetrics, Prevalence
     from training.crowd_faces import CrowdFaces
     from training.crowds import CrowdCrops
-    from training.fit import Learned
+    from training.fit import TrainingData
     from training.recipe import Recipe
 
 HISTORY_FILE = "history.json"
 _SIZES_PX = (40, 32, 24, 16, 12)
 _FACE_THRESHOLD = 0.5
-_HELD_OUT = "PublicTest without the faces that also stand in Training"
+_HELD_OUT = "PublicTest without faces that are also in Training"
 _HELD_OUT_CROWD = "faces of real crowds, split validation"
 
 
 def measure(model: Any, data: FaceData) -> Metrics:
-    """Measures a served network on PublicTest, with and without the faces that also stand in Training."""
-    known, judged = data.split(TRAINING), data.split(PUBLIC_TEST)
-    again = duplicated_in(judged.images, known.images)
-    probabilities = predict_fer(model, judged.images)
-    confusion = metrics.confusion_matrix(probabilities.argmax(axis=1), judged.labels)
+    """Return the figures of a served network on PublicTest, with and without the faces that Training has too."""
+    known, public = data.split(TRAINING), data.split(PUBLIC_TEST)
+    again = duplicated_in(public.images, known.images)
+    probabilities = predict_fer(model, public.images)
+    confusion = metrics.confusion_matrix(probabilities.argmax(axis=1), public.labels)
     at_px = {
-        size: metrics.accuracy(predict_fer(model, np.stack([shrink(f, size) for f in judged.images])), judged.labels)
+        size: metrics.accuracy(predict_fer(model, np.stack([shrink(f, size) for f in public.images])), public.labels)
         for size in _SIZES_PX
     }
     return Metrics(
-        accuracy=round(metrics.accuracy(probabilities, judged.labels), 6),
-        accuracy_without_duplicates=round(metrics.accuracy(probabilities[~again], judged.labels[~again]), 6),
+        accuracy=round(metrics.accuracy(probabilities, public.labels), 6),
+        accuracy_without_duplicates=round(metrics.accuracy(probabilities[~again], public.labels[~again]), 6),
         macro_f1=round(float(metrics.precision_recall_f1(confusion)[:, 2].mean()), 6),
-        log_loss=round(metrics.log_loss(probabilities, judged.labels), 6),
-        expected_calibration_error=round(metrics.reliability(probabilities, judged.labels)[1], 6),
+        log_loss=round(metrics.log_loss(probabilities, public.labels), 6),
+        expected_calibration_error=round(metrics.reliability(probabilities, public.labels)[1], 6),
         accuracy_at_px={size: round(value, 6) for size, value in at_px.items()},
     )
 
 
 def measure_face_check(model: Any, crowds: CrowdCrops) -> FaceCheck:
-    """Measure the output `readable` on held-back crops of photographs: their faces against squares without a face."""
+    """Return how well the output `readable` tells faces of held-back photos from squares without a face."""
     _, of_faces = predict(model, crowds.faces)
     _, of_backgrounds = predict(model, crowds.backgrounds)
     if of_faces is None or of_backgrounds is None:
-        raise ValueError("the network has no output that says whether a face is readable")
+        raise ValueError("the network has no output `readable`")
     right, wrong = int((of_faces >= _FACE_THRESHOLD).sum()), int((of_backgrounds >= _FACE_THRESHOLD).sum())
     return FaceCheck(
         threshold=_FACE_THRESHOLD,
@@ -96,18 +96,18 @@ def measure_face_check(model: Any, crowds: CrowdCrops) -> FaceCheck:
 
 
 def check_out(out: Path) -> None:
-    """Makes sure that nothing but a model would be lost by writing the model folder `out` anew.
+    """Check that replacing the folder `out` would delete nothing but a model.
 
     Raises:
-        SettingsError: It is a file, or holds anything and no model.
+        SettingsError: It is a file, or a folder with other files than a model's.
     """
     if out.exists() and (not out.is_dir() or (any(out.iterdir()) and not (out / CARD_FILE).is_file())):
-        raise SettingsError(f"{out}: is there and is no model folder; give another --out, or remove it")
+        raise SettingsError(f"{out}: exists and is no model folder; give another --out, or remove it")
 
 
 @contextmanager
 def _replacing(out: Path) -> Iterator[Path]:
-    """Gives an empty folder that takes the place of the folder `out` at the end, unless something fails before."""
+    """Yield an empty folder, and replace the folder `out` by it at the end unless something failed."""
     check_out(out)
     target = out.resolve()
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -121,36 +121,36 @@ def _replacing(out: Path) -> Iterator[Path]:
 
 
 def export_folder(
-    learned: Learned,
+    data: TrainingData,
     recipe: Recipe,
     weights: Path,
     out: Path,
     held_back: CrowdCrops | None = None,
     model_json: bool = False,
-    origin: Mapping[str, Sequence[str]] | None = None,
+    origin: Mapping[str, Sequence[Any]] | None = None,
 ) -> ModelCard:
-    """Write the model folder `out` again: network, card, card for people.
+    """Write a model folder: network, graph, history, card, card for people.
 
     Args:
-        learned: What it was trained on, and held-out faces of the same kinds.
+        data: What the network was trained on, and held-out faces of the same kinds.
         recipe: How it was trained.
         weights: The checkpoint to export.
-        out: The folder; replaced whole once the new one is complete.
-        held_back: Held-back squares of crowd photographs, to measure the output `readable` on; None: not measured.
+        out: The folder; replaced at once when the new one is complete.
+        held_back: Held-back squares of crowd photos, to measure the output `readable` on; None: not measured.
         model_json: Also write the architecture as `model.json` and the weights as `model.weights.h5`.
-        origin: What else the network came from, for the card's recipe.
+        origin: The networks that the run used, for the card's recipe.
 
     Raises:
-        SettingsError: `out` is something else than a model folder.
+        SettingsError: `out` exists and is no model folder.
     """
     keras.config.set_dtype_policy("float32")
-    trained = build(recipe.architecture, outputs=recipe.outputs)
+    trained = build(recipe.architecture, outputs=number_of_logits(recipe))
     history = load_state(weights, trained)
-    data = learned.faces
-    known, public = data.split(TRAINING), data.split(PUBLIC_TEST)
+    faces = data.faces
+    known, public = faces.split(TRAINING), faces.split(PUBLIC_TEST)
     fresh = public.select(~duplicated_in(public.images, known.images))
     fer_calibration = calibrate(_logits(trained, fresh.images)[:, FER], fresh.labels, _HELD_OUT)
-    crowd = _HeldOutCrowd.of(learned.crowd_faces, trained) if recipe.crowd_faces and learned.crowd_faces else None
+    crowd = _HeldOutCrowd.of(data.crowd_faces, trained) if data.crowd_faces is not None else None
     calibration = crowd.calibration if crowd else fer_calibration
     model = serving_network(trained, calibration, fer_calibration)
     prevalence = (
@@ -165,7 +165,7 @@ def export_folder(
             model.save_weights(partial / "model.weights.h5")
         (partial / HISTORY_FILE).write_text(json.dumps(history), encoding="utf-8")
         if keras.backend.backend() == "tensorflow":
-            # OpenVINO's graph is made from TensorFlow's.
+            # OpenVINO's graph is converted from TensorFlow's.
             save_graph(model, partial / GRAPH_FILE)
         entry = file_entry(partial / NETWORK_FILE)
         card = ModelCard(
@@ -175,18 +175,20 @@ def export_folder(
             outputs=("emotions", "readable") if crowd else ("emotions",),
             files=(entry,),
             data=DataSpec(
-                name=data.name,
+                name=faces.name,
                 training_faces=len(known),
-                training_crowd_faces=int(learned.crowd_faces.in_split("train").sum()) if learned.crowd_faces else 0,
+                training_crowd_faces=int(data.crowd_faces.in_split("train").sum())
+                if data.crowd_faces is not None
+                else 0,
                 judged_faces=len(public),
                 duplicates=len(public) - len(fresh),
-                sha256=data.digest(),
+                sha256=faces.digest(),
             ),
-            metrics=measure(model, data),
+            metrics=measure(model, faces),
             multiply_adds=multiply_adds(trained),
             parameters=int(trained.count_params()),
             code_version=__version__,
-            recipe=asdict(recipe) | {"epochs_done": len(history)} | dict(origin or {}),
+            recipe=recipe.for_card() | {"epochs_done": len(history)} | dict(origin or {}),
             calibration=calibration,
             prevalence=prevalence,
             labelling=WIDER_LABELLING if crowd else None,
@@ -202,12 +204,12 @@ def export_folder(
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _HeldOutCrowd:
-    """Held-out faces of real crowds and the temperature fitted on them.
+    """Held-out faces of real crowds, and the calibration fitted on them.
 
     Attributes:
-        faces: Those of the split `validation`.
+        faces: The faces of the split `validation`.
         crops: `(N, 48, 48) uint8`, as the detector cuts them.
-        calibration: Of the heads `crowd` and `readable`.
+        calibration: Calibration of the heads `crowd` and `readable`.
     """
 
     faces: CrowdFaces
@@ -216,7 +218,7 @@ class _HeldOutCrowd:
 
     @classmethod
     def of(cls, faces: CrowdFaces, trained: Any) -> _HeldOutCrowd:
-        """Fit the calibration on the faces that have a label, and on those that are readable."""
+        """Fit the calibration: of `crowd` on the faces with a label, of `readable` on the readable ones."""
         held_out = faces.select(faces.in_split("validation"))
         crops, labels = held_out.crops(), held_out.labels
         labelled = (labels != NO_LABEL) & (labels != UNREADABLE)
@@ -230,21 +232,21 @@ class _HeldOutCrowd:
         return cls(held_out, crops, calibration)
 
     def prevalence(self, model: Any, fer: FaceData) -> Prevalence | None:
-        """Fit what crowds are counted with; FER2013's faces at crowd quality stand in where a label is rare."""
+        """Fit the confusions for counting crowds; degraded FER2013 faces supplement labels that are rare in crowds."""
         rng = np.random.default_rng(0)
-        small = np.stack([stadium(image, rng) for image in fer.images])
+        degraded = np.stack([photograph_from_afar(image, rng) for image in fer.images])
         probabilities, readable = predict(model, self.crops)
         return fit_crowd_prevalence(
             probabilities,
             self.faces.votes,
             np.array(self.faces.photos),
             _HELD_OUT_CROWD,
-            (predict(model, small)[0], fer.labels),
+            (predict(model, degraded)[0], fer.labels),
             readable,
         )
 
     def measured(self, model: Any, prevalence: Prevalence | None) -> CrowdMetrics:
-        """Measure the network on them."""
+        """Return the figures of the network on these faces."""
         confusions = Confusions.of_card(prevalence.model_dump() if prevalence else None)
         probabilities, readable = predict(model, self.crops)
         return crowd_evaluation.measure(probabilities, readable, self.faces, confusions)

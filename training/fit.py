@@ -1,4 +1,4 @@
-"""The training run itself: compile, fit, compare epochs, checkpoint, resume."""
+"""The training itself: compile, fit, validate, save, resume."""
 
 from __future__ import annotations
 
@@ -11,15 +11,22 @@ import numpy as np
 
 from crowdmood.domain.framing import FRAMINGS
 from crowdmood.domain.labels import FER_LABELS
-from training.checkpoint import Checkpoint, begin_from, load_state
+from training.checkpoint import Checkpoint, load_initial_weights, load_state
 from training.crowd_faces import NO_LABEL, UNREADABLE
 from training.data import PUBLIC_TEST, TRAINING
 from training.feed import Batches, Pool
-from training.heads import CROWD, crowd_targets, fer_targets, unreadable
-from training.labels import agreed, class_weights, one_hot, soft_targets
-from training.losses import ExpressionLoss, HeadAccuracy
+from training.heads import (
+    ALL_HEADS,
+    CROWD,
+    ExpressionLoss,
+    HeadAccuracy,
+    crowd_targets,
+    fer_targets,
+    unreadable,
+)
+from training.labels import class_weights, one_hot, soft_targets, taggers_agree
 from training.networks import build
-from training.pace import Judge, Pace
+from training.progress import Progress, Validation
 from training.transfer import PREFIX, freeze
 
 if TYPE_CHECKING:
@@ -41,14 +48,14 @@ _AROUND_PX: Final = 128
 
 
 @dataclass(frozen=True, slots=True)
-class Learned:
-    """What a run learns from and is compared by.
+class TrainingData:
+    """Everything that a run learns from, and the held-out faces that epochs are compared on.
 
     Attributes:
         faces: Training and PublicTest faces of FER2013, or the user's own.
-        crowd_faces: Labelled faces of real crowds; None: there are none.
-        crowds: Squares of crowd photographs; None: there are none.
-        teacher: Probabilities `(N, 7) float32` of a teacher for the training faces; None: no teacher.
+        crowd_faces: Labelled faces of real crowds, or None.
+        crowds: Squares of crowd photos, or None.
+        teacher: Probabilities `(N, 7) float32` of a teacher for the training faces, or None.
     """
 
     faces: FaceData
@@ -57,14 +64,18 @@ class Learned:
     teacher: NDArray[np.float32] | None = None
 
 
+def number_of_logits(recipe: Recipe) -> int:
+    """Return the number of logits: those of every head with crowd faces, those of FER2013's labels without."""
+    return ALL_HEADS if recipe.crowd_faces else len(FER_LABELS)
+
+
 def compile_model(recipe: Recipe) -> Any:
     """Build the recipe's network, in the backend's fastest layout, with its optimizer, loss and accuracy."""
     keras.utils.set_random_seed(recipe.seed)
     keras.config.set_dtype_policy(recipe.precision)
     any_size = recipe.small_until[1] > 0
-    model = build(
-        recipe.architecture, native=keras.backend.backend() == "torch", outputs=recipe.outputs, any_size=any_size
-    )
+    native = keras.backend.backend() == "torch"
+    model = build(recipe.architecture, native=native, outputs=number_of_logits(recipe), any_size=any_size)
     if recipe.architecture.startswith(PREFIX):
         freeze(model, recipe.fine_tune_layers)
     if recipe.optimizer == "adam":
@@ -83,11 +94,11 @@ def compile_model(recipe: Recipe) -> Any:
 
 
 def fer_pool(known: FaceData, recipe: Recipe, teacher: NDArray[np.float32] | None = None) -> Pool:
-    """Return the training faces of FER2013 (or the user's own) and what they teach.
+    """Return the training faces of FER2013 (or the user's own) with their targets.
 
     Args:
         known: The faces.
-        recipe: How they are taught.
+        recipe: How targets are made.
         teacher: Probabilities `(N, 7)` of a teacher.
     """
     targets = soft_targets(known.labels, known.votes, recipe.ferplus_blend, recipe.label_smoothing)
@@ -97,51 +108,51 @@ def fer_pool(known: FaceData, recipe: Recipe, teacher: NDArray[np.float32] | Non
         targets *= class_weights(known.labels)[known.labels][:, None]
     if not recipe.crowd_faces:
         return Pool(known.images, targets)
-    laid_out = fer_targets(targets, known.votes, recipe.votes_weight, recipe.readable_weight)
+    all_heads = fer_targets(targets, known.votes, recipe.votes_weight, recipe.readable_weight)
     if recipe.agreed_weight and known.votes is not None:
-        sure = agreed(known.votes, known.labels)
-        laid_out[sure, CROWD.start : CROWD.start + len(FER_LABELS)] = recipe.agreed_weight * targets[sure]
-    return Pool(known.images, laid_out)
+        sure = taggers_agree(known.votes, known.labels)
+        all_heads[sure, CROWD.start : CROWD.start + len(FER_LABELS)] = recipe.agreed_weight * targets[sure]
+    return Pool(known.images, all_heads)
 
 
 def crowd_pool(faces: CrowdFaces, recipe: Recipe) -> Pool:
-    """Return labelled faces of real crowds, cut when they are drawn from twice their box, and what they teach."""
+    """Return labelled faces of real crowds with their targets; faces are cut from twice their box when drawn."""
     shares = faces.votes / np.maximum(faces.votes.sum(axis=1, keepdims=True), 1)
     rarity = np.maximum(shares.sum(axis=0), 1.0) ** -recipe.crowd_balance
     return Pool(
         faces.crops(_AROUND, _AROUND_PX),
         crowd_targets(faces.votes, recipe.crowd_weight, recipe.readable_weight),
-        recipe.crowd_faces,
+        recipe.crowd_faces_per_epoch,
         shares @ rarity,
         FRAMINGS["yunet"].side / _AROUND,
     )
 
 
 def background_pool(crowds: CrowdCrops, recipe: Recipe) -> Pool:
-    """Return squares of crowd photographs without a face, all unreadable.
+    """Return squares of crowd photos without a face, all unreadable.
 
-    The cascade's mistakes stand in the pool three times: they are what the network will meet.
+    The cascade's false detections are in the pool three times, as the network will meet more of them in service.
     """
-    mistakes = crowds.backgrounds[len(crowds.backgrounds) - crowds.mistakes :]
-    images = np.concatenate([crowds.backgrounds, mistakes, mistakes])
+    false = crowds.backgrounds[len(crowds.backgrounds) - crowds.mistakes :]
+    images = np.concatenate([crowds.backgrounds, false, false])
     targets = np.repeat(unreadable(recipe.readable_weight)[None], len(images), axis=0)
     return Pool(images, targets, recipe.crowd_backgrounds)
 
 
-def training_pools(learned: Learned, recipe: Recipe) -> list[Pool]:
+def training_pools(data: TrainingData, recipe: Recipe) -> list[Pool]:
     """Return everything that a run learns from."""
-    pools = [fer_pool(learned.faces.split(TRAINING), recipe, learned.teacher)]
-    if recipe.crowd_faces and learned.crowd_faces is not None:
-        pools.append(crowd_pool(learned.crowd_faces.select(learned.crowd_faces.in_split("train")), recipe))
-    if recipe.crowd_backgrounds and learned.crowds is not None:
-        pools.append(background_pool(learned.crowds, recipe))
+    pools = [fer_pool(data.faces.split(TRAINING), recipe, data.teacher)]
+    if data.crowd_faces is not None:
+        pools.append(crowd_pool(data.crowd_faces.select(data.crowd_faces.in_split("train")), recipe))
+    if data.crowds is not None:
+        pools.append(background_pool(data.crowds, recipe))
     return pools
 
 
-def batches_of(learned: Learned, recipe: Recipe, start_epoch: int = 0) -> Batches:
-    """Return the batches of a run from an epoch on."""
+def batches_of(data: TrainingData, recipe: Recipe, start_epoch: int = 0) -> Batches:
+    """Return the batches of a run, beginning with an epoch."""
     return Batches(
-        training_pools(learned, recipe),
+        training_pools(data, recipe),
         recipe.batch_size,
         recipe.augmentation,
         recipe.seed,
@@ -151,29 +162,28 @@ def batches_of(learned: Learned, recipe: Recipe, start_epoch: int = 0) -> Batche
     )
 
 
-def held_out(learned: Learned, recipe: Recipe) -> dict[str, tuple[NDArray[np.uint8], NDArray[np.float32]]]:
-    """Return what epochs are compared by: images `(N, 48, 48, 1)` and targets, by the prefix of their figures."""
-    public = learned.faces.split(PUBLIC_TEST)
+def held_out(data: TrainingData) -> dict[str, tuple[NDArray[np.uint8], NDArray[np.float32]]]:
+    """Return the faces that epochs are compared on, images `(N, 48, 48, 1)` and targets, by the prefix of figures."""
+    public = data.faces.split(PUBLIC_TEST)
     labels = one_hot(public.labels)
-    if not recipe.crowd_faces or learned.crowd_faces is None:
+    if data.crowd_faces is None:
         return {"": (public.images[..., None], labels)}
-    crowd = learned.crowd_faces.select(learned.crowd_faces.in_split("validation"))
+    crowd = data.crowd_faces.select(data.crowd_faces.in_split("validation"))
     crowd = crowd.select((crowd.labels != NO_LABEL) & (crowd.labels != UNREADABLE))
-    of_crowd = crowd_targets(crowd.votes, 1.0, 0.0)
     return {
         "": (public.images[..., None], fer_targets(labels, None, 0.0, 0.0)),
-        "crowd_": (crowd.crops()[..., None], of_crowd),
+        "crowd_": (crowd.crops()[..., None], crowd_targets(crowd.votes, 1.0, 0.0)),
     }
 
 
-def fit(learned: Learned, recipe: Recipe, work: Path, start_from: Path | None = None) -> list[dict[str, float]]:
-    """Train, or go on where a killed run stopped.
+def fit(data: TrainingData, recipe: Recipe, work: Path, initial: Path | None = None) -> list[dict[str, float]]:
+    """Train, or resume a run that was killed.
 
     Args:
-        learned: What to learn from, and held-out faces of the same kinds.
+        data: What to learn from, and held-out faces of the same kinds.
         recipe: What to train and how.
-        work: Folder of `state.npz` (to resume) and `best.npz` (the best epoch, see `training.pace.Judge`).
-        start_from: Weights to begin with instead of random ones: a `best.npz`, or a model folder.
+        work: Folder of `state.npz` (to resume) and `best.npz` (the best epoch, see `training.progress.Validation`).
+        initial: Weights to begin with instead of random ones: a `best.npz`, or a model folder.
 
     Returns:
         One dict of losses and accuracies an epoch.
@@ -182,19 +192,19 @@ def fit(learned: Learned, recipe: Recipe, work: Path, start_from: Path | None = 
     work.mkdir(parents=True, exist_ok=True)
     state = work / "state.npz"
     history = load_state(state, model) if state.exists() else []
-    if start_from is not None and not history:
-        begin_from(start_from, model)
-    batches = batches_of(learned, recipe, len(history))
-    pace = Pace(recipe, batches, history)
-    # Early stopping and a rate that falls on plateaus must see every epoch.
-    watched = recipe.schedule == "plateau" or recipe.stop_patience > 0
-    callbacks = [pace, Judge(pace, held_out(learned, recipe), every=1 if watched else 5)]
+    if initial is not None and not history:
+        load_initial_weights(initial, model)
+    batches = batches_of(data, recipe, len(history))
+    progress = Progress(recipe, batches, history)
+    # Early stopping and the plateau schedule need a figure of every epoch.
+    every = 1 if recipe.schedule == "plateau" or recipe.stop_patience > 0 else 5
+    callbacks = [progress, Validation(progress, held_out(data), every)]
     if recipe.schedule == "plateau":
         callbacks.append(keras.callbacks.ReduceLROnPlateau("val_score", 0.5, recipe.plateau_patience, mode="max"))
     if recipe.stop_patience:
         callbacks.append(keras.callbacks.EarlyStopping("val_score", patience=recipe.stop_patience, mode="max"))
     callbacks.append(Checkpoint(work, history))
-    if pace.progress < 1 and not stopped_early(history, recipe.stop_patience):
+    if progress.done < 1 and not stopped_early(history, recipe.stop_patience):
         model.fit(
             batches,
             epochs=recipe.epochs if recipe.minutes is None else 1_000_000,
@@ -207,6 +217,6 @@ def fit(learned: Learned, recipe: Recipe, work: Path, start_from: Path | None = 
 
 
 def stopped_early(history: list[dict[str, float]], patience: int) -> bool:
-    """Whether a run has ended because nothing got better: it is not to go on when it is started again."""
-    judged = [row.get("val_score", 0.0) for row in history]
-    return bool(patience and judged) and len(judged) - 1 - int(np.argmax(judged)) >= patience
+    """Return whether a run ended because nothing improved: it does not continue when it is started again."""
+    scores = [row.get("val_score", 0.0) for row in history]
+    return bool(patience and scores) and len(scores) - 1 - int(np.argmax(scores)) >= patience

@@ -1,7 +1,8 @@
-"""Network architectures by name, all from `(N, 48, 48, 1) uint8` to class logits."""
+"""Network architectures by name, all from `(N, 48, 48, 1) uint8` to logits, and what a forward pass costs."""
 
 from __future__ import annotations
 
+import math
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
@@ -25,9 +26,9 @@ def crowdnet(
     stages: Sequence[tuple[int, int]] = ((32, 1), (64, 2), (192, 2)),
     dropout: float = 0.25,
 ) -> Any:
-    """A small residual network with few, wide maps: CPUs multiply faster than they move memory.
+    """Build a small residual network with few, wide maps: CPUs multiply faster than they move memory.
 
-    Every face is brought to zero mean and unit variance first, so exposure and contrast do not matter.
+    Every face is normalised to zero mean and unit variance first, so exposure and contrast do not matter.
 
     Args:
         image: `(N, 48, 48, 1) uint8`.
@@ -48,7 +49,7 @@ def crowdnet(
         if number:
             tensor = blocks.pool(tensor)
         for _ in range(repeats):
-            # Attention pays on the last, small maps; on the larger ones it costs a third of the speed.
+            # Attention helps on the last, small maps; on the larger ones it costs a third of the speed.
             tensor = _residual(tensor, blocks, width, attention=number == len(stages) - 1)
     tensor = blocks.average(tensor)
     tensor = keras.layers.Dropout(dropout)(tensor)
@@ -56,7 +57,7 @@ def crowdnet(
 
 
 def _residual(tensor: Any, blocks: Blocks, width: int, attention: bool) -> Any:
-    """Two 3x3 convolutions, channel attention (Hu et al. 2018), and the way past them."""
+    """Add two 3x3 convolutions with channel attention (Hu et al. 2018) and a skip connection."""
     inside = keras.layers.ReLU()(blocks.norm(blocks.conv(tensor, width, 3)))
     inside = blocks.norm(blocks.conv(inside, width, 3), gamma="zeros")
     if attention:
@@ -74,11 +75,11 @@ ARCHITECTURES: Final[dict[str, Callable[[Any, Blocks, int], Any]]] = {
     "conv4-256-dense3": partial(conv4, filters=(64, 128, 256, 512), dense=(256, 512, 512)),
     "mini-xception": mini_xception,
 }
-"""Every architecture takes the image, the layout's blocks and the number of logits."""
+"""Builders of the architectures: from the image, the layout's blocks and the number of logits to the logits."""
 
 
 def build(architecture: str, native: bool = False, outputs: int = 7, any_size: bool = False) -> Any:
-    """Builds a network that ends in a dense layer named `logits`.
+    """Build a network that ends in a dense layer named `logits`.
 
     Args:
         architecture: One of `ARCHITECTURES`, or `keras:` and the name of a backbone of `keras.applications`.
@@ -97,7 +98,32 @@ def build(architecture: str, native: bool = False, outputs: int = 7, any_size: b
     if architecture not in ARCHITECTURES:
         raise ModelError(f"architecture {architecture!r} is unknown; choose one of {', '.join(ARCHITECTURES)}")
     if any_size and architecture.startswith("conv4"):
-        raise ModelError(f"{architecture} flattens its maps and needs one face size; leave small_until at 0 0")
+        raise ModelError(f"{architecture} flattens its maps and needs one face size; leave small_until at [0, 0]")
     side = None if any_size else SIDE
     image = keras.layers.Input((side, side, 1), dtype="uint8", name="image")
     return keras.Model(image, ARCHITECTURES[architecture](image, Blocks(native), outputs), name=architecture)
+
+
+def multiply_adds(model: Any) -> int:
+    """Return the multiply-adds of one image's forward pass through convolutions and dense layers.
+
+    Normalisation is not counted: it is folded into the convolution before it. Activations and pooling have no products.
+    """
+    return sum(_layer_cost(layer) for layer in model._flatten_layers(recursive=True, include_self=False))
+
+
+def _layer_cost(layer: Any) -> int:
+    if isinstance(layer, keras.layers.SeparableConv2D):
+        pixels = math.prod(_spatial(layer))
+        depthwise, pointwise = layer.depthwise_kernel.shape, layer.pointwise_kernel.shape
+        return pixels * (math.prod(depthwise) + math.prod(pointwise))
+    if isinstance(layer, keras.layers.Conv2D | keras.layers.DepthwiseConv2D):
+        return math.prod(_spatial(layer)) * math.prod(layer.kernel.shape)
+    if isinstance(layer, keras.layers.Dense):
+        return math.prod(layer.kernel.shape)
+    return 0
+
+
+def _spatial(layer: Any) -> tuple[int, ...]:
+    shape = layer.output.shape[1:]
+    return tuple(shape[1:] if layer.data_format == "channels_first" else shape[:-1])

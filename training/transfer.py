@@ -12,12 +12,10 @@ import keras
 import numpy as np
 
 from crowdmood.core.errors import ModelError
-from training.caching import cached
-from training.checkpoint import save_state
+from training.checkpoint import cached, save_state
 from training.data import PUBLIC_TEST, SIDE, TRAINING, FaceData
-from training.heads import fer_targets
+from training.heads import ExpressionLoss, HeadAccuracy, fer_targets
 from training.labels import one_hot
-from training.losses import ExpressionLoss, HeadAccuracy
 
 if TYPE_CHECKING:
     from pathlib import Path

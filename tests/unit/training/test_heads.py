@@ -13,11 +13,12 @@ from training.heads import (  # noqa: E402
     READABLE,
     TARGETS,
     VOTES,
+    ExpressionLoss,
+    HeadAccuracy,
     crowd_targets,
     fer_targets,
     unreadable,
 )
-from training.losses import ExpressionLoss, HeadAccuracy  # noqa: E402
 
 
 def test_no_faces_have_no_targets() -> None:

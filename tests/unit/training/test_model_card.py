@@ -101,6 +101,6 @@ def test_tables_are_whole(measured: ModelCard) -> None:
 def test_cards_of_shipped_networks_render() -> None:
     from classifier.card import load_card
 
-    models = Path(__file__).parents[2] / "classifier" / "models"
+    models = Path(__file__).parents[3] / "classifier" / "models"
     for folder in sorted(path for path in models.iterdir() if path.is_dir()):
         assert render(load_card(folder)).startswith(f"# {load_card(folder).model_id}\n")

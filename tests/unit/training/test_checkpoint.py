@@ -6,7 +6,7 @@ from typing import BinaryIO
 import numpy as np
 import pytest
 
-from training.caching import cached
+from training.checkpoint import cached
 
 VALUES = np.arange(6, dtype=np.float32).reshape(2, 3)
 

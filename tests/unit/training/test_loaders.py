@@ -10,7 +10,7 @@ import pytest
 from crowdmood.core.errors import DataError
 from crowdmood.domain.labels import LABELS
 from training.data import PUBLIC_TEST, TRAINING, FaceData, describe
-from training.labels import agreed, soft_targets, translate_votes
+from training.labels import soft_targets, taggers_agree, translate_votes
 from training.loaders import load_faces
 
 PIXELS = " ".join(["7"] * 2304)
@@ -163,4 +163,4 @@ def test_votes_are_translated_into_the_habits_of_those_who_gave_the_labels() -> 
 def test_agreed_faces_have_the_label_that_most_taggers_chose() -> None:
     votes = np.zeros((3, 10), np.uint8)
     votes[0, 3], votes[1, 3], votes[1, 0], votes[2, 4] = 10, 5, 5, 10
-    assert agreed(votes, np.array([4, 4, 4], np.uint8)).tolist() == [True, False, False]
+    assert taggers_agree(votes, np.array([4, 4, 4], np.uint8)).tolist() == [True, False, False]

@@ -7,8 +7,8 @@ from classifier.card import Prevalence
 from crowdmood.domain.confusions import Confusions, features
 from crowdmood.domain.labels import LABELS
 from tests.networks import CROWD, Network, shares_of
-from training.calibration import softmax
 from training.confusions import fit_crowd_prevalence, fit_prevalence
+from training.regression import softmax
 
 NETWORK = Network(CROWD, apart=2.5, scene=0.3)
 UNREADABLE = len(LABELS)

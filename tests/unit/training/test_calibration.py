@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from training.calibration import calibrate, fit_temperature, softmax
+from training.calibration import calibrate, fit_temperature
+from training.regression import softmax
 
 
 def drawn(count: int, temperature: float) -> tuple[np.ndarray, np.ndarray]:
