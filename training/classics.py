@@ -57,9 +57,10 @@ def mini_xception(image: Any, blocks: Blocks, outputs: int, widths: Sequence[int
     for _ in range(2):
         tensor = keras.layers.ReLU()(blocks.norm(blocks.conv(tensor, 8, 3)))
     for width in widths:
-        past = blocks.norm(blocks.conv(tensor, width, 1, strides=2))
+        # A 1x1 convolution with strides does the same, but TensorFlow's oneDNN kernel for its gradient corrupts memory.
+        past = blocks.norm(blocks.conv(blocks.pool(tensor, 1, "same"), width, 1))
         inside = keras.layers.ReLU()(blocks.norm(blocks.separable(tensor, width)))
         inside = blocks.norm(blocks.separable(inside, width))
-        tensor = keras.layers.Add()([blocks.pool(inside), past])
+        tensor = keras.layers.Add()([blocks.pool(inside, padding="same"), past])
     tensor = keras.layers.Conv2D(outputs, 3, padding="same", data_format=blocks.data_format)(tensor)
     return keras.layers.Dense(outputs, dtype="float32", name="logits")(blocks.average(tensor))

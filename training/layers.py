@@ -96,9 +96,9 @@ class Blocks:
             return NativeBatchNormalization(axis=1, **options)(tensor)
         return keras.layers.BatchNormalization(axis=-1, **options)(tensor)
 
-    def pool(self, tensor: Any, size: int = 2) -> Any:
-        """Takes the maximum of `size` by `size` pixels."""
-        return keras.layers.MaxPooling2D(size, data_format=self.data_format)(tensor)
+    def pool(self, tensor: Any, size: int = 2, padding: str = "valid") -> Any:
+        """Halve a map: take the maximum of every `size` by `size` pixels; a size of 1 takes every second pixel."""
+        return keras.layers.MaxPooling2D(size, 2, padding, data_format=self.data_format)(tensor)
 
     def average(self, tensor: Any) -> Any:
         """Averages over all pixels: `(N, C)`."""
