@@ -6,13 +6,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from detector.loading import load_finder
 from typer.testing import CliRunner, Result
 
 from app.cli import app
 from crowdmood.core.errors import CrowdMoodError, SettingsError, SourceError
 from crowdmood.core.settings import load
-from detector.finder import FaceFinder
+from detector.finder import FaceFinder, load_finder
 from detector.preview import preview
 from detector.regions import Region
 
