@@ -57,9 +57,9 @@ class Layout:
 
 
 def match(
-    a: Places, a_sides: Sides, b: Places, b_sides: Sides, max_ratio: float = MAX_RATIO
+    a: Places, a_sides: Sides, b: Places, b_sides: Sides, max_ratio: float = MAX_RATIO, within: float = REACH
 ) -> tuple[Indices, Indices, npt.NDArray[np.float64]]:
-    """Pair faces that lie within `REACH` and are of similar size, the nearest first, each at most once.
+    """Pair faces that lie near each other and are of similar size, the nearest first, each at most once.
 
     Args:
         a: complex128 (N,), places in pixels.
@@ -67,12 +67,13 @@ def match(
         b: complex128 (M,), places in the same pixels.
         b_sides: float64 (M,), in pixels.
         max_ratio: How much larger one of a pair may be.
+        within: How far apart a pair may lie, in sides.
 
     Returns:
         intp (K,), indices into `a`; intp (K,), indices into `b`; float64 (K,), how far apart, in sides. Of equally
         near ones those go together that are nearest in order.
     """
-    reach = REACH * b_sides * (1 + max_ratio) / 2
+    reach = within * b_sides * (1 + max_ratio) / 2
     # In rows as high as the farthest reach, a near face is in the same row or in the next one.
     high = max(float(reach.max(initial=0)), 1.0)
     left, right = min(a.real.min(initial=0), b.real.min(initial=0)), max(a.real.max(initial=0), b.real.max(initial=0))
@@ -93,7 +94,7 @@ def match(
     j = np.repeat(who, counts)
     i = by_place[np.arange(len(j)) - np.repeat(np.cumsum(counts) - counts - first, counts)]
     apart = np.abs(a[i] - b[j]) / ((a_sides[i] + b_sides[j]) / 2)
-    near = (apart <= REACH) & similar(a_sides[i], b_sides[j], max_ratio)
+    near = (apart <= within) & similar(a_sides[i], b_sides[j], max_ratio)
     i, j, apart = i[near], j[near], apart[near]
     ranked = np.lexsort((j, i, np.abs(i - j), apart))
     return _greedy(i[ranked], j[ranked], apart[ranked], len(a), len(b))

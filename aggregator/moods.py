@@ -10,8 +10,9 @@ import numpy.typing as npt
 from aggregator.crowd import Crowd
 from aggregator.disclosure import publishable
 from aggregator.estimate import Estimate, combined, estimate
-from aggregator.people import Links, people
+from aggregator.people import people
 from aggregator.shares import published_figures
+from aggregator.views import Links
 from aggregator.windows import ClosedWindow
 from crowdmood.core.settings import STADIUM, AggregatorSettings
 from crowdmood.domain.confusions import Confusions
@@ -28,11 +29,13 @@ class CameraCrowd:
 
     Attributes:
         people: Number of people seen with a face that is large and sharp enough, readable or not.
+        at_once: The most readable people in one frame: so many there are for sure.
         crowd: The readable ones.
         confusions: What is known of the network, as it travels.
     """
 
     people: int
+    at_once: int
     crowd: Crowd
     confusions: bytes
 
@@ -77,8 +80,8 @@ class Moods:
     def of(self, window: ClosedWindow[Emotions], troubled: Mapping[str, str] | None = None) -> list[Finding]:
         """Return the findings of the stadium, then of each zone, then of each camera.
 
-        The figures of a scope with too few readable people are withheld, and those of a scope that would reveal few
-        people by subtraction.
+        The figures of a scope with too few readable people in one frame, added over its cameras, are withheld, and
+        those of a scope that would reveal few people by subtraction.
 
         Args:
             window: What the cameras saw.
@@ -91,7 +94,7 @@ class Moods:
         crowds = {camera_id: self._crowd(camera_id, frames) for camera_id, frames in window.frames.items()}
         self._links = {camera_id: links for camera_id, links in self._links.items() if camera_id in crowds}
         scopes = self._scopes(states)
-        counts = {camera_id: len(crowds[camera_id].crowd) if camera_id in crowds else 0 for camera_id in states}
+        counts = {camera_id: crowds[camera_id].at_once if camera_id in crowds else 0 for camera_id in states}
         may_publish = publishable((scope.cameras for scope in scopes), counts, self._settings.min_faces)
         return [
             self._finding(window, scope, crowds if allowed else None, states)
@@ -111,7 +114,7 @@ class Moods:
         known, confusions = _of_common_labels(frames)
         seen = people([_weighed(frame, self._settings) for frame in known], links, self._settings.min_readable)
         links.end_window()
-        return CameraCrowd(int((seen.quality > 0).sum()), seen.crowd.only(seen.readable), confusions)
+        return CameraCrowd(int((seen.quality > 0).sum()), seen.at_once, seen.crowd.only(seen.readable), confusions)
 
     def _finding(
         self,

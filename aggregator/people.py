@@ -1,9 +1,9 @@
 """From the frames of one camera in one window to people: each with the mean of their readable faces. Pure.
 
 The result is a function of the window's frames and of nothing else, so it is the same at any speed and after any
-restart. Known trackers (SORT, ByteTrack, OC-SORT) keep state from before the window: hence own code. Like them it goes
-from frame to frame with the camera's motion taken out: first it links consecutive frames (`association`) and keeps the
-links because windows overlap; then it joins the tracks of people who were missed for a while (`tracks`).
+restart. Known trackers (SORT, ByteTrack, OC-SORT) keep state from before the window: hence own code. First it finds
+what the camera shows in each frame (`views`), with what was computed of two frames kept because windows overlap; then
+it follows people in the coordinates of these pictures (`tracks`).
 """
 
 from collections.abc import Sequence
@@ -13,9 +13,9 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from aggregator.association import Link, link
 from aggregator.crowd import Crowd, crowd_of
-from aggregator.tracks import Linking, tracks
+from aggregator.tracks import tracks
+from aggregator.views import Links
 from crowdmood.domain.labels import LABELS
 from crowdmood.domain.messages import Emotions
 
@@ -37,6 +37,7 @@ class People:
         readable: bool (P,), whether a face of quality above 0 was readable in at least one observation.
         side_px: int32 (P,), the shorter side of each person's largest face in pixels.
         faces: int32 (P,), in how many frames each person was found.
+        at_once: The most readable people in one frame.
         person: For each frame int32 (N,), the number of each face's person; -1 for detections that were too rare to
             be a face.
     """
@@ -46,58 +47,36 @@ class People:
     readable: npt.NDArray[np.bool_]
     side_px: npt.NDArray[np.int32]
     faces: npt.NDArray[np.int32]
+    at_once: int
     person: list[npt.NDArray[np.int32]]
 
     def __len__(self) -> int:
         return len(self.faces)
 
 
-class Links:
-    """The links of one camera's frames, computed once although windows overlap.
-
-    Keeps the links of the newest two windows. A link is a pure function of its two frames, so the cache changes no
-    result: after a restart it begins empty.
-    """
-
-    def __init__(self) -> None:
-        self._held: dict[tuple[str, int, str, int], Link] = {}
-        self._asked: dict[tuple[str, int, str, int], Link] = {}
-
-    def __call__(self, earlier: Emotions, later: Emotions) -> Link:
-        """See `link`."""
-        key = (earlier.ref.run_id, earlier.ref.frame_id, later.ref.run_id, later.ref.frame_id)
-        found = self._asked.get(key) or self._held.get(key) or link(earlier, later)
-        self._asked[key] = found
-        return found
-
-    def __len__(self) -> int:
-        return len(self._held.keys() | self._asked.keys())
-
-    def end_window(self) -> None:
-        """Forget the links that the finished window did not need."""
-        self._held, self._asked = self._asked, {}
-
-
-def people(frames: Sequence[Emotions], links: Linking = link, min_readable: float = MIN_READABLE) -> People:
+def people(frames: Sequence[Emotions], links: Links | None = None, min_readable: float = MIN_READABLE) -> People:
     """Find which faces belong to the same person, and average each person's readable faces.
 
-    Two faces of one frame are two people. A person who leaves the image and returns is the same person, also when the
-    camera cuts away and back. A person seen in two images with nothing else in common is two: there is no
-    identification.
+    Two faces of one frame are two people. A person who leaves the image and returns to the same place is the same
+    person, also when the camera cuts away and back. A person seen in two images with nothing else in common is two:
+    there is no identification. While the camera stands still there are at most `tracks.MOST` times as many people as
+    are found in one frame.
 
     Args:
         frames: One camera's frames of one window, in their order; all with the same number of labels.
-        links: Computes the link of two frames: `link`, or this camera's `Links`.
+        links: Remembers the links of this camera's frames.
         min_readable: Faces with a lower probability of being readable do not count.
 
     Returns:
         The people. Each readable face counts by its quality and its probability of being readable, and each person by
         the mean of that probability over the faces that count.
     """
-    person = tracks(frames, links)
+    person = tracks(frames, Links() if links is None else links)
     if not frames:
         empty = Crowd.of(np.empty((0, len(LABELS))))
-        return People(empty, np.empty(0), np.empty(0, np.bool_), np.empty(0, np.int32), np.empty(0, np.int32), person)
+        return People(
+            empty, np.empty(0), np.empty(0, np.bool_), np.empty(0, np.int32), np.empty(0, np.int32), 0, person
+        )
     who = np.concatenate(person)
     counted = who >= 0
     who = who[counted]
@@ -111,10 +90,12 @@ def people(frames: Sequence[Emotions], links: Linking = link, min_readable: floa
     np.maximum.at(side_px, who, np.minimum(boxes[:, 2] - boxes[:, 0], boxes[:, 3] - boxes[:, 1]))
     votes = quality * np.where(readable >= min_readable, np.maximum(readable, _LEAST_READABLE), 0.0)
     voters = np.bincount(who, votes, count) > 0
-    at_ms = np.repeat([frame.ref.captured_at_ms for frame in frames], [len(frame.boxes) for frame in frames])[counted]
+    frame = np.repeat(np.arange(len(frames)), [len(frame.boxes) for frame in frames])[counted]
+    at_ms = np.array([frame.ref.captured_at_ms for frame in frames], np.int64)[frame]
     faces = np.bincount(who, minlength=count).astype(np.int32)
     crowd = crowd_of(rows, np.where(voters[who], votes, 1.0), at_ms, who, count)
     counted_faces = np.bincount(who, votes > 0, count)
     sure = np.bincount(who, np.where(votes > 0, readable, 0.0), count) / np.maximum(counted_faces, 1)
     crowd = replace(crowd, weights=crowd.weights * np.maximum(sure, _LEAST_READABLE)[crowd.person])
-    return People(crowd, best, voters, side_px, faces, person)
+    at_once = int(np.bincount(frame[votes > 0], minlength=1).max())
+    return People(crowd, best, voters, side_px, faces, at_once, person)

@@ -41,12 +41,17 @@ class Mood(BaseModel):
     window_start: Time | None = Field(description="Start of the window (inclusive), event time.")
     valid_until: Time | None = Field(description="Event time after which the mood must not be acted on.")
     status: Status = Field(
-        description="`ok`; `insufficient`: too few readable people, figures are withheld; `stale`: no new mood for too "
-        "long or none at all, figures are withheld. Show your default unless it is `ok`."
+        description="`ok`; `insufficient`: too few readable people at the same time, figures are withheld; `stale`: no "
+        "new mood for too long or none at all, figures are withheld. Show your default unless it is `ok`."
     )
     zone: str = Field(description="The named set of cameras this is about; `stadium` holds every camera.")
     camera: str | None = Field(description="The one camera this is about; null for the whole zone.")
-    people: int | None = Field(description="Number of people seen, readable or not; null unless `ok`.", ge=0)
+    people: int | None = Field(
+        description="Number of people seen in the window, readable or not, each counted once however often they are "
+        "found. While a camera stands still there are at most 1.3 times as many as the most faces found in one frame "
+        "of the window; in proportion more while it pans or cuts. Null unless `ok`.",
+        ge=0,
+    )
     readable: int | None = Field(
         description="Number of people counted: their expression was readable at least once. Shares are of these. Null "
         "unless `ok`, and in moods stored with schema 1.",
@@ -99,7 +104,7 @@ class MoodChange(BaseModel):
     zone: str = Field(description="The named set of cameras this is about; `stadium` holds every camera.")
     from_label: Label = Field(alias="from", description="What the crowd showed before.")
     to_label: Label = Field(alias="to", description="What it shows now.")
-    people: int = Field(description="Number of people seen, readable or not.", ge=0)
+    people: int = Field(description="Number of people seen, readable or not, counted as in a mood.", ge=0)
     readable: int | None = Field(description="Number of people counted; null in changes stored with schema 1.", ge=0)
     shares: Shares = Field(description="Estimated share of readable people per expression, by what each showed last.")
     low: Shares = Field(description="Lower ends of the shares' 90 % intervals.")

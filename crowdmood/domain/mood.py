@@ -76,10 +76,13 @@ class Mood(_Answer):
         as_of_ms: End of the window (exclusive), event time in milliseconds.
         window_start_ms: Start of the window (inclusive), event time in milliseconds.
         valid_until_ms: Event time after which the mood must not be acted on, in milliseconds.
-        status: `ok`, `insufficient` (too few readable people: the figures are withheld) or `stale`.
+        status: `ok`, `insufficient` (too few readable people in any one frame, added over cameras: the figures are
+            withheld) or `stale`.
         zone: The named set of cameras this is about.
         camera: The one camera this is about; None for the whole zone.
-        people: Number of people seen, readable or not; None unless `ok`.
+        people: Number of people seen in the window, readable or not, each counted once however often they are found.
+            While the camera stands still there are at most 1.3 times as many as the most found in one frame
+            of the window; in proportion more while it pans or cuts. None unless `ok`.
         readable: Number of people counted: their expression was readable in at least one observation; None unless `ok`.
         shares: Estimated share of the readable people per label, adding up to 1 but for rounding; None unless `ok`.
             The share of a label that the network does not know is None.
@@ -180,7 +183,7 @@ class MoodChange(_Answer):
         valid_until_ms: Event time after which the change must not be acted on, in milliseconds.
         from_label: What the crowd showed before.
         to_label: What it shows now.
-        people: Number of people seen, readable or not.
+        people: Number of people seen, readable or not, counted as in `Mood`.
         readable: Number of people counted; None for a change that was stored with schema 1.
         shares: Estimated share of the readable people per label, by what each of them showed last; None for a label
             that the network does not know.

@@ -15,7 +15,8 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from aggregator.people import Links, people
+from aggregator.people import people
+from aggregator.views import Links
 from crowdmood.core.settings import DetectorSettings
 from crowdmood.domain.messages import Emotions, FrameRef
 from detector.boxes import iou

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from aggregator.people import Links, people
+from aggregator.people import people
+from aggregator.views import Links
 from crowdmood.domain.messages import Emotions, FrameRef
 from simulator.bank import FaceBank
 from simulator.script import MatchEvent

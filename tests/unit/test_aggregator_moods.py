@@ -99,6 +99,12 @@ def test_below_min_faces_the_figures_are_withheld() -> None:
     assert Moods(SETTINGS).of(window(north=frames("north", ["happy", "happy"])))[0].lately is None
 
 
+def test_people_who_are_never_readable_at_the_same_time_are_too_few() -> None:
+    turns = [seen("a", i, ["happy"] * 12, readable=[0.9 if n == i else 0.1 for n in range(12)]) for i in range(12)]
+    assert {mood.status for mood in moods(window(a=turns))} == {"insufficient"}
+    assert {mood.status for mood in moods(window(a=frames("a", ["happy"] * 12)))} == {"ok"}
+
+
 def test_frames_without_faces_are_seen_and_count_no_one() -> None:
     (stadium, north) = moods(window(north=frames("north", [])))
     assert stadium.status == "insufficient"

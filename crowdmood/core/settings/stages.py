@@ -123,7 +123,11 @@ class AggregatorSettings(Group):
         default=5.0, gt=0, le=3600, description="Seconds after `as_of` during which a mood may be acted on."
     )
     min_faces: int = Field(
-        default=20, ge=1, le=100_000, description="Readable people below which shares are withheld (`insufficient`)."
+        default=20,
+        ge=1,
+        le=100_000,
+        description="Readable people seen at the same time below which every figure is withheld (`insufficient`): the "
+        "most in one frame of the window, added over cameras.",
     )
     method: Literal["gls", "sld", "pacc", "pcc", "raw"] = Field(
         default="gls", description="How shares are estimated from people's probabilities (aggregator/README.md)."
