@@ -1,4 +1,4 @@
 """From labelled faces to a model folder: data, augmentation, networks, training, export, evaluation.
 
-It owns everything that is learned, and the report on it; it must not be needed by anything that runs in service.
+It owns everything that is learned, and the report on it. Nothing that runs in service imports it.
 """

@@ -1,4 +1,4 @@
-"""The architectures of the earlier programs, from `(N, 48, 48, 1) uint8` to class logits."""
+"""The architectures of the baseline, from `(N, 48, 48, 1) uint8` to class logits."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def conv4(
     filters: Sequence[int] = (64, 128, 512, 512),
     dense: Sequence[int] = (256, 512),
 ) -> Any:
-    """The classic hobby network: four convolutions (3, 5, 3, 3 pixels wide), each halved, then dense layers.
+    """Build the baseline's network: four convolutions (3, 5, 3, 3 pixels wide) with pooling, then dense layers.
 
     Args:
         image: `(N, 48, 48, 1) uint8`.
@@ -44,7 +44,7 @@ def conv4(
 
 
 def mini_xception(image: Any, blocks: Blocks, outputs: int, widths: Sequence[int] = (16, 32, 64, 128)) -> Any:
-    """Mini-XCEPTION (Arriaga et al. 2017): four blocks of separable convolutions with a way past them, 60,000 weights.
+    """Build Mini-XCEPTION (Arriaga et al. 2017): four residual blocks of separable convolutions, 60,000 weights.
 
     Args:
         image: `(N, 48, 48, 1) uint8`.

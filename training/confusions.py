@@ -1,4 +1,4 @@
-"""What a card says about a network's confusions, for the estimation of shares: fitted on held-out faces."""
+"""Fit a network's confusions on held-out faces, for the estimation of shares; the card holds them."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ if TYPE_CHECKING:
 
 _LEAST_FACES: Final = 2
 _ENOUGH: Final = 100.0
-"""Crowd faces of a label from which its row rests on them alone; below, other faces of the label make them up."""
+"""Fewest crowd faces of a label for using them alone; below, other faces of the label supplement them."""
 
 _POOLED_FACES: Final = 4.0
-"""Faces of a label that are assumed, with the mean answer of all faces that probably show it."""
+"""Faces assumed for each label, with the mean probabilities of all faces that probably show it."""
 
 _POOLED_SPREAD: Final = 10.0
-"""Faces of a label that are assumed, with the covariance that the faces of all labels have on average."""
+"""Faces assumed for each label, with the average covariance of all labels."""
 
 _ASSUMED_PRIOR: Final = 0.5
-"""Faces of each label that are assumed when its share is estimated: none seen does not mean that none exist."""
+"""Faces assumed for each label when its share is estimated: a label that was not seen may still exist."""
 
 _READABLE_FROM: Final = 0.5
 _DIGITS: Final = 8
@@ -75,14 +75,14 @@ def fit_crowd_prevalence(
     change the error of a share by 2 %.
 
     Args:
-        probabilities: `(N, K)`, calibrated, of faces drawn at random: shares among them are taken for those of crowds.
+        probabilities: `(N, K)`, calibrated, of faces drawn at random: shares among them stand for those of crowds.
         votes: `(N, 9)`, annotators who chose each label of `LABELS` and `unreadable`; unreadable faces are left out.
         photos: `(N,)`, the photograph that each face comes from.
         fitted_on: What the faces are.
-        rare: Probabilities `(M, K)` and labels `(M,)` of other faces. Where a label has fewer than 100 faces in crowds,
-            these make them up.
-        readable: `(N,)`, the network's probability that an expression can be seen. Faces below 0.5 do not vote and are
-            left out; None: all vote.
+        rare: Probabilities `(M, K)` and labels `(M,)` of other faces. They supplement labels that have
+            fewer than 100 faces in crowds.
+        readable: `(N,)`, the network's probability that an expression can be seen. Faces below 0.5 are left
+            out, as they do not vote; None: all vote.
 
     Returns:
         None when no face is readable.
@@ -128,7 +128,7 @@ def _mean(weights: Matrix, rows: Matrix) -> Matrix:
 
 
 def _spreads(rows: Matrix, shares: Matrix, means: Matrix) -> Matrix:
-    """Return the covariance (K, F, F) of each label's rows about its mean, pulled a little to that of all labels."""
+    """Return the covariance (K, F, F) of each label's rows about its mean, shrunk slightly to that of all labels."""
     sums = np.stack(
         [(rows - mean).T @ ((rows - mean) * share[:, None]) for mean, share in zip(means, shares.T, strict=True)]
     )
@@ -139,10 +139,10 @@ def _spreads(rows: Matrix, shares: Matrix, means: Matrix) -> Matrix:
 
 
 def _between(deviations: Matrix, scenes: NDArray[np.intp]) -> Matrix:
-    """Return the covariance (F, F) of what the faces of a scene deviate by together (random effects).
+    """Return the covariance (F, F) of the deviations that the faces of a scene share (random effects).
 
-    It is the mean product of the deviations of two different faces of one scene: what is each face's own cancels there.
-    Every pair counts alike, and so large photographs most: they are most like a stand.
+    It is the mean product of the deviations of two different faces of one scene, in which the deviations of single
+    faces cancel. Every pair counts equally, so large photos count most: they resemble a stand most.
     """
     sizes = np.bincount(scenes)
     pairs = float((sizes * (sizes - 1)).sum())
@@ -156,7 +156,7 @@ def _between(deviations: Matrix, scenes: NDArray[np.intp]) -> Matrix:
 
 
 def _equal_scenes(shares: Matrix, scenes: NDArray[np.intp], counts: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return from how many equally large scenes the faces of each label come; those of other sources are one scene."""
+    """Return the number of equally large scenes that each label's faces amount to; other sources are one scene."""
     by_scene = np.zeros((int(scenes.max()) + 1, shares.shape[1]))
     np.add.at(by_scene, scenes, shares)
     rest = counts - by_scene.sum(axis=0)

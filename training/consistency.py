@@ -1,4 +1,4 @@
-"""How many faces keep their label when the image changes a little. Needs no labelled faces."""
+"""The share of faces that keep their label when the image changes slightly. Needs no labelled faces."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ _FARTHER_PX: Final = 24
 
 
 def views(folder: Path) -> dict[str, NDArray[np.uint8]]:
-    """Cut every clear face of at least 40 pixels from crowd photographs, once as it is and once for each change.
+    """Cut every clear face of at least 40 pixels from crowd photos, once as it is and once for each change.
 
     Args:
-        folder: Photographs and their `boxes.json`.
+        folder: Photos and their `boxes.json`.
 
     Returns:
-        `(N, 48, 48) uint8` each: `as_is`; `farther`, brought down to 24 pixels and back; `wider`, from a box that is
+        `(N, 48, 48) uint8` each: `as_is`; `farther`, reduced to 24 pixels and back; `wider`, from a box that is
         20 % wider; `mirrored`.
 
     Raises:
-        DataError: There is no such face, or the photographs cannot be read.
+        DataError: There is no such face, or the photos cannot be read.
     """
     as_is: list[NDArray[np.uint8]] = []
     wider: list[NDArray[np.uint8]] = []
@@ -43,7 +43,7 @@ def views(folder: Path) -> dict[str, NDArray[np.uint8]]:
             margin = side * _WIDER / 2
             wider.append(crop(photo.gray, left - margin, top - margin, side + 2 * margin))
     if not as_is:
-        raise DataError(f"{folder}: shows no clear face of at least {_MIN_FACE_PX} pixels; give more photographs")
+        raise DataError(f"{folder}: shows no clear face of at least {_MIN_FACE_PX} pixels; give more photos")
     faces = np.stack(as_is)
     return {
         "as_is": faces,
@@ -58,7 +58,7 @@ def agreement(model: Any, folder: Path) -> dict[str, float]:
 
     Args:
         model: A served network (see `training.serving`).
-        folder: Photographs and their `boxes.json`.
+        folder: Photos and their `boxes.json`.
     """
     seen = {name: predict(model, faces)[0].argmax(axis=1) for name, faces in views(folder).items()}
     same = {name: labels == seen["as_is"] for name, labels in seen.items() if name != "as_is"}

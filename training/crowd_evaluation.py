@@ -1,4 +1,4 @@
-"""Figures of a network on labelled faces of real crowds. Pure: probabilities and votes in, figures out."""
+"""Figures of a network on labelled faces of real crowds, from probabilities and votes. Pure."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ if TYPE_CHECKING:
     from training.crowd_faces import CrowdFaces
 
 SIZES_PX: Final = {"20-32": (20, 32), "32-48": (32, 48), "48-96": (48, 96), "96+": (96, 1_000_000)}
-"""By name: the smallest shorter side of a box, and the first one beyond."""
+"""By name: the shorter side of a box in pixels, from the first number to below the second."""
 
 _READABLE_FROM: Final = 0.5
 _CROWDS: Final = 1000
 _CROWDS_OF_A_SIZE: Final = 250
-"""Fewer, as every size costs as much as all faces together; measured, errors of a share move by 0.003 at most."""
+"""Fewer than of all faces, as every size takes as long; errors of a share change by 0.003 at most (measured)."""
 _FACES_A_CROWD: Final = 200
 _NEGATIVE: Final = tuple(LABELS.index(label) for label in ("angry", "disgust", "fear", "sad"))
 _EXAMPLES: Final = 10
@@ -46,7 +46,7 @@ def measure(
 
     Args:
         probabilities: `(N, K)`, the expressions of each face; K of 7 or 8.
-        readable: `(N,)`, the probability that an expression can be seen; None: the network does not say, all are.
+        readable: `(N,)`, the probability that an expression can be seen; None: all count as readable.
         faces: The same N faces with their votes.
         confusions: From the card of the network: crowds are estimated with them as the aggregator does.
         seed: Seed of the crowds.
@@ -95,8 +95,8 @@ def _share_errors(
 ) -> dict[str, float | None]:
     """Return the errors of estimated shares over crowds.
 
-    A label that the network cannot say has a share of 0 and no interval. Crowds in which annotators or the network can
-    read no one are left out.
+    A label that the network does not have gets a share of 0 and no interval. Crowds without a face that is readable, to
+    the annotators or to the network, are left out.
     """
     method = AggregatorSettings().method
     posteriors = probabilities.astype(np.float64)
@@ -123,10 +123,10 @@ def _share_errors(
 
 
 def crowds(faces: CrowdFaces, count: int, seed: int) -> Iterator[NDArray[np.int64]]:
-    """Yield crowds of 200 faces: whole photographs in random order until they hold enough faces.
+    """Yield crowds of 200 faces: whole photos in random order until they hold enough faces.
 
-    Faces that were mined for rare labels are left out. Where there are fewer than 200 others, the photographs come once
-    more in another order.
+    Faces that were mined for rare labels are left out. Where fewer than 200 others exist, the photos are used again in
+    another order.
 
     Args:
         faces: The faces to draw from.
@@ -143,7 +143,7 @@ def crowds(faces: CrowdFaces, count: int, seed: int) -> Iterator[NDArray[np.int6
     rounds = math.ceil(_FACES_A_CROWD / len(rows))
     rng = np.random.default_rng(seed)
     for _ in range(count):
-        # Each round gives every photograph a random place, and sorts the faces by it.
+        # Each round gives every photo a random place and sorts the faces by it.
         places = rng.random((rounds, len(photos)))[:, photo]
         yield rows[places.argsort(axis=1, kind="stable")].ravel()[:_FACES_A_CROWD]
 
@@ -155,7 +155,7 @@ def examples(
 
     Args:
         probabilities: `(N, K)`, the expressions of each face.
-        readable: `(N,)`, the probability that an expression can be seen; None: the network does not say.
+        readable: `(N,)`, the probability that an expression can be seen; None: the network has no such output.
         faces: The same N faces with their votes.
     """
     labels, predicted = faces.labels, probabilities.argmax(axis=1)

@@ -37,10 +37,10 @@ class CrowdFaces:
     Attributes:
         folder: Where `images/` lies.
         files: Names of the images, one a face: a square of twice the box's longer side with the face in its middle.
-        photos: The photograph that each face comes from; faces of one photograph must not be on both sides of a split.
+        photos: The photo that each face comes from; the faces of one photo belong to one split.
         split: `train` or `validation`.
         how: `random`, or `mined` for rare labels: shares of labels are meaningful on `random` rows only.
-        px: `(N,) int32`, the shorter side of the labelled box in the photograph, pixels.
+        px: `(N,) int32`, the shorter side of the labelled box in the photo, pixels.
         votes: `(N, 9) uint8`, annotators who chose each of `VOTE_COLUMNS`.
         vocal: `(N,) uint8`, annotators who saw a mouth open to sing, shout or cheer, whatever the label.
     """
@@ -89,7 +89,7 @@ class CrowdFaces:
         )
 
     def crops(self, side_factor: float | None = None, size_px: int = CROP_SIZE) -> NDArray[np.uint8]:
-        """Cut every face as the detector cuts it: a square around the middle box, gray from colour, resized.
+        """Cut every face as the detector does: a square around the middle box, converted to gray, resized.
 
         Args:
             side_factor: Side of the square as a multiple of the box's longer side; None: YuNet's framing. The image

@@ -1,8 +1,8 @@
-"""Crops from photographs of crowds: faces without an expression label, and what is no face at all.
+"""Crops from crowd photos: faces without an expression label, and squares without a face.
 
-A detector makes mistakes, and in a crowd they would vote. Two kinds of background teach the network to say so: random
-squares that touch no labelled face, and what a Haar cascade takes for a face where none is labelled. Faces from the
-photographs go with them, or the network would learn to tell data sets apart instead of faces.
+A detector makes mistakes, and in a crowd they would vote. Two kinds of background train the network to reject them:
+random squares that touch no labelled face, and false detections of a Haar cascade. Faces of the same photos are cut as
+well: without them the network would learn to distinguish data sets instead of faces.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ _CASCADE: Final = "haarcascade_frontalface_default.xml"
 
 @dataclass(frozen=True, slots=True)
 class CrowdCrops:
-    """Crops of one set of photographs.
+    """Crops of one set of photos.
 
     Attributes:
         faces: `(F, 48, 48) uint8`, gray.
-        backgrounds: `(B, 48, 48) uint8`, gray; random squares first, then the cascade's mistakes.
-        mistakes: How many of the backgrounds are the cascade's mistakes.
+        backgrounds: `(B, 48, 48) uint8`, gray; random squares first, then the cascade's false detections.
+        mistakes: Number of the cascade's false detections among the backgrounds.
     """
 
     faces: NDArray[np.uint8]
@@ -47,7 +47,7 @@ class CrowdCrops:
 
 @dataclass(frozen=True, slots=True)
 class Photo:
-    """One labelled photograph.
+    """One labelled photo.
 
     Attributes:
         gray: `(H, W) uint8`.
@@ -61,31 +61,31 @@ class Photo:
 
 
 def labelled_photos(folder: Path, min_face_px: int, held_back: bool | None = None) -> Iterator[Photo]:
-    """Reads `folder/images` by `folder/boxes.json`, in the order of names.
+    """Yield the photos in `folder/images` that `folder/boxes.json` labels, in the order of names.
 
     Args:
-        folder: Photographs and their face boxes (`boxes_xywh`, pixels; flags `invalid`, `occlusion`).
+        folder: Photos and their face boxes (`boxes_xywh`, pixels; flags `invalid`, `occlusion`).
         min_face_px: Shorter side of the smallest clear face.
-        held_back: True for every fifth photograph, which training never sees; False for the others; None for all.
+        held_back: True for every fifth photo, which is never trained on; False for the others; None for all.
 
     Raises:
-        DataError: `boxes.json` or a photograph cannot be read.
+        DataError: `boxes.json` or a photo cannot be read.
     """
     try:
         labelled = json.loads((folder / "boxes.json").read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise DataError(f"{folder / 'boxes.json'}: cannot be read ({error}); give the folder of crowds") from error
     if not isinstance(labelled, dict):
-        raise DataError(f"{folder / 'boxes.json'}: is no object of photographs by name; give the folder of crowds")
+        raise DataError(f"{folder / 'boxes.json'}: is no JSON object of photos by name; give the folder of crowds")
     for number, name in enumerate(sorted(labelled)):
         if held_back is not None and (number % _HELD_BACK_EVERY == 0) != held_back:
             continue
         if ".." in Path(name).parts or Path(name).is_absolute():
-            raise DataError(f"{folder / 'boxes.json'}: {name!r} points outside the folder; drop it")
+            raise DataError(f"{folder / 'boxes.json'}: {name!r} points outside the folder; remove it")
         gray = cv2.imread(str(folder / "images" / name), cv2.IMREAD_GRAYSCALE)
         if gray is None:
             raise DataError(
-                f"{folder / 'images' / name}: is no readable picture; restore it or drop it from boxes.json"
+                f"{folder / 'images' / name}: is no readable image; restore it or remove it from boxes.json"
             )
         try:
             boxes = np.asarray(labelled[name]["boxes_xywh"], dtype=np.float64).reshape(-1, 4)
@@ -96,21 +96,21 @@ def labelled_photos(folder: Path, min_face_px: int, held_back: bool | None = Non
             ]
         except (LookupError, TypeError, ValueError) as error:
             raise DataError(
-                f"{folder / 'boxes.json'}: what it says about {name} cannot be used ({error!r}); correct it"
+                f"{folder / 'boxes.json'}: the entry of {name} cannot be used ({error!r}); correct it"
             ) from error
         yield Photo(np.asarray(gray, dtype=np.uint8), boxes, clear)
 
 
 def load_crowds(folder: Path, held_back: bool, seed: int = 0) -> CrowdCrops:
-    """Cuts faces and backgrounds from crowd photographs.
+    """Cut faces and backgrounds from crowd photos.
 
     Args:
-        folder: Photographs and their `boxes.json` (see `labelled_photos`).
-        held_back: True for every fifth photograph, which training never sees; False for all others.
+        folder: Photos and their `boxes.json` (see `labelled_photos`).
+        held_back: True for every fifth photo, which is never trained on; False for all others.
         seed: Seed of the random squares.
 
     Raises:
-        DataError: The photographs cannot be read, or show no clear face or nothing else.
+        DataError: The photos cannot be read, or show no clear face, or no background.
     """
     rng = np.random.default_rng(seed)
     cascade = cv2.CascadeClassifier(haarcascades + _CASCADE)
@@ -124,14 +124,14 @@ def load_crowds(folder: Path, held_back: bool, seed: int = 0) -> CrowdCrops:
         hits = np.asarray(cascade.detectMultiScale(gray, 1.1, 1, minSize=(_MIN_FACE_PX, _MIN_FACE_PX)))
         mistakes += [crop(gray, x, y, w) for x, y, w, h in hits.reshape(-1, 4) if not _touches((x, y, w, h), boxes)]
     if not faces or not squares + mistakes:
-        which = "every fifth photograph" if held_back else "all but every fifth photograph"
+        which = "every fifth photo" if held_back else "all but every fifth photo"
         lacking = "background beside the faces" if faces else f"clear face of at least {_MIN_FACE_PX} pixels"
-        raise DataError(f"{folder}: {which} shows no {lacking}; give more photographs")
+        raise DataError(f"{folder}: {which} shows no {lacking}; give more photos")
     return CrowdCrops(np.stack(faces), np.stack(squares + mistakes), len(mistakes))
 
 
 def crop(photo: NDArray[np.uint8], left: float, top: float, side: float) -> NDArray[np.uint8]:
-    """Cuts a square, repeating edge pixels outside the photograph, and scales it to 48x48."""
+    """Return a square of a photo, scaled to 48x48; edge pixels are repeated outside the photo."""
     x, y, size = round(left), round(top), max(round(side), 2)
     height, width = photo.shape
     rows = np.arange(y, y + size).clip(0, height - 1)
@@ -147,7 +147,7 @@ def crop(photo: NDArray[np.uint8], left: float, top: float, side: float) -> NDAr
 
 
 def square(box: NDArray[np.float64]) -> tuple[float, float, float]:
-    """The square around the middle of a box `(4,)`: left, top and side in pixels."""
+    """Return the square around the middle of a box `(4,)`: left, top and side in pixels."""
     x, y, width, height = box
     side = max(width, height)
     return x + (width - side) / 2, y + (height - side) / 2, side

@@ -19,7 +19,7 @@ TRAINING: Final = 0
 PUBLIC_TEST: Final = 1
 PRIVATE_TEST: Final = 2
 USAGES: Final = ("Training", "PublicTest", "PrivateTest")
-"""Names of the splits, in the order of their codes: networks learn from the first and are judged by the second."""
+"""Names of the splits, in the order of their codes: networks learn from the first and are evaluated on the second."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ class FaceData:
         labels: `(N,) uint8`, codes 0-6 in the order of `crowdmood.FER_LABELS`.
         usage: `(N,) uint8`, codes into `USAGES`.
         votes: FER+ votes `(N, 10) uint8`, or None where the source has none.
-        name: How reports call the source.
+        name: Name of the source in reports.
     """
 
     images: NDArray[np.uint8]
@@ -44,44 +44,44 @@ class FaceData:
         return len(self.labels)
 
     def select(self, chosen: NDArray[np.bool_] | NDArray[np.int64]) -> FaceData:
-        """Returns the chosen rows, by mask or by index."""
+        """Return the chosen rows, by mask or by index."""
         votes = None if self.votes is None else self.votes[chosen]
         return FaceData(self.images[chosen], self.labels[chosen], self.usage[chosen], votes, self.name)
 
     def digest(self) -> str:
-        """SHA-256 of faces, labels, splits and votes, whatever file they came from."""
+        """Return the SHA-256 of faces, labels, splits and votes, independent of the file format."""
         found = hashlib.sha256()
         for array in (self.images, self.labels, self.usage, self.votes):
             found.update(b"" if array is None else np.ascontiguousarray(array).tobytes())
         return found.hexdigest()
 
     def split(self, usage: int) -> FaceData:
-        """Returns the rows of one split (`TRAINING`, `PUBLIC_TEST`, ...).
+        """Return the rows of one split (`TRAINING`, `PUBLIC_TEST`, ...).
 
         Raises:
             DataError: The split is empty.
         """
         chosen = self.usage == usage
         if not chosen.any():
-            raise DataError(f"{self.name}: holds no {USAGES[usage]} faces; give a data set that does")
+            raise DataError(f"{self.name}: holds no {USAGES[usage]} faces; give a data set with some")
         return self.select(chosen)
 
 
 def duplicated_in(images: NDArray[np.uint8], others: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    """Says which of `images (N, 48, 48)` also stand, pixel for pixel, in `others`: `(N,) bool`."""
+    """Return which of `images (N, 48, 48)` are also, pixel for pixel, in `others`: `(N,) bool`."""
     known = {image.tobytes() for image in others}
     return np.fromiter((image.tobytes() in known for image in images), dtype=np.bool_, count=len(images))
 
 
 @dataclass(frozen=True, slots=True)
 class DataReport:
-    """What is in a data set before anything is learned from it.
+    """Counts of a data set: labels, duplicates, contradictions.
 
     Attributes:
         counts: Faces by split name and label name.
-        duplicates: Number of faces that also stand in another split, by the pair of split names.
-        repeated: Faces that stand more than once within one split, by split name.
-        conflicting: Distinct pictures that carry more than one label.
+        duplicates: Number of faces that are also in another split, by the pair of split names.
+        repeated: Number of repeated faces within a split, by split name.
+        conflicting: Number of distinct images with more than one label.
     """
 
     counts: dict[str, dict[str, int]]
@@ -91,7 +91,7 @@ class DataReport:
 
 
 def describe(data: FaceData) -> DataReport:
-    """Counts labels and exact duplicates, within and across the splits."""
+    """Count labels and exact duplicates, within and across the splits."""
     present = [usage for usage in range(len(USAGES)) if (data.usage == usage).any()]
     splits = {usage: data.split(usage) for usage in present}
     pixels = {usage: {image.tobytes() for image in split.images} for usage, split in splits.items()}

@@ -1,4 +1,4 @@
-"""Evaluates a model folder on labelled faces and writes a report: figures as JSON, plots, one page."""
+"""Evaluate a model folder on labelled faces and write a report: figures as JSON, plots, one page."""
 
 from __future__ import annotations
 
@@ -45,19 +45,19 @@ _CHANGES: Final[dict[str, tuple[str, tuple[float, ...], Change]]] = {
 def write_report(
     folder: Path, data: Path, out: Path, json_file: Path | None, crowds: Path | None, split: str | None = None
 ) -> None:
-    """Write the report folder `out`, or with `json_file` that one file alone.
+    """Write the report folder `out`, or only the file `json_file` where it is given.
 
     Args:
         folder: The model folder.
         data: Faces with FER2013's labels, or a folder of labelled faces of crowds.
         out: The report folder.
-        json_file: Where to write the figures instead.
-        crowds: Crowd photographs: measure the face check and consistency as well; not with faces of crowds.
+        json_file: File of the figures, written instead of the folder.
+        crowds: Crowd photos, to measure the face check and consistency as well; not with faces of crowds.
         split: Which faces of crowds to use: `train`, `validation`, or `all`; None: `validation` if there are any.
 
     Raises:
         ModelError: The model folder cannot be used.
-        DataError: The faces or the crowd photographs cannot be used.
+        DataError: The faces or the crowd photos cannot be used.
         SettingsError: An option does not fit the data.
     """
     if is_crowd_folder(data):
@@ -79,7 +79,8 @@ def write_report(
         plots.accuracy_against(figures[f"accuracy_against_{name}"], label, out / f"accuracy_against_{name}.png")
     if (folder / HISTORY_FILE).exists():
         history = json.loads((folder / HISTORY_FILE).read_text(encoding="utf-8"))
-        plots.learning_curves(history, out / "learning_curves.png")
+        if history:  # an exported mean has none
+            plots.learning_curves(history, out / "learning_curves.png")
     report_page.write(out, figures["model_id"], report_page.of_faces(figures))
 
 
@@ -127,7 +128,7 @@ def evaluate_crowd(
     """Measure a model folder on faces of crowds.
 
     Returns:
-        Figures for the report, and the answers of the network: probabilities `(N, K)`, and readable `(N,)` or None.
+        Figures for the report, and the outputs of the network: probabilities `(N, K)`, and readable `(N,)` or None.
 
     Raises:
         ModelError: The model folder cannot be used.
@@ -147,7 +148,7 @@ def evaluate(folder: Path, data: Path, crowds: Path | None) -> dict[str, Any]:
 
     Raises:
         ModelError: The model folder cannot be used.
-        DataError: The faces or the crowd photographs cannot be used.
+        DataError: The faces or the crowd photos cannot be used.
     """
     card = load_card(folder)
     faces = load_faces(data)

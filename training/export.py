@@ -80,7 +80,7 @@ def measure(model: Any, data: FaceData) -> Metrics:
 
 
 def measure_face_check(model: Any, crowds: CrowdCrops) -> FaceCheck:
-    """Return how well the output `readable` tells faces of held-back photos from squares without a face."""
+    """Return how well the output `readable` separates faces of held-back photos from squares without a face."""
     _, of_faces = predict(model, crowds.faces)
     _, of_backgrounds = predict(model, crowds.backgrounds)
     if of_faces is None or of_backgrounds is None:

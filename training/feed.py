@@ -26,13 +26,13 @@ _OTHER_PX: Final = 40
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Pool:
-    """Images of one kind and what they teach.
+    """Images of one kind with their targets.
 
     Attributes:
         images: `(N, S, S) uint8`, gray, of any side.
         targets: `(N, K) float32`.
-        per_epoch: How many are drawn for each epoch; None: each comes once.
-        chances: `(N,) float64`, how likely each is to be drawn; None: all alike.
+        per_epoch: Number drawn for each epoch; None: each is shown once.
+        chances: `(N,) float64`, relative probability of being drawn; None: all equal.
         framing: Side of the square that is cut out of the middle, as a share of the image's side.
     """
 
@@ -46,7 +46,7 @@ class Pool:
         return len(self.images)
 
     def rows(self, rng: np.random.Generator) -> NDArray[np.int64]:
-        """Return which images an epoch shows."""
+        """Return the rows of the images that an epoch shows."""
         if self.per_epoch is None:
             return np.arange(len(self))
         chances = None if self.chances is None else self.chances / self.chances.sum()
@@ -54,7 +54,7 @@ class Pool:
 
 
 class Batches(keras.utils.PyDataset):
-    """Batches of an epoch: images of every pool, mixed, in a new order and newly augmented.
+    """Batches of an epoch: images of every pool, mixed, shuffled and augmented differently in each epoch.
 
     The order and every random change depend only on the seed, the epoch and the batch's number, so a resumed run sees
     what an uninterrupted one would have seen.
@@ -73,7 +73,7 @@ class Batches(keras.utils.PyDataset):
         any_size: bool = False,
         readable_weight: float = 1.0,
     ) -> None:
-        """Keep the pools; unless faces of `any_size` will be asked for, `side_px` stays as it is.
+        """Prepare the batches of the first epoch.
 
         Args:
             pools: What to learn from, at least one; targets of the same width.
@@ -81,8 +81,8 @@ class Batches(keras.utils.PyDataset):
             augmentation: How images are varied.
             seed: Seed of the order and of every change.
             start_epoch: The epoch to begin with.
-            any_size: Whether faces of several sizes will be asked for.
-            readable_weight: Weight of the target of a face that augmentation has hidden.
+            any_size: Whether `side_px` will change during the run.
+            readable_weight: Weight of the target of a face that augmentation hides.
         """
         super().__init__(workers=1, use_multiprocessing=False, max_queue_size=16)
         self._pools = tuple(pools)
@@ -91,7 +91,7 @@ class Batches(keras.utils.PyDataset):
         self._epoch = start_epoch
         self._order = self._shuffled()
         self.side_px = SIDE
-        self._asked_beforehand = any_size
+        self._before_first_epoch = any_size
 
     def _shuffled(self) -> NDArray[np.int64]:
         """Return (pool, row) of every image of the epoch: `(M, 2) int64`."""
@@ -101,7 +101,7 @@ class Batches(keras.utils.PyDataset):
         return rng.permutation(np.concatenate(numbered))
 
     def __len__(self) -> int:
-        """Whole batches only: a last batch of three faces would upset batch normalisation."""
+        """Return the number of whole batches; a last batch of few faces would disturb batch normalisation."""
         return len(self._order) // self._batch_size
 
     def __getitem__(self, index: int) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
@@ -116,13 +116,13 @@ class Batches(keras.utils.PyDataset):
                 other, row = drawn[int(rng.integers(len(drawn)))]
                 occlude(faces[number], other.images[row], rng)
             targets[hidden] = unreadable(self._readable_weight)
-        # TensorFlow asks for two batches before the first epoch, and expects all others to be of sizes that it saw.
-        side_px = _OTHER_PX if self._asked_beforehand and index % 2 else self.side_px
+        # TensorFlow reads two batches before the first epoch, and accepts only their sizes later.
+        side_px = _OTHER_PX if self._before_first_epoch and index % 2 else self.side_px
         return resize(faces, side_px)[..., None], targets
 
     def on_epoch_begin(self) -> None:
-        """Give every batch the size that it is to have."""
-        self._asked_beforehand = False
+        """Give every batch the size `side_px` from now on."""
+        self._before_first_epoch = False
 
     def on_epoch_end(self) -> None:
         """Move on to the next epoch's order."""

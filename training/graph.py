@@ -14,11 +14,11 @@ if TYPE_CHECKING:
 
 
 def save_graph(model: Any, file: Path) -> None:
-    """Writes `file` (`.xml`) and its weights beside it (`.bin`, rounded to half precision).
+    """Write `file` (`.xml`) and its weights beside it (`.bin`, rounded to half precision).
 
     Args:
         model: What `training.serving.serving_network` returned, on Keras' TensorFlow backend.
-        file: Where the graph goes; it takes `(N, 48, 48, 1) uint8` and answers `emotions` and perhaps `readable`.
+        file: The graph to write: from `(N, 48, 48, 1) uint8` to `emotions`, and `readable` where the network has it.
     """
     import openvino
     import tensorflow as tf
@@ -36,16 +36,16 @@ def save_graph(model: Any, file: Path) -> None:
         if known:
             output.set_names({names[known.pop()]})
         else:
-            graph.remove_result(output.get_node())  # a value on the way that nothing uses
+            graph.remove_result(output.get_node())  # an intermediate value that nothing uses
     openvino.save_model(graph, file, compress_to_fp16=True)
 
 
 def _normalized_from_whole_numbers(model: Any) -> Any:
-    """The same function with nothing rounded before a face has zero mean and unit variance.
+    """Return the same network with no rounding before a face has zero mean and unit variance.
 
-    Rescaled pixels have no exact value in bfloat16, and their rounded mean shifts a whole face; whole numbers to 255
-    are exact there, and OpenVINO normalizes them in one step. On PublicTest that leaves half as many faces whose
-    likeliest label is not float32's. A network that does not begin so is returned as it is.
+    Rescaled pixels have no exact value in bfloat16, and their rounded mean shifts a whole face; whole numbers up to 255
+    are exact there, and OpenVINO normalises them in one step. On PublicTest this halves the number of faces whose
+    likeliest label differs from float32's. A network that begins with other layers is returned unchanged.
     """
     first = model.layers[1:3]
     if [type(layer) for layer in first] != [keras.layers.Rescaling, keras.layers.LayerNormalization]:
@@ -53,7 +53,7 @@ def _normalized_from_whole_numbers(model: Any) -> Any:
     rescaling, normalization = first
     if normalization.weights or list(normalization.axis) != [1, 2, 3]:
         return model
-    # Normalization undoes any offset and, but for its epsilon, any scale.
+    # Normalisation cancels any offset and, except for its epsilon, any scale.
     exact = {
         rescaling.name: keras.layers.Identity(dtype="uint8", name=rescaling.name),
         normalization.name: _Normalization(
@@ -70,14 +70,14 @@ def _normalized_from_whole_numbers(model: Any) -> Any:
 
 
 class _Normalization(keras.layers.Layer):
-    """To zero mean and unit variance, written as OpenVINO recognizes it.
+    """Normalisation to zero mean and unit variance, in the form that OpenVINO recognises.
 
     Input shape: `(N, height, width, channels) uint8`.
     Output shape: the same, float32.
 
     Args:
         epsilon: Added to the variance.
-        **options: Of every layer.
+        **options: Options of every layer.
     """
 
     def __init__(self, epsilon: float, **options: Any) -> None:

@@ -19,7 +19,7 @@ class NativeBatchNormalization(keras.layers.BatchNormalization):
     """Batch normalisation over axis 1 through PyTorch's single kernel instead of a dozen small ones."""
 
     def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
-        """Normalises `(N, C)` or `(N, C, H, W)`; the moving statistics are updated in place when training."""
+        """Normalise `(N, C)` or `(N, C, H, W)`; the moving statistics are updated in place when training."""
         from torch.nn import functional
 
         return functional.batch_norm(
@@ -36,10 +36,10 @@ class NativeBatchNormalization(keras.layers.BatchNormalization):
 
 @keras.saving.register_keras_serializable("crowdmood")
 class ChannelsLastMemory(keras.layers.Layer):
-    """Lays `(N, C, H, W)` out channels last in memory; PyTorch's convolutions then keep that layout throughout."""
+    """Channels-last memory format for `(N, C, H, W)`; PyTorch's convolutions keep it throughout the network."""
 
     def call(self, inputs: Any) -> Any:
-        """Returns the same tensor, laid out anew."""
+        """Return the same tensor in the other memory format."""
         import torch
 
         return inputs.to(memory_format=torch.channels_last)
@@ -47,7 +47,7 @@ class ChannelsLastMemory(keras.layers.Layer):
 
 @dataclass(frozen=True, slots=True)
 class Blocks:
-    """Makes layers for one of the two layouts.
+    """Builder of layers for one of the two layouts.
 
     Attributes:
         native: True for the PyTorch layout described above.
@@ -61,17 +61,17 @@ class Blocks:
         return "channels_first" if self.native else "channels_last"
 
     def enter(self, tensor: Any) -> Any:
-        """Takes `(N, 48, 48, C)` into the layout."""
+        """Convert `(N, 48, 48, C)` to the layout."""
         if not self.native:
             return tensor
         return ChannelsLastMemory()(keras.layers.Permute((3, 1, 2))(tensor))
 
     def leave(self, tensor: Any) -> Any:
-        """Takes a tensor of the layout back to channels last, so that flattening means the same in both."""
+        """Convert a tensor back to channels last, so that flattening gives the same order in both layouts."""
         return keras.layers.Permute((2, 3, 1))(tensor) if self.native else tensor
 
     def conv(self, tensor: Any, filters: int, kernel: int, strides: int = 1, groups: int = 1) -> Any:
-        """Convolves without a bias: batch normalisation follows."""
+        """Convolve without a bias, as batch normalisation follows."""
         return keras.layers.Conv2D(
             filters,
             kernel,
@@ -84,13 +84,13 @@ class Blocks:
         )(tensor)
 
     def separable(self, tensor: Any, filters: int, kernel: int = 3) -> Any:
-        """Convolves each channel alone, then mixes channels, without a bias."""
+        """Convolve each channel alone, then mix the channels, without a bias."""
         return keras.layers.SeparableConv2D(
             filters, kernel, padding="same", use_bias=False, data_format=self.data_format
         )(tensor)
 
     def norm(self, tensor: Any, gamma: str = "ones") -> Any:
-        """Normalises over the batch; `gamma` is the scale's initialiser."""
+        """Normalise over the batch; `gamma` is the scale's initialiser."""
         options = {"momentum": 0.9, "epsilon": 1e-5, "gamma_initializer": gamma}
         if self.native:
             return NativeBatchNormalization(axis=1, **options)(tensor)
@@ -101,20 +101,20 @@ class Blocks:
         return keras.layers.MaxPooling2D(size, 2, padding, data_format=self.data_format)(tensor)
 
     def average(self, tensor: Any) -> Any:
-        """Averages over all pixels: `(N, C)`."""
+        """Average over all pixels: `(N, C)`."""
         return keras.layers.GlobalAveragePooling2D(data_format=self.data_format)(tensor)
 
     def drop_channels(self, tensor: Any, rate: float) -> Any:
-        """Drops whole channels: as regularising as dropping pixels of a small map and nearly free."""
+        """Drop whole channels: regularises as much as dropping pixels of a small map, at nearly no cost."""
         return keras.layers.SpatialDropout2D(rate, data_format=self.data_format)(tensor) if rate else tensor
 
     def attend(self, tensor: Any, width: int) -> Any:
-        """Weighs each of `width` channels by what the whole map shows (squeeze and excitation, Hu et al. 2018)."""
+        """Weight each of `width` channels by the average of the whole map (squeeze and excitation, Hu et al. 2018)."""
         weight = keras.layers.Dense(max(width // 8, 8), activation="relu")(self.average(tensor))
         weight = keras.layers.Dense(width, activation="sigmoid")(weight)
         shape = (width, 1, 1) if self.native else (1, 1, width)
         return keras.layers.Multiply()([tensor, keras.layers.Reshape(shape)(weight)])
 
     def channels(self, tensor: Any) -> int:
-        """Number of channels of a tensor of the layout."""
+        """Return the number of channels of a tensor of the layout."""
         return int(tensor.shape[1 if self.native else -1])

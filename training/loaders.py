@@ -1,4 +1,4 @@
-"""Reads labelled faces from `fer2013.csv`, from class folders, or from an `.npz`."""
+"""Read labelled faces from `fer2013.csv`, from class folders, or from an `.npz`."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ _CSV_COLUMNS: Final = ("emotion", "pixels", "Usage")
 _NPZ_ARRAYS: Final = ("images", "labels", "usage")
 _SMALL_BYTES: Final = 100_000_000
 _MOST_UNPACKED: Final = 100
-"""An archive that unfolds to more than this multiple of its size was made to fill somebody's memory."""
+"""An archive that unpacks to more than this multiple of its size is refused as a decompression bomb."""
 _SPLIT_FOLDERS: Final = {"train": TRAINING, "validation": PUBLIC_TEST, "test": PRIVATE_TEST}
 _PICTURES: Final = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".pgm", ".webp"})
 
 
 def load_faces(path: Path) -> FaceData:
-    """Loads faces from a folder, a `.csv` or an `.npz`.
+    """Load faces from a folder, a `.csv` or an `.npz`.
 
     Raises:
         DataError: The path does not exist, is of another kind, or its content is malformed.
@@ -45,7 +45,7 @@ def load_faces(path: Path) -> FaceData:
 
 
 def load_npz(path: Path) -> FaceData:
-    """Loads `images (N, 48, 48) uint8`, `labels`, `usage` and optionally `ferplus_votes (N, 10)`.
+    """Load `images (N, 48, 48) uint8`, `labels`, `usage` and optionally `ferplus_votes (N, 10)`.
 
     Raises:
         DataError: The file is no archive, lacks an array, or holds arrays of a wrong shape or label.
@@ -77,7 +77,9 @@ def _check_unpacked_size(path: Path, archive: ZipFile) -> None:
     packed = path.stat().st_size
     unpacked = sum(entry.file_size for entry in archive.infolist())
     if unpacked > _SMALL_BYTES and unpacked > _MOST_UNPACKED * packed:
-        raise DataError(f"{path}: unfolds from {packed} to {unpacked} bytes, which no faces do; check where it is from")
+        raise DataError(
+            f"{path}: unpacks from {packed} to {unpacked} bytes, more than any faces; check where it is from"
+        )
 
 
 def _check_codes(path: Path, name: str, codes: NDArray[np.generic], count: int, below: int) -> None:
@@ -88,7 +90,7 @@ def _check_codes(path: Path, name: str, codes: NDArray[np.generic], count: int, 
 
 
 def load_csv(path: Path) -> FaceData:
-    """Loads FER2013's own table: `emotion` 0-6, `pixels` (2,304 numbers), `Usage`.
+    """Load FER2013's own table: `emotion` 0-6, `pixels` (2,304 numbers), `Usage`.
 
     Raises:
         DataError: It is no table, a column is missing, or a row has an unknown label or usage or a wrong number of
@@ -136,15 +138,15 @@ def _parse_pixels(text: str, where: str) -> NDArray[np.uint8]:
 
 
 def load_folders(folder: Path) -> FaceData:
-    """Loads `train`, `validation` and `test` with one folder of pictures a label, of any size and colour.
+    """Load `train`, `validation` and `test` with one folder of images a label, of any size and colour.
 
-    Pictures become gray and are scaled to 48x48. `validation` counts as PublicTest; without it `test` does.
+    Images are converted to gray and scaled to 48x48. `validation` counts as PublicTest; without it `test` does.
 
     Raises:
-        DataError: There is no `train` folder, a folder is named like no label, or a picture cannot be read.
+        DataError: There is no `train` folder, a folder is named like no label, or an image cannot be read.
     """
     if not (folder / "train").is_dir():
-        raise DataError(f"{folder}: has no folder 'train'; lay pictures out as train/happy/1.png")
+        raise DataError(f"{folder}: has no folder 'train'; arrange images as train/happy/1.png")
     usages = dict(_SPLIT_FOLDERS)
     if not (folder / "validation").is_dir():
         usages["test"] = PUBLIC_TEST
@@ -161,7 +163,7 @@ def load_folders(folder: Path) -> FaceData:
                     labels.append(FER_LABELS.index(label_folder.name))
                     usage.append(code)
     if not images:
-        raise DataError(f"{folder}: holds no pictures; lay them out as train/happy/1.png")
+        raise DataError(f"{folder}: holds no images; lay them out as train/happy/1.png")
     return FaceData(
         np.stack(images), np.array(labels, dtype=np.uint8), np.array(usage, dtype=np.uint8), None, folder.name
     )
@@ -170,7 +172,7 @@ def load_folders(folder: Path) -> FaceData:
 def _read_picture(path: Path) -> NDArray[np.uint8]:
     picture = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
     if picture is None:
-        raise DataError(f"{path}: is no readable picture; restore or remove it")
+        raise DataError(f"{path}: is no readable image; restore or remove it")
     shrinks = min(picture.shape) > SIDE
     interpolation = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
     return np.asarray(cv2.resize(picture, (SIDE, SIDE), interpolation=interpolation), dtype=np.uint8)

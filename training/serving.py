@@ -71,15 +71,15 @@ def _readable_offset(calibration: Calibration | None) -> float:
 
 
 def predict(model: Any, images: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
-    """Run a served network, one forward pass a face.
+    """Run a served network, with one forward pass for each face.
 
     Args:
         model: What `serving_network` returned, or the same loaded from a file.
         images: `(N, 48, 48) uint8`.
 
     Returns:
-        Probabilities `(N, K)`, and where the network gives it the probability that each face is readable `(N,)`;
-        the output `face` of earlier networks, "is it a face at all", is taken for it.
+        Probabilities `(N, K)`, and the probability that each face is readable `(N,)`, or None where the network has no
+        such output. The output `face` of earlier networks is used as `readable`.
     """
     result = model.predict(images[..., None], batch_size=_BATCH, verbose=0)
     if not isinstance(result, dict):
@@ -94,7 +94,7 @@ def predict(model: Any, images: NDArray[np.uint8]) -> tuple[NDArray[np.float32],
 def predict_fer(model: Any, images: NDArray[np.uint8]) -> NDArray[np.float32]:
     """Run a served network and return the probabilities of FER2013's labels: those of its head `fer`, if any.
 
-    A network of eight labels without that head answers as if there were no cheering.
+    Of a network of eight labels without that head, cheering is left out.
 
     Args:
         model: What `serving_network` returned, or the same loaded from a file.

@@ -29,18 +29,18 @@ HEAD_WIDTHS: Final = (512, 256, 128, 64)
 _BATCH: Final = 64
 _MEAN_RGB, _STD_RGB = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
 _MEAN_BGR_255: Final = np.array([103.939, 116.779, 123.68])
-# What each family was trained with; families not named take -1 to 1.
+# The scaling that each family was trained with; other families take -1 to 1.
 _RAW: Final = ("EfficientNet", "MobileNetV3", "ConvNeXt")
 _CAFFE: Final = ("VGG16", "VGG19", "ResNet50", "ResNet101", "ResNet152")
 
 
 def build_transfer(name: str, outputs: int, side_px: int = 96) -> Any:
-    """Builds `keras.applications.NAME` behind resizing and its own scaling, and before the head, without weights.
+    """Build `keras.applications.NAME` behind resizing and its own scaling, and before the head, without weights.
 
     Args:
         name: For example `MobileNetV2`.
         outputs: Number of logits.
-        side_px: Side of the picture the backbone sees.
+        side_px: Side of the images for the backbone.
 
     Returns:
         A `keras.Model` from `(N, 48, 48, 1) uint8` to logits, with layers `backbone`, `head` and `logits`.
@@ -82,7 +82,7 @@ def _head(features: int) -> Any:
 
 
 def load_backbone(model: Any, weights: Path) -> None:
-    """Loads a `keras.applications` weights file (`..._notop.h5`) into the backbone.
+    """Load a `keras.applications` weights file (`..._notop.h5`) into the backbone.
 
     Raises:
         ModelError: The file is missing or belongs to another backbone.
@@ -94,9 +94,9 @@ def load_backbone(model: Any, weights: Path) -> None:
 
 
 def freeze(model: Any, last_layers: int) -> None:
-    """Leaves only the head and the backbone's `last_layers` layers to be trained.
+    """Freeze everything except the head and the backbone's `last_layers` layers.
 
-    Normalisation layers stay frozen throughout: their statistics come from far more pictures than we have.
+    Normalisation layers stay frozen throughout: their statistics come from far more images than a training here has.
     """
     layers = model.get_layer("backbone").layers
     for number, layer in enumerate(layers):
@@ -105,7 +105,7 @@ def freeze(model: Any, last_layers: int) -> None:
 
 
 def bottleneck_features(model: Any, data: FaceData, folder: Path) -> NDArray[np.float32]:
-    """Computes the backbone's features `(N, F) float32` once for these weights and faces; `folder` keeps them."""
+    """Return the backbone's features `(N, F) float32`, cached in `folder` for these weights and faces."""
     weights = hashlib.sha256()
     for array in model.get_layer("backbone").get_weights():
         weights.update(np.ascontiguousarray(array).tobytes())
@@ -119,7 +119,7 @@ def bottleneck_features(model: Any, data: FaceData, folder: Path) -> NDArray[np.
 
 
 def fit_head(model: Any, data: FaceData, recipe: Recipe, work: Path) -> Path:
-    """Trains the head on saved features, and keeps the epoch with the best PublicTest accuracy.
+    """Train the head on cached features, and keep the epoch with the best PublicTest accuracy.
 
     Returns:
         The file of weights, `work/head.npz`.
@@ -129,16 +129,16 @@ def fit_head(model: Any, data: FaceData, recipe: Recipe, work: Path) -> Path:
     small_input = keras.layers.Input(features.shape[1:])
     small = keras.Model(small_input, last(head(small_input)))
     small.compile(keras.optimizers.Adam(1e-3), ExpressionLoss(), metrics=[HeadAccuracy()], jit_compile=False)
-    known, judged = data.usage == TRAINING, data.usage == PUBLIC_TEST
+    known, public = data.usage == TRAINING, data.usage == PUBLIC_TEST
     best = keras.callbacks.EarlyStopping("val_accuracy", patience=10, mode="max", restore_best_weights=True)
     targets = one_hot(data.labels)
     if recipe.crowd_faces:
-        # The other heads learn in fine-tuning, when the faces of crowds come.
+        # The other heads are trained in fine-tuning, which uses the faces of crowds.
         targets = fer_targets(targets, None, 0.0, 0.0)
     small.fit(
         features[known],
         targets[known],
-        validation_data=(features[judged], targets[judged]),
+        validation_data=(features[public], targets[public]),
         batch_size=recipe.batch_size,
         epochs=recipe.epochs,
         verbose=2,

@@ -110,7 +110,7 @@ def test_an_archive_that_would_fill_the_memory_is_refused_by_its_directory(tmp_p
         for _ in range(300):
             out.write(b"\0" * 1_000_000)
     assert bomb.stat().st_size < 1_000_000
-    with pytest.raises(DataError, match="unfolds from"):
+    with pytest.raises(DataError, match="unpacks from"):
         load_faces(bomb)
 
 

@@ -36,8 +36,8 @@ def test_every_fifth_photograph_is_held_back(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("labelled", "held_back", "says"),
     [
-        ([], True, "every fifth photograph shows no clear face of at least 16 pixels"),
-        ([FACE], False, "all but every fifth photograph shows no clear face"),
+        ([], True, "every fifth photo shows no clear face of at least 16 pixels"),
+        ([FACE], False, "all but every fifth photo shows no clear face"),
         ([FACE | {"invalid": [1]}], True, "shows no clear face"),
         ([FACE | {"occlusion": [2]}], True, "shows no clear face"),
         ([FACE | {"boxes_xywh": [[10, 10, 60, 9]]}], True, "shows no clear face"),
