@@ -1,1 +1,1 @@
-"""Makes the simulator's bank of synthetic faces: fits a generative model, draws persons, checks and measures them."""
+"""Make the simulator's bank of synthetic faces: fit a generative model, draw people, check and measure them."""

@@ -1,4 +1,4 @@
-"""Bring frontal faces into one frame: eyes, nose and mouth corners fall on the same places in every tile."""
+"""Align frontal faces: eyes, nose and mouth corners are at the same places in every tile."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 TILE: Final = 64
-"""Side of an aligned tile, in pixels: more than the 48 of the pictures, so that turning one loses nothing."""
+"""Side of an aligned tile, in pixels: more than the 48 of the images, so that rotating one loses nothing."""
 _PLACES: Final = np.array([[15.4, 17.6], [32.6, 17.6], [24.0, 28.2], [17.0, 36.8], [31.0, 36.8]])
 """Where FER2013's frontal faces have the eyes, the nose's tip and the mouth's corners on average, in 48x48 pixels."""
 _BORDER_PX: Final = 12
@@ -31,14 +31,14 @@ _SIGMA: Final = 5.0
 
 
 def find_landmarks(images: NDArray[np.uint8], yunet: Path) -> NDArray[np.float64]:
-    """Find both eyes, the nose's tip and the mouth's corners with YuNet (Wu et al. 2023).
+    """Return both eyes, the nose's tip and the mouth's corners, as found by YuNet (Wu et al. 2023).
 
     Args:
         images: `(N, 48, 48) uint8`, gray.
         yunet: The network's ONNX file.
 
     Returns:
-        `(N, 5, 2) float64`, x and y in pixels of the image; NaN where no face is sure.
+        `(N, 5, 2) float64`, x and y in pixels of the image; NaN where no face is certain.
 
     Raises:
         DataError: The file cannot be read.
@@ -104,13 +104,13 @@ def _warp_of(points: NDArray[np.float64]) -> NDArray[np.float64] | None:
 
 
 def oval(side: int = TILE) -> NDArray[np.bool_]:
-    """Return which pixels of a picture in FER2013's framing are face, not hair or background: `(side, side) bool`."""
+    """Return which pixels of an image in FER2013's framing are face, not hair or background: `(side, side) bool`."""
     rows, columns = np.mgrid[:side, :side] * (TILE / side)
     return np.asarray(((columns - 31.5) / 26) ** 2 + ((rows - 31) / 33) ** 2 <= 1)
 
 
 def flatten(pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Give the ovals of pictures `(N, S, S) uint8` as rows `(N, P) float32` of mean zero and unit contrast."""
+    """Return the ovals of images `(N, S, S) uint8` as rows `(N, P) float32` of mean zero and unit contrast."""
     rows = pictures[:, oval(pictures.shape[1])].astype(np.float32)
     spread = rows.std(axis=1, keepdims=True) + _SIGMA
     return np.asarray((rows - rows.mean(axis=1, keepdims=True)) / spread, dtype=np.float32)

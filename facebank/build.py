@@ -47,7 +47,7 @@ _METHOD: Final = (
 def main(
     data: Annotated[Path, typer.Option(help="Faces with labels; only the Training split is used.")],
     yunet: Annotated[Path, typer.Option(help="YuNet's ONNX file.")],
-    model: Annotated[list[Path], typer.Option(help="Model folders; all that know a label have to agree with it.")],
+    model: Annotated[list[Path], typer.Option(help="Model folders; all that have a label must agree with it.")],
     crowd: Annotated[
         Path | None, typer.Option(help="Labelled faces of crowds, to draw cheering; only the train split is used.")
     ] = None,
@@ -57,13 +57,13 @@ def main(
     directions: Annotated[
         int, typer.Option(min=6, max=150, help="Directions of the model that hold the expression; the rest the person.")
     ] = _DEFAULT.expression_directions,
-    candidates: Annotated[int, typer.Option(min=6, help="Pictures drawn at a time.")] = _DEFAULT.candidates,
+    candidates: Annotated[int, typer.Option(min=6, help="Images drawn at a time.")] = _DEFAULT.candidates,
     rounds: Annotated[int, typer.Option(min=0, help="How often more are bred from the best.")] = _DEFAULT.rounds,
     row: Annotated[
         list[str] | None, typer.Option(help="Keep the persons, and draw only their expression of this label again.")
     ] = None,
     only_measure: Annotated[
-        bool, typer.Option("--only-measure", help="Draw nothing: measure the faces that are there.")
+        bool, typer.Option("--only-measure", help="Measure the existing faces without drawing any.")
     ] = False,
 ) -> None:
     """Fit the generative model, draw the bank, measure it, and write all that into the bank's folder."""
@@ -83,7 +83,7 @@ def main(
 
 
 def singers_in(crowd: Path, yunet: Path, seed: int) -> Singers:
-    """Read frontal faces of crowds that cheer, and calm ones: from at most 400 of each, at least 40 pixels large.
+    """Return frontal faces of crowds that cheer, and calm ones: at most 400 of each, at least 40 pixels large.
 
     Raises:
         DataError: The folder cannot be read, or none of its faces is frontal.
@@ -109,19 +109,19 @@ def draw(
     out: Path,
     rows: Sequence[str] = (),
 ) -> None:
-    """Fit the model to training faces, and write a bank that is drawn from it, and where it comes from.
+    """Fit the model to training faces, draw a bank from it, and write the bank with its card.
 
     Args:
         training: The faces that the model is fitted to.
         yunet: YuNet's ONNX file.
         singers: Faces that teach it how people cheer.
-        checks: The detectors and networks that choose.
+        checks: The detectors and networks that accept images.
         recipe: How to draw.
         out: The bank's folder.
-        rows: Labels to draw again for the persons who are there; none: draw other persons with all labels.
+        rows: Labels to draw again for the existing people; none: draw new people with all labels.
 
     Raises:
-        DataError: Too few faces are frontal, too few persons were convincing, or no network knows a label.
+        DataError: Too few faces are frontal, too few persons were convincing, or no network has a label.
     """
     tiles, frontal_rows = align(training.images, find_landmarks(training.images, yunet))
     frontal = training.select(frontal_rows)
@@ -148,7 +148,7 @@ def draw(
 
 
 def clear_labels(faces: FaceData, engines: Sequence[Engine]) -> NDArray[np.bool_]:
-    """Return whose label networks do not doubt, `(N,)`: they give it 0.45 on average, or it is among its 120 surest."""
+    """Return which labels are certain, `(N,)`: networks give them 0.45 on average, or they are a label's 120 surest."""
     answers = np.mean([engine.predict(faces.images)[0][:, : len(FER_LABELS)] for engine in engines], axis=0)
     sure = answers[np.arange(len(faces)), faces.labels]
     clear = np.asarray(sure >= _CLEAR)
@@ -159,7 +159,7 @@ def clear_labels(faces: FaceData, engines: Sequence[Engine]) -> NDArray[np.bool_
 
 
 def write_bank(out: Path, drawn: Drawn, origin: dict[str, Any]) -> None:
-    """Write one sheet for each label, and the card: where the faces come from."""
+    """Write one sheet for each label, and the card with the origin of the faces."""
     out.mkdir(parents=True, exist_ok=True)
     for label, faces in zip(LABELS, drawn.faces, strict=True):
         write_sheet(out / f"{label}.png", faces)
@@ -167,7 +167,7 @@ def write_bank(out: Path, drawn: Drawn, origin: dict[str, Any]) -> None:
 
 
 def write_figures(out: Path, photographs: NDArray[np.uint8], checks: Checks) -> None:
-    """Write into a bank's card how far its faces are from photographs, and how each network reads them.
+    """Write into a bank's card how far its faces are from photos, and how each network classifies them.
 
     Args:
         out: The bank's folder.

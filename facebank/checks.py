@@ -1,4 +1,4 @@
-"""Say whether a synthetic face does what it is for: detectors find it on a person, networks read its expression."""
+"""Check synthetic faces: detectors must find them on a person, and networks must classify their expression."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Checks:
     """Two detectors and one or more networks.
 
     Attributes:
-        engines: Networks of `classifier`; all that know a label have to agree with it.
+        engines: Networks of `classifier`; all that have a label must agree with it.
         yunet: A `cv2.FaceDetectorYN`.
         haar: A `cv2.CascadeClassifier`.
     """
@@ -50,22 +50,22 @@ class Checks:
     haar: Any
 
     def know(self, label: int) -> bool:
-        """Return whether at least one network knows a label, a code 0-7."""
+        """Return whether at least one network has a label, a code 0-7."""
         return any(LABELS[label] in engine.labels for engine in self.engines)
 
     def sure(self, crops: Sequence[NDArray[np.uint8]], label: int) -> NDArray[np.float32]:
-        """Return how probable a label is to the most doubtful network that knows it: `(N,)`.
+        """Return the lowest probability of a label among the networks that have it: `(N,)`.
 
         Args:
             crops: Square crops `(S, S) uint8` of any size.
-            label: A code 0-7 that at least one network knows.
+            label: A code 0-7 that at least one network has.
         """
         small = _resized(crops)
         knowing = [engine for engine in self.engines if LABELS[label] in engine.labels]
         return np.asarray(np.min([engine.predict(small)[0][:, label] for engine in knowing], axis=0), dtype=np.float32)
 
     def agreed(self, crops: Sequence[NDArray[np.uint8]], labels: int | NDArray[np.int64]) -> NDArray[np.bool_]:
-        """Return whether the labels of crops are the likeliest to every network that knows them: `(N,)`."""
+        """Return whether the labels of crops are the likeliest of every network that has them: `(N,)`."""
         small = _resized(crops)
         agreed = np.ones(len(small), np.bool_)
         for engine in self.engines:
@@ -74,20 +74,20 @@ class Checks:
         return agreed
 
     def yunet_boxes(self, picture: NDArray[np.uint8]) -> list[Box]:
-        """Find faces in a picture `(H, W, 3) uint8`, BGR, with YuNet: xywh."""
+        """Return the faces that YuNet finds in an image `(H, W, 3) uint8`, BGR: xywh."""
         self.yunet.setInputSize((picture.shape[1], picture.shape[0]))
         _, faces = self.yunet.detect(picture)
         return [] if faces is None else [(x, y, w, h) for x, y, w, h in faces[:, :4].tolist()]
 
     def haar_boxes(self, gray: NDArray[np.uint8]) -> list[Box]:
-        """Find faces in a picture `(H, W) uint8` with the cascade: xywh."""
+        """Return the faces that the cascade finds in an image `(H, W) uint8`: xywh."""
         boxes = np.asarray(self.haar.detectMultiScale(gray, 1.1, 5, minSize=(24, 24))).reshape(-1, 4)
         return [(x, y, w, h) for x, y, w, h in boxes.tolist()]
 
     def found(self, picture: NDArray[np.uint8]) -> NDArray[np.uint8] | None:
-        """Return the face `(S, S) uint8` that both detectors find in a picture of `worn`; None if one fails.
+        """Return the face `(S, S) uint8` that both detectors find in an image of `worn`; None if one fails.
 
-        The face is cut out along the cascade's box, as the pipeline does it.
+        The face is cut out along the cascade's box, as the pipeline does.
         """
         wanted = (_MARGIN_PX, _MARGIN_PX, FACE_PX, FACE_PX)
         if not any(overlap(box, wanted) >= _MIN_OVERLAP for box in self.yunet_boxes(picture)):
@@ -136,10 +136,10 @@ def worn(face: NDArray[np.uint8], look: Look, rng: np.random.Generator) -> NDArr
 
 
 def sketches(faces: NDArray[np.uint8], look: Look, rng: np.random.Generator) -> list[NDArray[np.uint8]]:
-    """Show quickly and roughly how faces `(N, 64, 64) uint8` look when one person wears them.
+    """Draw faces `(N, 64, 64) uint8` on one person, quickly and roughly.
 
     Returns:
-        For each face a gray square `(S, S) uint8`, cut out as inexactly as a detector does it.
+        For each face a gray square `(S, S) uint8`, cut out as inexactly as a detector does.
     """
     gray = cv2.cvtColor(worn(faces[0], look, rng), cv2.COLOR_BGR2GRAY)
     inside = slice(_MARGIN_PX, _MARGIN_PX + FACE_PX)
@@ -154,7 +154,7 @@ def sketches(faces: NDArray[np.uint8], look: Look, rng: np.random.Generator) -> 
 
 
 def overlap(box: Box, other: Box) -> float:
-    """Intersection over union of two boxes xywh."""
+    """Return the intersection over union of two boxes xywh."""
     width = min(box[0] + box[2], other[0] + other[2]) - max(box[0], other[0])
     height = min(box[1] + box[3], other[1] + other[3]) - max(box[1], other[1])
     shared = max(width, 0) * max(height, 0)

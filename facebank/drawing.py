@@ -1,8 +1,8 @@
-"""Draw people who do not exist for the simulator's stands, and keep those who convince.
+"""Draw people who do not exist for the simulator's stands, and keep the convincing ones.
 
 Persons and their expressions come from the generative model of `face_model`, which learned seven of them from FER2013
-and the eighth, cheering, from labelled faces of crowds. Kept is what the detectors and networks of `face_checks` accept
-and what is no near copy of a photograph (`novelty`). `face_bank` is the command.
+and the eighth, cheering, from labelled faces of crowds. An image is kept when the detectors and networks of `checks`
+accept it and it is no near copy of a photo (`novelty`). `build` is the command.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from facebank.face_model import Expressions, FaceModel
 
 _DOUBTED: Final = ("disgust", "fear", "sad", "angry", "neutral", "surprise", "happy")
-"""Labels in the order in which persons fail: most are given up for the first, before more work goes into them."""
+"""Labels in the order in which they fail: most people are rejected for the first, before more time is spent."""
 _REFERENCE_SAMPLE: Final = 2000
 _EMPHASES: Final = (0.6, 1.4, 2.2)
 _LOOKED_AT: Final = 6
@@ -46,13 +46,13 @@ class Recipe:
         persons: Persons wanted, each with every expression.
         seed: Seed of everything random.
         expression_directions: See `face_model.fit`.
-        candidates: Pictures drawn for each person and label, of which the most convincing one is kept.
-        sure: Probability of the label from which a picture is convincing enough to look no further.
-        rounds: How often more pictures are bred from the most convincing ones while too few are.
+        candidates: Images drawn for each person and label; the most convincing one is kept.
+        sure: Probability of the label from which an image is convincing enough.
+        rounds: How often more images are bred from the most convincing ones while too few are convincing.
         person_spread: How unusual persons are, relative to the fitted faces.
         expression_spread: How unusual their expressions are, likewise.
-        novelty_margin: How much farther than the closest distance allowed a picture must be from training pictures.
-        max_persons: Persons drawn before we give up.
+        novelty_margin: How much farther than the closest distance allowed an image must be from training images.
+        max_persons: Most people drawn.
     """
 
     persons: int = 64
@@ -69,14 +69,14 @@ class Recipe:
 
 @dataclass(frozen=True, slots=True)
 class Novelty:
-    """What a picture is compared with: flattened training pictures, the same mirrored, and the distance allowed."""
+    """The training images that images are compared with, flattened, also mirrored, and the allowed distance."""
 
     pictures: NDArray[np.float32]
     mirrored: NDArray[np.float32]
     allowed: float
 
     def distances(self, tiles: NDArray[np.uint8]) -> NDArray[np.float64]:
-        """Distance `(N,)` of each tile `(N, 64, 64) uint8` to the nearest training picture."""
+        """Return the distance `(N,)` of each tile `(N, 64, 64) uint8` to the nearest training image."""
         rows = flatten(tiles)
         return np.minimum(nearest(rows, self.pictures), nearest(rows, self.mirrored))
 
@@ -108,12 +108,12 @@ class Drawn:
 
 
 def novelty_of(tiles: NDArray[np.uint8], seed: int, others: NDArray[np.uint8]) -> Novelty:
-    """Prepare the comparison with photographs.
+    """Prepare the comparison with photos.
 
     Args:
-        tiles: `(N, 64, 64) uint8`, aligned training pictures; how close they are to one another is what is allowed.
+        tiles: `(N, 64, 64) uint8`, aligned training images; their distances from each other give the allowed distance.
         seed: Seed of the sample by which that is measured.
-        others: `(M, 64, 64) uint8`, other photographs that taught the model.
+        others: `(M, 64, 64) uint8`, other photos that the model was fitted to.
     """
     pictures, mirrored = flatten(tiles), flatten(tiles[:, :, ::-1])
     sample = np.random.default_rng(seed).permutation(len(tiles))[:_REFERENCE_SAMPLE]
@@ -125,13 +125,13 @@ def novelty_of(tiles: NDArray[np.uint8], seed: int, others: NDArray[np.uint8]) -
 
 @dataclass(frozen=True, slots=True)
 class Drawer:
-    """What draws faces and keeps the convincing ones.
+    """Draws faces and keeps the convincing ones.
 
     Attributes:
-        model: The model that draws.
-        novelty: What no picture may be close to.
-        singers: What cheering faces look like.
-        checks: The detectors and networks that have to agree.
+        model: The generative model.
+        novelty: The photos that no image may be close to.
+        singers: Examples of cheering faces.
+        checks: The detectors and networks that must agree.
         recipe: How to draw.
     """
 
@@ -142,10 +142,10 @@ class Drawer:
     recipe: Recipe
 
     def bank(self) -> Drawn:
-        """Draw persons until enough of them have eight convincing and new pictures.
+        """Draw people until enough of them have eight convincing and new images.
 
         Raises:
-            DataError: Too few were convincing among `max_persons`, or no network knows cheering.
+            DataError: Too few were convincing among `max_persons`, or no network has cheering.
         """
         recipe = self.recipe
         rng = np.random.default_rng(recipe.seed)
@@ -166,7 +166,7 @@ class Drawer:
             tiles = np.stack(kept)[np.argsort(_HARDEST_FIRST)]
             if not self._new(tiles):
                 continue
-            # With chance of its own, so that the seven others do not depend on this one.
+            # With a random generator of its own, so that the seven others do not depend on this one.
             cheering = self._convincing(person, _CHEERING, np.random.default_rng((recipe.seed, number)))
             if cheering is None or not self._new(cheering[None]):
                 refused["cheering"] += 1
@@ -178,14 +178,14 @@ class Drawer:
         raise DataError(f"only {len(faces)} of {recipe.max_persons} persons were convincing (refused for {refused})")
 
     def row(self, label: int, drawn: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """Draw how the persons of a bank express a label: `(N, 64, 64) uint8`.
+        """Draw the people of a bank with a label: `(N, 64, 64) uint8`.
 
         Args:
             label: A code 0-7.
             drawn: `(7, N, 64, 64) uint8`, the persons' faces for `crowdmood.FER_LABELS`.
 
         Raises:
-            DataError: No picture of a person was convincing, or no network knows the label.
+            DataError: No image of a person was convincing, or no network has the label.
         """
         self._require(label)
         row: list[NDArray[np.uint8]] = []
@@ -208,7 +208,7 @@ class Drawer:
             raise DataError(f"none of the networks knows {LABELS[label]}; give --model one that does")
 
     def _new(self, tiles: NDArray[np.uint8]) -> bool:
-        """Return whether tiles `(N, 64, 64) uint8` are far enough from every photograph."""
+        """Return whether tiles `(N, 64, 64) uint8` are far enough from every photo."""
         return bool(self.novelty.distances(tiles).min() >= self.novelty.allowed * self.recipe.novelty_margin)
 
     def _ways(self, person: NDArray[np.float32], label: int) -> Expressions:
@@ -220,7 +220,7 @@ class Drawer:
     def _convincing(
         self, person: NDArray[np.float32], label: int, rng: np.random.Generator
     ) -> NDArray[np.uint8] | None:
-        """Return the picture whose label the networks doubt least, if it also holds when others wear it."""
+        """Return the image whose label is the most certain and also holds on other people, or None."""
         model, checks, recipe = self.model, self.checks, self.recipe
         ways = self._ways(person, label)
         share = recipe.candidates // len(_EMPHASES)
@@ -244,12 +244,12 @@ class Drawer:
 
 
 def _sure(checks: Checks, pictures: NDArray[np.uint8], label: int, rng: np.random.Generator) -> NDArray[np.float32]:
-    """Return how sure the most doubtful network is of a label `(N,)` when one random person wears each picture."""
+    """Return the lowest probability of a label among the networks `(N,)` when one random person wears each image."""
     return checks.sure(sketches(pictures, random_look(rng, 0), rng), label)
 
 
 def _holds(checks: Checks, picture: NDArray[np.uint8], label: int, rng: np.random.Generator) -> bool:
-    """Return whether detectors find a picture on every wearer, and networks agree with its label each time."""
+    """Return whether detectors find an image on every wearer, and networks agree with its label each time."""
     found = []
     for _ in range(_WEARERS):
         face = checks.found(worn(picture, random_look(rng, 0), rng))

@@ -1,9 +1,9 @@
-"""A generative model of frontal faces: who it is and what the face expresses, on principal components.
+"""A generative model of frontal faces on principal components: the person and the expression.
 
 Aligned faces are projected on their principal components and whitened. The components are then turned so that a few
-directions hold what differs between expressions (the means, and the covariances, of the labels: mouths, brows, eyelids)
-and the others hold everything else (build, age, light). A person is drawn from the others, and each expression
-of that person from the few, given the person; both from local Gaussians around the fitted faces.
+directions hold the differences between expressions (means and covariances of the labels: mouths, brows, eyelids) and
+the others hold everything else (build, age, light). A person is drawn from the others, and each expression of that
+person from the few, given the person; both from local Gaussians around the fitted faces.
 """
 
 from __future__ import annotations
@@ -36,11 +36,11 @@ _MIN_FOR_COVARIANCE: Final = 1000
 
 @dataclass(frozen=True, slots=True)
 class Expressions:
-    """How a person may express a label.
+    """The ways in which a person may express a label.
 
     Attributes:
-        examples: `(n, E)`, how people do who are like that person, along `FaceModel.expression`.
-        push: `(E,)`, the way from what is usual for any label to what is usual for this one.
+        examples: `(n, E)`, expressions of similar people, along `FaceModel.expression`.
+        push: `(E,)`, from the mean of all labels to the mean of this one.
     """
 
     examples: NDArray[np.float32]
@@ -50,7 +50,7 @@ class Expressions:
         """Draw coordinates `(count, E)`.
 
         Args:
-            rng: Source of chance.
+            rng: Source of randomness.
             count: How many to draw.
             spread: How unusual, relative to the examples.
             emphasis: How far to go along `push` beyond the examples.
@@ -72,8 +72,8 @@ class FaceModel:
         expressions: `(N, E)`, the fitted faces, mirrored ones included, along `expression`.
         persons: `(N, K - E)`, the same along `rest`.
         labels: `(N,)`, their labels.
-        clear: `(N,) bool`, faces whose label is beyond doubt: expressions are learned from these alone.
-        visibility: `(K - E,)`, how much each direction of `rest` changes a picture.
+        clear: `(N,) bool`, faces with a certain label: expressions are learned from these alone.
+        visibility: `(K - E,)`, how much each direction of `rest` changes an image.
     """
 
     mean: NDArray[np.float32]
@@ -94,7 +94,7 @@ class FaceModel:
         return _near(self.persons[alike], rng, spread)
 
     def ways_to_express(self, person: NDArray[np.float32], label: int) -> Expressions:
-        """Learn from the people most like a person how that person may express a label 0-6."""
+        """Return how a person may express a label 0-6, from the most similar people."""
         alike = self._nearest(person, np.flatnonzero(self.clear & (self.labels == label)), EXPRESSION_NEIGHBOURS)
         anybody = self._nearest(person, np.arange(len(self.labels)), EXPRESSION_NEIGHBOURS)
         usual = self.expressions[anybody].mean(axis=0)
@@ -103,9 +103,9 @@ class FaceModel:
     def ways_like(
         self, person: NDArray[np.float32], shown: NDArray[np.float32], calm: NDArray[np.float32]
     ) -> Expressions:
-        """Learn from faces that were not fitted how a person may express what they show.
+        """Return how a person may express what other faces show that were not fitted.
 
-        How they differ from calm faces of the same origin is added to how people like this person are calm.
+        Their difference from calm faces of the same origin is added to the calm faces of similar people.
 
         Args:
             person: `(K - E,)`.
@@ -122,7 +122,7 @@ class FaceModel:
         return np.asarray(self._coordinates(rows) @ self.expression, dtype=np.float32)
 
     def persons_in(self, drawn: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Find the persons from whom pictures were drawn: the inverse of `pictures`, but for rounding.
+        """Return the people from whom images were drawn: the inverse of `pictures`, except for rounding.
 
         Args:
             drawn: `(L, N, 64, 64) uint8`, each person with L expressions.
@@ -161,8 +161,8 @@ def fit(tiles: NDArray[np.uint8], labels: NDArray[np.uint8], clear: NDArray[np.b
     Args:
         tiles: `(N, 64, 64) uint8`, gray.
         labels: `(N,) uint8`, codes 0-6.
-        clear: `(N,)`, whose label is beyond doubt.
-        directions: Number of directions that hold the expression; the more, the less a person stays alike.
+        clear: `(N,)`, whether the label is certain.
+        directions: Number of directions that hold the expression; more of them change a person more.
     """
     rows = np.concatenate([flatten(tiles), flatten(tiles[:, :, ::-1])])
     both = np.concatenate([labels, labels])
@@ -215,7 +215,7 @@ def _near(points: NDArray[np.float32], rng: np.random.Generator, spread: float) 
 
 
 def _finished(picture: NDArray[np.float32], inside: NDArray[np.bool_]) -> NDArray[np.uint8]:
-    """Continue the oval smoothly into the corners, and sharpens."""
+    """Return an image whose oval continues smoothly into the corners, sharpened."""
     weights = inside.astype(np.float32)
     filled = cv2.GaussianBlur(picture * weights, (0, 0), 5) / np.maximum(cv2.GaussianBlur(weights, (0, 0), 5), 1e-4)
     whole = np.where(inside, picture, filled)

@@ -1,4 +1,4 @@
-"""Measure a bank of faces as a pipeline meets them: worn by people in a stand, lit, shaken and noisy."""
+"""Measure a bank of faces under the conditions of a pipeline: worn by people in a stand, lit, shaken and noisy."""
 
 from __future__ import annotations
 
@@ -30,15 +30,15 @@ _WHOLLY_VISIBLE: Final = 0.99
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """How a bank does when its faces are worn, about 64 px large and with nothing before them.
+    """Figures of a bank whose faces are worn, about 64 px large and not hidden.
 
     Attributes:
         faces: How many were measured, of all labels.
         haar: Share of them that OpenCV's frontal cascade (1.1, 5) finds.
         yunet: Share of them that YuNet finds with a score of 0.5.
-        agreement: Share of those whose intended label a network knows that every such network thinks the likeliest; it
-            gets the cascade's box where there is one, the true one elsewhere.
-        agreement_by_label: The same for each label that a network knows.
+        agreement: Share of the faces, of labels that a network has, whose intended label is the likeliest of every such
+            network; faces are cut by the cascade's box where there is one, by the true one elsewhere.
+        agreement_by_label: The same for each label that a network has.
     """
 
     faces: int
@@ -49,9 +49,9 @@ class Figures:
 
 
 def measure(bank: FaceBank, checks: Checks) -> Figures:
-    """Fill stands with people of all labels, new ones for each picture, and ask detectors and networks.
+    """Fill stands with people of all labels, new ones for each image, and run detectors and networks on them.
 
-    Faces whose label no network knows are shown to the detectors alone.
+    Faces whose label no network has are used for the detectors only.
     """
     found_by_haar: list[bool] = []
     found_by_yunet: list[bool] = []

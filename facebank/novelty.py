@@ -1,4 +1,4 @@
-"""How far synthetic faces are from the photographs that taught the model, and how far those are from one another."""
+"""Distances of synthetic faces from the photos that the model was fitted to, and of those from each other."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 SAME_PICTURE: Final = 0.9
-"""Correlation from which two rows count as the same picture: FER2013 holds many photographs twice, cropped, mirrored
-or compressed anew. Seen by eye: above it nearly all pairs are one photograph, below it hardly any."""
+"""Correlation from which two rows count as the same photo: FER2013 holds many photos twice, cropped, mirrored or
+compressed again. By inspection, nearly all pairs above it are one photo, and hardly any below."""
 PERCENTILE: Final = 1.0
 _BLOCK: Final = 512
 _REFERENCES: Final = 1500
@@ -24,14 +24,14 @@ _SEED: Final = 0
 
 @dataclass(frozen=True, slots=True)
 class NoveltyFigures:
-    """How far synthetic faces are from photographs, in the distances of `nearest`.
+    """Distances of synthetic faces from photos, as `nearest` measures them.
 
     Attributes:
-        photographs: How many photographs they were compared with, as they are and mirrored.
-        closest: Distance of the synthetic face that is most like a photograph.
-        median: Half of the synthetic faces are farther from every photograph.
-        allowed: 1st percentile of the distances between a photograph and the nearest different one.
-        percentile: Percentage of photographs that have a different one as near as `closest`; to stay above 1.
+        photographs: Number of photos that they were compared with, as they are and mirrored.
+        closest: Distance of the synthetic face that is closest to a photo.
+        median: Half of the synthetic faces are farther from every photo.
+        allowed: 1st percentile of the distances between a photo and the nearest different one.
+        percentile: Percentage of photos that have a different one as near as `closest`; must be above 1.
     """
 
     photographs: int
@@ -42,7 +42,7 @@ class NoveltyFigures:
 
 
 def measure_novelty(faces: NDArray[np.uint8], photographs: NDArray[np.uint8]) -> NoveltyFigures:
-    """Compare synthetic faces `(N, S, S) uint8` with photographs `(M, T, T) uint8`, both in FER2013's framing."""
+    """Compare synthetic faces `(N, S, S) uint8` with photos `(M, T, T) uint8`, both in FER2013's framing."""
     size = photographs.shape[1:]
     scaled = np.stack([cv2.resize(face, size, interpolation=cv2.INTER_AREA) for face in faces]).astype(np.uint8)
     pictures, mirrored = flatten(photographs), flatten(photographs[:, :, ::-1])
@@ -60,16 +60,16 @@ def measure_novelty(faces: NDArray[np.uint8], photographs: NDArray[np.uint8]) ->
 
 
 def nearest(rows: NDArray[np.float32], others: NDArray[np.float32], ignore_above: float = 2.0) -> NDArray[np.float64]:
-    """Find how alike each row and its most alike other row are.
+    """Return the distance of each row from the most similar other row.
 
     Args:
         rows: `(N, P)`, of mean zero and unit contrast; contrasts are evened out again here.
         others: `(M, P)`, likewise.
-        ignore_above: Correlations from this one on are passed over; more than 1 passes over none.
+        ignore_above: Correlations of at least this are ignored; a value above 1 ignores none.
 
     Returns:
         `(N,)` root mean square difference to the nearest of the `others`, in units of the contrast; 0 is the same
-        picture, about 1.4 one that has nothing to do with it.
+        image, about 1.4 an unrelated one.
     """
     unit, references = _unit(rows), _unit(others).T
     best = np.empty(len(rows))
@@ -88,12 +88,12 @@ def closest_allowed(pictures: NDArray[np.float32], mirrored: NDArray[np.float32]
 def distances_among(
     pictures: NDArray[np.float32], mirrored: NDArray[np.float32], sample: NDArray[np.int64]
 ) -> NDArray[np.float64]:
-    """Return distances `(S,)` between training pictures and the nearest different one of each.
+    """Return distances `(S,)` between training images and the nearest different one of each.
 
     Args:
-        pictures: `(N, P)`, flattened training pictures.
-        mirrored: `(N, P)`, the same ones mirrored: they count as training pictures too.
-        sample: The rows of `pictures` whose nearest neighbours are looked for.
+        pictures: `(N, P)`, flattened training images.
+        mirrored: `(N, P)`, the same ones mirrored: they count as training images too.
+        sample: The rows of `pictures` whose nearest neighbours are searched.
     """
     rows = pictures[sample]
     return np.minimum(nearest(rows, pictures, SAME_PICTURE), nearest(rows, mirrored, SAME_PICTURE))
