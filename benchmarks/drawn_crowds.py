@@ -72,10 +72,10 @@ class Answers:
     fer_labels: npt.NDArray[np.uint8]
 
     @classmethod
-    def of(cls, model: Path, data: Path, crowd_faces: Path) -> Answers:
-        """Run a network on the validation faces of crowds and on PublicTest."""
+    def of(cls, model: Path, data: Path, crowd_faces: Path, most: int | None = None) -> Answers:
+        """Run a network on the validation faces of crowds and on the first faces of PublicTest, or all of them."""
         faces = load_crowd_faces(crowd_faces, "validation")
-        fer, fer_labels = public_test(model, data)
+        fer, fer_labels = public_test(model, data, most)
         probabilities, readable = _predicted(model, faces.crops())
         return cls(probabilities, readable, faces.votes, faces.labels, np.array(faces.photos), fer, fer_labels)
 
@@ -95,10 +95,10 @@ class Drawn:
     crowd: Crowd
 
 
-def public_test(model: Path, data: Path) -> tuple[Matrix, npt.NDArray[np.uint8]]:
+def public_test(model: Path, data: Path, most: int | None = None) -> tuple[Matrix, npt.NDArray[np.uint8]]:
     """Return a network's probabilities for PublicTest, float64 (N, K), and the labels, uint8 (N,)."""
     faces = load_faces(data).split(PUBLIC_TEST)
-    return _predicted(model, faces.images)[0], faces.labels
+    return _predicted(model, faces.images[:most])[0], faces.labels[:most]
 
 
 def _predicted(model: Path, images: npt.NDArray[np.uint8]) -> tuple[Matrix, Vector]:
