@@ -219,13 +219,6 @@ def check_endurance(folder: Path, assets: Path, yunet: dict[str, Any], for_s: fl
     assert entries["frames"] <= rig.settings.bus.max_backlog + 2
 
 
-@pytest.mark.timeout(600)
-def test_memory_files_and_streams_stay_flat_for_two_minutes(
-    assets: Path, yunet: dict[str, Any], tmp_path: Path, figures: Callable[..., None]
-) -> None:
-    check_endurance(tmp_path, assets, yunet, 120, figures)
-
-
 @pytest.mark.soak
 @pytest.mark.timeout(7200)
 def test_memory_files_and_streams_stay_flat_for_long(
