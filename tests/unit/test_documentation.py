@@ -17,6 +17,7 @@ from typer.main import get_command
 
 from app.cli import app
 from crowdmood.core import metrics
+from crowdmood.core.settings import CameraSettings, Group, Settings
 from crowdmood.domain.messages import CameraState, Emotions, Faces, Frame, FrameRef, FramesLost
 
 T = TypeVar("T")

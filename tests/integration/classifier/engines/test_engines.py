@@ -118,7 +118,9 @@ def test_openvino_agrees_with_tensorflow(
     assert np.abs(fast_readable - readable).max() < apart
 
 
-    ("precision", "least", "apart"), [("f32", 0.999, 0.005), ("f16", 0.996, 0.03), ("bf16", 0.994, 0.05)]
+def test_face_has_the_same_bits_in_every_batch(way: tuple[Path, str, str], engine: Engine, some: np.ndarray) -> None:
+    # A network of the baseline takes far longer.
+    faces = some if way[0] == DEFAULT_MODEL else some[:70]
     together, readable = engine.predict(faces)
     order = np.random.default_rng(0).permutation(len(faces))
     shuffled = np.empty_like(together)
@@ -131,7 +133,7 @@ def test_openvino_agrees_with_tensorflow(
     assert np.array_equal(alone, together[:10])
 
 
-    ("precision", "least", "apart"), [("f32", 0.999, 0.005), ("f16", 0.996, 0.03), ("bf16", 0.994, 0.05)]
+def test_neither_the_number_of_threads_nor_of_workers_changes_a_bit(some: np.ndarray) -> None:
     settings = (ClassifierSettings(threads=1), ClassifierSettings(threads=2), ClassifierSettings(threads=2))
     engines = [load_engine(DEFAULT_MODEL, one) for one in settings]
     first, *others = [engine.predict(some[:300])[0] for engine in engines]
