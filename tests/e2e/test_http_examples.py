@@ -219,6 +219,7 @@ def photo(tmp_path: Path) -> Path:
 
 
 def test_the_faces_of_an_image_are_printed_the_largest_first(settings: Settings, url: str, photo: Path) -> None:
+    with_photos = settings.model_copy(update={"api": settings.api.model_copy(update={"predict": True})})
     environment = os.environ | {
         "CROWDMOOD_BUS_URL": url,
         "CROWDMOOD_STATE_URL": url,
@@ -230,7 +231,7 @@ def test_the_faces_of_an_image_are_printed_the_largest_first(settings: Settings,
         for stage in ("detect", "classify"):
             worker = stack.enter_context(subprocess.Popen([*COMMAND, stage], env=environment))
             stack.callback(worker.terminate)
-        api = stack.enter_context(ready(settings))
+        api = stack.enter_context(ready(with_photos))
         # Until both workers are ready, the API has no answer.
         done = eventually(
             lambda: found if (found := finished("photo_faces.py", api.url, str(photo))).returncode == 0 else None, 90

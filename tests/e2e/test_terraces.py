@@ -173,7 +173,7 @@ def test_pace_workers_and_deaths_change_no_byte(
     out, err = replay.communicate(timeout=300)
     killer.join()
     assert replay.returncode == 0, err
-    assert err.count("started again") == 4, err
+    assert err.count("restarted") == 4, err
     assert paced.read_text() == fast.read_text()
     reported = [json.dumps(mood, separators=(",", ":"), ensure_ascii=False) for mood in at_full_speed[1]["moods"]]
     assert sorted(paced.read_text().splitlines()) == sorted(reported)

@@ -9,7 +9,7 @@ import pytest
 
 from tests.conftest import ROOT
 
-FILE = "tests/unit/test_crowd_faces.py"  # some of its tests need assets
+FILE = "tests/unit/training/test_crowd_faces.py"  # some of its tests need assets
 
 
 def collect(**environment: str) -> str:
