@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from app.stages import STAGES
 from crowdmood.domain.labels import LABELS
 
 from .conftest import COMMAND, crowdmood, running
@@ -163,8 +164,8 @@ def test_pace_workers_and_deaths_change_no_byte(
     def kill_each_stage_once() -> None:
         while replay.poll() is None and not (written.exists() and written.stat().st_size):
             time.sleep(0.2)
-        for stage in ("detect", "aggregate", "classify", "ingest"):
-            for pid in running(stage, "--name", f"{stage}-0"):
+        for stage in ("detector", "aggregator", "classifier", "ingest"):
+            for pid in running(*STAGES[stage].words(f"{stage}-0")):
                 os.kill(pid, signal.SIGKILL)
             time.sleep(4)
 
