@@ -87,7 +87,7 @@ def pipeline() -> Dashboard:
     return (
         _dashboard("pipeline", "CrowdMood: pipeline internals")
         .with_row(Row("Load"))
-        .with_panel(_lines("Entries still to be done", "short", ("crowdmood:stream_entries:max", "{{stream}}")))
+        .with_panel(_lines("Stream entries", "short", ("crowdmood:stream_entries:max", "{{stream}}")))
         .with_panel(
             _lines("Messages a second", "short", ("sum by (stage) (rate(crowdmood_messages_total[1m]))", "{{stage}}"))
         )
