@@ -1,4 +1,4 @@
-"""The shapes of all answers, as the OpenAPI document tells them."""
+"""The shapes of all responses, as the OpenAPI document describes them."""
 
 from typing import Annotated, Literal
 
@@ -21,7 +21,7 @@ Dominant = Literal[Label, "mixed"]
 
 
 class Shares(BaseModel):
-    """Share per expression. Null: the network does not know this one; the others add up to 1."""
+    """Share per expression. Null: the network does not know this expression; the other shares add up to 1."""
 
     angry: Share | None
     disgust: Share | None
@@ -30,129 +30,135 @@ class Shares(BaseModel):
     sad: Share | None
     surprise: Share | None
     neutral: Share | None
-    cheering: Share | None = Field(description="Mouth open, singing, shouting or chanting; no other expression.")
+    cheering: Share | None = Field(description="Mouth open: singing, shouting or chanting; no other expression.")
 
 
 class Mood(BaseModel):
-    """What a crowd shows in one window of event time. Act on it only while `status` is `ok`."""
+    """The expressions of a crowd in one window of event time. Act on it only while `status` is `ok`."""
 
     schema_version: int = Field(alias="schema", description="Version of this shape: 2.")
     as_of: Time | None = Field(description="End of the window (exclusive), event time; null before the first mood.")
     window_start: Time | None = Field(description="Start of the window (inclusive), event time.")
-    valid_until: Time | None = Field(description="Event time after which the mood must not be acted on.")
+    valid_until: Time | None = Field(description="Event time after which a client must not act on the mood.")
     status: Status = Field(
         description="`ok`; `insufficient`: too few readable people at the same time, figures are withheld; `stale`: no "
-        "new mood for too long or none at all, figures are withheld. Show your default unless it is `ok`."
+        "new mood for too long, or no mood yet, figures are withheld. Show your default unless it is `ok`."
     )
-    zone: str = Field(description="The named set of cameras this is about; `stadium` holds every camera.")
-    camera: str | None = Field(description="The one camera this is about; null for the whole zone.")
+    zone: str = Field(description="Zone, a named set of cameras; `stadium` contains every camera.")
+    camera: str | None = Field(description="Camera, for the mood of a single camera; null for the whole zone.")
     people: int | None = Field(
-        description="Number of people seen in the window, readable or not, each counted once however often they are "
-        "found. While a camera stands still there are at most 1.3 times as many as the most faces found in one frame "
-        "of the window; in proportion more while it pans or cuts. Null unless `ok`.",
+        description="Number of people seen in the window, readable or not. Each person counts once, however often "
+        "their face is found. While a camera stands still, the number is at most 1.3 times the largest number of "
+        "faces found in one frame of the window; it is proportionally higher while the camera pans or cuts. Null "
+        "unless `ok`.",
         ge=0,
     )
     readable: int | None = Field(
-        description="Number of people counted: their expression was readable at least once. Shares are of these. Null "
-        "unless `ok`, and in moods stored with schema 1.",
+        description="Number of people whose expression was readable at least once; the shares refer to these people. "
+        "Null unless `ok`, and in moods stored with schema 1.",
         ge=0,
     )
     shares: Shares | None = Field(description="Estimated share of readable people per expression; null unless `ok`.")
     low: Shares | None = Field(description="Lower ends of the shares' 90 % intervals; null unless `ok`.")
     high: Shares | None = Field(description="Upper ends of the shares' 90 % intervals; null unless `ok`.")
     raw: Shares | None = Field(
-        description="Share of readable people whose likeliest expression is this one; null unless `ok`."
+        description="Share of readable people whose most likely expression is this one; null unless `ok`."
     )
     dominant: Dominant | None = Field(
-        description="The expression with the largest share, or `mixed` when its lead may be chance; null unless `ok`."
+        description="The expression with the largest share, or `mixed` if its lead may be due to chance; null unless "
+        "`ok`."
     )
     valence: float | None = Field(
-        description="Share of happy less angry, disgust, fear and sad; cheering, surprise and neutral count 0. Null "
-        "unless `ok`.",
+        description="Share of happy minus the shares of angry, disgust, fear and sad; cheering, surprise and neutral "
+        "count as 0. Null unless `ok`.",
         ge=-1,
         le=1,
     )
     valence_low: float | None = Field(description="Lower end of its 90 % interval; null unless `ok`.", ge=-1, le=1)
     valence_high: float | None = Field(description="Upper end of its 90 % interval; null unless `ok`.", ge=-1, le=1)
     energy: Share | None = Field(
-        description="Share of cheering and surprise together: how excited a crowd is, for good or bad. Null "
-        "unless `ok`, when the network does not know cheering, and in moods stored with schema 1."
+        description="Sum of the shares of cheering and surprise: how excited a crowd is, positively or negatively. "
+        "Null unless `ok`, if the network does not know cheering, and in moods stored with schema 1."
     )
-    energy_low: Share | None = Field(description="Lower end of its 90 % interval; null where `energy` is.")
-    energy_high: Share | None = Field(description="Upper end of its 90 % interval; null where `energy` is.")
+    energy_low: Share | None = Field(description="Lower end of its 90 % interval; null where `energy` is null.")
+    energy_high: Share | None = Field(description="Upper end of its 90 % interval; null where `energy` is null.")
     method: str | None = Field(
-        description="How shares were estimated: `gls`, `sld`, `pacc`, `pcc`, or `raw` where nothing is known of the "
-        "network's confusions; several, joined by `+`, where the cameras' networks differ."
+        description="Method that estimated the shares: `gls`, `sld`, `pacc`, `pcc`, or `raw` if the network's "
+        "confusions are unknown; several methods, joined by `+`, if the cameras' networks differ."
     )
     fit: Share | None = Field(
         description="How much of the correction for the network's confusions is applied. 1: a mixture of known faces "
-        "explains the crowd; towards 0: none does, shares lean towards counting and intervals are wider. Null for "
-        "methods without a correction, unless `ok`, and in moods stored with schema 1."
+        "explains the crowd; towards 0: no mixture does, shares approach plain counts and intervals are wider. Null "
+        "for methods without a correction, unless `ok`, and in moods stored with schema 1."
     )
-    model: str | None = Field(description="The network and the engine that ran it; null when it saw no face.")
-    detector: str | None = Field(description="The detector; null when no frame arrived.")
+    model: str | None = Field(description="The network and its inference engine; null if it classified no face.")
+    detector: str | None = Field(description="The detector; null if no frame arrived.")
     cameras: dict[str, WindowCameraState] = Field(description="State of each camera in this window, by camera.")
 
 
 class MoodChange(BaseModel):
-    """A change of what a crowd shows: from one leading expression to another."""
+    """A change of a crowd's leading expression."""
 
     schema_version: int = Field(alias="schema", description="Version of this shape: 2.")
-    as_of: Time = Field(description="End of the window that settled it (exclusive), event time.")
-    valid_until: Time = Field(description="Event time after which the change must not be acted on.")
+    as_of: Time = Field(description="End of the window that confirmed the change (exclusive), event time.")
+    valid_until: Time = Field(description="Event time after which a client must not act on the change.")
     sequence: int = Field(description="1, 2, 3, … within a run and zone, without gaps.", ge=1)
-    zone: str = Field(description="The named set of cameras this is about; `stadium` holds every camera.")
-    from_label: Label = Field(alias="from", description="What the crowd showed before.")
-    to_label: Label = Field(alias="to", description="What it shows now.")
+    zone: str = Field(description="Zone, a named set of cameras; `stadium` contains every camera.")
+    from_label: Label = Field(alias="from", description="Leading expression before the change.")
+    to_label: Label = Field(alias="to", description="Leading expression after the change.")
     people: int = Field(description="Number of people seen, readable or not, counted as in a mood.", ge=0)
-    readable: int | None = Field(description="Number of people counted; null in changes stored with schema 1.", ge=0)
-    shares: Shares = Field(description="Estimated share of readable people per expression, by what each showed last.")
+    readable: int | None = Field(
+        description="Number of people whose expression was readable; null in changes stored with schema 1.", ge=0
+    )
+    shares: Shares = Field(
+        description="Estimated share of readable people per expression, from each person's newest observation."
+    )
     low: Shares = Field(description="Lower ends of the shares' 90 % intervals.")
     high: Shares = Field(description="Upper ends of the shares' 90 % intervals.")
 
 
 Next = Annotated[
     str | None,
-    Field(description="`cursor` of the next page, valid at every replica; null when there is no more."),
+    Field(description="`cursor` of the next page, valid at every replica; null on the last page."),
 ]
 
 
 class Moods(BaseModel):
     """A page of past moods."""
 
-    moods: list[Mood] = Field(description="Moods of the range, the newest publication first.")
+    moods: list[Mood] = Field(description="Moods of the range, newest publication first.")
     next: Next
 
 
 class Changes(BaseModel):
     """A page of past changes."""
 
-    changes: list[MoodChange] = Field(description="Changes of the range, the newest publication first.")
+    changes: list[MoodChange] = Field(description="Changes of the range, newest publication first.")
     next: Next
 
 
 class Camera(BaseModel):
-    """What is known of one camera."""
+    """State and counters of one camera."""
 
     id: str = Field(description="The camera's name.")
-    state: CameraStateName = Field(description="`frozen`: the picture no longer changes; `ended`: footage is over.")
-    since: Time | None = Field(description="When it came into this state.")
-    source: str | None = Field(description="Where its pictures come from, without credentials.")
+    state: CameraStateName = Field(description="`frozen`: the image no longer changes; `ended`: the footage is over.")
+    since: Time | None = Field(description="When the camera entered this state.")
+    source: str | None = Field(description="Address or file of its frames, without credentials.")
     recorded: bool | None = Field(description="Whether it is recorded footage rather than a live camera.")
     detail: str | None = Field(description="More about the state, for people.")
-    run_id: str | None = Field(description="The uninterrupted numbering of frames that it is in.")
-    detector: str | None = Field(description="Which detector found the faces of its newest frame.")
-    model: str | None = Field(description="Which network judged them, and what ran it.")
+    run_id: str | None = Field(description="Current run: frames are numbered without a break within a run.")
+    detector: str | None = Field(description="Detector that found the faces of its newest frame.")
+    model: str | None = Field(description="Network that classified these faces, and its inference engine.")
     last_frame_at: Time | None = Field(description="Capture time of its newest frame, event time.")
     frames: int = Field(description="Frames counted.", ge=0)
     faces: int = Field(description="Faces seen.", ge=0)
     unfit: dict[str, int] = Field(
-        description="Of those, faces that do not count: `small`, `poor` (too blurred), or `unreadable` (no expression "
-        "can be seen)."
+        description="Of `faces`, those that do not count: `small`, `poor` (too blurred), or `unreadable` (no "
+        "expression can be seen)."
     )
     lost: dict[str, int] = Field(description="Frames that were never counted, by reason.")
-    late: int = Field(description="Frames that came after their windows had closed.", ge=0)
-    duplicates: int = Field(description="Frames that were delivered again, and not counted again.", ge=0)
+    late: int = Field(description="Frames that arrived after their windows had closed.", ge=0)
+    duplicates: int = Field(description="Frames that were delivered again; each counts once.", ge=0)
 
 
 class Probabilities(Shares):
@@ -160,74 +166,78 @@ class Probabilities(Shares):
 
 
 class PhotoFace(BaseModel):
-    """A face of a picture."""
+    """A face of a photo."""
 
     box: tuple[int, int, int, int] = Field(description="Left, top, right and bottom in pixels.")
     label: Label | Literal["unreadable"] = Field(
-        description="Its likeliest expression; `unreadable` if `readable` is below 0.5."
+        description="Its most likely expression; `unreadable` if `readable` is below 0.5."
     )
     probabilities: Probabilities
     readable: float = Field(description="Probability that an expression can be seen.", ge=0, le=1)
-    quality: float = Field(description="How much detail the image holds, by size and sharpness.", ge=0, le=1)
+    quality: float = Field(description="Amount of detail in the face's image, from its size and sharpness.", ge=0, le=1)
 
 
 class Prediction(BaseModel):
-    """The expressions of the faces of one picture."""
+    """The faces of one photo and their expressions."""
 
-    width: int = Field(description="Width of the upright picture in pixels.", ge=1)
-    height: int = Field(description="Its height in pixels.", ge=1)
-    faces: list[PhotoFace] = Field(description="Its faces; none when none was found.")
-    model: str = Field(description="The network, and the engine that ran it.")
-    detector: str = Field(description="The detector that found them.")
+    width: int = Field(description="Width of the upright photo in pixels.", ge=1)
+    height: int = Field(description="Height of the upright photo in pixels.", ge=1)
+    faces: list[PhotoFace] = Field(description="Faces found; empty if there are none.")
+    model: str = Field(description="The network and its inference engine.")
+    detector: str = Field(description="The detector that found the faces.")
 
 
 class PhotoTerms(BaseModel):
-    """What `POST /predict` takes."""
+    """Limits of `POST /predict`."""
 
     on: bool = Field(description="Whether photos are classified at all (`CROWDMOOD_API__PREDICT`).")
     megapixels: float = Field(description="Largest photo, in megapixels.", gt=0)
-    per_minute: int = Field(description="Photos a minute of each key, and of each address without one.", ge=1)
+    per_minute: int = Field(description="Photos per minute for each key, and for each address that sends no key.", ge=1)
 
 
 class Display(BaseModel):
-    """What whoever shows moods to people needs to know of this installation."""
+    """Settings of this installation for clients that display moods."""
 
-    zones: dict[str, tuple[str, ...]] = Field(description="Each zone and its cameras; `stadium` holds every one.")
-    creatives: dict[Dominant, str] = Field(description="What a board shows for each leading expression.")
-    default_creative: str = Field(description="What it shows for any other, and while `status` is not `ok`.")
-    colours: dict[str, str] = Field(description="Each label's colour, `#RRGGBB`, told apart by everybody.")
-    stacked: tuple[Label, ...] = Field(description="Labels from the bottom of a stack to its top.")
+    zones: dict[str, tuple[str, ...]] = Field(description="Each zone and its cameras; `stadium` contains every camera.")
+    creatives: dict[Dominant, str] = Field(description="Creative that a board shows for each leading expression.")
+    default_creative: str = Field(description="Creative for every other expression, and while `status` is not `ok`.")
+    colours: dict[str, str] = Field(
+        description="Each label's colour, `#RRGGBB`; people with colour blindness can distinguish them."
+    )
+    stacked: tuple[Label, ...] = Field(description="Labels in the order of a stacked chart, bottom first.")
     stale_after_s: float = Field(description="Age in seconds from which a mood is `stale`.")
-    preview: Literal["off", "pixelated", "clear"] = Field(description="Whether cameras have previews, and of what.")
-    photos: PhotoTerms = Field(description="What `POST /predict` takes.")
+    preview: Literal["off", "pixelated", "clear"] = Field(
+        description="Previews of cameras: none, with pixelated frames, or with clear frames."
+    )
+    photos: PhotoTerms = Field(description="Limits of `POST /predict`.")
 
 
 class CameraRegions(Regions):
-    """Where a camera is looked at: what `floor` lets through, narrowed by what was saved."""
+    """Regions of a camera in which faces are searched: those of `floor`, narrowed by the saved ones."""
 
-    saved: bool = Field(description="Whether `include` and `mask` were saved for this run; else they are empty.")
-    floor: Regions = Field(description="Regions of the settings: no request can look beyond them.")
+    saved: bool = Field(description="Whether `include` and `mask` were saved for this run; otherwise they are empty.")
+    floor: Regions = Field(description="Regions of the settings: no request can widen them.")
 
 
 _SCOPES = (
-    "What it allows: `read` moods, history and cameras; `manage`, which includes `read`, changes webhooks, keys and "
-    "regions and sees previews; `predict` classifies single photos."
+    "Permissions: `read` moods, history and cameras; `manage`, which includes `read`, change webhooks, keys and "
+    "regions and see previews; `predict`, classify single photos."
 )
 
 
 class Key(BaseModel):
-    """An API key, without what opens."""
+    """An API key, without its secret."""
 
-    id: str = Field(description="Names the key; no secret.")
-    name: str = Field(description="Who has it.")
+    id: str = Field(description="Identifies the key; not secret.")
+    name: str = Field(description="The key's owner, for people.")
     scopes: list[KeyScope] = Field(description=_SCOPES)
     state: Literal["active", "revoked", "expired"]
     created_at: Time
-    expires_at: Time | None = Field(description="From then on it opens nothing; null: never.")
+    expires_at: Time | None = Field(description="When the key stops being valid; null: never.")
 
     @classmethod
     def of(cls, key: ApiKey, now_ms: float) -> "Key":
-        """What is told of a key."""
+        """Return the public fields of a key."""
         expires = key.expires_at_ms
         return cls(
             id=key.key_id,
@@ -240,46 +250,46 @@ class Key(BaseModel):
 
 
 class KeyRequest(BaseModel):
-    """The key to make."""
+    """The key to create."""
 
     model_config = ConfigDict(extra="forbid")
 
-    name: str = Field(min_length=1, max_length=100, description="Who gets it, for people.")
+    name: str = Field(min_length=1, max_length=100, description="The key's owner, for people.")
     scopes: Annotated[list[KeyScope], Field(min_length=1, max_length=len(SCOPES))] = Field(
         default=["read"], description=_SCOPES
     )
     days: Annotated[float, Field(gt=0, le=36_500)] | None = Field(
-        default=None, description="Days until it expires; null: never."
+        default=None, description="Days until the key expires; null: never."
     )
 
 
 class NewKey(Key):
-    """A key that was just made."""
+    """A new key, with its secret."""
 
-    key: str = Field(description="`cm_…`: sent as `Authorization: Bearer …`. It is shown this once: keep it.")
+    key: str = Field(description="`cm_…`: send it as `Authorization: Bearer …`. It is shown only once: keep it.")
 
 
 class Live(BaseModel):
-    """The process lives."""
+    """The process is alive."""
 
     live: Literal[True] = True
 
 
 class Ready(BaseModel):
-    """Whether answers are kept fresh."""
+    """Whether the process keeps its responses up to date."""
 
     ready: bool
-    reason: str | None = Field(default=None, description="Why not; null when ready.")
+    reason: str | None = Field(default=None, description="Why the process is not ready; null if it is.")
 
 
 class Problem(BaseModel):
-    """Why a request was not answered as asked: problem details (RFC 9457)."""
+    """Why a request failed: problem details (RFC 9457)."""
 
     type: str = Field(
-        description="What kind of problem it is; stable. `about:blank`: what `status` means, no more.",
+        description="Stable identifier of the kind of problem. `about:blank`: the meaning of `status`, nothing more.",
         json_schema_extra={"format": "uri-reference"},
         examples=["/problems/unknown-camera"],
     )
     title: str = Field(description="The kind of problem, for people.")
     status: int = Field(description="The HTTP status.", ge=400, le=599)
-    detail: str | None = Field(default=None, description="What was wrong this time and what to do, for people.")
+    detail: str | None = Field(default=None, description="What was wrong with this request and what to do, for people.")

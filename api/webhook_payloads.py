@@ -1,4 +1,4 @@
-"""The shapes of what the standard adapter posts, as the published JSON schemas tell them."""
+"""The shapes of the standard adapter's bodies, as the published JSON schemas describe them."""
 
 from typing import Literal
 
@@ -10,51 +10,51 @@ from webhooks.events import EventType
 
 
 class CameraReport(BaseModel):
-    """What became of a camera."""
+    """The new state of a camera."""
 
     camera: str = Field(description="The camera's name.")
-    state: CameraStateName = Field(description="`down`: it cannot be reached; `frozen`: its picture stands still.")
-    since: Time | None = Field(description="When it came into this state.")
-    detail: str = Field(description="More about it, for people.")
+    state: CameraStateName = Field(description="`down`: it is unreachable; `frozen`: its image no longer changes.")
+    since: Time | None = Field(description="When the camera entered this state.")
+    detail: str = Field(description="More about the state, for people.")
 
 
 class _Body(BaseModel):
-    timestamp: Time = Field(description="When it became known, wall-clock time.")
-    test: Literal[True] | None = Field(default=None, description="There when it did not happen: a test.")
+    timestamp: Time = Field(description="When the event was detected, wall-clock time.")
+    test: Literal[True] | None = Field(default=None, description="Present only in a test event, which did not happen.")
 
 
 class MoodChangedBody(_Body):
-    """A crowd shows something else than before."""
+    """The leading expression of a crowd has changed."""
 
-    type: Literal["mood.changed"] = Field(description="What happened.")
+    type: Literal["mood.changed"] = Field(description="Type of the event.")
     data: MoodChange = Field(description="The change.")
 
 
 class MoodUpdatedBody(_Body):
-    """A crowd's newest mood."""
+    """The newest mood of a crowd."""
 
-    type: Literal["mood.updated"] = Field(description="What happened.")
+    type: Literal["mood.updated"] = Field(description="Type of the event.")
     data: Mood = Field(description="The mood.")
 
 
 class MoodUnavailableBody(_Body):
-    """A crowd's mood is no longer known: `data.status` says why. Show your default."""
+    """The mood of a crowd is no longer known; `data.status` gives the reason. Show your default."""
 
-    type: Literal["mood.unavailable"] = Field(description="What happened.")
+    type: Literal["mood.unavailable"] = Field(description="Type of the event.")
     data: Mood = Field(description="The mood.")
 
 
 class CameraDownBody(_Body):
-    """A camera cannot be reached, or its picture stands still."""
+    """A camera is unreachable, or its image no longer changes."""
 
-    type: Literal["camera.down"] = Field(description="What happened.")
+    type: Literal["camera.down"] = Field(description="Type of the event.")
     data: CameraReport = Field(description="The camera.")
 
 
 class CameraUpBody(_Body):
-    """A camera is back."""
+    """A camera delivers frames again."""
 
-    type: Literal["camera.up"] = Field(description="What happened.")
+    type: Literal["camera.up"] = Field(description="Type of the event.")
     data: CameraReport = Field(description="The camera.")
 
 
@@ -65,4 +65,4 @@ BODIES: dict[EventType, type[BaseModel]] = {
     EventType.CAMERA_DOWN: CameraDownBody,
     EventType.CAMERA_UP: CameraUpBody,
 }
-"""The JSON schemas of what is posted."""
+"""The model of each event's body, from which its JSON schema is made."""

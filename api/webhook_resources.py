@@ -1,4 +1,4 @@
-"""The shapes of requests about webhooks and of their answers, as the OpenAPI document tells them."""
+"""The shapes of requests to `/webhooks` and of their responses, as the OpenAPI document describes them."""
 
 import math
 from typing import Annotated, Any, Literal, Self
@@ -32,24 +32,26 @@ class _Given(BaseModel):
 
 
 class AdapterChoice(_Given):
-    """What bodies look like. All but `standard` and `template` know one enum and a time to live: moods only."""
+    """Format of delivery bodies. Adapters other than `standard` and `template` send moods only: one enum and a TTL."""
 
-    name: AdapterName = Field(default=AdapterName.STANDARD, description="Which adapter.")
+    name: AdapterName = Field(default=AdapterName.STANDARD, description="Name of the adapter.")
     metric: _Word = Field(
         default="crowd_mood",
-        description="`xibo`: the criterion's name; `broadsign`: what conditions' names begin with.",
+        description="`xibo`: name of the criterion; `broadsign`: prefix of the conditions' names.",
     )
-    fallback: _Word = Field(default="unavailable", description="What stands for no mood where there is one enum.")
+    fallback: _Word = Field(
+        default="unavailable", description="Value sent when there is no mood, by adapters that send one enum."
+    )
     template: str = Field(
         default="",
         max_length=template.LONGEST,
-        description="`template`: the body, with `{{ value }}`, `{{ ttl }}`, `{{ type }}`, `{{ timestamp }}` and "
-        "`{{ data.… }}` put in.",
+        description="`template`: the body; `{{ value }}`, `{{ ttl }}`, `{{ type }}`, `{{ timestamp }}` and "
+        "`{{ data.… }}` are replaced.",
     )
     content_type: str = Field(
         default="text/plain; charset=utf-8",
         pattern=r"^[a-z]+/[a-z0-9.+-]{1,64}(; charset=utf-8)?$",
-        description="`template`: media type of what it makes.",
+        description="`template`: media type of the body.",
     )
 
     @model_validator(mode="after")
@@ -60,60 +62,63 @@ class AdapterChoice(_Given):
 
 
 class EndpointSettings(_Given):
-    """What an endpoint's owner sets."""
+    """Settings of an endpoint."""
 
     url: str = Field(
-        max_length=2048, description="Where deliveries are posted: https, or http where the network is allowed."
+        max_length=2048,
+        description="Address that receives deliveries by POST: https, or http if the settings allow its network.",
     )
     events: tuple[EventType, ...] = Field(
         default=(EventType.MOOD_CHANGED, EventType.MOOD_UNAVAILABLE),
         min_length=1,
         max_length=len(EventType),
-        description="Which events are sent.",
+        description="Events to send.",
     )
     zones: tuple[str, ...] = Field(
-        default=(), max_length=100, description="Only moods of these zones; empty: of every zone."
+        default=(), max_length=100, description="Send only moods of these zones; empty: of every zone."
     )
-    cameras: bool = Field(default=False, description="Whether moods of single cameras are sent as well.")
+    cameras: bool = Field(default=False, description="Whether to send moods of single cameras as well.")
     min_confidence: float = Field(
         default=0.0,
         ge=0,
         le=1,
-        description="Moods are sent only where the lower end of the leading expression's 90 % interval is at least "
-        "this; a `mixed` mood counts as 0. `mood.unavailable` and cameras' events are always sent.",
+        description="Send a mood only if the lower end of the leading expression's 90 % interval is at least this; a "
+        "`mixed` mood counts as 0. `mood.unavailable` and camera events are always sent.",
     )
     min_interval_s: float = Field(
         default=1.0,
         ge=0,
         le=86_400,
-        description="Least seconds between two `mood.updated` of one crowd; the first after a `mood.unavailable` is "
-        "sent at once, also to those who do not take `mood.updated`.",
+        description="Least seconds between two `mood.updated` events of one scope. The first `mood.updated` after a "
+        "`mood.unavailable` is sent at once, even to endpoints that do not subscribe to `mood.updated`.",
     )
     adapter: AdapterChoice = AdapterChoice()
-    description: str = Field(default="", max_length=200, description="For people.")
-    enabled: bool = Field(default=True, description="Whether anything is sent.")
+    description: str = Field(default="", max_length=200, description="A note for people.")
+    enabled: bool = Field(default=True, description="Whether events are sent.")
 
     @model_validator(mode="after")
-    def _adapter_can_tell(self) -> Self:
-        tells_all = self.adapter.name in (AdapterName.STANDARD, AdapterName.TEMPLATE)
-        mute = [event.value for event in self.events if not event.of_mood]
-        if mute and not tells_all:
-            raise ValueError(f"adapter {self.adapter.name.value!r} tells of moods only: leave out {', '.join(mute)}")
+    def _adapter_supports_events(self) -> Self:
+        supports_all = self.adapter.name in (AdapterName.STANDARD, AdapterName.TEMPLATE)
+        unsupported = [event.value for event in self.events if not event.of_mood]
+        if unsupported and not supports_all:
+            raise ValueError(
+                f"adapter {self.adapter.name.value!r} sends moods only: leave out {', '.join(unsupported)}"
+            )
         return self
 
     def endpoint(self, id_: str, created_at_ms: int, secrets: tuple[Secret, ...]) -> Endpoint:
-        """An endpoint with these settings."""
+        """Return an endpoint with these settings."""
         fields = {name: getattr(self, name) for name in type(self).model_fields if name != "adapter"}
         chosen = {name: getattr(self.adapter, name) for name in AdapterChoice.model_fields}
         return Endpoint(**fields, adapter=Adapter(**chosen), id=id_, created_at_ms=created_at_ms, secrets=secrets)
 
     def applied(self, endpoint: Endpoint) -> Endpoint:
-        """The same endpoint with these settings."""
+        """Return the same endpoint with these settings."""
         return self.endpoint(endpoint.id, endpoint.created_at_ms, endpoint.secrets)
 
 
 class EndpointPatch(_Given):
-    """What to change of an endpoint's settings."""
+    """Settings of an endpoint to change."""
 
     url: str = Field(default="", max_length=2048)
     events: tuple[EventType, ...] = Field(default=(), max_length=len(EventType))
@@ -127,42 +132,44 @@ class EndpointPatch(_Given):
 
 
 def settings_of(endpoint: Endpoint) -> dict[str, Any]:
-    """An endpoint's settings, as its owner gives them."""
+    """Return an endpoint's settings in the shape of `EndpointSettings`."""
     kept = endpoint.to_dict()
     return {name: kept[name] for name in EndpointSettings.model_fields}
 
 
 class EndpointAnswer(EndpointSettings):
-    """An endpoint and what became of it. Its secret is shown when it is made, and never again."""
+    """An endpoint and its state. The secret is shown only when the endpoint is created."""
 
     id: str
     created_at: Time
     status: Literal["active", "failing", "disabled"] = Field(description="`disabled`: nothing is sent.")
-    disabled_at: Time | None = Field(description="When it was disabled for what it answered.")
-    disabled_reason: str | None = Field(description="Why; send `enabled: true` when it is mended.")
+    disabled_at: Time | None = Field(description="When it was disabled because of its responses.")
+    disabled_reason: str | None = Field(description="Why it was disabled; send `enabled: true` once it is fixed.")
     failing_since: Time | None = Field(description="First failure since the last success.")
     last_success_at: Time | None
-    last_error: str | None = Field(description="What the newest attempt failed of; null when it succeeded.")
-    old_secret_until: Time | None = Field(description="Until when a replaced secret signs beside the new one.")
+    last_error: str | None = Field(description="Why the newest attempt failed; null if it succeeded.")
+    old_secret_until: Time | None = Field(
+        description="Until this time deliveries are signed with the replaced secret as well as the new one."
+    )
 
     @classmethod
     def of(cls, found: Registered) -> Self:
-        """What is told of an endpoint."""
-        return cls.model_validate(_told(found))
+        """Return the public fields of an endpoint."""
+        return cls.model_validate(_fields(found))
 
 
 class EndpointWithSecret(EndpointAnswer):
-    """An endpoint that was just made, or whose secret was just replaced."""
+    """An endpoint with a new secret: just created, or just rotated."""
 
-    secret: str = Field(description="`whsec_…`: verifies deliveries. It is shown this once: keep it.")
+    secret: str = Field(description="`whsec_…`: verifies deliveries. It is shown only once: keep it.")
 
     @classmethod
     def of(cls, found: Registered) -> Self:
-        """What is told of it, with its newest secret."""
-        return cls.model_validate(_told(found) | {"secret": found.endpoint.secrets[0].value})
+        """Return the public fields of an endpoint and its newest secret."""
+        return cls.model_validate(_fields(found) | {"secret": found.endpoint.secrets[0].value})
 
 
-def _told(found: Registered) -> dict[str, Any]:
+def _fields(found: Registered) -> dict[str, Any]:
     endpoint, health = found.endpoint, found.health
     status = "active" if found.open else "disabled"
     ends = [secret.until_ms for secret in endpoint.secrets if secret.until_ms is not None]
@@ -180,31 +187,32 @@ def _told(found: Registered) -> dict[str, Any]:
 
 
 class AttemptAnswer(BaseModel):
-    """One try to deliver. What the receiver said beyond its status code is not kept."""
+    """One attempt to deliver. Of the receiver's response, only the status code is kept."""
 
     at: Time
     duration_ms: int = Field(ge=0)
-    status_code: int | None = Field(description="What the receiver answered; null when it did not.")
-    error: str | None = Field(description="Why it failed; null when it did not.")
+    status_code: int | None = Field(description="Status code of the response; null if there was none.")
+    error: str | None = Field(description="Why the attempt failed; null if it succeeded.")
 
 
 class DeliveryAnswer(BaseModel):
-    """One event on its way to one endpoint."""
+    """The delivery of one event to one endpoint."""
 
     id: str = Field(description="The `webhook-id` header, the same on every attempt.")
     type: EventType
     status: Status = Field(
-        description="`expired`: perished before it arrived; `superseded`: a newer one went instead; `failed`: given up."
+        description="`expired`: it expired before it arrived; `superseded`: a newer one was sent instead; `failed`: no "
+        "attempt succeeded and no more follow."
     )
     created_at: Time
-    expires_at: Time | None = Field(description="When it is no longer worth sending; null: tried for a day.")
-    next_attempt_at: Time | None = Field(description="When it is tried next; null unless `pending`.")
+    expires_at: Time | None = Field(description="When it stops being sent; null: it is retried for a day.")
+    next_attempt_at: Time | None = Field(description="Time of the next attempt; null unless `pending`.")
     attempts: list[AttemptAnswer] = Field(description="The newest attempts, oldest first.")
-    payload: dict[str, Any] = Field(description="The event, as the standard adapter sends it.")
+    payload: dict[str, Any] = Field(description="The event in the format of the standard adapter.")
 
     @classmethod
     def of(cls, delivery: Delivery) -> Self:
-        """What is told of a delivery."""
+        """Return the public fields of a delivery."""
         return cls(
             id=delivery.id,
             type=delivery.event.type,
@@ -229,17 +237,17 @@ class Deliveries(BaseModel):
     """Deliveries of one endpoint."""
 
     deliveries: list[DeliveryAnswer] = Field(description="Newest first.")
-    next: str | None = Field(description="Give it as `cursor` for older ones; null when there are none.")
+    next: str | None = Field(description="`cursor` of the next page, with older ones; null on the last page.")
 
 
 class TrialRequest(_Given):
-    """What to try out."""
+    """The test event to send."""
 
-    type: EventType | None = Field(default=None, description="Which event; default the first that the endpoint takes.")
+    type: EventType | None = Field(default=None, description="Event to send; default: the endpoint's first event.")
 
 
 class RedeliverRequest(_Given):
-    """Which deliveries to send again."""
+    """The deliveries to send again."""
 
     from_: _TimeGiven | None = Field(default=None, alias="from", description="Earliest `created_at`, inclusive.")
     to: _TimeGiven | None = Field(default=None, description="Latest `created_at`, exclusive.")
@@ -247,16 +255,16 @@ class RedeliverRequest(_Given):
         default=(Status.EXPIRED, Status.SUPERSEDED, Status.FAILED),
         min_length=1,
         max_length=len(Status),
-        description="Only those that ended like this.",
+        description="Only deliveries with one of these statuses.",
     )
 
     def bounds(self) -> tuple[float, float]:
-        """The range in milliseconds since 1970-01-01 UTC."""
+        """Return the range in milliseconds since 1970-01-01 UTC."""
         return -math.inf if self.from_ is None else self.from_, math.inf if self.to is None else self.to
 
 
 class Redelivered(BaseModel):
-    """How many deliveries are pending again."""
+    """Number of deliveries that are pending again."""
 
     deliveries: int = Field(ge=0)
 

@@ -1,4 +1,4 @@
-"""Events that did not happen, for owners who try their endpoints out."""
+"""Sample events with which owners test their endpoints."""
 
 from dataclasses import replace
 
@@ -9,11 +9,11 @@ _VALID_FOR_MS = 5_000
 
 
 def sample(type_: EventType, id_: str, now_ms: int) -> Event:
-    """An event of a type, marked as a test.
+    """Return an event of a type, marked as a test.
 
     Args:
-        type_: Which type.
-        id_: Tells it from others.
+        type_: The type.
+        id_: Makes the event's id unique.
         now_ms: Wall-clock time in milliseconds since 1970-01-01 UTC.
     """
     watch, position = Watch("0-0", "0-0"), f"{now_ms}-0".encode()

@@ -90,7 +90,7 @@ def test_a_webhook_is_registered_shown_changed_and_deleted(api: httpx.Client, re
         ({"url": "https://127.0.0.1/", "events": ["mood.lost"]}, "events.0"),
         ({"url": "https://127.0.0.1/", "min_confidence": 2}, "min_confidence"),
         ({"url": "https://127.0.0.1/", "secret": "mine"}, "secret: Extra inputs"),
-        ({"url": "https://127.0.0.1/", "events": ["camera.up"], "adapter": {"name": "xibo"}}, "tells of moods only"),
+        ({"url": "https://127.0.0.1/", "events": ["camera.up"], "adapter": {"name": "xibo"}}, "sends moods only"),
         (
             {
                 "url": "https://127.0.0.1/",
@@ -108,7 +108,7 @@ def test_what_could_never_be_delivered_is_refused(api: httpx.Client, given: dict
 def test_a_change_is_refused_like_a_registration(api: httpx.Client, receiver: Receiver) -> None:
     made = register(api, receiver.url(), events=["camera.down"])
     refused = api.patch(f"/webhooks/{made['id']}", json={"adapter": {"name": "text"}})
-    assert "tells of moods only" in problem(refused, 422, "invalid-request")
+    assert "sends moods only" in problem(refused, 422, "invalid-request")
     refused = api.patch(f"/webhooks/{made['id']}", json={"url": "https://10.1.2.3/"})
     assert "private" in problem(refused, 422, "invalid-request")
 
