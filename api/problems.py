@@ -1,7 +1,7 @@
-"""Every refusal and failure as problem details (RFC 9457): what was wrong, never how the code looks inside.
+"""Every error response as problem details (RFC 9457). They say what was wrong and reveal nothing about the code.
 
-A route raises `ProblemError(KIND, detail)` and documents what it may raise with `responses(KIND, …)`. A kind's `type`
-is a promise to clients: kinds are added, never renamed.
+A route raises `ProblemError(KIND, detail)` and documents what it may raise with `responses(KIND, …)`. Clients branch
+on a kind's `type`: kinds are added, never renamed.
 """
 
 from collections.abc import Mapping
@@ -24,9 +24,9 @@ class Kind:
     """A kind of problem.
 
     Attributes:
-        name: Ends its `type`, the stable name that clients branch on.
-        status: The HTTP status it comes with.
-        title: What it is, the same for every occurrence.
+        name: Last part of its `type`, the stable identifier that clients branch on.
+        status: The HTTP status of the response.
+        title: Describes the kind, the same for every occurrence.
     """
 
     name: str
@@ -35,26 +35,26 @@ class Kind:
 
     @property
     def type(self) -> str:
-        """The stable URI reference."""
+        """Return the stable URI reference."""
         return f"/problems/{self.name}"
 
 
 INVALID = Kind("invalid-request", 422, "The request is invalid.")
 UNKNOWN_CAMERA = Kind("unknown-camera", 404, "There is no such camera.")
 UNKNOWN_ZONE = Kind("unknown-zone", 404, "There is no such zone.")
-CHANGED_SINCE = Kind("changed-since", 412, "It was changed since you read it.")
-NO_PRECONDITION = Kind("precondition-required", 428, "Say which version you change.")
-STORE_AWAY = Kind("store-unavailable", 503, "The state store cannot be reached.")
-BUG = Kind("internal-error", 500, "Something went wrong inside.")
+CHANGED_SINCE = Kind("changed-since", 412, "The resource has changed since you read it.")
+NO_PRECONDITION = Kind("precondition-required", 428, "The request does not name the version that it changes.")
+STORE_AWAY = Kind("store-unavailable", 503, "The state store is unreachable.")
+BUG = Kind("internal-error", 500, "An internal error occurred.")
 
 
 class ProblemError(Exception):
-    """A request that is not answered as asked.
+    """An error that becomes a problem details response.
 
     Attributes:
-        kind: What kind of problem it is.
+        kind: The kind of problem.
         detail: What was wrong with this request and what to do, for people.
-        headers: Headers of the answer, such as `Retry-After`.
+        headers: Headers of the response, such as `Retry-After`.
     """
 
     def __init__(self, kind: Kind, detail: str, headers: Mapping[str, str] | None = None) -> None:
@@ -65,12 +65,12 @@ class ProblemError(Exception):
 
 
 def response(kind: Kind, detail: str, headers: Mapping[str, str] | None = None) -> JSONResponse:
-    """The answer that tells of a problem; a middleware, which cannot raise, returns it."""
+    """Return the response for a problem, for middleware, which cannot raise `ProblemError`."""
     return _response(kind.type, kind.title, kind.status, detail, headers)
 
 
 def responses(*kinds: Kind) -> dict[int | str, dict[str, Any]]:
-    """What a route's `responses` says of these kinds."""
+    """Return the `responses` of a route that may raise these kinds."""
     described: dict[int, list[str]] = {}
     for kind in kinds:
         described.setdefault(kind.status, []).append(f"`{kind.type}`: {kind.title}")
@@ -79,7 +79,7 @@ def responses(*kinds: Kind) -> dict[int | str, dict[str, Any]]:
 
 
 def install(app: FastAPI) -> None:
-    """Make an app answer its errors this way."""
+    """Make an app answer every error with problem details."""
     app.add_exception_handler(ProblemError, _problem)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(WebSocketRequestValidationError, _invalid)
@@ -95,7 +95,7 @@ def _response(
     return JSONResponse(body | ({} if detail is None else {"detail": detail}), status, headers, MEDIA_TYPE)
 
 
-# Starlette's signature of a handler is wider than what it gives: each narrows it.
+# Starlette types a handler's error as Exception: each handler narrows the type.
 
 
 async def _problem(_request: Request, error: Exception) -> JSONResponse:
@@ -109,7 +109,8 @@ async def _invalid(_request: Request, error: Exception) -> JSONResponse:
 
 
 def _place(problem: dict[str, Any]) -> str:
-    within = () if problem["type"] == "json_invalid" else problem["loc"][1:]  # there it is a position in the text
+    # For invalid JSON, the location is a position in the text.
+    within = () if problem["type"] == "json_invalid" else problem["loc"][1:]
     return ".".join(map(str, within)) or str(problem["loc"][0])
 
 
@@ -118,10 +119,10 @@ def _reason(problem: dict[str, Any]) -> str:
 
 
 async def _http(request: Request, error: Exception) -> JSONResponse:
-    """What the framework refuses by itself, such as an unknown path: it means what its status means."""
+    """Convert an error of the framework, such as an unknown path. Its status is its only meaning."""
     assert isinstance(error, HTTPException)
     if error.status_code == HTTPStatus.BAD_REQUEST:
-        return response(INVALID, "the body is not the JSON that it says it is")
+        return response(INVALID, "the body is not valid JSON")
     title = HTTPStatus(error.status_code).phrase
     detail = None if error.detail == title else error.detail
     headers = dict(error.headers or {})
@@ -131,16 +132,16 @@ async def _http(request: Request, error: Exception) -> JSONResponse:
 
 
 def _methods(request: Request) -> str:
-    """What may be done at a path: the framework names only what its first route there does."""
+    """Return every method of a path: the framework names only those of the path's first route."""
     route = request.scope.get("route")
     documented: dict[str, Any] = request.app.openapi()["paths"].get(getattr(route, "path_format", ""), {})
     return ", ".join(method.upper() for method in documented)
 
 
 async def _store_away(_request: Request, _error: Exception) -> JSONResponse:
-    # The error's own text names our server's address: that is for the log, not for everybody.
-    return response(STORE_AWAY, "try again in a moment", {"Retry-After": "1"})
+    # The error's text contains the server's address, which belongs in the log, not in a response.
+    return response(STORE_AWAY, "try again in 1 s", {"Retry-After": "1"})
 
 
 async def _bug(_request: Request, _error: Exception) -> JSONResponse:
-    return response(BUG, "the server's log says more")
+    return response(BUG, "the server's log has the details")

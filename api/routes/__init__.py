@@ -1,4 +1,4 @@
-"""One router a resource: it reads the request and says which answer fits.
+"""One router per resource: it reads the request and chooses the response.
 
-What an answer tells is decided outside, by what knows no HTTP; a route must not judge, keep or change a mood.
+Modules without HTTP produce the content of responses; a route must not estimate, store or change a mood.
 """

@@ -13,9 +13,9 @@ router = APIRouter(tags=["cameras"])
 
 @router.get(
     "/cameras",
-    summary="Every camera's state",
+    summary="List the cameras and their states",
     response_model=list[models.Camera],
 )
 async def cameras(context: ContextDep) -> list[dict[str, Any]]:
-    """What is known of each camera and what became of its frames, at most about a second old."""
+    """Return the state and the frame counters of each camera, at most about 1 s old."""
     return camera_answers(context.board.cameras)

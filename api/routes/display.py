@@ -1,4 +1,4 @@
-"""What whoever shows moods to people needs to know of this installation."""
+"""The settings of this installation for clients that display moods."""
 
 from fastapi import APIRouter
 
@@ -10,9 +10,9 @@ from crowdmood.domain.palette import LABEL_COLOURS, STACKED
 router = APIRouter(tags=["moods"])
 
 
-@router.get("/display", summary="What to show for which mood")
+@router.get("/display", summary="Get the settings for displaying moods")
 async def display(context: ContextDep) -> models.Display:
-    """The zones, what a board shows for each leading expression, and the labels' colours."""
+    """Return the zones, the creative for each leading expression, the labels' colours and the limits for photos."""
     settings = context.settings
     cameras = tuple(sorted({camera.id for camera in settings.cameras} | context.board.cameras.keys()))
     return models.Display(

@@ -1,4 +1,4 @@
-"""Whether this process lives, and whether it is of use."""
+"""Liveness and readiness of this process."""
 
 import asyncio
 
@@ -14,23 +14,23 @@ router = APIRouter(tags=["health"])
 _PING_TIMEOUT_S = 2.0
 
 
-@router.get("/livez", summary="Whether the process lives")
+@router.get("/livez", summary="Check that the process is alive")
 async def livez() -> models.Live:
-    """Always 200: restart the process when this does not answer."""
+    """Return 200 always. Restart the process if this request gets no response."""
     return models.Live()
 
 
 @router.get(
     "/readyz",
-    summary="Whether answers are kept fresh",
+    summary="Check that responses are up to date",
     response_model=models.Ready,
     response_model_exclude_none=True,
-    responses={503: {"model": models.Ready, "description": "Answers are not kept fresh: `reason` says why."}},
+    responses={503: {"model": models.Ready, "description": "Responses are not up to date; `reason` says why."}},
 )
 async def readyz(context: ContextDep) -> models.Ready | JSONResponse:
-    """200 while the state store answers and is being followed.
+    """Return 200 while the process can read the state store and follows it, else 503.
 
-    While it is not, `GET /mood` still answers, with `stale` as soon as its newest mood is too old.
+    `GET /mood` responds in both cases; without the state store its mood becomes `stale` once it is too old.
     """
     reason = context.follower.trouble() or await _store_trouble(context)
     return models.Ready(ready=True) if reason is None else JSONResponse({"ready": False, "reason": reason}, 503)

@@ -1,4 +1,4 @@
-"""API keys over HTTP, for whoever may manage. Plain functions: FastAPI runs them in threads, and the store may wait."""
+"""API keys over HTTP, for keys with `manage`. Plain functions, which FastAPI runs in threads: store calls block."""
 
 from typing import Annotated
 
@@ -16,18 +16,18 @@ UNKNOWN_KEY = Kind("unknown-key", 404, "There is no such key.")
 _DAY_MS = 86_400_000
 
 
-@router.get("", summary="Every key", responses=responses(STORE_AWAY))
+@router.get("", summary="List the keys", responses=responses(STORE_AWAY))
 def keys(context: ContextDep) -> list[models.Key]:
-    """Every key there is or was, oldest first, without what opens."""
+    """Return every key, oldest first, without its secret; includes expired and revoked keys."""
     now_ms = context.clock() * 1000
     return [models.Key.of(key, now_ms) for key in context.keys.table().values()]
 
 
-@router.post("", status_code=201, summary="Make a key", responses=responses(INVALID, STORE_AWAY))
+@router.post("", status_code=201, summary="Create a key", responses=responses(INVALID, STORE_AWAY))
 def make_key(context: ContextDep, given: models.KeyRequest) -> models.NewKey:
-    """Make a key and show it, this once: only a salted hash of it is kept. It opens within a second or two.
+    """Create a key and return it, only this once: the store keeps a salted hash. It works within 2 s.
 
-    The first key shuts an API that was open to this machine: from then on everybody needs one.
+    An API that only this machine can reach is open until the first key exists; from then on every request needs one.
     """
     now_ms = round(context.clock() * 1000)
     expires_at_ms = None if given.days is None else now_ms + round(given.days * _DAY_MS)
@@ -43,8 +43,9 @@ def make_key(context: ContextDep, given: models.KeyRequest) -> models.NewKey:
     responses=responses(UNKNOWN_KEY, INVALID, STORE_AWAY),
 )
 def revoke_key(
-    context: ContextDep, key_id: Annotated[str, Path(max_length=64, description="Its id.", examples=["1a2b3c4d5e6f"])]
+    context: ContextDep,
+    key_id: Annotated[str, Path(max_length=64, description="Id of the key.", examples=["1a2b3c4d5e6f"])],
 ) -> None:
-    """Make a key open nothing any more, within a second or two. It stays in the list."""
+    """Revoke a key. It stops working within 2 s and stays in the list."""
     if context.keys.revoke(key_id, round(context.clock() * 1000)) is None:
-        raise ProblemError(UNKNOWN_KEY, f"there is no key {key_id!r}: GET /keys lists those there are")
+        raise ProblemError(UNKNOWN_KEY, f"there is no key {key_id!r}: GET /keys lists the keys")

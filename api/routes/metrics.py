@@ -8,13 +8,13 @@ from crowdmood.core.metrics import registry_for_scrape
 router = APIRouter(tags=["health"])
 
 
-# A plain function: FastAPI runs it in a thread, and requests go on while the metrics of all processes are read.
+# A plain function, which FastAPI runs in a thread: reading the metrics of all processes does not block requests.
 @router.get(
     "/metrics",
-    summary="Metrics for Prometheus",
+    summary="Get the metrics for Prometheus",
     response_class=Response,
     responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
 )
 def metrics() -> Response:
-    """Counters and gauges of this process, or of all processes of this machine where they share a folder for it."""
+    """Return the metrics of this process, or of all processes of this machine if they share a metrics folder."""
     return Response(generate_latest(registry_for_scrape()), media_type=CONTENT_TYPE_LATEST)

@@ -1,4 +1,4 @@
-"""The newest mood, and past ones."""
+"""The newest mood, past moods and changes."""
 
 from functools import partial
 from typing import Annotated
@@ -16,7 +16,7 @@ router = APIRouter(tags=["moods"])
 _JSON = "application/json"
 _VALID_MS = {
     VALID_MS: {
-        "description": "Milliseconds for which the answer may be acted on, as `Cache-Control` says in whole seconds.",
+        "description": "Milliseconds for which a client may act on the mood; `Cache-Control` has whole seconds.",
         "schema": {"type": "integer", "minimum": 0},
     }
 }
@@ -25,7 +25,7 @@ _Run = Annotated[
     str | None,
     Query(
         pattern=r"^[A-Za-z0-9_.-]{1,64}$",
-        description="Only of this run, as `GET /cameras` names it (`run_id`): each replay is one of its own.",
+        description="Only this run: the `run_id` in `GET /cameras`. Each replay is a separate run.",
         examples=["live"],
     ),
 ]
@@ -33,29 +33,29 @@ _Run = Annotated[
 
 @router.get(
     "/mood",
-    summary="The newest mood",
+    summary="Get the newest mood",
     response_model=models.Mood,
     responses=responses(UNKNOWN_CAMERA, UNKNOWN_ZONE, INVALID)
     | {
         200: {"headers": _VALID_MS},
-        304: {"description": "The mood is still the one that `If-None-Match` names.", "headers": _VALID_MS},
+        304: {"description": "The mood has the `ETag` in `If-None-Match`.", "headers": _VALID_MS},
     },
 )
 async def mood(
     context: ContextDep,
     zone: ZoneQuery = STADIUM,
     camera: CameraQuery = None,
-    if_none_match: Annotated[str | None, Header(description="The `ETag` of an answer that you have.")] = None,
+    if_none_match: Annotated[str | None, Header(description="The `ETag` of the response that you have.")] = None,
 ) -> Response:
-    """The newest mood of a zone or of one camera, answered from memory: made to be polled.
+    """Return the newest mood of a zone or of one camera. The mood is in memory, so clients can poll it.
 
-    There is always an answer of this one shape: `status` is `stale` when nothing new came for too long, and before
-    the first mood. A mood of footage whose every camera has ended does not grow stale.
+    The response always has this shape: `status` is `stale` if no new mood was published for too long, and before the
+    first mood. Once all cameras of recorded footage have ended, its last mood does not become stale.
 
-    `Cache-Control` says for how many seconds an answer may be acted on without asking again: until `valid_until`.
-    `Mood-Valid-Ms` says it in milliseconds; 0: act on it no longer. The times of recorded footage are its own, so its
-    mood may be kept for as long after its publication as a live one after its `as_of`. Every replica gives the same
-    mood the same `ETag`.
+    `Cache-Control` gives the seconds, up to `valid_until`, for which a client may act on the mood without another
+    request. `Mood-Valid-Ms` gives the same time in milliseconds; 0: do not act on it. Recorded footage has times of its
+    own, so its mood is valid for as long after its publication as a live mood is after its `as_of`. Every replica
+    sends the same `ETag` for the same mood.
     """
     now_ms = context.clock() * 1000
     return reply(context.board.answer(known(context, zone, camera), now_ms), now_ms, if_none_match)
@@ -63,7 +63,7 @@ async def mood(
 
 @router.get(
     "/moods",
-    summary="Past moods",
+    summary="List past moods",
     response_model=models.Moods,
     responses=responses(UNKNOWN_CAMERA, UNKNOWN_ZONE, INVALID, STORE_AWAY),
 )
@@ -77,10 +77,10 @@ async def moods(
     limit: _Limit = 100,
     cursor: CursorQuery = None,
 ) -> Response:
-    """Moods of a zone or of one camera with `from` <= `as_of` < `to`, as they were published, the newest first.
+    """Return moods of a zone or of one camera with `from` <= `as_of` < `to`, newest publication first.
 
-    Times are event time: for footage that is replayed, the footage's own. There is more while `next` is not null, even
-    after an empty page: ask again with `cursor` set to it.
+    Times are event time: for replayed footage, the times of the footage. While `next` is not null, even on an empty
+    page, there are more: send it as `cursor`.
     """
     wanted = history.Range(from_, to, known(context, zone, camera), limit, cursor)
     return _page("moods", await history.search(partial(context.reader.newest, run_id=run), wanted))
@@ -88,7 +88,7 @@ async def moods(
 
 @router.get(
     "/changes",
-    summary="Past changes of mood",
+    summary="List past changes",
     response_model=models.Changes,
     responses=responses(UNKNOWN_ZONE, INVALID, STORE_AWAY),
 )
@@ -101,7 +101,7 @@ async def changes(
     limit: _Limit = 100,
     cursor: CursorQuery = None,
 ) -> Response:
-    """Changes of a zone with `from` <= `as_of` < `to`, the newest first, page by page as `GET /moods`."""
+    """Return changes of a zone with `from` <= `as_of` < `to`, newest publication first, in pages like `GET /moods`."""
     wanted = history.Range(from_, to, known(context, zone, None), limit, cursor)
     return _page("changes", await history.search(partial(context.reader.newest_changes, run_id=run), wanted))
 

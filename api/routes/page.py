@@ -1,6 +1,6 @@
-"""The control room: a page of the files beside `api/page/`, and charts by Plotly as its package brings it.
+"""The control room: serves the files of `api/page/`, and Plotly's script for charts from its Python package.
 
-The files hold no data and need no key; what the page shows it asks the API for, as any client does.
+The files contain no data and need no key; the page requests its data from the API, like any client.
 """
 
 import gzip
@@ -27,12 +27,12 @@ _POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; connect-src 'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
-"""Nothing inline, nothing from elsewhere. `data:` is what Plotly draws a PNG from, `blob:` a preview in memory."""
+"""Nothing inline, nothing from other origins. Plotly draws PNG files from `data:`; previews are `blob:` in memory."""
 
 
 @dataclass(frozen=True, slots=True)
 class _File:
-    """A file as it is sent: as it is, and packed."""
+    """A file, plain and compressed with gzip."""
 
     body: bytes
     packed: bytes
@@ -44,7 +44,7 @@ class _File:
 def index(
     if_none_match: Annotated[str | None, Header()] = None, accept_encoding: Annotated[str, Header()] = ""
 ) -> Response:
-    """The page."""
+    """Return the page."""
     return _sent(_read("index.html"), if_none_match, accept_encoding)
 
 
@@ -54,14 +54,14 @@ def file(
     if_none_match: Annotated[str | None, Header()] = None,
     accept_encoding: Annotated[str, Header()] = "",
 ) -> Response:
-    """A file that the page is made of."""
+    """Return a file of the page."""
     if name not in _names():
         raise HTTPException(404)
     return _sent(_read(name), if_none_match, accept_encoding)
 
 
 def _sent(found: _File, if_none_match: str | None, accept_encoding: str) -> Response:
-    # Asked for each time, and sent only when it is another one: a page never mixes two versions' files.
+    # `no-cache`: browsers check the ETag on each request, so that a page never mixes files of two versions.
     headers = {"ETag": found.etag, "Cache-Control": "no-cache", "Vary": "Accept-Encoding"}
     headers |= {"Content-Security-Policy": _POLICY, "Permissions-Policy": "camera=(self)"}
     if if_none_match == found.etag:

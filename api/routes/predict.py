@@ -18,7 +18,7 @@ _FILE = {"schema": {"type": "string", "format": "binary"}}
 
 @router.post(
     "/predict",
-    summary="Classify the faces of one photo",
+    summary="Classify the faces of a photo",
     response_model=models.Prediction,
     responses=responses(
         PHOTOS_OFF, NO_PICTURE, TOO_MANY_PIXELS, TOO_LARGE, TOO_MANY_PHOTOS, TOO_SLOW, LENGTH_MISSING, NO_ANSWER
@@ -32,10 +32,10 @@ _FILE = {"schema": {"type": "string", "format": "binary"}}
     },
 )
 async def predict(request: Request, context: ContextDep) -> dict[str, Any]:
-    """Classify the faces of a photo as the workers classify those of a camera's frame, when no frame waits.
+    """Classify the faces of a photo. The cameras' workers do this, and process waiting frames first.
 
-    Off unless `CROWDMOOD_API__PREDICT` is set, and then for keys with the scope `predict`: it is emotion recognition of
-    single people. The photo is not stored, and no mood counts it. Boxes are in pixels of the upright image.
+    Off unless `CROWDMOOD_API__PREDICT` is set, because it is emotion recognition of single people; then it needs a key
+    with the scope `predict`. The photo is not stored, and no mood counts it. Boxes are in pixels of the upright image.
     """
     if not context.settings.api.predict:
         raise ProblemError(PHOTOS_OFF, "set CROWDMOOD_API__PREDICT=true to classify single photos")

@@ -1,4 +1,4 @@
-"""What a camera sees and where it is looked at, for whoever may manage. Plain functions: they wait in threads."""
+"""Previews and regions of a camera, for keys with `manage`. Plain functions, which FastAPI runs in threads."""
 
 import threading
 from typing import Annotated, Final
@@ -31,16 +31,14 @@ NO_FRAME = Kind("no-frame", 503, "No frame came.")
 WITHIN_S: Final = 8.0
 """Longest wait for a frame."""
 _AT_ONCE: Final = threading.BoundedSemaphore(2)
-"""Previews in the making: bounds the threads and the memory that they take."""
+"""Limits the number of concurrent previews, and so the threads and memory that they use."""
 
-CameraId = Annotated[
-    str, Path(max_length=64, description="The camera, as `GET /cameras` names it.", examples=["north"])
-]
+CameraId = Annotated[str, Path(max_length=64, description="The camera's `id` in `GET /cameras`.", examples=["north"])]
 
 
 @router.get(
     "/preview",
-    summary="A camera's next frame, and who was found in it",
+    summary="Get a camera's next frame with the faces found",
     response_class=Response,
     responses=responses(UNKNOWN_CAMERA, PREVIEW_OFF, NO_FRAME, INVALID, STORE_AWAY)
     | {
@@ -51,20 +49,21 @@ CameraId = Annotated[
     },
 )
 def preview(context: ContextDep, camera_id: CameraId) -> Response:
-    """Return the next frame that passes by, with a box around each face that was found.
+    """Return the camera's next frame, with a box around each face that was found.
 
-    Blocks hide the whole frame, so that no face can be recognised, found or missed, and regions where no face is
-    searched are darker, unless `CROWDMOOD_API__PREVIEW_FACES` is `clear`. `CROWDMOOD_API__PREVIEW_LABELS` shows what
-    each face expresses. Off unless `CROWDMOOD_API__PREVIEW` is set. Nothing is kept anywhere.
+    The whole frame is pixelated, so that no face can be recognised, whether it was found or missed, and regions that
+    are not searched for faces are darker, unless `CROWDMOOD_API__PREVIEW_FACES` is `clear`.
+    `CROWDMOOD_API__PREVIEW_LABELS` adds the expression of each face. Off unless `CROWDMOOD_API__PREVIEW` is set. The
+    frame is not stored.
     """
     settings = context.settings.api
     if not settings.preview:
-        raise ProblemError(PREVIEW_OFF, "set CROWDMOOD_API__PREVIEW=true to look at frames")
+        raise ProblemError(PREVIEW_OFF, "set CROWDMOOD_API__PREVIEW=true to allow previews")
     camera = _camera(context, camera_id)
     if context.previews is None:
         raise _no_frame("this API knows no bus: set CROWDMOOD_BUS_URL")
     if not _AT_ONCE.acquire(blocking=False):
-        raise _no_frame("too many previews are asked for at once")
+        raise _no_frame("too many previews are requested at once")
     try:
         frame, found = context.previews.next_frame(camera_id, WITHIN_S)
         saved = context.regions.find(camera_id).regions
@@ -83,11 +82,11 @@ def preview(context: ContextDep, camera_id: CameraId) -> Response:
     return Response(picture, media_type="image/jpeg")
 
 
-@router.get("/regions", summary="Where a camera is looked at", responses=responses(UNKNOWN_CAMERA, INVALID, STORE_AWAY))
+@router.get("/regions", summary="Get a camera's regions", responses=responses(UNKNOWN_CAMERA, INVALID, STORE_AWAY))
 def regions(context: ContextDep, camera_id: CameraId, response: Response) -> models.CameraRegions:
-    """Return what was saved for this run, and the regions of the settings, which it narrows.
+    """Return the regions saved for this run, and the regions of the settings, which they narrow.
 
-    Send the `ETag` back as `If-Match` to change them.
+    To change the saved regions, send the `ETag` as `If-Match`.
     """
     camera = _camera(context, camera_id)
     found = context.regions.find(camera_id)
@@ -97,16 +96,16 @@ def regions(context: ContextDep, camera_id: CameraId, response: Response) -> mod
 
 @router.put(
     "/regions",
-    summary="Draw them",
+    summary="Save a camera's regions",
     responses=responses(UNKNOWN_CAMERA, CHANGED_SINCE, NO_PRECONDITION, INVALID, TOO_LARGE, STORE_AWAY),
 )
 def save_regions(
     context: ContextDep, camera_id: CameraId, given: Regions, response: Response, if_match: IfMatch = None
 ) -> models.CameraRegions:
-    """Narrow the regions of the settings to these: detectors follow within about a second, and after restarts.
+    """Narrow the regions of the settings to these. Detectors apply them within about 1 s, and again after a restart.
 
-    What the settings mask stays masked, and what they do not include stays out. Saved regions hold for this run: a
-    replay has a run of its own. A request that does not name the version in place (`If-Match`) changes nothing.
+    A region that the settings mask stays masked, and a region that they do not include stays excluded. Saved regions
+    apply to this run; each replay is a separate run. The request fails unless `If-Match` names the current version.
     """
     camera = _camera(context, camera_id)
     version = context.regions.save(camera_id, given, matching(if_match))
@@ -119,18 +118,18 @@ def save_regions(
 @router.delete(
     "/regions",
     status_code=204,
-    summary="Look where the settings say",
+    summary="Delete a camera's saved regions",
     responses=responses(UNKNOWN_CAMERA, CHANGED_SINCE, NO_PRECONDITION, INVALID, STORE_AWAY),
 )
 def forget_regions(context: ContextDep, camera_id: CameraId, if_match: IfMatch = None) -> None:
-    """Forget what was saved, if it is the version that `If-Match` names."""
+    """Delete the saved regions, so that those of the settings apply. Fails unless `If-Match` names their version."""
     _camera(context, camera_id)
     if not context.regions.forget(camera_id, matching(if_match)):
         raise _changed(camera_id)
 
 
 def _camera(context: Context, camera_id: str) -> CameraSettings:
-    """Only cameras of the settings: of any other we do not know what is masked."""
+    """Return a camera of the settings; the masks of other cameras are unknown to this process."""
     for camera in context.settings.cameras:
         if camera.id == camera_id:
             return camera
@@ -148,7 +147,7 @@ def _answer(camera: CameraSettings, saved: Regions | None) -> models.CameraRegio
 
 def _changed(camera_id: str) -> ProblemError:
     return ProblemError(
-        CHANGED_SINCE, f"the regions of {camera_id} were changed since: GET them again, and send their ETag as If-Match"
+        CHANGED_SINCE, f"the regions of {camera_id} have changed: GET them again, and send their ETag as If-Match"
     )
 
 

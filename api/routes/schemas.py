@@ -1,4 +1,4 @@
-"""The JSON schemas of what is published, for whoever checks or generates code from them."""
+"""The JSON schemas of published messages, for clients that validate or generate code."""
 
 from enum import StrEnum
 from typing import Any
@@ -14,7 +14,7 @@ router = APIRouter(tags=["moods"])
 
 
 class SchemaName(StrEnum):
-    """What has a schema."""
+    """Names of the schemas."""
 
     MOOD = "mood"
     CHANGE = "change"
@@ -32,11 +32,11 @@ _MODELS: dict[SchemaName, type[BaseModel]] = {
 }
 
 
-@router.get("/schemas/{name}", summary="The JSON schema of something published", responses=responses(INVALID))
+@router.get("/schemas/{name}", summary="Get a JSON schema", responses=responses(INVALID))
 async def schema(name: SchemaName) -> dict[str, Any]:
-    """JSON Schema, draft 2020-12, of moods, changes and webhooks' bodies.
+    """Return the JSON Schema (draft 2020-12) of a mood, a change or a webhook's body.
 
-    Fields may be added; those that are there keep their names and meanings.
+    Later versions may add fields; existing fields keep their names and meanings.
     """
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",

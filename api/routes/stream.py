@@ -1,4 +1,4 @@
-"""Moods and changes as they are published: server-sent events and a WebSocket with the same messages."""
+"""Live moods and changes: server-sent events and a WebSocket with the same messages."""
 
 import asyncio
 import contextlib
@@ -25,85 +25,86 @@ _CLOSE_CODES = {TOO_SLOW: 1008, UNAUTHORIZED: 1008, STOPPING: 1012, STORE_AWAY: 
 _POSITION = "^[0-9]{1,19}-[0-9]{1,19}[.][0-9]{1,19}-[0-9]{1,19}$"
 
 
-# A dependency of its own, so that what is wrong is answered before the stream, or the WebSocket, is opened.
-async def _told(
+# A separate dependency, so that errors are returned before the stream, or the WebSocket, is opened.
+async def _stream(
     connection: HTTPConnection,
     context: ContextDep,
     zone: ZoneQuery = STADIUM,
     camera: CameraQuery = None,
     last_event_id: Annotated[
-        str | None, Query(pattern=_POSITION, description="As the header, for clients that cannot set one.")
+        str | None, Query(pattern=_POSITION, description="The same as the header, for clients that cannot set headers.")
     ] = None,
     header: Annotated[
         str | None,
         Header(
             alias="Last-Event-ID",
             pattern=_POSITION,
-            description="The id of the last message that you have: everything after it follows. Of any replica.",
+            description="Id of the last message that you received, from any replica: the stream continues after it.",
         ),
     ] = None,
 ) -> AsyncIterator[Message]:
     scope = known(context, zone, camera)
     if not context.board.loaded:
-        raise ProblemError(STORE_AWAY, "nothing has been read yet: try again in a moment", {"Retry-After": "1"})
+        raise ProblemError(STORE_AWAY, "the state store has not been read yet: try again in 1 s", {"Retry-After": "1"})
     given = header or last_event_id
     return messages(context, caller_of(connection.scope), scope, None if given is None else Position.parse(given))
 
 
-_Told = Annotated[AsyncIterator[Message], Depends(_told)]
+_Stream = Annotated[AsyncIterator[Message], Depends(_stream)]
 
 
 @router.get(
     "/mood/stream",
-    summary="Moods and changes as they are published",
+    summary="Stream moods and changes",
     response_class=Response,
     responses=responses(UNKNOWN_CAMERA, UNKNOWN_ZONE, INVALID, STORE_AWAY)
     | {200: {"description": "Server-sent events.", "content": {"text/event-stream": {"schema": {"type": "string"}}}}},
 )
-async def mood_stream(told: _Told) -> StreamingResponse:
-    """Server-sent events of a zone, or of one camera; the same address speaks WebSocket.
+async def mood_stream(stream: _Stream) -> StreamingResponse:
+    """Stream server-sent events of a zone or of one camera. The same address accepts a WebSocket.
 
-    - `mood`: the newest mood at first, then each one as it is published, and as `stale` when nothing new comes. The
-      data are those of `GET /mood`.
-    - `change`: the crowd's mood has changed; the data are those of `GET /changes`. Single cameras have none.
-    - `gap`: the history no longer reaches back to `Last-Event-ID`; the data are problem details.
-    - `end`: nothing more will come: the reader is too slow, its key is no longer good, or the server stops. The data
-      are problem details.
+    - `mood`: first the newest mood, then each mood as it is published, and once as `stale` if no new mood arrives. The
+      data have the shape of `GET /mood`.
+    - `change`: the leading expression has changed; the data have the shape of one change in `GET /changes`. Single
+      cameras have no changes.
+    - `gap`: the history no longer contains everything since `Last-Event-ID`; the data are problem details.
+    - `end`: the stream ends, because the client reads too slowly, its key is no longer valid, or the server stops. The
+      data are problem details.
 
-    Every message has an id. Whoever sends the last one as `Last-Event-ID`, as browsers do by themselves, gets what
-    came since then, without a gap, from every replica. A comment comes as a heartbeat when there is nothing to tell.
+    Every message has an id. A client that reconnects with the last id as `Last-Event-ID`, as browsers do, receives all
+    messages since then, from any replica. If there is nothing else to send, a comment serves as a heartbeat.
 
-    Over a WebSocket every message is a JSON object of `event`, `id` and `data`, heartbeats included.
+    Over a WebSocket, every message, including heartbeats, is a JSON object of `event`, `id` and `data`.
     """
-    events = (message.as_event() async for message in _counted(told, "sse"))
-    # nginx would hold events back to fill a buffer.
+    events = (message.as_event() async for message in _counted(stream, "sse"))
+    # Without this header, nginx buffers events.
     return StreamingResponse(events, media_type="text/event-stream", headers={"X-Accel-Buffering": "no"})
 
 
 @router.websocket("/mood/stream")
-async def mood_socket(websocket: WebSocket, told: _Told) -> None:
-    """The messages of `GET /mood/stream`; what the client says is passed over."""
+async def mood_socket(websocket: WebSocket, stream: _Stream) -> None:
+    """Send the messages of `GET /mood/stream`; ignore what the client sends."""
     await websocket.accept()
     async with asyncio.TaskGroup() as tasks:
-        telling = tasks.create_task(_tell(websocket, told))
+        sending = tasks.create_task(_send(websocket, stream))
         while (await websocket.receive())["type"] != "websocket.disconnect":
             pass
-        telling.cancel()
+        sending.cancel()
 
 
-async def _tell(websocket: WebSocket, told: AsyncIterator[Message]) -> None:
+async def _send(websocket: WebSocket, stream: AsyncIterator[Message]) -> None:
     with contextlib.suppress(WebSocketDisconnect):
-        async for message in _counted(told, "websocket"):
+        async for message in _counted(stream, "websocket"):
             await websocket.send_text(message.as_text())
             if message.why is not None:
                 await websocket.close(_CLOSE_CODES[message.why], message.why.type)
 
 
-async def _counted(told: AsyncIterator[Message], protocol: str) -> AsyncIterator[Message]:
+async def _counted(stream: AsyncIterator[Message], protocol: str) -> AsyncIterator[Message]:
     streams = metrics.STREAMS.labels(protocol)
     streams.inc()
     try:
-        async for message in told:
+        async for message in stream:
             if message.why is not None:
                 metrics.STREAMS_ENDED.labels(message.why.name).inc()
             yield message

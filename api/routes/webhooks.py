@@ -1,4 +1,4 @@
-"""Webhook endpoints and their deliveries. Plain functions: FastAPI runs them in threads, and the store may wait."""
+"""Webhook endpoints and their deliveries. Plain functions, which FastAPI runs in threads: store calls block."""
 
 import ipaddress
 import secrets
@@ -23,15 +23,15 @@ router = APIRouter(prefix="/webhooks", tags=["webhooks"])
 
 UNKNOWN_WEBHOOK = Kind("unknown-webhook", 404, "There is no such webhook.")
 UNKNOWN_DELIVERY = Kind("unknown-delivery", 404, "There is no such delivery.")
-DISABLED = Kind("webhook-disabled", 409, "Nothing is sent to this webhook.")
-TOO_MANY = Kind("too-many-webhooks", 409, "There are as many webhooks as there may be.")
+DISABLED = Kind("webhook-disabled", 409, "This webhook is disabled.")
+TOO_MANY = Kind("too-many-webhooks", 409, "The limit of webhooks is reached.")
 
-EndpointId = Annotated[str, Path(max_length=64, description="The webhook's id.", examples=["ep_1a2b3c4d5e6f"])]
+EndpointId = Annotated[str, Path(max_length=64, description="Id of the webhook.", examples=["ep_1a2b3c4d5e6f"])]
 
 
 @router.post("", status_code=201, summary="Register a webhook", responses=responses(INVALID, STORE_AWAY, TOO_MANY))
 def register(context: ContextDep, given: webhook_resources.EndpointSettings) -> webhook_resources.EndpointWithSecret:
-    """Send events to an address from now on. The answer shows the signing secret, this once."""
+    """Start to send events to an address. Only this response contains the signing secret."""
     _check(context, given)
     id_, created_at_ms = f"ep_{secrets.token_hex(6)}", _now_ms(context)
     endpoint = given.endpoint(id_, created_at_ms, (Secret(new_secret()),))
@@ -40,15 +40,15 @@ def register(context: ContextDep, given: webhook_resources.EndpointSettings) -> 
     return webhook_resources.EndpointWithSecret.of(_found(context, id_))
 
 
-@router.get("", summary="Every webhook", responses=responses(STORE_AWAY))
+@router.get("", summary="List the webhooks", responses=responses(STORE_AWAY))
 def webhooks(context: ContextDep) -> list[webhook_resources.EndpointAnswer]:
-    """Every webhook, oldest first, with what became of it."""
+    """Return every webhook and its state, oldest first."""
     return [webhook_resources.EndpointAnswer.of(found) for found in context.webhooks.all()]
 
 
-@router.get("/{endpoint_id}", summary="One webhook", responses=responses(UNKNOWN_WEBHOOK, INVALID, STORE_AWAY))
+@router.get("/{endpoint_id}", summary="Get a webhook", responses=responses(UNKNOWN_WEBHOOK, INVALID, STORE_AWAY))
 def webhook(context: ContextDep, endpoint_id: EndpointId) -> webhook_resources.EndpointAnswer:
-    """One webhook, with what became of it: `disabled_reason` tells why nothing is sent any more."""
+    """Return one webhook and its state. If it was disabled, `disabled_reason` says why."""
     return webhook_resources.EndpointAnswer.of(_found(context, endpoint_id))
 
 
@@ -56,11 +56,11 @@ def webhook(context: ContextDep, endpoint_id: EndpointId) -> webhook_resources.E
 def change_webhook(
     context: ContextDep, endpoint_id: EndpointId, given: webhook_resources.EndpointPatch
 ) -> webhook_resources.EndpointAnswer:
-    """Change what is given and leave the rest, of `adapter` as well. `enabled: true` sends again to a disabled one."""
+    """Change the given fields only, also within `adapter`. `enabled: true` enables a disabled webhook again."""
     _merged(_found(context, endpoint_id).endpoint, given)
     _check(context, given)
     forgive = given.enabled and "enabled" in given.model_fields_set
-    # Merged again with what there is when it is written: another change may have come between.
+    # Merge again with the stored endpoint when writing: another request may have changed it since.
     _change(context, endpoint_id, lambda now: _merged(now, given).applied(now), forgive=forgive)
     return webhook_resources.EndpointAnswer.of(_found(context, endpoint_id))
 
@@ -72,7 +72,7 @@ def change_webhook(
     responses=responses(UNKNOWN_WEBHOOK, INVALID, STORE_AWAY),
 )
 def delete_webhook(context: ContextDep, endpoint_id: EndpointId) -> None:
-    """Send nothing more, and forget its deliveries."""
+    """Delete a webhook and its deliveries. Nothing more is sent to it."""
     if not context.webhooks.remove(endpoint_id):
         raise _unknown(endpoint_id)
 
@@ -83,7 +83,7 @@ def delete_webhook(context: ContextDep, endpoint_id: EndpointId) -> None:
     responses=responses(UNKNOWN_WEBHOOK, INVALID, STORE_AWAY),
 )
 def rotate_secret(context: ContextDep, endpoint_id: EndpointId) -> webhook_resources.EndpointWithSecret:
-    """Make a new secret and show it, this once. The old one signs beside it until `old_secret_until`."""
+    """Create a new secret and return it, only this once. Until `old_secret_until` the old secret signs as well."""
     now_ms, grace_s = _now_ms(context), context.settings.webhooks.rotation_grace_s
     _change(context, endpoint_id, lambda endpoint: endpoint.rotated(now_ms, grace_s))
     return webhook_resources.EndpointWithSecret.of(_found(context, endpoint_id))
@@ -92,13 +92,13 @@ def rotate_secret(context: ContextDep, endpoint_id: EndpointId) -> webhook_resou
 @router.post(
     "/{endpoint_id}/test",
     status_code=202,
-    summary="Try a webhook out",
+    summary="Send a test event",
     responses=responses(UNKNOWN_WEBHOOK, DISABLED, INVALID, STORE_AWAY),
 )
 def test_webhook(
     context: ContextDep, endpoint_id: EndpointId, given: webhook_resources.TrialRequest | None = None
 ) -> webhook_resources.DeliveryAnswer:
-    """Send an event that did not happen, marked by `test: true`. Its delivery tells what came of it."""
+    """Send a sample event, marked by `test: true`. Its delivery shows the result."""
     endpoint = _open(context, endpoint_id).endpoint
     type_ = (given.type if given else None) or endpoint.events[0]
     now_ms = _now_ms(context)
@@ -111,19 +111,19 @@ def test_webhook(
 
 @router.get(
     "/{endpoint_id}/deliveries",
-    summary="A webhook's deliveries",
+    summary="List a webhook's deliveries",
     responses=responses(UNKNOWN_WEBHOOK, INVALID, STORE_AWAY),
 )
 def deliveries(
     context: ContextDep,
     endpoint_id: EndpointId,
-    status: Annotated[Status | None, Query(description="Only those with this status.")] = None,
+    status: Annotated[Status | None, Query(description="Only deliveries with this status.")] = None,
     limit: Annotated[int, Query(ge=1, le=200, description="At most this many.")] = 50,
     cursor: Annotated[
-        str | None, Query(pattern=r"^[0-9]{1,15}$", description="`next` of the page before.", examples=["41"])
+        str | None, Query(pattern=r"^[0-9]{1,15}$", description="`next` of the previous page.", examples=["41"])
     ] = None,
 ) -> webhook_resources.Deliveries:
-    """What became of the newest deliveries, the newest first. There is more while `next` is not null."""
+    """Return the kept deliveries and their attempts, newest first. While `next` is not null, there are more."""
     _found(context, endpoint_id)
     before = None if cursor is None else int(cursor)
     found = context.webhooks.deliveries(endpoint_id, lambda one: status in (None, one.status), limit + 1, before)
@@ -143,13 +143,13 @@ def deliveries(
 def redeliver(
     context: ContextDep,
     endpoint_id: EndpointId,
-    delivery_id: Annotated[str, Path(max_length=200, description="The delivery's id.")],
+    delivery_id: Annotated[str, Path(max_length=200, description="Id of the delivery.")],
 ) -> webhook_resources.DeliveryAnswer:
-    """Send a delivery again, perished or not, with the same `webhook-id`: its owner asks for it."""
+    """Send a delivery again with the same `webhook-id`, even if it has expired."""
     _open(context, endpoint_id)
     found = context.webhooks.delivery(endpoint_id, delivery_id)
     if found is None:
-        raise ProblemError(UNKNOWN_DELIVERY, f"{endpoint_id} has no delivery {delivery_id!r} any more")
+        raise ProblemError(UNKNOWN_DELIVERY, f"{endpoint_id} has no delivery {delivery_id!r}, or it is no longer kept")
     again = found.again(_now_ms(context))
     context.webhooks.send_again(endpoint_id, [again])
     return webhook_resources.DeliveryAnswer.of(again)
@@ -164,7 +164,7 @@ def redeliver(
 def redeliver_range(
     context: ContextDep, endpoint_id: EndpointId, given: webhook_resources.RedeliverRequest
 ) -> webhook_resources.Redelivered:
-    """Send the deliveries that were made in a range of time again, in their order; what is pending stays as it is."""
+    """Send the deliveries created in a range of time again, in their order; pending ones stay as they are."""
     _open(context, endpoint_id)
     from_ms, to_ms = given.bounds()
 
@@ -179,7 +179,7 @@ def redeliver_range(
 
 
 def _merged(endpoint: Endpoint, given: webhook_resources.EndpointPatch) -> webhook_resources.EndpointSettings:
-    """An endpoint's settings with what is given in their place."""
+    """Return an endpoint's settings, with the given ones replaced."""
     kept, changed = webhook_resources.settings_of(endpoint), given.model_dump(mode="json", exclude_unset=True)
     fields = kept | changed | {"adapter": kept["adapter"] | changed.get("adapter", {})}
     try:
@@ -190,14 +190,14 @@ def _merged(endpoint: Endpoint, given: webhook_resources.EndpointPatch) -> webho
 
 
 def _check(context: Context, given: webhook_resources.EndpointSettings | webhook_resources.EndpointPatch) -> None:
-    """Refuse what no delivery could ever do, rather than let its owner wait for it.
+    """Refuse an unknown zone or a forbidden address now, because no delivery could succeed.
 
-    Only what is given now: an endpoint whose host or zone is gone since can still be changed, and disabled.
+    Only the given fields are checked: an endpoint whose host or zone no longer exists can still be changed or disabled.
     """
     zones = {STADIUM, *context.settings.zones}
     unknown = sorted(set(given.zones) - zones)
     if unknown:
-        raise ProblemError(INVALID, f"zones: there is no zone {unknown[0]!r}: there are {', '.join(sorted(zones))}")
+        raise ProblemError(INVALID, f"zones: there is no zone {unknown[0]!r}; use one of {', '.join(sorted(zones))}")
     if "url" not in given.model_fields_set:
         return
     allowed = [ipaddress.ip_network(network) for network in context.settings.webhooks.allow_networks]
@@ -230,7 +230,7 @@ def _change(
 
 
 def _unknown(endpoint_id: str) -> ProblemError:
-    return ProblemError(UNKNOWN_WEBHOOK, f"there is no webhook {endpoint_id!r}: GET /webhooks lists those there are")
+    return ProblemError(UNKNOWN_WEBHOOK, f"there is no webhook {endpoint_id!r}: GET /webhooks lists the webhooks")
 
 
 def _now_ms(context: Context) -> int:
