@@ -1,4 +1,4 @@
-"""Which answer is true now: pure, data in and data out, the time is given."""
+"""Chooses the response of `GET /mood` at a given time. Pure: data in, data out."""
 
 import hashlib
 import json
@@ -13,7 +13,7 @@ from crowdmood.store.moods import CameraTable, published_at_ms
 
 
 class Scope(NamedTuple):
-    """Whose mood is meant.
+    """The stadium, a zone or a camera.
 
     Attributes:
         zone: A named set of cameras.
@@ -24,19 +24,19 @@ class Scope(NamedTuple):
     camera: str | None = None
 
     def holds(self, item: Mood | MoodChange) -> bool:
-        """Whether a mood, or a change, is theirs; single cameras have no changes."""
+        """Return whether a mood or a change belongs to this scope; single cameras have no changes."""
         return item.zone == self.zone and self.camera == (item.camera if isinstance(item, Mood) else None)
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What `GET /mood` answers.
+    """A response of `GET /mood`.
 
     Attributes:
         status: The mood's status.
-        body: JSON, as it is sent.
-        etag: Names these bytes: the same at every replica.
-        fresh_until_ms: Wall-clock time in milliseconds until which nobody need ask again.
+        body: The JSON to send.
+        etag: A hash of the body, the same at every replica.
+        fresh_until_ms: Wall-clock time in milliseconds until which a client can act on it without another request.
     """
 
     status: Status
@@ -46,14 +46,14 @@ class Answer:
 
     @classmethod
     def of(cls, status: Status, text: str, fresh_until_ms: float = 0.0) -> "Answer":
-        """An answer with this text."""
+        """Return an answer with this text."""
         body = text.encode()
         return cls(status, body, f'"{hashlib.blake2b(body, digest_size=12).hexdigest()}"', fresh_until_ms)
 
 
 @dataclass(slots=True)
 class Published:
-    """A mood, the wall-clock time of its publication in milliseconds, and its answers once they were asked for."""
+    """A mood, the wall-clock time of its publication in milliseconds, and its cached answers."""
 
     mood: Mood
     at_ms: int
@@ -62,11 +62,11 @@ class Published:
 
 
 class Board:
-    """The newest mood of each scope and the table of cameras, as far as the state store has been read.
+    """The newest mood of each scope and the table of cameras, as last read from the state store.
 
     Attributes:
-        loaded: Whether the state store was ever read: before that nothing can be called unknown.
-        cameras: What is known of each camera.
+        loaded: Whether the state store was ever read; before that, every camera and zone counts as known.
+        cameras: State and counters of each camera.
     """
 
     def __init__(self, stale_after_s: float, cameras: Iterable[str] = (), zones: Iterable[str] = ()) -> None:
@@ -74,8 +74,8 @@ class Board:
 
         Args:
             stale_after_s: Age in seconds from which a mood is stale, unless its footage has ended.
-            cameras: Cameras that exist although the state store may not know them yet.
-            zones: Zones that do.
+            cameras: Cameras of the settings, which exist even if the state store does not contain them yet.
+            zones: Zones of the settings.
         """
         self.loaded = False
         self.cameras: CameraTable = {}
@@ -85,31 +85,31 @@ class Board:
         self._newest: dict[tuple[str, str | None], Published] = {}
 
     def take(self, entry: bytes, mood: Mood) -> None:
-        """Remember the mood of an entry of the state store; given in the order of publication."""
+        """Keep the mood of an entry of the state store; call in the order of publication."""
         self._newest[mood.zone, mood.camera] = Published(mood, published_at_ms(entry))
 
     def forget(self) -> None:
-        """Forget every mood: the state store has."""
+        """Drop every mood, after the state store lost them."""
         self._newest = {}
 
     def knows_camera(self, camera: str) -> bool:
-        """Whether such a camera exists, as far as we can tell."""
+        """Return whether a camera exists; True for any camera before the state store was read."""
         known = camera in self.cameras or camera in self._cameras or (STADIUM, camera) in self._newest
         return known or not self.loaded
 
     def knows_zone(self, zone: str) -> bool:
-        """Whether such a zone exists, as far as we can tell."""
+        """Return whether a zone exists; True for any zone before the state store was read."""
         return zone in self._zones or (zone, None) in self._newest or not self.loaded
 
     def holds(self, scope: Scope) -> bool:
-        """Whether there is a mood of theirs."""
+        """Return whether the scope has a mood."""
         return scope in self._newest
 
     def answer(self, scope: Scope, now_ms: float) -> Answer:
-        """The answer that is true now.
+        """Return the current answer for a scope.
 
         Args:
-            scope: Whose mood.
+            scope: The stadium, a zone or a camera.
             now_ms: Wall-clock time in milliseconds since 1970-01-01 UTC.
         """
         found = self._newest.get(scope)
@@ -124,10 +124,10 @@ class Board:
         return found.answer
 
     def _fresh_until_ms(self, found: Published) -> float:
-        """Until when a mood may be acted on without asking again: `valid_until`, and never once it is stale.
+        """Return the time until which a client may act on a mood: `valid_until`, or when it becomes stale if earlier.
 
-        The event time of live cameras is the wall clock's. That of recorded footage is the footage's own, so its mood
-        stays valid for as long after its publication as a live one would after its window's end.
+        Event time of live cameras is wall-clock time. Recorded footage has event times of its own, so its mood stays
+        valid for as long after its publication as a live mood after the end of its window.
         """
         mood = found.mood
         recorded = all(self.cameras.get(camera, {}).get("recorded") for camera in mood.cameras)
@@ -136,7 +136,7 @@ class Board:
 
 
 def no_mood_yet(scope: Scope) -> dict[str, Any]:
-    """The answer before the first mood: the one shape, nothing known, and a status that nobody acts on."""
+    """Return the answer before the first mood: the usual shape, with status `stale` and null for every figure."""
     blank = Mood.blank(
         as_of_ms=0,
         window_start_ms=0,
@@ -153,12 +153,12 @@ def no_mood_yet(scope: Scope) -> dict[str, Any]:
 
 
 def camera_answers(table: CameraTable) -> list[dict[str, Any]]:
-    """The table of cameras as `GET /cameras` shows it, by name."""
+    """Return the table of cameras as `GET /cameras` shows it, sorted by name."""
     return [_camera_answer(camera_id, known) for camera_id, known in sorted(table.items())]
 
 
 def _camera_answer(camera_id: str, known: dict[str, Any]) -> dict[str, Any]:
-    # An aggregator of another version may know less. Ingest has cut credentials out: this is the last line of defence.
+    # An aggregator of another version may write fewer fields. Ingest removes credentials; this is a second safeguard.
     return {
         "id": camera_id,
         "state": known["state"],

@@ -1,4 +1,4 @@
-"""What routes may ask for, as named aliases."""
+"""Dependencies of the routes, as named aliases."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ Clock: TypeAlias = Callable[[], float]
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What one running API consists of."""
+    """The parts of one running API."""
 
     settings: Settings
     reader: MoodReader
@@ -43,7 +43,7 @@ class Context:
     clock: Clock
 
 
-# Asynchronous although it waits for nothing: FastAPI would hand a plain function to a thread, for every request.
+# Asynchronous although it awaits nothing: FastAPI would run a plain function in a thread, for every request.
 async def _context(connection: HTTPConnection) -> Context:
     context: Context = connection.app.state.context
     return context
@@ -56,22 +56,22 @@ def _time_in_query(text: object) -> int:
         if "time zone" in str(error):
             raise
         raise ValueError(
-            f"{text!r} is no RFC 3339 time such as 2026-05-01T15:00:00Z (write '+' as %2B in an address)"
+            f"{text!r} is not an RFC 3339 time such as 2026-05-01T15:00:00Z (write '+' as %2B in a URL)"
         ) from None
 
 
 def known(context: Context, zone: str, camera: str | None) -> Scope:
-    """Whose mood is asked for.
+    """Return the scope of a request.
 
     Raises:
-        ProblemError: There is no such camera or zone.
+        ProblemError: The camera or zone does not exist.
     """
     if camera is not None and zone != STADIUM:
-        raise ProblemError(UNKNOWN_CAMERA, f"zone {zone!r} has no moods of single cameras: leave one of the two out")
+        raise ProblemError(UNKNOWN_CAMERA, f"zone {zone!r} has no moods of single cameras: leave out zone or camera")
     if camera is not None and not context.board.knows_camera(camera):
-        raise ProblemError(UNKNOWN_CAMERA, f"there is no camera {camera!r}: GET /cameras lists those there are")
+        raise ProblemError(UNKNOWN_CAMERA, f"there is no camera {camera!r}: GET /cameras lists the cameras")
     if not context.board.knows_zone(zone):
-        raise ProblemError(UNKNOWN_ZONE, f"there is no zone {zone!r}: the settings name those there are")
+        raise ProblemError(UNKNOWN_ZONE, f"there is no zone {zone!r}: GET /display lists the zones")
     return Scope(zone, camera)
 
 
@@ -81,7 +81,7 @@ CameraQuery = Annotated[
     Query(
         min_length=1,
         max_length=64,
-        description="One camera, as `GET /cameras` names it; without it, the whole zone.",
+        description="A camera's `id` in `GET /cameras`; default: the whole zone.",
         examples=["north"],
     ),
 ]
@@ -90,7 +90,7 @@ ZoneQuery = Annotated[
     Query(
         min_length=1,
         max_length=64,
-        description="A zone that the settings name; `stadium` holds every camera. Only without `camera`.",
+        description="A zone of the settings; `stadium` contains every camera. Leave it out if you send `camera`.",
         examples=["stadium"],
     ),
 ]
@@ -109,34 +109,34 @@ CursorQuery = Annotated[
         WithJsonSchema({"type": "string", "pattern": "^[0-9]{1,19}-[0-9]{1,19}$", "examples": ["1777647600000-3"]}),
     ]
     | None,
-    Query(description="`next` of the page before, of any replica; the filters stay as they were."),
+    Query(description="`next` of the previous page, from any replica; send the same filters."),
 ]
-"""An entry of the state store."""
+"""Id of an entry in the state store."""
 IfMatch = Annotated[
     str | None,
     Header(
         alias="If-Match",
         max_length=200,
-        description="The `ETag` of the version that you change, so that no other change is lost; `*` for any.",
+        description="The `ETag` of the version that you change, so that no other change is lost; `*` for any version.",
         examples=["*"],
     ),
 ]
 
 
 def etag(version: str) -> str:
-    """Return a version as the header `ETag` has it."""
+    """Return a version as the value of the header `ETag`."""
     return f'"{version}"'
 
 
 def matching(if_match: str | None) -> Callable[[str], bool]:
-    """Return the check whether a version is one that the header names (RFC 9110, 13.1.1).
+    """Return a function that checks whether the header names a version (RFC 9110, 13.1.1).
 
     Raises:
         ProblemError: The header is missing.
     """
     if if_match is None:
         raise ProblemError(
-            NO_PRECONDITION, "send If-Match with the ETag of what you read, or * to replace whatever is there"
+            NO_PRECONDITION, "send If-Match with the ETag of the version that you read, or * to replace any version"
         )
     named = {name.strip() for name in if_match.split(",")}
     return lambda version: "*" in named or etag(version) in named

@@ -1,4 +1,4 @@
-"""The newest moods and changes, held once for all streams, which read them at their own pace."""
+"""The newest moods and changes in memory, shared by all streams, which read at their own pace."""
 
 import asyncio
 import contextlib
@@ -11,30 +11,30 @@ from crowdmood.domain.mood import Mood, MoodChange
 from crowdmood.store.positions import Position, order
 
 CAPACITY = 1000
-"""Events held: a hop writes one a scope. Who is further behind reads the state store."""
+"""Events kept; each hop adds one per scope. A stream that is further behind reads from the state store."""
 
 
 @dataclass(frozen=True)
 class Event:
-    """A mood or a change that was published.
+    """A published mood or change.
 
     Attributes:
         position: The position after it.
-        item: What was published.
+        item: The mood or change.
     """
 
     position: Position
     item: Mood | MoodChange
 
     def follows(self, position: Position) -> bool:
-        """Whether it is none of what was read up to there."""
+        """Return whether the event comes after a position."""
         if isinstance(self.item, Mood):
             return order(self.position.moods) > order(position.moods)
         return order(self.position.changes) > order(position.changes)
 
     @cached_property
     def text(self) -> str:
-        """It as JSON, written once for all streams."""
+        """Return the item as JSON, encoded once for all streams."""
         return self.item.to_json()
 
 
@@ -42,8 +42,8 @@ class Feed:
     """Events in the order in which they were read from the state store.
 
     Attributes:
-        head: How far the state store has been read.
-        over: Whether the process stops, and every stream with it.
+        head: Position up to which the state store has been read.
+        over: Whether the process is stopping, so that every stream must end.
     """
 
     def __init__(self, capacity: int | None = None) -> None:
@@ -52,16 +52,16 @@ class Feed:
         self._capacity = CAPACITY if capacity is None else capacity
         self._events: deque[Event] = deque()
         self._base = self.head  # the position before the oldest event held
-        self._news = asyncio.Event()
+        self._changed = asyncio.Event()
 
     def start_at(self, head: Position) -> None:
-        """Hold nothing, and go on after this position."""
+        """Drop all events and continue after a position."""
         self.head = self._base = head
         self._events.clear()
         self._wake()
 
     def put(self, read: Iterable[tuple[Position, Mood | MoodChange | None]]) -> None:
-        """Take what was read, oldest first; None only moves the head on."""
+        """Add entries read from the state store, oldest first; an entry with None only advances the head."""
         for position, item in read:
             self.head = position
             if item is not None:
@@ -71,12 +71,12 @@ class Feed:
         self._wake()
 
     def end(self) -> None:
-        """Tell every stream to end."""
+        """End every stream."""
         self.over = True
         self._wake()
 
     def after(self, position: Position) -> list[Event] | None:
-        """Every event after a position, oldest first; None when the oldest of them are no longer held."""
+        """Return every event after a position, oldest first, or None if the oldest of them are no longer kept."""
         if not position.reaches(self._base):
             return None
         found = []
@@ -84,16 +84,16 @@ class Feed:
             if position.reaches(event.position):
                 break
             found.append(event)
-        # Another replica may have read moods and changes in another order: some of these may have been seen there.
+        # Another replica may have read moods and changes in another order, so the client may have some of these.
         return [event for event in reversed(found) if event.follows(position)]
 
     async def wait(self, timeout_s: float) -> None:
-        """Return when there is news, or after `timeout_s` seconds."""
+        """Return when the feed changes, or after `timeout_s` seconds."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(timeout_s):
-                await self._news.wait()
+                await self._changed.wait()
 
     def _wake(self) -> None:
-        # Whoever waits now is woken; who comes later waits for the next news.
-        self._news.set()
-        self._news = asyncio.Event()
+        # Wake the current waiters; later ones wait for the next change.
+        self._changed.set()
+        self._changed = asyncio.Event()

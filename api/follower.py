@@ -1,4 +1,4 @@
-"""Keeps the board and the feed fresh from the state store, through the store's outages."""
+"""Updates the board and the feed from the state store, and survives outages of the store."""
 
 import asyncio
 import logging
@@ -20,7 +20,7 @@ log = logging.getLogger("crowdmood.api")
 _REFRESH_EVERY_S = 1.0
 _BLOCK_MS = 500
 _NEWEST_SOUGHT = 1000
-"""Entries looked at for the newest mood of each scope at the start: a hop writes one a scope."""
+"""Entries searched for the newest mood of each scope at the start: each hop writes one entry per scope."""
 _FIRST_PAUSE_S = 0.05
 _LONGEST_PAUSE_S = 2.0
 
@@ -29,7 +29,7 @@ class Follower:
     """Follows the mood stream and polls the table of cameras and the keys.
 
     Attributes:
-        failure: The bug it died of: the process must die of it too, rather than answer what it happens to remember.
+        failure: The error that ended it. The process must end as well, rather than serve outdated moods.
     """
 
     def __init__(
@@ -50,12 +50,12 @@ class Follower:
         self._next_refresh = monotonic()
 
     def trouble(self) -> str | None:
-        """Why answers are not kept fresh now; None when they are."""
+        """Return why the board is not up to date, or None if it is."""
         if self.failure is not None:
             return "following the moods failed: see the log"
         if self._connected is None:
             return "the state store has not been read yet"
-        return None if self._connected else "the state store cannot be reached"
+        return None if self._connected else "the state store is unreachable"
 
     async def run(self) -> None:
         """Follow until cancelled."""
@@ -90,12 +90,12 @@ class Follower:
             self._feed.put(read)
 
     async def _refresh(self) -> None:
-        """Read keys and cameras, and start over where the store is not the one that we have been reading."""
+        """Read keys and cameras, and start over if the store has lost entries since the last read."""
         self._ring.take(await self._reader.api_keys())
         newest, head = await self._reader.newest_position(), self._feed.head
         lost = not newest.reaches(head)
         if lost:
-            log.warning("the state store lost moods that were read from it: starting over")
+            log.warning("the state store lost moods that were already read: reading it again from the start")
         if lost or head == Position():
             moods = await self._reader.newest(_NEWEST_SOUGHT)
             self._board.forget()
@@ -110,8 +110,8 @@ class Follower:
         if connected is self._connected:
             return
         if not connected:
-            log.warning("no fresh moods, trying again: %s", why)
+            log.warning("cannot read moods, retrying: %s", why)
         elif self._connected is not None:
-            log.warning("the state server is back")
+            log.warning("reconnected to the state store")
         self._connected = connected
         metrics.SERVER_UP.labels("state").set(connected)

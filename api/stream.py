@@ -1,7 +1,7 @@
-"""What a stream tells: every mood and change of a scope, in order and without a gap, at the reader's own pace.
+"""The messages of a stream: every mood and change of a scope, in order and without a gap, at the client's own pace.
 
-The feed in memory serves whoever keeps up, the state store whoever has to catch up: a stream costs no store reads, and
-a slow reader no memory.
+A stream that keeps up reads the feed in memory and costs no store reads. A stream that is behind reads the state store,
+so that a slow client costs no memory.
 """
 
 import math
@@ -20,25 +20,25 @@ from crowdmood.core.errors import ServerUnavailableError
 from crowdmood.domain.mood import Mood
 from crowdmood.store.positions import Position
 
-EVENTS_LOST = Kind("events-lost", 410, "Some of what was published since then is gone.")
-TOO_SLOW = Kind("too-slow", 408, "The messages were not read fast enough.")
-STOPPING = Kind("stopping", 503, "The server stops.")
+EVENTS_LOST = Kind("events-lost", 410, "Some messages since then are no longer stored.")
+TOO_SLOW = Kind("too-slow", 408, "The client did not read the messages fast enough.")
+STOPPING = Kind("stopping", 503, "The server is stopping.")
 
-_AGAIN = "connect again and go on from here"
-_LOOK_EVERY_S = 1.0
-"""Longest time after which a mood that has become stale is told as such."""
+_AGAIN = "connect again with this id as Last-Event-ID"
+_CHECK_EVERY_S = 1.0
+"""Longest delay until a mood that has become stale is sent as stale."""
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One message, to be sent as an event or over a WebSocket.
+    """One message, sent as a server-sent event or over a WebSocket.
 
     Attributes:
-        event: `mood`; `change`; `gap`: something was lost, the data are problem details; `heartbeat`; `end`: nothing
-            more will come, the data are problem details.
-        position: Where to go on after it.
+        event: `mood`; `change`; `gap`: messages were lost, the data are problem details; `heartbeat`; `end`: the
+            stream ends, the data are problem details.
+        position: Position after the message.
         data: JSON.
-        why: Of an end: its kind of problem.
+        why: For `end`, the kind of problem.
     """
 
     event: Literal["mood", "change", "gap", "heartbeat", "end"]
@@ -47,24 +47,24 @@ class Message:
     why: Kind | None = None
 
     def as_event(self) -> str:
-        """As server-sent events write it; a heartbeat is a comment that moves the reader's position on."""
+        """Return the message as a server-sent event; a heartbeat is a comment with the client's new position."""
         if self.event == "heartbeat":
             return f": heartbeat\nid: {self.position}\n\n"
         return f"event: {self.event}\nid: {self.position}\ndata: {self.data}\n\n"
 
     def as_text(self) -> str:
-        """As one JSON object."""
+        """Return the message as one JSON object."""
         return f'{{"event":"{self.event}","id":"{self.position}","data":{self.data}}}'
 
 
 class Pace:
-    """Whether a reader keeps up: what was there at some moment must have been taken soon after it.
+    """Checks whether a client keeps up: it must read all messages up to a mark within a time limit.
 
-    Catching up in the beginning may take as long as it takes.
+    There is no limit for reading the messages that existed when the stream began.
 
     Args:
         head: Newest position at the beginning.
-        slow_after_s: Seconds until what was there must have been taken.
+        slow_after_s: Seconds within which the client must read everything up to the mark.
         clock: Monotonic time in seconds.
     """
 
@@ -74,11 +74,11 @@ class Pace:
         self._clock = clock
 
     def begin(self, head: Position) -> None:
-        """There is news for a reader that had everything."""
+        """Start the time limit, when there are new messages for a client that had read everything."""
         self._mark, self._since_s = head, self._clock()
 
     def took(self, position: Position, head: Position) -> bool:
-        """Note that a reader has taken everything up to a position; returns whether that was in time."""
+        """Record that the client has read everything up to a position; return whether it was in time."""
         in_time = self._clock() - self._since_s <= self._slow_after_s
         if position.reaches(self._mark):
             self.begin(head)
@@ -86,13 +86,13 @@ class Pace:
 
 
 async def messages(context: Context, caller: Caller, scope: Scope, after: Position | None) -> AsyncIterator[Message]:
-    """Everything that a stream says, until its reader leaves.
+    """Yield the messages of a stream until its client disconnects.
 
     Args:
         context: The running API.
-        caller: Who reads: a stream ends with the key that opened it.
-        scope: Whose moods and changes.
-        after: Where the reader was; None starts with the newest mood.
+        caller: The client; the stream ends when its key stops being valid.
+        scope: The stadium, a zone or a camera.
+        after: Position of the client; None starts with the newest mood.
     """
     position = after or context.feed.head
     try:
@@ -105,24 +105,24 @@ async def messages(context: Context, caller: Caller, scope: Scope, after: Positi
 
 async def _messages(context: Context, caller: Caller, scope: Scope, after: Position | None) -> AsyncIterator[Message]:
     feed, settings = context.feed, context.settings.api
-    told_status = None
+    sent_status = None
     if after is None:
         position = feed.head
         answer = context.board.answer(scope, context.clock() * 1000)
-        told_status = answer.status
+        sent_status = answer.status
         yield Message("mood", position, answer.body.decode())
     else:
         position = after
         if not feed.head.reaches(after):
-            # Another replica was ahead of us; or the store has lost what was there, and there is nothing to wait for.
+            # Another replica was ahead of this one, or the store has lost these entries and waiting is pointless.
             position = after.within((await context.reader.newest_position()).joined(feed.head))
         if feed.after(position) is None and not await context.reader.keeps(position):
-            detail = "the history does not reach back to there: what is left of it follows"
+            detail = "the history no longer reaches back to this id: the stream continues with the oldest message kept"
             yield Message("gap", position, _problem(EVENTS_LOST, detail))
-    pace, idle, told_s = Pace(feed.head, settings.stream_slow_after_s), after is None, time.monotonic()
+    pace, idle, sent_s = Pace(feed.head, settings.stream_slow_after_s), after is None, time.monotonic()
     while not feed.over:
         if not caller.now().may("read"):
-            yield _end(UNAUTHORIZED, position, "the key no longer opens anything, or one is needed now")
+            yield _end(UNAUTHORIZED, position, "the key is no longer valid, or a key is now required")
             return
         head = feed.head
         events = feed.after(position)
@@ -136,29 +136,29 @@ async def _messages(context: Context, caller: Caller, scope: Scope, after: Posit
             if not scope.holds(event.item):
                 continue
             yield Message("mood" if isinstance(event.item, Mood) else "change", position, event.text)
-            told_s = time.monotonic()
+            sent_s = time.monotonic()
             if isinstance(event.item, Mood):
-                told_status = event.item.status
+                sent_status = event.item.status
             if not pace.took(position, feed.head):
-                yield _end(TOO_SLOW, position, f"{_AGAIN}, or ask GET /mood instead")
+                yield _end(TOO_SLOW, position, f"{_AGAIN}, or poll GET /mood instead")
                 return
         if events:
             continue
         position = position.joined(head)
         answer = context.board.answer(scope, context.clock() * 1000)
-        if answer.status == "stale" != told_status:
-            told_status, told_s = answer.status, time.monotonic()
+        if answer.status == "stale" != sent_status:
+            sent_status, sent_s = answer.status, time.monotonic()
             yield Message("mood", position, answer.body.decode())
-        elif time.monotonic() - told_s >= settings.stream_heartbeat_s:
-            told_s = time.monotonic()
+        elif time.monotonic() - sent_s >= settings.stream_heartbeat_s:
+            sent_s = time.monotonic()
             yield Message("heartbeat", position)
         if feed.head == head and not feed.over:
-            await feed.wait(min(_LOOK_EVERY_S, settings.stream_heartbeat_s))
+            await feed.wait(min(_CHECK_EVERY_S, settings.stream_heartbeat_s))
     yield _end(STOPPING, position, _AGAIN)
 
 
 async def _stored(context: Context, position: Position) -> list[Event]:
-    """The oldest events after a position that the state store still has."""
+    """Return the oldest events after a position that the state store still has."""
     while read := await context.reader.follow(position, None):
         position = read[-1][0]
         events = [Event(at, item) for at, item in read if item is not None]

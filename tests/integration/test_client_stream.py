@@ -192,7 +192,7 @@ def test_a_revoked_key_ends_a_stream_with_an_error(
         with connect(api.url, text).stream() as events:
             assert item(next(events)) == moods(0)[0]
             keys.revoke(key.key_id, round(time.time() * 1000))
-            with pytest.raises(KeyRefusedError, match="the key no longer opens anything"):
+            with pytest.raises(KeyRefusedError, match="the key is no longer valid"):
                 next(events)
 
 

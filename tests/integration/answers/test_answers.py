@@ -67,7 +67,7 @@ def test_an_unknown_camera_is_404_and_names_no_other(api: Api) -> None:
             "type": "/problems/unknown-camera",
             "title": "There is no such camera.",
             "status": 404,
-            "detail": "there is no camera 'nroth': GET /cameras lists those there are",
+            "detail": "there is no camera 'nroth': GET /cameras lists the cameras",
         }
 
 

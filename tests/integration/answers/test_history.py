@@ -136,8 +136,8 @@ def test_moods_and_changes_are_forgotten_when_they_are_too_old(api: Api) -> None
 @pytest.mark.parametrize(
     ("query", "detail"),
     [
-        ({"from": "yesterday"}, "from: 'yesterday' is no RFC 3339 time"),
-        ({"from": "2026-05-01T15:00:00 02:00"}, "(write '+' as %2B in an address)"),
+        ({"from": "yesterday"}, "from: 'yesterday' is not an RFC 3339 time"),
+        ({"from": "2026-05-01T15:00:00 02:00"}, "(write '+' as %2B in a URL)"),
         ({"to": "2026-05-01T15:00:00"}, "to: '2026-05-01T15:00:00' has no time zone"),
         ({"to": "2026-05-01"}, "to: '2026-05-01' has no time zone"),
         ({"limit": "0"}, "limit: Input should be greater than or equal to 1"),
