@@ -1,4 +1,4 @@
-"""Past moods and changes by event time, page by page, searched from the newest publication backwards."""
+"""Past moods and changes by event time, in pages, searched from the newest publication backwards."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -9,25 +9,25 @@ from crowdmood.domain.mood import Mood, MoodChange
 from crowdmood.store.positions import order
 
 MOST_SCANNED = 10_000
-"""Entries one request may look at: it bounds the time for which other requests wait."""
+"""Most entries that one request searches, which limits how long other requests wait."""
 PAGE = 500
 """Entries read at a time."""
 
 Item = TypeVar("Item", Mood, MoodChange)
 Newest: TypeAlias = Callable[[int, bytes | None], Awaitable[list[tuple[bytes, Item | None]]]]
-"""Gives at most so many of the newest entries before one, or of all, newest first."""
+"""Returns at most N of the newest entries before an entry, or of all entries, newest first."""
 
 
 @dataclass(frozen=True, slots=True)
 class Range:
-    """What is wanted.
+    """The moods or changes to find.
 
     Attributes:
         from_ms: Earliest `as_of` (inclusive), event time in milliseconds; None for no bound.
         to_ms: Latest `as_of` (exclusive), event time in milliseconds; None for no bound.
-        scope: Whose.
-        limit: At most this many.
-        before: Only what was published before this entry; None for no bound.
+        scope: The stadium, a zone or a camera.
+        limit: Most items of a page.
+        before: Entry; only items published before it are found; None for no bound.
     """
 
     from_ms: int | None
@@ -37,12 +37,12 @@ class Range:
     before: bytes | None = None
 
     def empty(self) -> bool:
-        """Whether nothing can be in it."""
+        """Return whether the range cannot contain anything."""
         nothing_before = self.before is not None and order(self.before) == (0, 0)
         return nothing_before or (self.from_ms is not None and self.to_ms is not None and self.from_ms >= self.to_ms)
 
     def holds(self, item: Mood | MoodChange) -> bool:
-        """Whether this is wanted, wherever it is."""
+        """Return whether an item is in the range, regardless of `before` and `limit`."""
         return (
             self.scope.holds(item)
             and (self.from_ms is None or self.from_ms <= item.as_of_ms)
@@ -52,11 +52,11 @@ class Range:
 
 @dataclass(frozen=True, slots=True)
 class Page(Generic[Item]):
-    """A part of what is wanted.
+    """One page of a range.
 
     Attributes:
-        items: The newest publication first.
-        next: The entry before which the search goes on; None when there is nothing left to search.
+        items: Moods or changes, newest publication first.
+        next: Entry before which the search continues; None when everything was searched.
     """
 
     items: list[Item]
@@ -64,10 +64,10 @@ class Page(Generic[Item]):
 
 
 async def search(newest: Newest[Item], wanted: Range) -> Page[Item]:
-    """The newest publications of a range.
+    """Return the newest publications of a range.
 
-    Event time does not order the store (footage is replayed at any time), so nothing can be skipped; the page may be
-    short, and even empty, when much had to be passed over.
+    The store is not in the order of event time, because footage is replayed at any time, so the search cannot skip
+    entries. A page is short, or even empty, if many entries did not match.
 
     Raises:
         ServerUnavailableError: The state store does not answer.

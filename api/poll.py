@@ -1,6 +1,6 @@
-"""`GET /mood` for the many who poll it: the reply, and a way to it past the framework.
+"""`GET /mood` for polling clients: the response, and a fast path around the framework.
 
-Routing a request and judging its parameters costs several times what the answer costs, which lies ready in memory.
+The answer is in memory; routing a request and validating its parameters costs several times as much as sending it.
 """
 
 from functools import lru_cache
@@ -16,21 +16,21 @@ from api.security import caller_of
 from crowdmood.core.settings import STADIUM
 
 VALID_MS = "Mood-Valid-Ms"
-"""Header with the milliseconds for which an answer may be acted on; `Cache-Control` counts whole seconds only."""
+"""Header with the milliseconds for which a client may act on a mood; `Cache-Control` has whole seconds only."""
 _JSON = "application/json"
 
 
 def reply(answer: Answer, now_ms: float, if_none_match: str | None) -> Response:
-    """An answer as it is sent: or that it is still the one that the client has.
+    """Return the response with an answer, or 304 if the client already has this answer.
 
     Args:
-        answer: What is true now.
+        answer: The current answer.
         now_ms: Wall-clock time in milliseconds.
-        if_none_match: The header of this name.
+        if_none_match: The header `If-None-Match`, or None.
     """
     left_ms = max(int(answer.fresh_until_ms - now_ms), 0)
     left_s = left_ms // 1000
-    # Private: a shared cache would answer clients without a key.
+    # Private: a shared cache would serve clients without a key.
     headers = {
         "ETag": answer.etag,
         "Cache-Control": f"private, max-age={left_s}" if left_s else "no-cache",
@@ -42,11 +42,11 @@ def reply(answer: Answer, now_ms: float, if_none_match: str | None) -> Response:
 
 
 class Shortcut:
-    """Middleware that replies to a plain `GET /mood` at once, and leaves whatever needs judging to the application.
+    """Middleware that responds to a plain `GET /mood`, and passes every other request to the application.
 
     Args:
         app: The application.
-        context: What it consists of.
+        context: The parts of the application.
     """
 
     def __init__(self, app: ASGIApp, context: Context) -> None:
@@ -54,7 +54,7 @@ class Shortcut:
         self._context = context
 
     async def __call__(self, scope: Request, receive: Receive, send: Send) -> None:
-        """Reply, or let the application do it."""
+        """Respond, or pass the request to the application."""
         if scope["type"] == "http" and scope["path"] == "/mood" and scope["method"] == "GET":
             asked = _plain(scope["query_string"])
             if asked is not None and self._context.board.holds(asked) and caller_of(scope).may("read"):
@@ -69,7 +69,7 @@ class Shortcut:
 
 @lru_cache(1024)
 def _plain(query: bytes) -> Scope | None:
-    """Whose mood a query asks for; None when it asks for anything else, or in a way that needs judging."""
+    """Return the scope of a query string, or None if its parameters need validation."""
     given = parse_qsl(query.decode("latin-1"), keep_blank_values=True)
     asked = dict(given)
     if len(asked) < len(given) or not asked.keys() <= {"zone", "camera"}:
@@ -79,6 +79,6 @@ def _plain(query: bytes) -> Scope | None:
 
 
 def _names(if_none_match: str, etag: str) -> bool:
-    """Whether the header names this answer (RFC 9110, 13.1.2: a weak comparison)."""
+    """Return whether the header names this answer (RFC 9110, 13.1.2: a weak comparison)."""
     given = [name.strip().removeprefix("W/") for name in if_none_match.split(",")]
     return etag in given or given == ["*"]

@@ -1,6 +1,6 @@
-"""HTTP as it arrives: uvicorn's protocol, with bounds on what comes before a body, since its parser has none.
+"""uvicorn's HTTP protocol with limits on the request line and headers, because its parser has none.
 
-It owns how much of a request is taken in before anybody looks at it, and for how long; it must not know what is asked.
+This module limits the size and the time of the part of a request that precedes routing; it must not know routes.
 """
 
 import asyncio
@@ -18,40 +18,41 @@ HEAD_WITHIN_S: Final = 10.0
 _LINGER_S: Final = 5.0
 """Longest time for which the rest of a refused head is read and dropped.
 
-A connection that is closed while data comes in is reset, and a reset can overtake the refusal.
+Closing a connection while data arrive resets it, and the client may receive the reset before the response.
 """
 
 
 class BoundedProtocol(HttpToolsProtocol):
-    """Takes requests whose line and headers are of bounded length and come in bounded time.
+    """Accepts requests whose line and headers are within a size limit and arrive within a time limit.
 
-    The parser joins the pieces of a header one by one, which of a header of many megabytes costs seconds.
+    The parser joins the pieces of a header one by one, which takes seconds for a header of many megabytes.
     """
 
-    _head_bytes: int | None = None  # what came of an incomplete head after the read that it began in; None: none is
+    # Bytes of an incomplete head that arrived after the read in which it began; None if no head is incomplete.
+    _head_bytes: int | None = None
     _late: asyncio.TimerHandle | None = None
     _refused: bool = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn narrows it
-        """Wait for the first request."""
+        """Start the time limit for the first request."""
         super().connection_made(transport)
         self._late = self.loop.call_later(HEAD_WITHIN_S, self._close)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Wait for nothing more."""
+        """Cancel the time limit."""
         self._cancel()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Parse what came, unless it is too much."""
+        """Parse the data, unless the head exceeds its size limit."""
         if self._refused:
             return
         if self._head_bytes is not None:
             self._head_bytes += len(data)
         super().data_received(data)
-        nothing_in_hand = self.cycle is None or self.cycle.response_complete
+        idle = self.cycle is None or self.cycle.response_complete
         if self._head_bytes is not None and self._head_bytes > HEAD_BYTES:
-            if nothing_in_hand:
+            if idle:
                 self._refused = True
                 self.transport.write(_TOO_LARGE)
                 self.transport.write_eof()
@@ -59,22 +60,22 @@ class BoundedProtocol(HttpToolsProtocol):
                 self._late = self.loop.call_later(_LINGER_S, self._close)
             else:
                 self.transport.close()
-        elif nothing_in_hand and self._late is None and self in self.connections:  # else a WebSocket took over
+        elif idle and self._late is None and self in self.connections:  # else a WebSocket took over
             self._late = self.loop.call_later(HEAD_WITHIN_S, self._close)
 
     def on_message_begin(self) -> None:
-        """A head begins."""
+        """Start to count the bytes of a head."""
         super().on_message_begin()
         self._head_bytes = 0
 
     def on_headers_complete(self) -> None:
-        """It ends."""
+        """Stop counting and cancel the time limit."""
         self._head_bytes = None
         self._cancel()
         super().on_headers_complete()
 
     def on_chunk_header(self) -> None:
-        """Read no further: a chunked body, which no route takes, ends with headers as well."""
+        """Stop reading: no route accepts a chunked body, and its trailers would have no size limit."""
         if self.cycle is None or self.cycle.response_complete:
             self.transport.close()
         else:

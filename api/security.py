@@ -1,7 +1,8 @@
-"""Who may do what: keys and their scopes, how often, how much at once, and what browsers are told.
+"""Access control: keys and their scopes, rate and size limits, and security headers for browsers.
 
-`Gate` stands before every route and finds out who asks; a route says what it takes with `dependencies=[Reader]` or
-`[Manager]`. As long as there is no key, an API that only this machine can reach is open to it, and any other is shut.
+`Gate` runs before every route and identifies the client; a route names the scope that it requires with
+`dependencies=[Reader]` or `[Manager]`. Until the first key exists, an API that only this machine can reach is open, and
+any other API is closed.
 """
 
 import ipaddress
@@ -26,21 +27,21 @@ from api.problems import Kind
 from crowdmood.core.settings import ApiSettings
 from crowdmood.store.api_keys import Scope as KeyScope
 
-FOREIGN_HOST = Kind("foreign-host", 421, "Without a key, only this machine may ask, by its own name.")
-FOREIGN_ORIGIN = Kind("foreign-origin", 403, "Web pages of other origins may not ask.")
+FOREIGN_HOST = Kind("foreign-host", 421, "Without keys, the API accepts requests to localhost only.")
+FOREIGN_ORIGIN = Kind("foreign-origin", 403, "Requests from web pages of other origins are not allowed.")
 TOO_OFTEN = Kind("rate-limited", 429, "Too many requests.")
-LENGTH_MISSING = Kind("length-required", 411, "The body's length is not stated.")
+LENGTH_MISSING = Kind("length-required", 411, "The request has no Content-Length.")
 TOO_LARGE = Kind("too-large", 413, "The body is too large.")
-URL_TOO_LONG = Kind("url-too-long", 414, "The address is too long.")
+URL_TOO_LONG = Kind("url-too-long", 414, "The URL is too long.")
 HEAD_TOO_LARGE = Kind("headers-too-large", 431, "The headers are too large.")
 
 GUARDED = problems.responses(UNAUTHORIZED, FORBIDDEN, TOO_OFTEN, NOT_READY)
-"""What a route's `responses` says of its guard."""
+"""The `responses` that `Gate` and a required scope add to a route."""
 
 PHOTO_BYTES: Final = 10 * 1024 * 1024
-"""Largest picture that `POST /predict` takes."""
+"""Largest photo that `POST /predict` accepts."""
 _BODY_BYTES: Final = 64 * 1024
-"""Largest body that any other route takes."""
+"""Largest body that any other route accepts."""
 _URL_BYTES: Final = 8 * 1024
 HEAD_BYTES: Final = 32 * 1024
 """Largest headers of a request, all together."""
@@ -54,11 +55,11 @@ _HEADERS: Final = (
     (b"cross-origin-resource-policy", b"same-origin"),
     (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
 )
-"""Of every answer whose route does not say otherwise."""
+"""Headers of every response, unless its route sets others."""
 
 
 def caller_of(scope: Scope) -> Caller:
-    """Who asks, as `Gate` found out."""
+    """Return the client of a request, as `Gate` identified it."""
     caller: Caller = scope[_CALLER]
     return caller
 
@@ -68,8 +69,8 @@ class _Requires(SecurityBase):
         self._scope = scope
         self.scheme_name = "key"
         self.model = HTTPBearer(
-            description="A key that `crowdmood keys create` made; `manage` includes `read`, and `predict` is a scope "
-            "of its own. Without any key, an API on a loopback address is open."
+            description="A key from `crowdmood keys create`. `manage` includes `read`; `predict` is a separate scope. "
+            "Until the first key exists, an API on a loopback address is open."
         )
 
     async def __call__(self, connection: HTTPConnection) -> None:
@@ -77,19 +78,19 @@ class _Requires(SecurityBase):
 
 
 Reader = Security(_Requires("read"))
-"""For whoever may read: `dependencies=[Reader]`."""
+"""For routes that read: `dependencies=[Reader]`."""
 Manager = Security(_Requires("manage"))
-"""For whoever may change what the API does."""
+"""For routes that change webhooks, keys or regions, or show previews."""
 Predictor = Security(_Requires("predict"))
-"""For keys that may classify photos."""
+"""For routes that classify photos."""
 
 
 class Gate:
-    """Middleware before everything: who asks, how often, how much; and the headers of every answer.
+    """Middleware in front of every route: identifies the client, applies the limits and adds the headers of every response.
 
     Args:
-        app: What is behind it.
-        settings: Of the API.
+        app: The wrapped application.
+        settings: Settings of the API.
         ring: The keys.
         clock: Monotonic time in seconds.
     """
@@ -104,7 +105,7 @@ class Gate:
         self._clock = clock
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Let a request through, or answer what is wrong with it."""
+        """Pass a request on, or respond with a problem."""
         if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
             return
@@ -124,7 +125,7 @@ class Gate:
         await (refusal or self._app)(scope, receive, send_with_headers)
 
     def _too_often(self, caller: Caller) -> JSONResponse | None:
-        """Every request counts against its key and its address; on an open API there is nobody to tell apart."""
+        """Count a request against its key and its address; an open API does not identify clients and has no limit."""
         if self._limit is None or self._ring.open:
             return None
         now_s = self._clock()
@@ -132,18 +133,19 @@ class Gate:
         if not wait_s:
             return None
         after = {"Retry-After": str(math.ceil(wait_s))}
-        return problems.response(TOO_OFTEN, "each key and each address may ask only so often", after)
+        return problems.response(TOO_OFTEN, "the limit of requests per second of this key or address is reached", after)
 
     def _foreign(self, headers: dict[bytes, bytes]) -> JSONResponse | None:
-        """An open API trusts this machine, not the web pages that its browser happens to show.
+        """Refuse requests of foreign web pages: an open API trusts this machine, not the pages in its browser.
 
-        A page's name may mean this machine (DNS rebinding): then its requests have no `Origin`, but its `Host`.
+        A page's host name may resolve to this machine (DNS rebinding). Its requests then have no `Origin`, but they
+        have its name in `Host`.
         """
         if not self._ring.open:
             return None
         host, origin = (headers.get(name, b"").decode("latin-1") for name in (b"host", b"origin"))
         if not _is_here(f"//{host}"):
-            return problems.response(FOREIGN_HOST, "ask localhost, or make a key (`crowdmood keys create`)")
+            return problems.response(FOREIGN_HOST, "use localhost, or create a key (`crowdmood keys create`)")
         if origin and origin not in self._origins and not _is_here(origin):
             return problems.response(FOREIGN_ORIGIN, f"{origin} is not among CROWDMOOD_API__CORS_ORIGINS")
         return None
@@ -151,7 +153,7 @@ class Gate:
 
 @lru_cache(256)
 def _is_here(url: str) -> bool:
-    """Whether an address names this machine in a way that means no other one anywhere."""
+    """Return whether a URL names this machine by a loopback address or `localhost`."""
     try:
         name = urlsplit(url).hostname or ""
         return name == "localhost" or ipaddress.ip_address(name).is_loopback
@@ -160,7 +162,7 @@ def _is_here(url: str) -> bool:
 
 
 def _network(address: str) -> str:
-    """Whoever has an IPv6 address has 2^64 of them: they count as one."""
+    """Return the /64 network of an IPv6 address, because a client owns all of it; other addresses unchanged."""
     if ":" not in address:
         return address
     try:
@@ -175,9 +177,9 @@ def _too_much(scope: Scope, headers: dict[bytes, bytes]) -> JSONResponse | None:
     if sum(len(name) + len(value) for name, value in scope["headers"]) > HEAD_BYTES:
         return problems.response(HEAD_TOO_LARGE, f"at most {HEAD_BYTES} bytes are accepted")
     if b"transfer-encoding" in headers:
-        # The chunks are not read (api/protocol.py): without this, the client would use the connection again.
+        # The chunks are not read (api/protocol.py). Without this header, the client would reuse the connection.
         closes = {"Connection": "close"}
-        return problems.response(LENGTH_MISSING, "send a Content-Length rather than chunks", closes)
+        return problems.response(LENGTH_MISSING, "send a Content-Length instead of chunks", closes)
     most = PHOTO_BYTES if scope["path"] == "/predict" else _BODY_BYTES
     length = headers.get(b"content-length", b"0")
     if not length.isdigit() or int(length) > most:

@@ -1,4 +1,4 @@
-"""Serves the application on a socket until told to stop."""
+"""Serves the application on its sockets until a stop event."""
 
 import contextlib
 import errno
@@ -24,35 +24,35 @@ log = logging.getLogger("crowdmood.api")
 
 _BACKLOG = 2048
 FINISH_WITHIN_S = 5
-"""Longest wait for requests in hand when told to stop."""
-_MOST_SAID_BYTES = 4096
-"""Largest message of a client over a WebSocket: there is nothing that it could say."""
+"""Longest wait for open requests after the stop event."""
+_CLIENT_MESSAGE_BYTES = 4096
+"""Largest message of a client over a WebSocket; all of them are ignored."""
 _UNREAD_MS = 60_000
-"""Time after which the system drops a connection whose client takes nothing at all, where it can (Linux)."""
+"""Time after which Linux drops a connection whose client acknowledges no data."""
 
 
 def run(settings: Settings, stop: threading.Event, on_bound: Callable[[str], None] | None = None) -> int:
-    """Serve until told to stop, then finish the requests in hand.
+    """Serve until the stop event is set, then finish the open requests.
 
     Args:
-        settings: The settings; `api.port` 0 takes a free port.
-        stop: Set when to stop: signals are the caller's (`crowdmood.core.process.stop_signals`).
-        on_bound: Called with the URL served, once requests are answered there.
+        settings: The settings; `api.port` 0 chooses a free port.
+        stop: Set it to stop. The caller handles signals (`crowdmood.core.process.stop_signals`).
+        on_bound: Called with the URL once the server accepts requests.
 
     Returns:
         The exit code.
 
     Raises:
-        SettingsError: No state store is named, we cannot listen where the settings say, or others could reach us and
-            nobody has a key.
+        SettingsError: There is no state store in the settings, the address cannot be used, or other machines could
+            reach the API while no key exists.
     """
     if settings.state_url is None:
-        raise SettingsError("no state store to answer from: set CROWDMOOD_STATE_URL (`crowdmood run` starts its own)")
+        raise SettingsError("the API needs a state store: set CROWDMOOD_STATE_URL (`crowdmood run` starts its own)")
     state_url = settings.state_url.get_secret_value()
     reader = MoodReader(state_url, settings.bus.key_prefix)
     where = settings.api
     if where.ops_port and where.ops_port == where.port:
-        # Which application answers depends on the port alone.
+        # Requests are assigned to an application by port alone.
         raise SettingsError(
             f"CROWDMOOD_API__PORT and CROWDMOOD_API__OPS_PORT are both {where.port}: give operators another port"
         )
@@ -64,7 +64,7 @@ def run(settings: Settings, stop: threading.Event, on_bound: Callable[[str], Non
             try:
                 _require_key(ApiKeyStore(state_url, settings.bus.key_prefix, stop), where.host)
             except ServerUnavailableError:
-                return 0  # told to stop while we waited for the state store
+                return 0  # stopped while waiting for the state store
         return _serve(settings, reader, listeners, stop, on_bound)
 
 
@@ -91,8 +91,8 @@ def _serve(
         access_log=False,
         lifespan="on",
         http=BoundedProtocol,
-        ws_max_size=_MOST_SAID_BYTES,
-        ws_per_message_deflate=False,  # it would compress each message anew for every reader
+        ws_max_size=_CLIENT_MESSAGE_BYTES,
+        ws_per_message_deflate=False,  # it would compress each message again for every client
         server_header=False,
         proxy_headers=bool(proxies),
         forwarded_allow_ips=proxies,
@@ -106,7 +106,7 @@ def _serve(
 
 
 class _Server(uvicorn.Server):
-    """uvicorn's server, stopped by an event and by a follower that died, never by a signal of its own."""
+    """uvicorn's server without signal handlers: the stop event or a failed follower stops it."""
 
     def __init__(
         self, config: uvicorn.Config, stop: threading.Event, context: Context, on_started: Callable[[], None]
@@ -126,30 +126,30 @@ class _Server(uvicorn.Server):
 
     async def on_tick(self, counter: int) -> bool:
         if self._stop.is_set() or self._context.follower.failure is not None:
-            # A tick earlier than connections are closed: streams tell their readers why they end.
+            # Streams end one tick before connections are closed, so that they can send the reason.
             self.should_exit = self._context.feed.over
             self._context.feed.end()
         return await super().on_tick(counter)
 
 
 class _ByPort:
-    """Two applications of one process: which one answers depends on the port that was asked."""
+    """Two applications in one process; the port of a request selects one."""
 
     def __init__(self, main: ASGIApp, ops: ASGIApp, ops_port: int) -> None:
         self._main, self._ops, self._ops_port = main, ops, ops_port
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        asked_ops = scope["type"] != "lifespan" and scope["server"][1] == self._ops_port
-        await (self._ops if asked_ops else self._main)(scope, receive, send)
+        is_ops = scope["type"] != "lifespan" and scope["server"][1] == self._ops_port
+        await (self._ops if is_ops else self._main)(scope, receive, send)
 
 
 def _require_key(store: ApiKeyStore, host: str) -> None:
-    """Return when somebody has a key; waits for a state store that is away."""
+    """Check that an active key exists; wait while the state store is unreachable."""
     with contextlib.closing(store):
         now_ms = time.time() * 1000
         if not any(key.state(now_ms) == "active" for key in store.table(patient=True).values()):
             raise SettingsError(
-                f"others can reach the API on {host}, and nobody has an API key yet: make one with "
+                f"other machines can reach the API on {host}, and no API key exists yet: create one with "
                 "`crowdmood keys create NAME`, or serve on 127.0.0.1 (CROWDMOOD_API__HOST) without a proxy"
             )
 
@@ -157,16 +157,17 @@ def _require_key(store: ApiKeyStore, host: str) -> None:
 def _listen(host: str, port: int, variable: str) -> socket.socket:
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-        # A name with both kinds of address ("localhost") is served on the one that every client tries.
+        # A name with IPv4 and IPv6 addresses ("localhost") is served over IPv4, which every client tries.
         family, _, _, _, address = min(found, key=lambda candidate: candidate[0] != socket.AF_INET)
         listener = socket.create_server(address, family=family, backlog=_BACKLOG)
         if hasattr(socket, "TCP_USER_TIMEOUT"):
-            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _UNREAD_MS)  # connections inherit it
+            # Accepted connections inherit the option.
+            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _UNREAD_MS)
         return listener
     except OSError as error:
         reason = os.strerror(error.errno) if error.errno and error.errno > 0 else str(error.strerror)
-        freeing = "stop what uses it, or " if error.errno == errno.EADDRINUSE else ""
-        free_one = " (0 takes a free port)" if variable == "API__" else ""
+        freeing = "stop the process that uses it, or " if error.errno == errno.EADDRINUSE else ""
+        free_one = " (0 chooses a free port)" if variable == "API__" else ""
         raise SettingsError(
             f"cannot serve on {host}:{port}: {reason}; {freeing}set CROWDMOOD_{variable}HOST and "
             f"CROWDMOOD_{variable}PORT{free_one}"

@@ -46,7 +46,7 @@ def test_keys_are_created_before_the_first_start_listed_without_secrets_and_revo
     ("words", "message"),
     [
         (("keys", "revoke", "nothing"), "there is no key 'nothing': `crowdmood keys list` shows all keys"),
-        (("api",), "nobody has an API key yet: make one with `crowdmood keys create NAME`"),
+        (("api",), "no API key exists yet: create one with `crowdmood keys create NAME`"),
     ],
 )
 def test_an_error_is_one_line(tmp_path: Path, words: tuple[str, ...], message: str) -> None:

@@ -57,12 +57,12 @@ def with_api(settings: Settings, **changes: object) -> Settings:
 
 def test_without_a_key_a_public_address_is_refused(settings: Settings, keys: ApiKeyStore) -> None:
     public = with_api(settings, host="0.0.0.0")
-    with pytest.raises(SettingsError, match=r"nobody has an API key yet.*`crowdmood keys create NAME`"):
+    with pytest.raises(SettingsError, match=r"no API key exists yet.*`crowdmood keys create NAME`"):
         service.run(public, threading.Event())
-    with pytest.raises(SettingsError, match="nobody has an API key yet"):
+    with pytest.raises(SettingsError, match="no API key exists yet"):
         service.run(with_api(settings, trusted_proxies=("127.0.0.1",)), threading.Event())
     make(keys, "read", lives_s=0)  # one that opens nothing is none
-    with pytest.raises(SettingsError, match="nobody has an API key yet"):
+    with pytest.raises(SettingsError, match="no API key exists yet"):
         service.run(public, threading.Event())
 
 
