@@ -1,5 +1,5 @@
-"""The HTTP API: tells ad systems, operators and analysts the newest mood, its history and the cameras' state.
+"""The HTTP API: serves the newest mood, its history and the cameras' state to ad systems, operators and analysts.
 
-It owns how answers are chosen, shown and served, and is the only home of asyncio; it must not judge a mood, write to
-the state store or import another stage, and it asks the bus about single pictures only.
+It owns how responses are chosen and served, and is the only stage that uses asyncio. It must not estimate or publish a
+mood or import another stage, and it uses the bus for photos and previews only.
 """

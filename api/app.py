@@ -1,4 +1,4 @@
-"""The application: routers, errors, and the follower that lives as long as it does."""
+"""The application: routers, errors, and the follower that runs during its lifespan."""
 
 import asyncio
 import contextlib
@@ -31,24 +31,24 @@ from crowdmood.store.regions import SavedRegions
 from webhooks.store import WebhookStore
 
 _DESCRIPTION = """
-The share of a stadium's readable people that shows each of eight expressions: one answer, one enum, a safe default.
+The share of a stadium's readable people with each of eight expressions: one response, one enum, a safe default.
 
-Poll `GET /mood` and act on it only while `status` is `ok`. A figure that is null is not known or withheld, never 0. All
-times are RFC 3339 in UTC and event time, when the cameras saw it, unless stated otherwise.
+Poll `GET /mood` and act on it only while `status` is `ok`. A figure that is null is unknown or withheld, never 0. All
+times are RFC 3339 in UTC, and event time (when the cameras captured the frames) unless stated otherwise.
 """
 
 _TAGS = [
-    {"name": "moods", "description": "The crowd's mood, now and before."},
-    {"name": "cameras", "description": "The cameras and the state they are in."},
-    {"name": "photos", "description": "Single pictures."},
-    {"name": "webhooks", "description": "Who is told of what happens, and what became of it."},
-    {"name": "keys", "description": "Who may ask."},
-    {"name": "health", "description": "For whoever runs this."},
+    {"name": "moods", "description": "The crowd's mood, now and in the past."},
+    {"name": "cameras", "description": "The cameras, their states, previews and regions."},
+    {"name": "photos", "description": "Classification of single photos."},
+    {"name": "webhooks", "description": "Webhooks and their deliveries."},
+    {"name": "keys", "description": "API keys."},
+    {"name": "health", "description": "Health checks and metrics for operators."},
 ]
 
 
 def create_app(settings: Settings, reader: MoodReader, clock: Clock = time.time) -> FastAPI:
-    """Put the application together; nothing is read before its lifespan starts.
+    """Create the application; it reads nothing before its lifespan starts.
 
     Args:
         settings: The settings.
@@ -67,7 +67,7 @@ def create_app(settings: Settings, reader: MoodReader, clock: Clock = time.time)
         version=__version__,
         description=_DESCRIPTION,
         openapi_tags=_TAGS,
-        docs_url=None,  # FastAPI's pages run scripts of elsewhere, on the origin that holds the page's key
+        docs_url=None,  # FastAPI's pages run scripts from other sites, on the origin that stores the page's key
         redoc_url=None,
         lifespan=_lifespan,
         generate_unique_id_function=lambda route: route.name,
@@ -100,7 +100,7 @@ def create_app(settings: Settings, reader: MoodReader, clock: Clock = time.time)
 
 
 def create_ops_app(main: FastAPI) -> FastAPI:
-    """What operators ask of an application on a port of its own, without a key."""
+    """Create the application with health checks and metrics for the operators' port, which needs no key."""
     app = FastAPI(openapi_url=None)
     app.state.context = context_of(main)
     problems.install(app)
@@ -110,7 +110,7 @@ def create_ops_app(main: FastAPI) -> FastAPI:
 
 
 class _App(FastAPI):
-    """FastAPI behind the gate, whose document also holds the problems' shape and the examples."""
+    """FastAPI behind `Gate`; its OpenAPI document also contains the schema of problems and the examples."""
 
     def __init__(self, settings: ApiSettings, ring: KeyRing, **metadata: Any) -> None:
         self._settings = settings
@@ -118,7 +118,7 @@ class _App(FastAPI):
         super().__init__(**metadata)
 
     def build_middleware_stack(self) -> ASGIApp:
-        # Outside of everything: what a bug is answered with has the headers as well.
+        # Outermost, so that responses to internal errors have the headers as well.
         gate = Gate(poll.Shortcut(super().build_middleware_stack(), context_of(self)), self._settings, self._ring)
         if not self._settings.cors_origins:
             return gate
@@ -134,7 +134,7 @@ class _App(FastAPI):
         if self.openapi_schema is None:
             document = super().openapi()
             document["components"]["schemas"]["Problem"] = models.Problem.model_json_schema()
-            # Put in afterwards: FastAPI cuts every null out of what routes declare, and our nulls mean something.
+            # Added afterwards: FastAPI removes every null from what routes declare, but nulls here have a meaning.
             for path, shown in examples.BY_PATH.items():
                 answer = document["paths"][path]["get"]["responses"]["200"]
                 answer["content"]["application/json"]["examples"] = shown
@@ -143,7 +143,7 @@ class _App(FastAPI):
 
 
 def context_of(app: FastAPI) -> Context:
-    """What this application consists of."""
+    """Return the parts of an application."""
     context: Context = app.state.context
     return context
 

@@ -1,4 +1,4 @@
-"""A camera's frame as its preview shows it: faces that were found have a box, and nobody can be recognised."""
+"""Draws a preview of a camera's frame: a box around each face found, in an image in which no one can be recognised."""
 
 import io
 from collections.abc import Sequence
@@ -16,14 +16,14 @@ from crowdmood.domain.palette import LABEL_COLOURS
 from crowdmood.store.regions import Regions
 
 _LONGEST_PX: Final = {True: 1600, False: 960}
-"""Longest side of a preview, by whether faces are shown."""
+"""Longest side of a preview, by `show_faces`."""
 _COMMON_FACE: Final = 0.9
-"""Blocks are made for the largest face but a tenth; larger ones are made coarser one by one."""
+"""Quantile of the faces' sizes from which the size of blocks follows; larger faces get coarser blocks one by one."""
 _NAMED_FROM_PX: Final = 36
-"""Narrower boxes have a colour only."""
+"""Narrower boxes have a colour but no label."""
 _COLOURS: Final = LABEL_COLOURS | {UNREADABLE: "#FFFFFF"}
 _FOUND_COLOUR: Final = "#00FFFF"
-"""Like no label's."""
+"""Differs from the colour of every label."""
 
 
 def draw(jpeg: bytes, found: Emotions, regions: Sequence[Regions], *, show_faces: bool, show_labels: bool) -> bytes:
@@ -31,10 +31,10 @@ def draw(jpeg: bytes, found: Emotions, regions: Sequence[Regions], *, show_faces
 
     Args:
         jpeg: The frame.
-        found: Its faces, and what they express.
-        regions: Where they were looked for: only what all of these let through.
-        show_faces: Leave the image as it is, instead of pixelated.
-        show_labels: Give each box the colour and the name of what its face shows.
+        found: Its faces and their expressions.
+        regions: Faces are searched only where all of these regions allow it.
+        show_faces: Keep the image clear instead of pixelating it.
+        show_labels: Draw each box with the colour and the name of its face's expression.
 
     Returns:
         A JPEG file.
@@ -45,7 +45,7 @@ def draw(jpeg: bytes, found: Emotions, regions: Sequence[Regions], *, show_faces
     try:
         file = Image.open(io.BytesIO(jpeg), formats=["JPEG"])
         longest = _LONGEST_PX[show_faces]
-        file.draft("RGB", (longest, longest))  # decoding small costs little
+        file.draft("RGB", (longest, longest))  # decoding at a smaller size is faster
         image = file.convert("RGB")
     except (UnidentifiedImageError, OSError, ValueError, Image.DecompressionBombError) as error:
         raise UndecodableError(f"a frame cannot be decoded: {error}") from None
@@ -76,7 +76,7 @@ def draw(jpeg: bytes, found: Emotions, regions: Sequence[Regions], *, show_faces
 
 
 def _hidden(image: Image.Image, side_px: int, regions: Sequence[Regions]) -> Image.Image:
-    """Return the image in blocks; darker ones where no face is searched."""
+    """Return the image in blocks; blocks are darker where faces are not searched."""
     outside = Image.new("1", image.size, 0)
     for one in regions:
         excluded = Image.new("1", image.size, bool(one.include))
@@ -104,5 +104,5 @@ def _pixelate(image: Image.Image, box: "np.ndarray[tuple[int, ...], np.dtype[np.
     right, bottom = np.minimum(np.ceil(box[2:]), image.size).astype(int).tolist()
     if right > left and bottom > top:
         face = image.crop((left, top, right, bottom))
-        # Of what is in blocks already: a new grid over the frame itself would show it from another side.
+        # Pixelate the blocks, not the frame: a second grid over the frame would reveal more of it.
         image.paste(_blocks(face, block_px(0, 0, [max(face.size)])), (left, top))

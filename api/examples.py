@@ -1,4 +1,4 @@
-"""Realistic answers for the OpenAPI document, made by the code that makes the real ones."""
+"""Realistic responses for the OpenAPI document, made by the code that makes the real ones."""
 
 from dataclasses import replace
 from typing import Any
@@ -141,4 +141,4 @@ CAMERAS: dict[str, Any] = {
 
 
 BY_PATH: dict[str, Any] = {"/mood": MOOD, "/moods": MOODS, "/changes": CHANGES, "/cameras": CAMERAS}
-"""Examples of the 200 answers."""
+"""Examples of responses with status 200, by path."""

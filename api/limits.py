@@ -1,16 +1,16 @@
-"""How often somebody may ask: pure, the time is given."""
+"""Rate limits. Pure: the caller passes the time."""
 
 _MOST_REMEMBERED = 10_000
 
 
 class RateLimit:
-    """A steady rate with room for a burst, for each name apart: the generic cell rate algorithm (ITU-T I.371).
+    """A steady rate with bursts, for each name separately: the generic cell rate algorithm (ITU-T I.371).
 
-    Of each name it keeps one number, the time at which the name's next request would be due at the steady rate.
+    It keeps one number per name: the time at which the next request is due at the steady rate.
 
     Args:
-        per_s: Requests a second.
-        burst_s: Seconds' worth of requests that may come at once.
+        per_s: Requests per second.
+        burst_s: A burst may contain the requests of this many seconds.
     """
 
     def __init__(self, per_s: float, burst_s: float = 2.0) -> None:
@@ -19,11 +19,11 @@ class RateLimit:
         self._due: dict[str, float] = {}
 
     def __len__(self) -> int:
-        """Number of names that are remembered."""
+        """Return the number of names in memory."""
         return len(self._due)
 
     def wait_s(self, name: str, now_s: float) -> float:
-        """Seconds until a request of this name would be let through; 0 lets it through and counts it."""
+        """Return the seconds until a request of this name is allowed; if 0, count the request."""
         due = max(self._due.get(name, now_s), now_s) + self._interval_s
         if due - now_s > self._burst_s + 1e-9:
             return due - now_s - self._burst_s
@@ -33,5 +33,5 @@ class RateLimit:
         return 0.0
 
     def _forget(self, now_s: float) -> None:
-        """Let go of names that have their whole burst again; they come back as new ones."""
+        """Drop names whose full burst is available again; a new request starts them like new names."""
         self._due = {name: due for name, due in self._due.items() if due > now_s}

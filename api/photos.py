@@ -1,4 +1,4 @@
-"""Answers for single photos: few at once and a quota for each client, by the cameras' workers; nothing is kept."""
+"""Classifies single photos with the cameras' workers: few at once, with a quota for each client; stores nothing."""
 
 import asyncio
 import math
@@ -20,10 +20,10 @@ from crowdmood.core.errors import UnansweredError
 from crowdmood.domain.labels import LABELS
 from crowdmood.domain.messages import Emotions
 
-NO_ANSWER = Kind("no-worker", 503, "No worker answered.")
+NO_ANSWER = Kind("no-worker", 503, "No worker classified the photo.")
 TOO_SLOW = Kind("too-slow", 408, "The body took too long to arrive.")
 
-PHOTOS_OFF = Kind("photos-off", 409, "Single photos are not classified here.")
+PHOTOS_OFF = Kind("photos-off", 409, "The classification of single photos is off.")
 TOO_MANY_PHOTOS = Kind("photo-quota", 429, "Too many photos.")
 
 ANSWER_WITHIN_S: Final = 5.0
@@ -31,25 +31,25 @@ UNREADABLE: Final = "unreadable"
 READABLE_FROM: Final = 0.5
 """A face with a lower probability of being readable is shown as `unreadable`."""
 MOST_MEGAPIXELS: Final = 4.0
-"""Largest photo: what a detector searches within a second or two, while the cameras' frames wait."""
+"""Largest photo: a detector searches it within 1 s to 2 s, while the cameras' frames wait."""
 _BODY_WITHIN_S: Final = 30.0
 _AT_ONCE: Final = 2
-"""Photos in hand: bounds the memory that they take, and the detectors that they keep busy."""
+"""Most photos in progress: limits the memory that they use and the detectors that they occupy."""
 _BURST_S: Final = 10.0
-"""Seconds' worth of a client's quota that may come at once."""
+"""A burst may use this many seconds of a client's quota."""
 
 
 class PhotoDesk:
-    """Takes photos in and gives answers out.
+    """Checks photos, sends them to the workers and returns the faces.
 
     Args:
-        bus: Reaches the workers; None when this process was given no bus.
-        max_megapixels: Larger photos are refused, and so are those above `MOST_MEGAPIXELS`.
-        per_minute: Photos a minute of each client.
+        bus: Connection to the workers; None if the settings have no bus.
+        max_megapixels: Larger photos are refused, and so are photos above `MOST_MEGAPIXELS`.
+        per_minute: Photos per minute for each client.
         clock: Monotonic time in seconds.
 
     Attributes:
-        max_megapixels: Largest photo that is taken.
+        max_megapixels: Largest photo that is accepted.
     """
 
     def __init__(
@@ -63,44 +63,44 @@ class PhotoDesk:
         self._bus = bus
         self._quota = RateLimit(per_minute / 60, _BURST_S)
         self._clock = clock
-        self._in_hand = 0
-        # One: decoding an image takes far more memory than its file.
+        self._in_progress = 0
+        # One thread, because decoding an image needs far more memory than its file.
         self._decoder = ThreadPoolExecutor(1, "decoder")
 
     async def classify(self, caller: Caller, read: Callable[[], Awaitable[bytes]]) -> dict[str, Any]:
-        """Return the answer to one photo.
+        """Return the response to one photo.
 
         Args:
-            caller: The client, whose quota it counts against.
-            read: Reads the file, which is bounded in size.
+            caller: The client; the photo counts against its quota.
+            read: Reads the file, whose size is already limited.
 
         Raises:
-            ProblemError: It cannot be used, the client has sent too many, or no worker answered.
+            ProblemError: The photo is invalid, the client's quota is used up, or no worker responded.
         """
         if self._bus is None:
-            raise _unanswered("this API knows no bus: set CROWDMOOD_BUS_URL")
+            raise _unanswered("this API has no bus: set CROWDMOOD_BUS_URL")
         if wait_s := self._quota.wait_s(caller.name, self._clock()):
             after = {"Retry-After": str(math.ceil(wait_s))}
-            raise ProblemError(TOO_MANY_PHOTOS, "each client may send only so many photos a minute", after)
-        if self._in_hand >= _AT_ONCE:
-            raise _unanswered("too many photos are in hand")
-        self._in_hand += 1
+            raise ProblemError(TOO_MANY_PHOTOS, "this client's quota of photos per minute is used up", after)
+        if self._in_progress >= _AT_ONCE:
+            raise _unanswered("too many photos are in progress")
+        self._in_progress += 1
         try:
             try:
                 body = await asyncio.wait_for(read(), _BODY_WITHIN_S)
             except TimeoutError:
-                raise ProblemError(TOO_SLOW, f"send it within {_BODY_WITHIN_S:g} s") from None
+                raise ProblemError(TOO_SLOW, f"send the photo within {_BODY_WITHIN_S:g} s") from None
             loop = asyncio.get_running_loop()
             picture = await loop.run_in_executor(self._decoder, to_picture, body, self.max_megapixels)
             found = await self._bus.classify(picture.jpeg, picture.width, picture.height, ANSWER_WITHIN_S)
         except UnansweredError as error:
             raise _unanswered(str(error)) from None
         finally:
-            self._in_hand -= 1
+            self._in_progress -= 1
         return answer(found)
 
     async def close(self) -> None:
-        """Give sockets and threads back."""
+        """Close the connection to the bus and end the decoder's thread."""
         self._decoder.shutdown(wait=False)
         if self._bus is not None:
             await self._bus.close()
@@ -117,7 +117,7 @@ def shown_label(probabilities: npt.NDArray[np.floating[Any]], readable: float) -
 
 
 def answer(found: Emotions) -> dict[str, Any]:
-    """Return the answer of `POST /predict`: the faces of a picture in the order in which they were found."""
+    """Return the response of `POST /predict`: the faces of a photo in the order in which they were found."""
     rows = found.probabilities.astype(np.float64)
     faces = []
     for box, row, readable, quality in zip(found.boxes, rows, found.readable, found.quality, strict=True):

@@ -1,4 +1,4 @@
-"""From what somebody uploads to the JPEG that workers get: checked by its header, decoded, stripped of all else."""
+"""Converts an uploaded file to a JPEG for the workers: checks its header, decodes it and removes all metadata."""
 
 import io
 from dataclasses import dataclass
@@ -8,16 +8,16 @@ from PIL import ExifTags, Image, PngImagePlugin
 
 from api.problems import Kind, ProblemError
 
-NO_PICTURE = Kind("no-picture", 415, "The body is no JPEG, PNG or WebP picture.")
-TOO_MANY_PIXELS = Kind("too-many-pixels", 413, "The picture has too many pixels.")
+NO_PICTURE = Kind("no-picture", 415, "The body is not a JPEG, PNG or WebP image.")
+TOO_MANY_PIXELS = Kind("too-many-pixels", 413, "The image has too many pixels.")
 
 _FORMATS: Final = ("JPEG", "PNG", "WEBP")
 _QUALITY: Final = 95
 _LONGEST_SIDE: Final = 65_500
-"""What a JPEG can hold."""
-PngImagePlugin.MAX_TEXT_MEMORY = 4 * 1024 * 1024  # bytes of all texts in a PNG; Pillow allows 64 MB
+"""Longest side in pixels that JPEG supports."""
+PngImagePlugin.MAX_TEXT_MEMORY = 4 * 1024 * 1024  # bytes of all texts in a PNG; Pillow's default is 64 MB
 _MOST_SCANS: Final = 100
-"""Of a progressive JPEG, which usually has ten: each scan costs as much as decoding the whole picture."""
+"""Most scans of a progressive JPEG, which usually has 10: each scan costs as much as decoding the whole image."""
 _UPRIGHT: Final = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -27,17 +27,17 @@ _UPRIGHT: Final = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-"""How to turn a picture upright, by the orientation that its camera noted (EXIF 2.32, 4.6.4 A)."""
+"""Operation that turns an image upright, by its EXIF orientation (EXIF 2.32, 4.6.4 A)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """A picture for the workers.
+    """An image for the workers.
 
     Attributes:
-        jpeg: The upright picture, JPEG-coded, without anything about who took it, when and where.
-        width: Its width in pixels.
-        height: Its height in pixels.
+        jpeg: The upright image as a JPEG file, without metadata such as author, time and place.
+        width: Width of the upright image in pixels.
+        height: Height of the upright image in pixels.
     """
 
     jpeg: bytes
@@ -46,17 +46,17 @@ class Picture:
 
 
 def to_picture(body: bytes, max_megapixels: float) -> Picture:
-    """Read a JPEG, PNG or WebP file, of several pictures the first, turned as its camera was held.
+    """Return the first image of a JPEG, PNG or WebP file, turned upright.
 
     Args:
         body: The file.
-        max_megapixels: Larger pictures are refused by their header, before memory is taken for them.
+        max_megapixels: Larger images are refused by their header, before memory is allocated for them.
 
     Raises:
-        ProblemError: It is no such picture, is damaged, or is too large.
+        ProblemError: The file has another format, is damaged, or is too large.
     """
     if body.startswith(b"\xff\xd8") and body.count(b"\xff\xda") > _MOST_SCANS:
-        raise ProblemError(NO_PICTURE, f"a JPEG of more than {_MOST_SCANS} scans is not accepted")
+        raise ProblemError(NO_PICTURE, f"a JPEG with more than {_MOST_SCANS} scans is not accepted")
     try:
         with Image.open(io.BytesIO(body), formats=_FORMATS) as image:
             width, height = image.size
@@ -71,15 +71,15 @@ def to_picture(body: bytes, max_megapixels: float) -> Picture:
         raise ProblemError(
             NO_PICTURE, "send the file itself as the body, as in `curl --data-binary @face.jpg`; it may be damaged"
         ) from None
-    upright.info = {}  # else a comment or a colour profile would go along
+    upright.info = {}  # otherwise a comment or a colour profile would be saved as well
     out = io.BytesIO()
     upright.save(out, "JPEG", quality=_QUALITY)
     return Picture(out.getvalue(), *upright.size)
 
 
 def _orientation(image: Image.Image) -> int:
-    """How its camera was held, 1 to 8; 1, upright, where that is not told or cannot be read."""
+    """Return the EXIF orientation, 1 to 8; 1 (upright) if it is missing or invalid."""
     try:
         return int(image.getexif().get(ExifTags.Base.Orientation, 1))
-    except Exception:  # of whatever kind what Pillow's reader stumbles over is: the pixels are there all the same
+    except Exception:  # Pillow's EXIF reader raises many types of errors; the pixels are valid nevertheless
         return 1

@@ -86,7 +86,7 @@ Predictor = Security(_Requires("predict"))
 
 
 class Gate:
-    """Middleware in front of every route: identifies the client, applies the limits and adds the headers of every response.
+    """Middleware in front of every route: identifies the client, applies the limits and adds headers to every response.
 
     Args:
         app: The wrapped application.

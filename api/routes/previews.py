@@ -61,7 +61,7 @@ def preview(context: ContextDep, camera_id: CameraId) -> Response:
         raise ProblemError(PREVIEW_OFF, "set CROWDMOOD_API__PREVIEW=true to allow previews")
     camera = _camera(context, camera_id)
     if context.previews is None:
-        raise _no_frame("this API knows no bus: set CROWDMOOD_BUS_URL")
+        raise _no_frame("this API has no bus: set CROWDMOOD_BUS_URL")
     if not _AT_ONCE.acquire(blocking=False):
         raise _no_frame("too many previews are requested at once")
     try:

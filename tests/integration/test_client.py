@@ -250,7 +250,7 @@ def test_a_refusal_carries_its_reason_status_and_type(api: Running, connect: Con
     with pytest.raises(ClientError, match="nroth") as unknown:
         crowd.ask("mood", camera="nroth")
     assert (unknown.value.status, unknown.value.type) == (404, "/problems/unknown-camera")
-    with pytest.raises(ClientError, match="HTTP 503: this API knows no bus") as unanswered:
+    with pytest.raises(ClientError, match="HTTP 503: this API has no bus") as unanswered:
         crowd.ask("predict", b"")
     assert unanswered.value.retry_after_s == 1
     assert crowd.statuses == [404, 503, 503, 503]  # what may pass is retried

@@ -251,7 +251,7 @@ def test_an_answer_that_comes_too_late_is_forgotten_by_itself(lonely_bus: Bus) -
 
 def test_an_api_that_was_told_of_no_bus_says_so(alone: Settings) -> None:
     with running(alone.model_copy(update={"bus_url": None})) as api:
-        assert refused(api) == "this API knows no bus: set CROWDMOOD_BUS_URL"
+        assert refused(api) == "this API has no bus: set CROWDMOOD_BUS_URL"
 
 
 def test_no_camera_can_be_called_as_pictures_are() -> None:

@@ -207,7 +207,7 @@ def test_few_photos_are_in_hand_at_once(settings: Settings, bus: Bus) -> None:
         for thread in threads:
             thread.join()
     details = sorted(answer.json()["detail"] for answer in answers)
-    assert details == ["no detector finished it within 5 s"] * 2 + ["too many photos are in hand"] * 2
+    assert details == ["no detector finished it within 5 s"] * 2 + ["too many photos are in progress"] * 2
 
 
 def test_the_smaller_bound_of_both_holds() -> None:

@@ -213,7 +213,7 @@ def test_a_jpeg_of_endless_scans_is_refused_before_it_is_decoded() -> None:
     body = file(half_red(), "JPEG", progressive=True)
     scans = body.index(b"\xff\xda")
     assert to_picture(body, 50).width == 64
-    assert refused(body[:-2] + body[scans:-2] * 200 + body[-2:])[1] == "a JPEG of more than 100 scans is not accepted"
+    assert refused(body[:-2] + body[scans:-2] * 200 + body[-2:])[1] == "a JPEG with more than 100 scans is not accepted"
 
 
 def test_bombs_take_no_memory(tmp_path: Path) -> None:
