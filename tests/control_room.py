@@ -64,7 +64,7 @@ class Room:
         """Give the page a key, as people do."""
         self.page.dispatch_event("#key-button", "click")  # the page may be asking for one at this very moment
         self.page.fill("#key-text", key)
-        self.page.click("#key-dialog >> text=Use it")
+        self.page.click("#key-dialog >> text=Use key")
 
     def shows(self, selector: str, text: str, within_ms: float = WITHIN_MS) -> None:
         """Return when an element holds this text."""

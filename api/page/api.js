@@ -1,10 +1,10 @@
-// Our public API as this page asks it. The key travels in a header and lives in this tab: never in an address.
+// Requests to the public API. The key is stored in this tab and sent in a header, never in a URL.
 
 const KEPT = "crowdmood.key";
 const LONGEST_PAUSE_MS = 5_000;
-const SILENT_AFTER_MS = 45_000; // three heartbeats of the usual kind
+const SILENT_AFTER_MS = 45_000; // three heartbeats at the default interval
 
-/** An answer that is none: `status` 0 when there was no answer at all. */
+/** A failed request; `status` is 0 if there was no response. */
 export class Refused extends Error {
   constructor(status, text) {
     super(text);
@@ -19,10 +19,10 @@ export const key = {
 
 const refusals = new EventTarget();
 
-/** Be told when a key is needed, or a better one. */
+/** Call a listener when the server requires a key, or refuses the key that was sent. */
 export const onRefused = (listener) => refusals.addEventListener("refused", (event) => listener(event.detail));
 
-/** Ask; the response of a 2xx, else a Refused with what the problem says. */
+/** Send a request and return its response if it is 2xx; otherwise throw Refused with the problem's text. */
 export async function ask(path, { method = "GET", json, body, headers = {}, signal, cache = "no-cache" } = {}) {
   const sent = { ...headers };
   const used = key.get();
@@ -39,17 +39,17 @@ export async function ask(path, { method = "GET", json, body, headers = {}, sign
     });
   } catch (error) {
     if (error.name === "AbortError") throw error;
-    throw new Refused(0, "The server does not answer.");
+    throw new Refused(0, "The server does not respond.");
   }
   if (response.ok) return response;
   const problem = await response.json().catch(() => ({}));
   const refused = new Refused(response.status, problem.detail ?? problem.title ?? `HTTP ${response.status}`);
-  // What was asked before another key was given says nothing of that one.
+  // A request that was sent before the key changed says nothing about the new key.
   if (response.status === 401 && used === key.get()) refusals.dispatchEvent(new CustomEvent("refused", { detail: refused }));
   throw refused;
 }
 
-/** Ask for JSON. */
+/** Request JSON. */
 export const get = async (path, options) => (await ask(path, options)).json();
 export const send = async (method, path, json) => {
   const response = await ask(path, { method, json });
@@ -57,15 +57,15 @@ export const send = async (method, path, json) => {
 };
 
 /**
- * Follow `/mood/stream`, through the server's restarts, without a gap.
+ * Follow `/mood/stream` without a gap, through restarts of the server.
  *
- * EventSource cannot send a key, so this reads the events itself.
+ * EventSource cannot send a key, so this function reads the events itself.
  *
- * @param {(event: string, data: object, publishedAt: number) => void} tell Each message; when it was published, by
- *   this machine's clock in milliseconds.
- * @param {(connected: boolean, why: string) => void} note Told of each change of the connection.
+ * @param {(event: string, data: object, publishedAt: number) => void} onMessage Receives each message and the time of
+ *   its publication, in milliseconds by this machine's clock.
+ * @param {(connected: boolean, why: string) => void} onConnection Receives each change of the connection.
  */
-export function follow(tell, note) {
+export function follow(onMessage, onConnection) {
   let last = "";
   let pause = 250;
   let stop = new AbortController();
@@ -79,18 +79,18 @@ export function follow(tell, note) {
           signal: stop.signal,
           cache: "no-store",
         });
-        note(true, "");
+        onConnection(true, "");
         pause = 250;
         const ahead = Date.parse(response.headers.get("date")) - Date.now() || 0;
         for await (const message of events(response.body, stop)) {
           if (message.id) last = message.id;
           if (message.event === "end") break;
-          if (message.data) tell(message.event, JSON.parse(message.data), parseInt(message.id, 10) - ahead);
+          if (message.data) onMessage(message.event, JSON.parse(message.data), parseInt(message.id, 10) - ahead);
         }
       } catch (error) {
         if (error instanceof Refused && error.status) why = error.message;
       }
-      note(false, why);
+      onConnection(false, why);
       await new Promise((resolve) => setTimeout(resolve, pause * (0.5 + Math.random() / 2)));
       pause = Math.min(pause * 2, LONGEST_PAUSE_MS);
     }
@@ -99,7 +99,7 @@ export function follow(tell, note) {
   return { again: () => stop.abort() };
 }
 
-/** Server-sent events, as they arrive; a silence that is too long ends them. */
+/** Yield server-sent events as they arrive; abort after a silence of SILENT_AFTER_MS. */
 async function* events(body, stop) {
   const reader = body.pipeThrough(new TextDecoderStream()).getReader();
   let text = "";

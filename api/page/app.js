@@ -1,4 +1,4 @@
-// Starts the page: which view is shown, the key, the theme, and the one stream that all views hear of.
+// Starts the page: the view, the key, the theme, and the stream of moods.
 
 import { follow, get, key, onRefused } from "./api.js";
 import { byId } from "./dom.js";
@@ -15,7 +15,7 @@ let shown = null;
 let stream = null;
 let declined = false;
 
-/** Show the view that the address names, and tell the one before that it is hidden. */
+/** Show the view that the URL names, and hide the previous one. */
 function route(moveFocus) {
   const wanted = location.hash.slice(1) in VIEWS ? location.hash.slice(1) : "live";
   for (const name of Object.keys(VIEWS)) byId(name).hidden = name !== wanted;
@@ -29,7 +29,7 @@ function route(moveFocus) {
   if (display) VIEWS[wanted].show?.(display);
 }
 
-/** What the server has to say about itself; asked again until it answers. */
+/** Request the display settings until the server responds. */
 async function learn() {
   for (;;) {
     try {
@@ -42,11 +42,11 @@ async function learn() {
   }
 }
 
-/** Ask for a key; where the server asked for it, not again after somebody has said no. */
+/** Ask for a key. If the server required it (`why`), do not ask again after the user has declined. */
 function keyDialog(why) {
   const dialog = byId("key-dialog");
   if (dialog.open || (why && declined)) return;
-  byId("key-why").textContent = `${why} It stays in this tab and is sent in a header.`.trim();
+  byId("key-why").textContent = `${why} The key stays in this tab and is sent in a header.`.trim();
   byId("key-text").value = "";
   dialog.returnValue = "";
   dialog.showModal();

@@ -1,4 +1,4 @@
-// The cameras: what each does, how fast, and what became of its frames.
+// The cameras view: the state, the speed and the dropped frames of each camera.
 
 import { get } from "./api.js";
 import { byId, clock, count, el, isRecorded, say, span } from "./dom.js";
@@ -14,8 +14,8 @@ const seen = new Map();
 export function show(given) {
   display = given;
   clearInterval(timer);
-  timer = setInterval(look, EVERY_MS);
-  look();
+  timer = setInterval(refresh, EVERY_MS);
+  refresh();
 }
 
 export function hide() {
@@ -23,11 +23,11 @@ export function hide() {
   preview.close();
 }
 
-async function look() {
+async function refresh() {
   const place = byId("cameras-said");
   try {
     const found = await get("cameras");
-    say(place, found.length ? "" : "No camera has reported yet.");
+    say(place, found.length ? "" : "No camera has delivered frames yet.");
     found.forEach(note);
     const rows = byId("camera-rows");
     const had = document.activeElement?.dataset?.camera;
@@ -38,7 +38,7 @@ async function look() {
   }
 }
 
-/** Remember a camera's counters, as long as speeds are measured over. */
+/** Keep a camera's counters for the time over which speeds are measured. */
 function note(camera) {
   const now = performance.now();
   const before = (seen.get(camera.id) ?? []).filter(

@@ -1,5 +1,5 @@
-// Charts by Plotly, which comes with a Python package and is loaded when the first chart is drawn. It writes its styles
-// into the sheet with the id `plotly.js-style-global`; those of maps, which it brings as well, the page's policy refuses.
+// Charts by Plotly, whose script comes from a Python package and is loaded when the first chart is drawn. Plotly writes
+// its styles into the sheet with the id `plotly.js-style-global`; the page's policy refuses the styles of its maps.
 
 import { isRecorded, knows, shareOf, UNKNOWN } from "./dom.js";
 
@@ -19,8 +19,8 @@ function plotly() {
   return loading;
 }
 
-/** What Plotly resolves no CSS for: the page's colours as they are now. */
-function look() {
+/** Return the page's present colours, because Plotly does not resolve CSS variables. */
+function colours() {
   const probe = document.body.appendChild(document.createElement("i"));
   const of = (name) => {
     probe.style.color = `var(${name})`;
@@ -31,11 +31,11 @@ function look() {
   return found;
 }
 
-/** Event time as Plotly takes it: match time of recorded footage is seconds as a date of 1970. */
+/** Convert event times to dates for Plotly; match time of recorded footage becomes a date in 1970. */
 const times = (moods) => moods.map((mood) => new Date(mood.as_of).toISOString());
 
 function layout(moods, more = {}) {
-  const { ink, faint, line, paper } = look();
+  const { ink, faint, line, paper } = colours();
   const recorded = moods.length && isRecorded(Date.parse(moods[0].as_of));
   return {
     margin: { l: 44, r: 8, t: 8, b: 32 },
@@ -62,17 +62,17 @@ const OPTIONS = { displayModeBar: false, responsive: true };
 async function draw(place, traces, shown) {
   const Plotly = await plotly();
   await Plotly.react(place, traces, shown, OPTIONS);
-  // The window may have changed its size while the view was hidden.
+  // The window may have been resized while the view was hidden.
   if (place.querySelector("svg").clientWidth !== place.clientWidth) Plotly.Plots.resize(place);
 }
 
 /**
- * Shares of people over time as stacked areas; a mood without figures is a hole.
+ * Draw shares of people over time as stacked areas, with a gap for each mood without figures.
  *
- * @param {Element} place Where.
- * @param {object[]} moods Oldest first.
+ * @param {Element} place The element to draw into.
+ * @param {object[]} moods Moods, oldest first.
  * @param {object} display Colours and order of the labels.
- * @param {{changes?: object[], at?: string}} marks Changes as lines, and the moment that is looked at.
+ * @param {{changes?: object[], at?: string}} marks Changes, drawn as dashed lines, and the selected time.
  */
 export async function stacked(place, moods, display, { changes = [], at = null } = {}) {
   const x = times(moods);
@@ -88,7 +88,7 @@ export async function stacked(place, moods, display, { changes = [], at = null }
     text: moods.map((mood) => (mood.shares ? shareOf(mood, label) : "withheld")),
     hovertemplate: "%{text}",
   }));
-  const { ink } = look();
+  const { ink } = colours();
   const line = (when, dash) => ({
     type: "line",
     x0: when,
@@ -104,7 +104,7 @@ export async function stacked(place, moods, display, { changes = [], at = null }
   await draw(place, traces, layout(moods, { shapes }));
 }
 
-/** Each label's share as a line within its 90 % interval, one panel a label. */
+/** Draw each label's share as a line within its 90 % interval, one panel per label. */
 export async function intervals(place, moods, display) {
   const withShares = moods.filter((mood) => mood.shares);
   const shown = [...display.stacked].reverse();
@@ -162,7 +162,7 @@ export async function intervals(place, moods, display) {
   await draw(place, traces, panels);
 }
 
-/** A chart as a PNG file. */
+/** Return a chart as a PNG file. */
 export async function png(place, width = 1600, height = 600) {
   const Plotly = await plotly();
   const address = await Plotly.toImage(place, { format: "png", width, height });

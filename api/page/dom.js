@@ -1,14 +1,14 @@
-// Small tools for the page: elements, numbers and times. Whatever comes from outside becomes text, never markup.
+// Helpers of the page: elements, numbers and times. Data from outside become text, never markup.
 
-/** The element with this id. */
+/** Return the element with this id. */
 export const byId = (id) => document.getElementById(id);
 
 /**
- * An element.
+ * Create an element.
  *
- * @param {string} tag Its name, with classes after dots: "p.faint".
+ * @param {string} tag Name of the element, with classes after dots: "p.faint".
  * @param {object} properties Properties and handlers; names with a dash are set as attributes.
- * @param {...(Node|string|number)} children What it holds; strings become text.
+ * @param {...(Node|string|number)} children Children of the element; strings become text.
  */
 export function el(tag, properties = {}, ...children) {
   const [name, ...classes] = tag.split(".");
@@ -22,7 +22,7 @@ export function el(tag, properties = {}, ...children) {
   return made;
 }
 
-/** A row of a table: the first cell is its head; cells are nodes or text, numbers stand to the right. */
+/** Create a row of a table: the first cell is its heading; cells are nodes or text, numbers are right-aligned. */
 export function row(head, ...cells) {
   const made = cells.map((cell) =>
     el(typeof cell === "number" ? "td.number" : "td", {}, typeof cell === "number" ? count(cell) : cell),
@@ -30,21 +30,21 @@ export function row(head, ...cells) {
   return el("tr", {}, el("th", { scope: "row" }, head), ...made);
 }
 
-/** A coloured square with a label's name. */
+/** Create a coloured square with a label's name. */
 export function labelled(name, colour) {
   const dot = el("span.dot", { "aria-hidden": "true" });
   if (colour) dot.style.background = colour;
   return el("span.label", {}, dot, name);
 }
 
-/** A button that cannot be pressed again while what it began goes on; errors are written into `said`. */
+/** Create a button that is disabled while its action runs; errors are written into `said`. */
 export function action(name, run, said) {
   const button = el("button", { type: "button" }, name);
   button.addEventListener("click", () => attempt(button, run, said));
   return button;
 }
 
-/** Run something with a button disabled, and write the outcome into `said`. */
+/** Run an action with its button disabled, and write the result into `said`. */
 export async function attempt(button, run, said) {
   button.disabled = true;
   say(said, "");
@@ -57,13 +57,13 @@ export async function attempt(button, run, said) {
   }
 }
 
-/** Write into a place that screen readers read out. */
+/** Write a text into an element that screen readers announce. */
 export function say(place, text, wrong = false) {
   place.textContent = text;
   place.classList.toggle("wrong", wrong);
 }
 
-/** Give the browser a file to save. */
+/** Save a file through the browser. */
 export function save(name, blob) {
   const link = el("a", { href: URL.createObjectURL(blob), download: name });
   link.click();
@@ -72,20 +72,20 @@ export function save(name, blob) {
 
 export const percent = (share) => `${Math.round(share * 100)} %`;
 
-/** Stands for a figure that the network, or an earlier release that stored the mood, does not know. */
+/** Shown for a figure that the network, or the earlier release that stored the mood, does not provide. */
 export const UNKNOWN = "not known";
 
-/** Whether a mood, or a change, has the share of this label: null where the network does not know the label. */
+/** Return whether a mood or a change has a share of this label; it is null if the network does not know the label. */
 export const knows = ({ shares }, label) => shares?.[label] != null;
 
-/** A label's share of a mood, or of a change, with its interval. */
+/** Return a label's share in a mood or a change, with its interval. */
 export function shareOf(of, label) {
   if (!knows(of, label)) return UNKNOWN;
   const { shares, low, high } = of;
   return `${percent(shares[label])} (${Math.round(low[label] * 100)}–${percent(high[label])})`;
 }
 
-/** A figure of a mood with its 90 % interval: its valence, or its energy. */
+/** Return the valence or the energy of a mood, with its 90 % interval. */
 export function figureOf(mood, name) {
   const [middle, low, high] = ["", "_low", "_high"].map((end) => mood[`${name}${end}`]);
   return middle == null ? UNKNOWN : `${middle.toFixed(2)} (${low.toFixed(2)} to ${high.toFixed(2)})`;
@@ -93,15 +93,15 @@ export function figureOf(mood, name) {
 
 const LOW_FIT = 0.5;
 
-/** Whether a mood's fit is low enough to be pointed out to operators. */
+/** Return whether a mood's fit is so low that operators need a note. */
 export const fitsPoorly = (mood) => mood.fit != null && mood.fit < LOW_FIT;
 
-/** A mood's fit; null of methods without a correction. */
+/** Return a mood's fit, or "none" for methods without a correction. */
 export const fitOf = ({ fit }) => (fit == null ? "none" : fit.toFixed(2));
 
 export const count = (number) => number.toLocaleString("en");
 
-/** RFC 3339 text as the time of day; recorded footage, which counts from 1970, as match time. */
+/** Convert an RFC 3339 time to the time of day, or to match time for recorded footage, which counts from 1970. */
 export function clock(text) {
   const ms = Date.parse(text);
   if (Number.isNaN(ms)) return "–";
@@ -110,10 +110,10 @@ export function clock(text) {
   return `${String(Math.floor(s / 60)).padStart(2, "0")}:${String(s % 60).padStart(2, "0")}`;
 }
 
-/** Whether an event time is of recorded footage, which counts from 1970-01-01. */
+/** Return whether an event time belongs to recorded footage, which counts from 1970-01-01. */
 export const isRecorded = (ms) => ms < 365 * 86_400_000;
 
-/** Seconds in words for people. */
+/** Return a duration in seconds as text for people. */
 export function span(s) {
   if (s < 90) return `${Math.max(0, Math.round(s))} s`;
   return s < 5400 ? `${Math.round(s / 60)} min` : `${Math.round(s / 3600)} h`;

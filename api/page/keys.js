@@ -1,4 +1,4 @@
-// Who may use the API: keys are listed, made and revoked. A key is shown once, when it is made.
+// The keys view: lists, creates and revokes keys. A key is shown once, when it is created.
 
 import { get, key, send } from "./api.js";
 import { action, attempt, byId, el, row, say } from "./dom.js";
@@ -28,7 +28,7 @@ async function list() {
       byId("keys-said"),
       found.length
         ? ""
-        : "There is no key yet: only this machine can ask, and may do everything. From the first key on everybody needs one: let it manage.",
+        : "There is no key yet: this machine has full access, and no other machine has any. Once the first key exists, every request needs a key. Give the first key the scope manage.",
     );
   } catch (error) {
     byId("key-rows").replaceChildren();
@@ -45,7 +45,7 @@ function line(one) {
 }
 
 async function revoked(one) {
-  if (!confirm(`Revoke the key of ${one.name}? Whoever uses it is refused from then on.`)) return;
+  if (!confirm(`Revoke the key of ${one.name}? Requests with it will be refused.`)) return;
   await send("DELETE", `keys/${one.id}`);
   await list();
 }
@@ -59,9 +59,9 @@ async function make() {
     scopes: data.getAll("scopes"),
     days: given.days ? Number(given.days) : null,
   });
-  // The first key shuts an API that was open: this page goes on with it.
+  // The first key closes an open API, so this page uses the new key.
   if (!key.get() && made.scopes.includes("manage")) key.set(made.key);
   form.reset();
-  byId("key-made").replaceChildren(`The key of ${made.name}, shown this once: `, el("span.secret", {}, made.key));
+  byId("key-made").replaceChildren(`The key of ${made.name}, shown only once: `, el("span.secret", {}, made.key));
   await list();
 }

@@ -1,4 +1,4 @@
-// The live view: the stadium's mood, what a board shows for it, its past minutes, every zone and camera, the changes.
+// The live view: the stadium's mood and its creative, the last minutes, every zone and camera, and the changes.
 
 import { get } from "./api.js";
 import { intervals, stacked } from "./charts.js";
@@ -13,7 +13,7 @@ let visible = false;
 let drawing = false;
 let scopesTimer = 0;
 
-/** Learn what was before the page was opened; what cannot be read now comes with the stream. */
+/** Read moods and changes from before the page was opened; if that fails, the stream provides new ones. */
 export async function begin(display) {
   state.display = display;
   for (const label of [...display.stacked].reverse()) byId("bars").append(bar(label, display));
@@ -24,13 +24,13 @@ export async function begin(display) {
     state.moods = inOrder(past.moods);
     state.changes = changes.changes;
   } catch {
-    // The stream says what is wrong.
+    // The stream reports the error.
   }
   showChanges();
   redraw();
 }
 
-/** Of recorded footage that was replayed again, only the newest pass. */
+/** Return moods oldest first; of footage that was replayed several times, only the newest pass. */
 function inOrder(newestFirst) {
   const kept = [];
   for (const mood of newestFirst) {
@@ -40,7 +40,7 @@ function inOrder(newestFirst) {
   return kept.reverse();
 }
 
-/** A message of the stream. */
+/** Process a message of the stream. */
 export function take(event, data, publishedAt) {
   if (event === "mood") {
     state.mood = data;
@@ -78,7 +78,7 @@ export function hide() {
   clearInterval(scopesTimer);
 }
 
-/** What is true of the newest mood now, also when nothing comes any more. */
+/** Return the present status of the newest mood, which becomes stale by itself if no new mood arrives. */
 function current() {
   const { mood, display, publishedAt } = state;
   if (!mood?.as_of) return { status: "none", fresh: false };
@@ -91,7 +91,7 @@ function current() {
 }
 
 const SAID = {
-  none: "There is no mood yet: no camera has been seen for long enough.",
+  none: "There is no mood yet: no camera has delivered frames for long enough.",
   insufficient: "Too few readable people for a mood. Boards show the default.",
   stale: "Stale: no new mood arrives. Boards show the default.",
 };
@@ -104,7 +104,7 @@ function showMood() {
   const { mood, display } = state;
   const { status, ended, fresh } = current();
   byId("connection").textContent = state.connected ? "Connected" : "Not connected";
-  const lost = state.connected || !state.why ? "" : `${state.why} Trying again.`;
+  const lost = state.connected || !state.why ? "" : `${state.why} Reconnecting.`;
   const said =
     status === "stale" && mood?.as_of
       ? `Stale: no new mood since ${new Date(state.publishedAt).toLocaleTimeString("en", { hour12: false })}. Boards show the default.`
@@ -132,12 +132,12 @@ function showMood() {
     creative !== null
       ? `for ${mood.dominant}`
       : fresh
-        ? `the default: nothing is set for ${mood.dominant}`
+        ? `the default: no creative is set for ${mood.dominant}`
         : `the default: ${status === "ok" ? "the mood is no longer valid" : `the mood is ${status === "none" ? "not known" : status}`}`,
   );
 }
 
-/** Write only what is new: screen readers would read it out again. */
+/** Write a text only if it has changed, because screen readers would announce it again. */
 function set(place, text) {
   if (place.textContent !== text) place.textContent = text;
 }
@@ -148,7 +148,7 @@ function banner(text) {
   place.hidden = !text;
 }
 
-/** A label's share with its interval, as one item of a list. */
+/** Create a list item for a label's share with its interval. */
 export function bar(label, display) {
   const share = el("span.share");
   share.style.background = display.colours[label];
@@ -161,7 +161,7 @@ export function bar(label, display) {
   );
 }
 
-/** Show a mood in such an item; null: its figures are withheld. */
+/** Show a mood in an item of `bar`; null: its figures are withheld. */
 export function fill(item, mood) {
   const label = item.dataset.label;
   const known = mood !== null && knows(mood, label);
@@ -175,7 +175,7 @@ export function fill(item, mood) {
   set(item.querySelector(".figure"), mood ? shareOf(mood, label) : "–");
 }
 
-/** Draw the charts; while one drawing goes on, the newest data wait for its end. */
+/** Draw the charts; data that arrive during a drawing are drawn afterwards. */
 export async function redraw() {
   if (!visible || drawing || !state.moods.length) return;
   drawing = true;
@@ -203,7 +203,7 @@ async function showScopes() {
     const moods = await Promise.all(scopes.map(({ query }) => get(`mood?${query}`).catch(() => null)));
     byId("scopes").replaceChildren(...scopes.map(({ name }, place) => tile(name, moods[place])));
   } catch {
-    // The stream's banner says what is wrong; what was true stays until then.
+    // The banner of the stream reports the error; until then the last figures stay.
   }
 }
 
@@ -229,7 +229,7 @@ function tile(name, mood) {
   );
 }
 
-/** How many people are seen, and how many of them are readable. */
+/** Return the number of people seen and of readable people as text. */
 const countsOf = ({ people, readable }) =>
   readable == null ? `${people} people` : `${people} people, ${readable} readable`;
 

@@ -1,4 +1,4 @@
-// Single photos: a file, or this device's camera frame by frame, classified by /predict and drawn here.
+// The photo view: classifies a file, or frames of this device's camera, with /predict and draws the faces.
 
 import { get } from "./api.js";
 import { byId, count, el, labelled, percent, row, say, UNKNOWN } from "./dom.js";
@@ -8,7 +8,7 @@ const PAUSE_MS = 250;
 const UNREADABLE_COLOUR = "#FFFFFF";
 
 let display = null;
-let asked = null; // the newest wish for the camera, until it is given up: also while the browser asks for permission
+let asked = null; // the newest request for the camera until it is stopped, also while the browser asks for permission
 let stream = null;
 let ready = false;
 
@@ -44,7 +44,7 @@ export function hide() {
 async function classifyFile(file) {
   if (!file) return;
   stop();
-  say(byId("photo-said"), "Looking…");
+  say(byId("photo-said"), "Classifying…");
   try {
     const [body, picture] = await withinLimits(file);
     const found = await get("predict", { method: "POST", body });
@@ -54,18 +54,18 @@ async function classifyFile(file) {
     byId("faces").replaceChildren();
     say(
       byId("photo-said"),
-      error instanceof DOMException ? "This browser cannot show such an image." : error.message,
+      error instanceof DOMException ? "This browser cannot show this image format." : error.message,
       true,
     );
   }
 }
 
-/** An upright image, as the boxes are: of the file, whatever way its camera was held. */
+/** Decode a file to an upright image, because boxes refer to the upright image. */
 const bitmapOf = (file) => createImageBitmap(file, { imageOrientation: "from-image" });
 
-/** The file as it may be sent, made smaller where it has too many pixels; and then the smaller image. */
+/** Return the file to send, made smaller if it has too many pixels, and its image. */
 async function withinLimits(file) {
-  const whole = await bitmapOf(file).catch(() => null); // the server says what is wrong with it
+  const whole = await bitmapOf(file).catch(() => null); // the server reports what is wrong with it
   const scale = whole ? Math.sqrt((display.photos.megapixels * 1e6) / (whole.width * whole.height)) : 1;
   if (scale >= 1) return [file, whole];
   const smaller = document.createElement("canvas");
@@ -79,7 +79,7 @@ const jpegOf = (canvas) => new Promise((resolve) => canvas.toBlob(resolve, "imag
 
 async function watch() {
   if (!navigator.mediaDevices) {
-    say(byId("photo-said"), "Browsers give their camera only to pages of this machine or over https.", true);
+    say(byId("photo-said"), "Browsers allow camera access only on localhost or over https.", true);
     return;
   }
   const mine = (asked = {});
@@ -96,7 +96,7 @@ async function watch() {
   } catch {
     if (asked === mine) {
       stop();
-      say(byId("photo-said"), "The browser did not give its camera.", true);
+      say(byId("photo-said"), "The browser did not allow access to its camera.", true);
     }
     return;
   }
@@ -158,7 +158,7 @@ function draw(picture, found) {
   );
 }
 
-/** Black or white: the one that is easier to read on this colour, `#RRGGBB`. */
+/** Return black or white, whichever is easier to read on a colour, `#RRGGBB`. */
 function inkOn(colour) {
   const [red, green, blue] = [1, 3, 5].map((at) => parseInt(colour.slice(at, at + 2), 16));
   return 0.299 * red + 0.587 * green + 0.114 * blue > 110 ? "#000" : "#fff";

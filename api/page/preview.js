@@ -1,18 +1,18 @@
-// A camera's preview, and where it is looked at: polygons drawn with the mouse, a finger or the keyboard.
+// A camera's preview and its regions: polygons drawn with the mouse, a finger or the keyboard.
 
 import { ask } from "./api.js";
 import { action, byId, el, say } from "./dom.js";
 
 const PAUSE_MS = 1000;
 const STEP = 0.02;
-const NAMES = { include: "look here", mask: "mask" };
+const NAMES = { include: "search region", mask: "mask" };
 
 let camera = null;
 let image = null;
 let svg = null;
 let regions = { include: [], mask: [] };
-let floor = { include: [], mask: [] }; // of the settings: no request can change it
-let version = ""; // of the regions that are drawn here
+let floor = { include: [], mask: [] }; // regions of the settings: no request can change them
+let version = ""; // version of the regions on the page
 let draft = null; // {kind, corners} while a polygon is drawn
 let cross = [0.5, 0.5];
 
@@ -28,7 +28,7 @@ export async function open(id) {
     tabindex: "0",
     role: "application",
     "aria-label":
-      "Drawing area. Arrow keys move the cross, Enter sets a corner, F finishes the polygon, Escape gives it up.",
+      "Drawing area. Arrow keys move the cross, Enter sets a corner, F finishes the polygon, Escape cancels it.",
   });
   svg.addEventListener("pointerdown", (event) => {
     const area = svg.getBoundingClientRect();
@@ -41,7 +41,7 @@ export async function open(id) {
   say(byId("preview-said"), "Waiting for the next frame…");
   byId("preview").showModal();
   byId("preview").addEventListener("close", close, { once: true });
-  look(id);
+  refresh(id);
   try {
     await known(id);
   } catch (error) {
@@ -59,8 +59,8 @@ function forget() {
   if (image?.src) URL.revokeObjectURL(image.src);
 }
 
-/** One picture after the other, as long as the dialog is open. */
-async function look(id) {
+/** Request one image after the other while the dialog is open. */
+async function refresh(id) {
   const mine = image;
   while (camera && image === mine) {
     try {
@@ -78,7 +78,7 @@ async function look(id) {
   }
 }
 
-/** Show a camera's regions, if it is still the one that is looked at when they are known. */
+/** Read a camera's regions and show them, unless another camera was opened in the meantime. */
 async function known(id) {
   const response = await ask(`cameras/${encodeURIComponent(id)}/regions`, { cache: "no-store" });
   const { include, mask, saved, floor: fixed } = await response.json();
@@ -86,17 +86,17 @@ async function known(id) {
   regions = { include, mask };
   floor = fixed;
   version = response.headers.get("ETag");
-  const always = fixed.include.length + fixed.mask.length ? " Those of the settings always hold." : "";
-  tools((saved ? "These regions were saved here." : "Nothing is drawn here.") + always);
+  const always = fixed.include.length + fixed.mask.length ? " The regions of the settings always apply." : "";
+  tools((saved ? "These regions are saved." : "No regions are saved.") + always);
 }
 
-/** Change the regions, unless another change came since they were shown. */
+/** Change the regions, unless they have changed since they were read. */
 async function change(method, path, json) {
   try {
     await ask(path, { method, json, headers: { "If-Match": version } });
   } catch (error) {
     if (error.status !== 412) throw error;
-    throw new Error("Others have changed these regions since. Close the preview and open it again to see theirs.");
+    throw new Error("These regions have changed since you opened the preview. Close it and open it again.");
   }
 }
 
@@ -117,9 +117,9 @@ function tools(text) {
     ),
   );
   const buttons = draft
-    ? [action("Finish", finish, said), action("Give up", giveUp, said)]
+    ? [action("Finish", finish, said), action("Cancel", cancel, said)]
     : [
-        action("Draw where to look", () => begin("include"), said),
+        action("Draw a search region", () => begin("include"), said),
         action("Draw a mask", () => begin("mask"), said),
         ...removers,
         action(
@@ -127,12 +127,12 @@ function tools(text) {
           async () => {
             await change("PUT", path, regions);
             await known(id);
-            return "Saved: detectors follow within a second.";
+            return "Saved: detectors apply the regions within 1 s.";
           },
           said,
         ),
         action(
-          "As in the settings",
+          "Use the regions of the settings",
           async () => {
             await change("DELETE", path);
             await known(id);
@@ -146,17 +146,17 @@ function tools(text) {
 
 async function begin(kind) {
   draft = { kind, corners: [] };
-  tools("Set at least three corners, along the border.");
+  tools("Set at least three corners along the border.");
   svg.focus();
 }
 
-async function giveUp() {
+async function cancel() {
   draft = null;
   tools("");
 }
 
 async function finish() {
-  if (draft.corners.length < 3) throw new Error("A polygon has at least three corners.");
+  if (draft.corners.length < 3) throw new Error("A polygon needs at least three corners.");
   regions[draft.kind].push(draft.corners);
   draft = null;
   tools("Not saved yet.");
@@ -176,7 +176,7 @@ function keyed(event) {
   else if (event.key === "Enter") corner(...cross);
   else if (event.key === "f" || event.key === "F")
     finish().catch((error) => say(byId("preview-said"), error.message, true));
-  else if (event.key === "Escape") giveUp();
+  else if (event.key === "Escape") cancel();
   else return;
   event.preventDefault();
   event.stopPropagation();

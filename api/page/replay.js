@@ -1,4 +1,4 @@
-// What was: a match, or the last hours of live cameras, moment by moment, and as files.
+// The replay view: the moods of a match, or of the last hours of live cameras, as a chart and as files.
 
 import { get } from "./api.js";
 import { png, stacked } from "./charts.js";
@@ -30,7 +30,7 @@ export async function show(display) {
   await offerMatches();
 }
 
-/** Each run that some camera's newest frames belong to. */
+/** Offer each run that contains the newest frames of a camera. */
 async function offerMatches() {
   try {
     const runs = new Map();
@@ -51,7 +51,7 @@ async function offerMatches() {
     );
     if (runs.has(chosen)) byId("match").value = chosen;
     offerScopes();
-    say(byId("replay-said"), runs.size ? "" : "No camera has reported yet: there is nothing to show.");
+    say(byId("replay-said"), runs.size ? "" : "No camera has delivered frames yet: there is nothing to show.");
   } catch (error) {
     say(byId("replay-said"), error.message, true);
   }
@@ -89,7 +89,7 @@ async function load() {
     said,
     moods.length
       ? `${moods.length} moods from ${clock(moods[0].as_of)} to ${clock(moods.at(-1).as_of)}, ${state.changes.length} changes.`
-      : "No mood is kept of it.",
+      : "No moods are stored for this selection.",
   );
   if (!moods.length) return;
   byId("moment").max = moods.length - 1;
@@ -97,7 +97,7 @@ async function load() {
   await scrub();
 }
 
-/** Every item of a list that comes in pages, newest first. */
+/** Return every item of a paged list, newest first. */
 async function pages(path, name) {
   const found = [];
   let cursor = null;
@@ -116,7 +116,7 @@ async function scrub() {
   byId("moment-time").textContent = clock(mood.as_of);
   byId("moment").setAttribute("aria-valuetext", `${clock(mood.as_of)}, ${usable ? mood.dominant : mood.status}`);
   const figures = {
-    shows: usable ? mood.dominant : mood.status,
+    mood: usable ? mood.dominant : mood.status,
     "people seen": mood.people ?? "–",
     readable: usable ? (mood.readable ?? UNKNOWN) : "–",
     valence: usable ? figureOf(mood, "valence") : "–",
@@ -135,7 +135,7 @@ async function scrub() {
   await stacked(byId("replay-chart"), drawn, display, { changes, at: mood.as_of });
 }
 
-/** The moods as CSV, with the columns that `crowdmood report` writes. */
+/** Return the moods as CSV, with the columns of `crowdmood report`. */
 function table() {
   const { moods, changes, display } = state;
   const labels = Object.keys(display.colours);

@@ -1,11 +1,11 @@
-// Who is told of what happens: webhooks are listed, registered, tried out, and what failed is sent again.
+// The webhooks view: lists, registers and tests webhooks, and sends failed deliveries again.
 
 import { get, send } from "./api.js";
 import { action, attempt, byId, el, row, say } from "./dom.js";
 
 const EVENTS = ["mood.changed", "mood.unavailable", "mood.updated", "camera.down", "camera.up"];
-const ADAPTERS = { standard: "the standard", xibo: "Xibo players", broadsign: "Broadsign", text: "plain text" };
-const LOOK_AGAIN_MS = 2000;
+const ADAPTERS = { standard: "standard", xibo: "Xibo players", broadsign: "Broadsign", text: "plain text" };
+const REFRESH_EVERY_MS = 2000;
 
 let timer = 0;
 let ready = false;
@@ -27,7 +27,7 @@ export function show(display) {
     });
   }
   clearInterval(timer);
-  timer = setInterval(() => document.activeElement?.closest("#webhook-list") || list(), LOOK_AGAIN_MS);
+  timer = setInterval(() => document.activeElement?.closest("#webhook-list") || list(), REFRESH_EVERY_MS);
   list();
 }
 
@@ -52,7 +52,7 @@ async function register() {
   if (min_interval_s) given.min_interval_s = Number(min_interval_s);
   const made = await send("POST", "webhooks", given);
   form.reset();
-  byId("webhook-made").replaceChildren("Its signing secret, shown this once: ", el("span.secret", {}, made.secret));
+  byId("webhook-made").replaceChildren("The webhook's signing secret, shown only once: ", el("span.secret", {}, made.secret));
   await list();
 }
 
@@ -61,7 +61,7 @@ async function list() {
     const found = await get("webhooks");
     const cards = await Promise.all(found.map(card));
     byId("webhook-list").replaceChildren(...cards);
-    if (!found.length) byId("webhook-list").append(el("p.faint", {}, "Nobody is told of anything yet."));
+    if (!found.length) byId("webhook-list").append(el("p.faint", {}, "No webhook is registered yet."));
     if (byId("webhooks-said").classList.contains("wrong")) return;
     say(byId("webhooks-said"), "");
   } catch (error) {
@@ -95,7 +95,7 @@ async function card(hook) {
       said,
     ),
     action(
-      "Send what failed again",
+      "Resend failed deliveries",
       then(() => send("POST", `${path}/redeliver`, {})),
       said,
     ),
@@ -138,12 +138,12 @@ async function card(hook) {
 
 async function sent(path, then, said) {
   const { deliveries } = await get(`${path}/deliveries?limit=20`);
-  if (!deliveries.length) return el("p.faint", {}, "Nothing was sent yet.");
+  if (!deliveries.length) return el("p.faint", {}, "No deliveries yet.");
   const lines = deliveries.map((one) => {
     const state = el("span.state", {}, one.status);
     state.classList.add(one.status);
     const last = one.attempts.at(-1);
-    const came = last ? (last.error ?? `HTTP ${last.status_code}, ${last.duration_ms} ms`) : "not tried yet";
+    const came = last ? (last.error ?? `HTTP ${last.status_code}, ${last.duration_ms} ms`) : "no attempt yet";
     const again = action(
       "Send again",
       then(() => send("POST", `${path}/deliveries/${encodeURIComponent(one.id)}/redeliver`)),

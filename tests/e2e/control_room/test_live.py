@@ -135,7 +135,7 @@ def test_the_page_goes_on_by_itself_when_the_server_comes_back(browser: Browser,
         with running(stadium.settings):
             page.open().shows("#mood-label", "happy")
             page.page.evaluate("window.untouched = true")
-        page.shows("#banner", "Trying again")
+        page.shows("#banner", "Reconnecting")
         page.shows("#connection", "Not connected")
         stadium.publish(timelines.mood(11), timelines.mood(12))
         with running(stadium.settings):

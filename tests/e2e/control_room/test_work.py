@@ -70,15 +70,15 @@ def test_a_preview_needs_a_key_that_may_manage_and_masks_are_drawn_on_it(
         page.page.keyboard.press("f")
         page.shows("#preview-tools", "Remove mask 1")
         page.page.get_by_role("button", name="Save", exact=True).click()
-        page.shows("#preview-tools", "These regions were saved here.")
+        page.shows("#preview-tools", "These regions are saved.")
         bearer = {"Authorization": f"Bearer {installation.keys['manage']}"}
         saved = httpx.get(f"{installation.url}/cameras/stand-1/regions", headers=bearer).json()
         assert saved["saved"]
         (mask,) = saved["mask"]
         for corner, wanted in zip(mask, ((0.5, 0.5), (0.9, 0.5), (0.5, 0.7)), strict=True):
             assert corner == pytest.approx(wanted, abs=0.01)
-        page.page.click("#preview-tools >> text=As in the settings")
-        page.shows("#preview-tools", "Nothing is drawn here.")
+        page.page.click("#preview-tools >> text=Use the regions of the settings")
+        page.shows("#preview-tools", "No regions are saved.")
 
 
 def test_what_was_drawn_for_one_camera_is_never_saved_for_another(browser: Browser, stadium: Stadium) -> None:
@@ -103,12 +103,12 @@ def test_what_was_drawn_for_one_camera_is_never_saved_for_another(browser: Brows
         page.page.click('[aria-label="Preview of north"]')
         page.page.click("#preview >> text=Close")
         page.page.click('[aria-label="Preview of south"]')
-        page.shows("#preview-tools", "Nothing is drawn here.")
+        page.shows("#preview-tools", "No regions are saved.")
         with page.page.expect_response("**/north/regions"):
             held[1].continue_()
         page.page.wait_for_timeout(200)
         page.page.get_by_role("button", name="Save", exact=True).click()
-        page.shows("#preview-tools", "These regions were saved here.")
+        page.shows("#preview-tools", "These regions are saved.")
         assert httpx.get(f"{api.url}/cameras/south/regions").json()["mask"] == []
 
 
@@ -213,12 +213,12 @@ def test_a_webhook_is_refused_registered_tried_out_and_sent_again_after_it_faile
         page.shows("#webhook-list", "delivered")
         page.page.on("dialog", lambda dialog: dialog.accept())
         page.page.click("#webhook-list >> text=Delete")
-        page.shows("#webhook-list", "Nobody is told of anything yet.")
+        page.shows("#webhook-list", "No webhook is registered yet.")
 
 
 def test_a_key_is_made_shown_once_and_revoked(page: Room, installation: Installation) -> None:
     page.go("Keys").page.fill("#key-form [name=name]", "<i>wall</i>")
-    page.page.click("#key-form >> text=Make")
+    page.page.click("#key-form >> text=Create")
     page.shows("#key-made", "cm_")
     made = page.page.inner_text("#key-made .secret")
     page.shows("#key-rows", "<i>wall</i>")
@@ -243,12 +243,12 @@ def test_masks_of_the_settings_cannot_be_removed_and_changes_of_others_are_not_o
     stadium.publish(north=camera_row())
     with running(settings) as api, room(browser, api.url) as page:
         page.open("cameras").page.click('[aria-label="Preview of north"]')
-        page.shows("#preview-tools", "Those of the settings always hold.")
+        page.shows("#preview-tools", "The regions of the settings always apply.")
         assert page.page.locator("#preview-stage polygon.mask.fixed").count() == 1
         assert page.page.locator("#preview-tools >> text=Remove").count() == 0
         others = {"mask": [[[0.5, 0.5], [0.9, 0.5], [0.9, 0.9]]]}
         answer = httpx.put(f"{api.url}/cameras/north/regions", json=others, headers={"If-Match": "*"})
         assert answer.status_code == 200
         page.page.get_by_role("button", name="Save", exact=True).click()
-        page.shows("#preview-said", "Others have changed these regions since.")
+        page.shows("#preview-said", "These regions have changed since you opened the preview.")
         assert httpx.get(f"{api.url}/cameras/north/regions").json()["mask"] == others["mask"]
