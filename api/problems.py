@@ -84,7 +84,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(WebSocketRequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)
-    app.add_exception_handler(ServerUnavailableError, _store_away)
+    app.add_exception_handler(ServerUnavailableError, _store_unreachable)
     app.add_exception_handler(Exception, _bug)
 
 
@@ -138,7 +138,7 @@ def _methods(request: Request) -> str:
     return ", ".join(method.upper() for method in documented)
 
 
-async def _store_away(_request: Request, _error: Exception) -> JSONResponse:
+async def _store_unreachable(_request: Request, _error: Exception) -> JSONResponse:
     # The error's text contains the server's address, which belongs in the log, not in a response.
     return response(STORE_AWAY, "try again in 1 s", {"Retry-After": "1"})
 

@@ -124,5 +124,5 @@ def test_it_outlives_a_restart_of_its_store_which_comes_back_empty(
             api.eventually("/mood", lambda response: response.json()["status"] == "ok")
             api.stop.set()
             assert api.result.result(timeout=60) == 0
-    assert sum("trying again" in text for text in caplog.messages) == 1
-    assert sum("is back" in text for text in caplog.messages) == 1
+    assert sum("cannot read moods, retrying" in text for text in caplog.messages) == 1
+    assert sum("reconnected to the state store" in text for text in caplog.messages) == 1
