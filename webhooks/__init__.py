@@ -1,6 +1,6 @@
-"""Webhooks by the Standard Webhooks specification: what happens becomes events, events become signed deliveries.
+"""Webhooks that follow the Standard Webhooks specification.
 
-The API writes endpoints into the state store; the process `crowdmood dispatch` watches moods, changes and cameras,
-writes a delivery for each endpoint that wants an event, and sends them. It must not judge a mood, and it keeps nothing
-of what a receiver answers but the status code.
+The API writes endpoints to the state store. The process `crowdmood dispatch` watches moods, changes and cameras and
+makes events from them. It writes a signed delivery for each endpoint that subscribes to an event, and sends it. The
+package must not evaluate moods, and it keeps only the status code of a receiver's response.
 """

@@ -1,4 +1,4 @@
-"""Where deliveries may go: an address given by somebody else must not lead into our own network (SSRF)."""
+"""Check which addresses deliveries may go to: a client's URL must not lead into our own network (SSRF)."""
 
 import asyncio
 import ipaddress
@@ -14,20 +14,24 @@ Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
 _PORTS = {"http": 80, "https": 443}
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 _UNICAST = ipaddress.IPv6Network("2000::/3")
-"""All of IPv6 that is assigned for the internet."""
+"""The part of IPv6 that is assigned for the internet."""
 _SPECIAL = (ipaddress.IPv4Network("192.0.0.0/24"), ipaddress.IPv4Network("168.63.129.16/32"))
-"""Where clouds keep servers of their own that Python may call global: Oracle's, Azure's. Others' are link-local."""
+"""Ranges of internal servers of Oracle's and Azure's clouds, which Python classifies as global.
+
+Other clouds use link-local addresses.
+"""
 
 
 class RefusedAddressError(Exception):
-    """A delivery may not, or cannot, go there; the text says why and what to do."""
+    """A delivery may not or cannot go to an address; the text gives the reason and the remedy."""
 
 
 def parse(url: str) -> SplitResult:
-    """The parts of an endpoint's URL.
+    """Return the parts of an endpoint's URL.
 
     Raises:
-        RefusedAddressError: It is no http or https URL, or carries what we would have to keep secret or cannot send.
+        RefusedAddressError: The URL is not http or https, or contains a password, a fragment or characters outside
+            ASCII.
     """
     try:
         parts = urlsplit(url)
@@ -46,7 +50,10 @@ def parse(url: str) -> SplitResult:
 
 
 def is_public(address: Address) -> bool:
-    """Whether an address is on the internet, rather than in a private, local or special range, however written."""
+    """Return whether an address is on the internet, not in a private, local or special range.
+
+    IPv6 addresses that embed an IPv4 address are checked by the embedded one.
+    """
     inner = _embedded(address)
     if inner is not None:
         return is_public(inner)
@@ -58,15 +65,15 @@ def is_public(address: Address) -> bool:
 
 
 def permitted(addresses: Iterable[Address], scheme: str, allowed: Sequence[Network]) -> Address:
-    """The address to connect to: the first that may be.
+    """Return the first permitted address, to connect to.
 
     Args:
-        addresses: What the host's name stands for.
-        scheme: `http` is only for allowed networks.
+        addresses: The addresses of the host.
+        scheme: `http` is permitted for allowed networks only.
         allowed: Networks that deliveries may go to although they are not public.
 
     Raises:
-        RefusedAddressError: None may be.
+        RefusedAddressError: None of the addresses is permitted.
     """
     refused = ""
     for address in addresses:
@@ -83,22 +90,22 @@ def permitted(addresses: Iterable[Address], scheme: str, allowed: Sequence[Netwo
 
 
 async def resolve(parts: SplitResult, allowed: Sequence[Network], executor: Executor | None = None) -> Address:
-    """Resolve an endpoint's host, once, to the one address to connect to.
+    """Resolve an endpoint's host once and return the address to connect to.
 
     Args:
-        parts: The parts of its URL.
-        allowed: As `permitted` has it.
-        executor: Where to wait for the answer.
+        parts: The parts of the endpoint's URL.
+        allowed: See `permitted`.
+        executor: Runs the blocking lookup; None: the loop's default executor.
 
     Raises:
-        RefusedAddressError: It has no address, or none that deliveries may go to.
+        RefusedAddressError: The host has no address, or no permitted one.
     """
     loop = asyncio.get_running_loop()
     return permitted(await loop.run_in_executor(executor, _look_up, parts), parts.scheme, allowed)
 
 
 def resolve_now(parts: SplitResult, allowed: Sequence[Network]) -> Address:
-    """The same for who may wait."""
+    """Return the same as `resolve`, and block until the lookup ends."""
     return permitted(_look_up(parts), parts.scheme, allowed)
 
 
@@ -114,7 +121,7 @@ def _look_up(parts: SplitResult) -> list[Address]:
 
 
 def _embedded(address: Address) -> ipaddress.IPv4Address | None:
-    """The IPv4 address that an IPv6 one leads to."""
+    """Return the IPv4 address that an IPv6 address embeds, or None."""
     if isinstance(address, ipaddress.IPv4Address):
         return None
     if address in _NAT64:

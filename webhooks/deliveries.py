@@ -1,4 +1,4 @@
-"""Deliveries: one event on its way to one endpoint, when it is tried, and what goes next. Pure, the time is given."""
+"""Deliveries: one event for one endpoint each, their retries and their order. Pure, the time is given."""
 
 import math
 import random
@@ -11,7 +11,7 @@ from typing import Any, Self
 from webhooks.events import Event, EventType
 
 RETRY_AFTER_S = (5.0, 30.0, 120.0, 600.0, 3600.0)
-"""Pauses after the first failures of what does not perish, in seconds; the last one repeats."""
+"""Pauses after failures of deliveries that do not expire, in seconds; the last one repeats."""
 GIVE_UP_AFTER_S = 24 * 3600.0
 FIRST_PERISHABLE_PAUSE_S = 0.5
 ATTEMPTS_KEPT = 20
@@ -19,7 +19,7 @@ _LONGEST_PERISHABLE_PAUSE_S = 8.0
 
 
 class Status(StrEnum):
-    """What became of a delivery."""
+    """The status of a delivery."""
 
     PENDING = "pending"
     DELIVERED = "delivered"
@@ -30,14 +30,14 @@ class Status(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One try.
+    """One attempt to send a delivery.
 
     Attributes:
-        at_ms: When it began, in milliseconds since 1970-01-01 UTC.
-        duration_ms: How long it took, in milliseconds.
-        status_code: What the receiver answered; None when it did not.
-        error: Why it failed; None when it did not.
-        retry_after_s: How long the receiver asked us to wait, in seconds; None when it did not.
+        at_ms: Its start, in milliseconds since 1970-01-01 UTC.
+        duration_ms: Its duration, in milliseconds.
+        status_code: Status code of the response; None without a response.
+        error: Why it failed; None when it succeeded.
+        retry_after_s: Seconds that the receiver asked us to wait; None when it did not ask.
     """
 
     at_ms: int
@@ -49,18 +49,18 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """One event on its way to one endpoint.
+    """One event for one endpoint. All times are in milliseconds since 1970-01-01 UTC.
 
     Attributes:
-        id: The `webhook-id`: of event and endpoint, so that it is the same on every retry and after a crash.
+        id: The `webhook-id`: made from event and endpoint, so that it is the same on every retry and after a crash.
         sequence: Its place in the endpoint's order.
-        event: What happened.
-        created_at_ms: When it was made, in milliseconds since 1970-01-01 UTC.
-        expires_at_ms: When it is no longer worth sending; None: it is given up a day after `retry_from_ms`.
-        retry_from_ms: When its current round of attempts began: at its creation, or when its owner asked for it again.
-        due_at_ms: When it is tried next.
-        status: What became of it.
-        tries: Attempts of the current round.
+        event: The event.
+        created_at_ms: Time of its creation.
+        expires_at_ms: When it is no longer worth sending; None: it fails a day after `retry_from_ms`.
+        retry_from_ms: Start of the current round of attempts: its creation, or the owner's request to send it again.
+        due_at_ms: Time of the next attempt.
+        status: Its status.
+        tries: Number of attempts of the current round.
         attempts: The newest attempts, oldest first.
     """
 
@@ -77,18 +77,18 @@ class Delivery:
 
     @classmethod
     def of(cls, event: Event, endpoint_id: str, sequence: int, now_ms: int) -> Self:
-        """A new delivery."""
+        """Return a new delivery."""
         expires_at_ms = None if event.test else event.expires_at_ms
         id_ = f"msg_{event.id}_{endpoint_id}"
         return cls(id_, sequence, event, now_ms, expires_at_ms, now_ms, now_ms)
 
     @property
     def fresh(self) -> bool:
-        """Whether it is a mood on its first way, which does not wait for what may be retried for a day."""
+        """Whether it is a mood in its first round of attempts; it does not wait for deliveries retried for a day."""
         return self.event.type.of_mood and not self.event.test and self.retry_from_ms == self.created_at_ms
 
     def to_dict(self) -> dict[str, Any]:
-        """As the state store keeps it."""
+        """Return the fields as the state store keeps them."""
         return asdict(self)
 
     @classmethod
@@ -104,11 +104,11 @@ class Delivery:
         )
 
     def again(self, now_ms: int) -> Self:
-        """The same delivery as its owner asks for it again: tried for a day, perished or not."""
+        """Return the delivery for another round, which the owner requested: retried for a day, even if expired."""
         return replace(self, status=Status.PENDING, tries=0, expires_at_ms=None, retry_from_ms=now_ms, due_at_ms=now_ms)
 
     def after(self, attempt: Attempt, chance: random.Random) -> Self:
-        """The delivery after one more attempt, delivered or with the time of the next one."""
+        """Return the delivery after one more attempt: delivered, or with the time of the next attempt."""
         tried = replace(self, tries=self.tries + 1, attempts=(*self.attempts, attempt)[-ATTEMPTS_KEPT:])
         if attempt.error is None:
             return replace(tried, status=Status.DELIVERED)
@@ -117,20 +117,20 @@ class Delivery:
         return replace(tried, due_at_ms=now_ms + round(pause_s * 1000))
 
     def refused(self, attempt: Attempt) -> Self:
-        """The delivery after an attempt that no other one can better."""
+        """Return the delivery as failed, after an attempt that a retry cannot improve."""
         return replace(
             self, tries=self.tries + 1, attempts=(*self.attempts, attempt)[-ATTEMPTS_KEPT:], status=Status.FAILED
         )
 
     @property
     def ends_at_ms(self) -> int:
-        """When it is tried no more, in milliseconds since 1970-01-01 UTC."""
+        """When attempts end, in milliseconds since 1970-01-01 UTC."""
         if self.expires_at_ms is not None:
             return self.expires_at_ms
         return self.retry_from_ms + round(GIVE_UP_AFTER_S * 1000)
 
     def over(self, now_ms: int) -> Status | None:
-        """What becomes of it without another attempt, because its time is over; None when it is not."""
+        """Return the final status of a delivery whose time is over; None before that."""
         if now_ms < self.ends_at_ms:
             return None
         return Status.FAILED if self.expires_at_ms is None else Status.EXPIRED
@@ -145,12 +145,12 @@ def _pause_s(delivery: Delivery, chance: random.Random) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What to do about an endpoint's pending deliveries.
+    """What to do with an endpoint's pending deliveries.
 
     Attributes:
-        settled: Those that end without another attempt, with what became of them.
-        next: The one to send now; None when nothing is due.
-        wake_at_ms: When something may be due or over, if nothing new comes; None when nothing is pending.
+        settled: Deliveries that end without another attempt, with their final status.
+        next: The delivery to send now; None when none is due.
+        wake_at_ms: When a delivery may become due or end, if no new one arrives; None when none is pending.
     """
 
     settled: tuple[Delivery, ...]
@@ -159,16 +159,17 @@ class Plan:
 
 
 def plan(pending: Iterable[Delivery], now_ms: int, hold_until_ms: int = 0) -> Plan:
-    """Decide what goes next.
+    """Decide which delivery to send next.
 
-    Order is the sequence's, but a mood does not wait for what failed and waits to be retried for a day (a camera's
-    event, a delivery that was asked for again): it would perish meanwhile. When a mood has perished, the newest of its
-    crowd goes instead of all between; of mood.updated only ever the newest goes.
+    Deliveries are sent in the order of their sequence, with one exception: a mood does not wait for a failed delivery
+    that is retried for a day (a camera's event, or a delivery that the owner requested again), since it would expire.
+    After a mood has expired, the newest mood of its crowd replaces all between. Of mood.updated, only the newest one
+    is sent.
 
     Args:
         pending: The endpoint's pending deliveries, in any order.
         now_ms: Wall-clock time in milliseconds since 1970-01-01 UTC.
-        hold_until_ms: Nothing is sent before, because the receiver said so.
+        hold_until_ms: Send nothing before this time, which the receiver requested.
     """
     ordered = sorted(pending, key=lambda delivery: delivery.sequence)
     over = [replace(delivery, status=status) for delivery in ordered if (status := delivery.over(now_ms))]
@@ -189,9 +190,9 @@ def plan(pending: Iterable[Delivery], now_ms: int, hold_until_ms: int = 0) -> Pl
 
 
 def _superseded(ordered: Sequence[Delivery], perished: set[tuple[str | None, str | None]]) -> set[str]:
-    """Ids of the moods in whose place a later one goes."""
+    """Return the ids of the moods that a later mood replaces."""
     found: set[str] = set()
-    # Of each crowd, what there is beyond the delivery that is looked at.
+    # Types of each crowd's deliveries that are newer than the current one.
     newer: defaultdict[tuple[str | None, str | None], set[EventType]] = defaultdict(set)
     for delivery in reversed(ordered):
         if not delivery.fresh:

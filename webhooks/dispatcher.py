@@ -1,4 +1,4 @@
-"""Watches the state store and sends what endpoints want: one feeder, and a worker for each endpoint."""
+"""Watches the state store and sends deliveries: one feeder, and a worker for each endpoint."""
 
 import asyncio
 import contextlib
@@ -32,8 +32,8 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 BLOCK_MS = 250
-"""Longest wait for news from the state store."""
-_LOOK_EVERY_S = 0.5
+"""Longest wait for new entries of the state store."""
+_CAMERAS_EVERY_S = 0.5
 _PAUSE_S = 0.5
 _LONGEST_SLEEP_S = 3600.0
 
@@ -45,14 +45,14 @@ class _Worker:
 
 
 class Dispatcher:
-    """The one process that makes and sends deliveries.
+    """Makes and sends deliveries; one process does this at a time.
 
     Args:
         settings: The settings.
         store: Endpoints and deliveries.
         reader: Moods, changes and cameras.
-        lease: The right to write, which we have.
-        sender: Posts.
+        lease: The right to write, already acquired.
+        sender: Posts the bodies.
         stop: Set when to stop.
         clock: Wall-clock time in seconds since 1970-01-01 UTC.
     """
@@ -76,7 +76,7 @@ class Dispatcher:
         self._clock = clock
         self._chance = random.Random()
         self._schedule = Schedule()
-        # One thread: what one leader writes, it writes one after the other.
+        # One thread, so that the leader's writes keep their order.
         self._writing = ThreadPoolExecutor(1, "state")
         self._workers: dict[str, _Worker] = {}
         self._endpoints: list[Registered] = []
@@ -84,10 +84,10 @@ class Dispatcher:
         self._sent = 0
 
     async def run(self) -> None:
-        """Watch and send until told to stop; then what is being sent is finished.
+        """Watch and send until `stop` is set, then finish the current attempts.
 
         Raises:
-            LeadershipLostError: Another dispatcher has followed.
+            LeadershipLostError: Another dispatcher has acquired the lease.
         """
         feeding_on = asyncio.create_task(self._feed(), name="feeder")
         try:
@@ -120,15 +120,15 @@ class Dispatcher:
     async def _feed(self) -> None:
         watch = await self._begin()
         table: CameraTable = {}
-        looked_s = -_LOOK_EVERY_S
+        cameras_read_s = -_CAMERAS_EVERY_S
         while True:
             try:
                 await self._in_thread(self._lease.renew)
                 READINESS.renew()
                 position = Position(watch.moods.encode(), watch.changes.encode())
                 published = await self._reader.follow(position, BLOCK_MS)
-                if published or time.monotonic() - looked_s >= _LOOK_EVERY_S:
-                    table, looked_s = await self._reader.cameras(), time.monotonic()
+                if published or time.monotonic() - cameras_read_s >= _CAMERAS_EVERY_S:
+                    table, cameras_read_s = await self._reader.cameras(), time.monotonic()
             except ServerUnavailableError:
                 if self._stop.is_set():
                     raise
@@ -140,15 +140,16 @@ class Dispatcher:
             stale_after_s = self._settings.aggregator.stale_after_s
             events = fan_out.events_of(watch, published, table, now_ms, stale_after_s)
             open_ones = [one.endpoint for one in self._endpoints if one.open]
-            told = fan_out.wanted(watch, events, open_ones, now_ms)
-            if told or watch.to_dict() != before:
-                made = fan_out.deliveries_of(told, await self._in_thread(self._store.next_sequences, len(told)), now_ms)
+            wanted = fan_out.wanted(watch, events, open_ones, now_ms)
+            if wanted or watch.to_dict() != before:
+                sequences = await self._in_thread(self._store.next_sequences, len(wanted))
+                made = fan_out.deliveries_of(wanted, sequences, now_ms)
                 await self._in_thread(self._write_events, watch, made)
                 for endpoint_id in made:
                     self._wake(endpoint_id)
 
     async def _begin(self) -> Watch:
-        """Go on where the last dispatcher stopped; the first one begins with what is new."""
+        """Continue where the last dispatcher stopped; the first one starts with new moods and changes."""
         while True:
             try:
                 watch = await self._in_thread(self._store.watch)
@@ -171,7 +172,7 @@ class Dispatcher:
         self._lease.write(lambda multi: self._store.queue_events(multi, watch, made, superfluous))
 
     async def _reload(self) -> None:
-        """See what the API has written; every endpoint's worker does the same, also of one that is gone."""
+        """Read endpoints that the API has changed, and wake their workers, also those of removed endpoints."""
         revision = await self._in_thread(self._store.revision)
         if revision == self._revision:
             return
@@ -192,18 +193,18 @@ class Dispatcher:
     async def _serve(self, endpoint_id: str, wake: asyncio.Event) -> None:
         found, pending, read_at = None, dict[str, Delivery](), -1
         while not self._stop.is_set():
-            # Read only when somebody else may have written: a receiver that was away has hundreds pending.
+            # Read only after another process may have written: an unreachable receiver has hundreds pending.
             revision = await self._in_thread(self._store.revision)
             if found is None or wake.is_set() or revision != read_at:
                 wake.clear()
                 found, read = await self._in_thread(self._store.work, endpoint_id)
                 pending, read_at = {one.id: one for one in read}, revision
                 if found is None:
-                    # Its owner deleted it: what was in hand, and what the feeder did not know, was written after that.
+                    # The owner deleted it. Remove the deliveries that this worker and the feeder wrote after that.
                     await self._in_thread(
                         self._lease.write, functools.partial(self._store.queue_forgetting, endpoint_id)
                     )
-                    del self._workers[endpoint_id]  # if the feeder does not know yet, it wakes another one
+                    del self._workers[endpoint_id]  # a feeder that has not read this yet starts another worker
                     return
             now_ms = self._now_ms()
             due = [replace(one, due_at_ms=self._schedule.when(one.due_at_ms, now_ms)) for one in pending.values()]
@@ -214,13 +215,13 @@ class Dispatcher:
                 one, health = await self._attempt(found, todo.next)
                 tried = [one]
             else:
-                # What a disabled endpoint has pending only waits for its end.
+                # Pending deliveries of a disabled endpoint only wait until they end.
                 ends = min((delivery.ends_at_ms for delivery in due), default=None)
                 await _sleep(wake, todo.wake_at_ms if found.open else ends, now_ms)
                 continue
             await self._record(endpoint_id, tried, health)
             if health is not None:
-                self._tell(found, health)
+                self._report(found, health)
                 found = replace(found, health=health)
             for delivery in tried:
                 if delivery.status is Status.PENDING:
@@ -229,7 +230,7 @@ class Dispatcher:
                     del pending[delivery.id]
 
     async def _attempt(self, found: Registered, delivery: Delivery) -> tuple[Delivery, Health | None]:
-        """Send a delivery; returns it as it is then, and the endpoint's health when that was tried."""
+        """Send a delivery; return it after the attempt, and the endpoint's health when a request was sent."""
         endpoint, now_ms = found.endpoint, self._now_ms()
         try:
             body = endpoint.adapter.render(delivery.event, now_ms)
@@ -244,7 +245,7 @@ class Dispatcher:
             self._schedule.set(at_ms, attempt.at_ms + attempt.duration_ms)
         return tried, health
 
-    def _tell(self, found: Registered, health: Health) -> None:
+    def _report(self, found: Registered, health: Health) -> None:
         endpoint_id = found.endpoint.id
         if health.disabled_at_ms is not None:
             log.warning("webhook %s is disabled: %s", endpoint_id, health.reason)

@@ -1,4 +1,4 @@
-"""Endpoints: where events go, which ones, in which shape, and what became of the endpoint. Pure, the time is given."""
+"""Endpoints: their address, filters, adapter, secrets and health. Pure, the time is given."""
 
 import base64
 import secrets
@@ -13,21 +13,21 @@ from webhooks.events import Event, EventType
 _SECRET_BYTES = 32
 GONE = 410
 _SILENT_MS = round(2 * RETRY_AFTER_S[-1] * 1000)
-"""Time without an attempt after which nothing was being retried: that nothing arrived meanwhile is no failure."""
+"""After so long without an attempt nothing was being retried, so the pause does not count as a failure."""
 
 
 def new_secret() -> str:
-    """A random signing secret as the specification writes it: `whsec_` and base64."""
+    """Return a random signing secret in the specification's format: `whsec_` and base64."""
     return "whsec_" + base64.b64encode(secrets.token_bytes(_SECRET_BYTES)).decode()
 
 
 @dataclass(frozen=True, slots=True)
 class Secret:
-    """A signing secret. It is kept as it is, since signing needs it; nothing but signing reads it.
+    """A signing secret, stored in plain text because signing needs it; only signing reads it.
 
     Attributes:
         value: `whsec_…`.
-        until_ms: When it no longer signs, in milliseconds since 1970-01-01 UTC; None while it is the newest.
+        until_ms: When it stops signing, in milliseconds since 1970-01-01 UTC; None while it is the newest.
     """
 
     value: str = field(repr=False)
@@ -36,21 +36,21 @@ class Secret:
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """Where events go, as its owner set it.
+    """A registered receiver of events.
 
     Attributes:
         id: Its name in addresses and webhook ids.
-        url: Where deliveries are posted.
-        events: Which kinds are sent.
-        zones: Only moods of these zones; empty for every zone. A camera's events are of no zone: they always pass.
+        url: The address to which deliveries are posted.
+        events: The types of events that are sent.
+        zones: Zones whose moods are sent; empty for every zone. A camera's events have no zone and always pass.
         cameras: Whether moods of single cameras are sent as well as those of zones.
         min_confidence: Least `Event.confidence`, 0 to 1, of moods that are sent.
         min_interval_s: Least time between two mood.updated of one crowd, in seconds.
-        adapter: What bodies look like.
-        description: For people.
-        enabled: Whether its owner wants anything sent.
-        created_at_ms: When it was registered, in milliseconds since 1970-01-01 UTC.
-        secrets: What signs, newest first.
+        adapter: Formats the bodies.
+        description: A note for people.
+        enabled: Whether deliveries are sent, set by the owner.
+        created_at_ms: Time of registration, in milliseconds since 1970-01-01 UTC.
+        secrets: The signing secrets, newest first.
     """
 
     id: str
@@ -67,11 +67,11 @@ class Endpoint:
     secrets: tuple[Secret, ...]
 
     def wants(self, event: Event, *, has_none: bool = False) -> bool:
-        """Whether this event passes its filters; how often is not asked.
+        """Return whether an event passes the filters; `min_interval_s` is not checked here.
 
         Args:
-            event: What happened.
-            has_none: Whether the last that it was told of this crowd is that there is no mood: then it wants the next.
+            event: The event.
+            has_none: Whether the last event sent of this crowd was mood.unavailable: then the next mood passes.
         """
         if event.type not in self.events and not (has_none and event.type is EventType.MOOD_UPDATED):
             return False
@@ -84,18 +84,18 @@ class Endpoint:
         return event.confidence is None or event.confidence >= self.min_confidence
 
     def signing(self, now_ms: int) -> tuple[str, ...]:
-        """The secrets that sign now, newest first."""
+        """Return the secrets that sign now, newest first."""
         return tuple(secret.value for secret in self.secrets if secret.until_ms is None or now_ms < secret.until_ms)
 
     def rotated(self, now_ms: int, grace_s: float) -> Self:
-        """The endpoint with a new secret; those that sign now go on signing for so many seconds."""
+        """Return the endpoint with a new secret; the current secrets sign for another `grace_s` seconds."""
         until_ms = now_ms + round(grace_s * 1000)
         old = [secret for secret in self.secrets if secret.until_ms is None or now_ms < secret.until_ms]
         kept = (replace(secret, until_ms=min(secret.until_ms or until_ms, until_ms)) for secret in old)
         return replace(self, secrets=(Secret(new_secret()), *kept))
 
     def to_dict(self) -> dict[str, Any]:
-        """As the state store keeps it, secrets included."""
+        """Return the fields as the state store keeps them, secrets included."""
         return asdict(self)
 
     @classmethod
@@ -114,16 +114,16 @@ class Endpoint:
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """What became of an endpoint. All times in milliseconds since 1970-01-01 UTC.
+    """The outcome of an endpoint's attempts. All times in milliseconds since 1970-01-01 UTC.
 
     Attributes:
-        disabled_at_ms: When it was disabled by what it answered; None while it is sent to.
-        reason: Why; None while it is sent to.
-        failing_since_ms: First failure since the last success, or since nothing was tried for hours; None when the
-            last attempt succeeded.
+        disabled_at_ms: When its failures disabled it; None while deliveries are sent.
+        reason: Why it was disabled; None while deliveries are sent.
+        failing_since_ms: First failure since the last success, or since hours without an attempt; None when the last
+            attempt succeeded.
         last_success_ms: The newest success.
-        last_error: What the newest attempt failed of; None when it succeeded.
-        hold_until_ms: Nothing is sent before, because the receiver said so.
+        last_error: Why the newest attempt failed; None when it succeeded.
+        hold_until_ms: Send nothing before this time, which the receiver requested.
     """
 
     disabled_at_ms: int | None = None
@@ -134,17 +134,17 @@ class Health:
     hold_until_ms: int = 0
 
     def after(self, attempt: Attempt, disable_after_s: float) -> Self:
-        """Its health after one more attempt.
+        """Return the health after one more attempt.
 
         Args:
             attempt: The attempt.
-            disable_after_s: Seconds without a success after which it is disabled.
+            disable_after_s: Seconds without a success after which the endpoint is disabled.
         """
         now_ms = attempt.at_ms + attempt.duration_ms
         if attempt.error is None:
             return replace(self, failing_since_ms=None, last_success_ms=attempt.at_ms, last_error=None, hold_until_ms=0)
         since_ms = self.failing_since_ms
-        # The last failure's `hold_until_ms` is its end, or when the receiver let us try again.
+        # The last failure's `hold_until_ms` is its end, or the time that the receiver requested.
         if since_ms is None or attempt.at_ms - self.hold_until_ms > _SILENT_MS:
             since_ms = attempt.at_ms
         hold_until_ms = now_ms + round((attempt.retry_after_s or 0) * 1000)
@@ -158,5 +158,5 @@ class Health:
         return failing
 
     def to_dict(self) -> dict[str, Any]:
-        """As the state store keeps it."""
+        """Return the fields as the state store keeps them."""
         return asdict(self)

@@ -1,4 +1,4 @@
-"""What happened: events, and how they follow from moods, changes and the table of cameras. Pure, the time is given."""
+"""Events, made from moods, changes and the table of cameras. Pure, the time is given."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
@@ -10,11 +10,11 @@ from crowdmood.domain.mood import Mood, MoodChange, to_rfc3339
 from crowdmood.store.moods import CameraTable, published_at_ms
 
 NO_MOOD = 0
-"""In `Watch.told`: so long ago that the next mood is never too soon."""
+"""In `Watch.told`: the endpoint's last event was mood.unavailable, so the next mood needs no minimum interval."""
 
 
 class EventType(StrEnum):
-    """What an endpoint can be told of."""
+    """The types of events that an endpoint can receive."""
 
     MOOD_CHANGED = "mood.changed"
     MOOD_UPDATED = "mood.updated"
@@ -24,25 +24,25 @@ class EventType(StrEnum):
 
     @property
     def of_mood(self) -> bool:
-        """Whether it tells of a crowd rather than of a camera."""
+        """Whether it is about a crowd, not about a camera."""
         return self.value.startswith("mood.")
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """Something that happened.
+    """One event.
 
     Attributes:
-        id: The same for the same event, however often it is found: made of its position in the state store.
-        type: What happened.
+        id: Made from its position in the state store, so that the same event always has the same id.
+        type: Its type.
         at_ms: Wall-clock time at which it became known, in milliseconds since 1970-01-01 UTC.
-        data: What is told of it, by the event's JSON schema.
+        data: Its figures, as the event's JSON schema describes them.
         zone: The zone it is about; None for a camera's event.
         camera: The camera it is about; None for a whole zone.
-        expires_at_ms: Wall-clock time after which nobody should act on it; None when it does not perish.
-        confidence: At least this share of the crowd shows the leading label: the lower end of its 90 % interval, 0
-            where no label leads; None where nothing is claimed that one could be sure of.
-        test: Whether it did not happen: an endpoint's owner tries it out.
+        expires_at_ms: Wall-clock time after which receivers should not act on it; None when it does not expire.
+        confidence: Lower end of the 90 % interval of the leading label's share, 0 where no label leads; None for
+            events without shares.
+        test: Whether it is a test that the endpoint's owner requested, and did not happen.
     """
 
     id: str
@@ -61,7 +61,7 @@ class Event:
         return self.zone, self.camera
 
     def to_dict(self) -> dict[str, Any]:
-        """As the state store keeps it."""
+        """Return the fields as the state store keeps them."""
         return asdict(self)
 
     @classmethod
@@ -70,18 +70,18 @@ class Event:
         return cls(**{**fields, "type": EventType(fields["type"])})
 
     def payload(self) -> dict[str, Any]:
-        """The body that the specification recommends: `type`, `timestamp`, `data`; a test says that it is one."""
-        told = {"type": self.type.value, "timestamp": to_rfc3339(self.at_ms), "data": self.data}
-        return told | ({"test": True} if self.test else {})
+        """Return the body that the specification recommends: `type`, `timestamp`, `data`; `test` in a test."""
+        body = {"type": self.type.value, "timestamp": to_rfc3339(self.at_ms), "data": self.data}
+        return body | ({"test": True} if self.test else {})
 
 
 @dataclass(slots=True)
 class Crowd:
-    """What was last seen of one crowd.
+    """The last known state of one crowd.
 
     Attributes:
-        position: Where its newest mood is in the state store.
-        available: Whether the newest thing that endpoints were told was a mood to act on.
+        position: Position of its newest mood in the state store.
+        available: Whether the newest event of the crowd was a mood to act on.
     """
 
     position: str
@@ -90,17 +90,17 @@ class Crowd:
 
 @dataclass(slots=True)
 class Watch:
-    """How far the state store was watched, and what was seen: what is needed to go on after a death.
+    """How far the state store was read, and the state that a successor needs.
 
     Attributes:
-        moods: Position of the newest mood seen.
-        changes: Position of the newest change seen.
-        crowds: What was last seen of each crowd, by `zone/camera`.
-        cameras: Whether each camera was up when last seen.
+        moods: Position of the newest mood read.
+        changes: Position of the newest change read.
+        crowds: The last known state of each crowd, by `zone/camera`.
+        cameras: Whether each camera was up when its state was last read.
         told: When each endpoint was last sent a mood.updated of each crowd, by `endpoint/zone/camera`, in
-            milliseconds since 1970-01-01 UTC; `NO_MOOD` when it was told since that there is none.
-        newest: The moods that crowds' positions mean. They are not written with the rest, every second: whoever goes on
-            reads them again.
+            milliseconds since 1970-01-01 UTC; `NO_MOOD` when it was sent a mood.unavailable since.
+        newest: The moods at the crowds' positions. They are not written with the rest every second: a successor reads
+            them again.
     """
 
     moods: str
@@ -111,7 +111,7 @@ class Watch:
     newest: dict[str, Mood] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
-        """As the state store keeps it."""
+        """Return the fields as the state store keeps them."""
         return {
             "moods": self.moods,
             "changes": self.changes,
@@ -126,10 +126,10 @@ class Watch:
         return cls(**{**fields, "crowds": {key: Crowd(**crowd) for key, crowd in fields["crowds"].items()}})
 
     def changed(self, position: bytes, change: MoodChange, *, recorded: bool) -> Event:
-        """The event of a change.
+        """Return the event of a change.
 
         Args:
-            position: Where it is in the state store.
+            position: Its position in the state store.
             change: The change.
             recorded: Whether its cameras are recorded footage, whose event time is not the wall clock's.
         """
@@ -146,12 +146,12 @@ class Watch:
         )
 
     def updated(self, position: bytes, mood: Mood, *, recorded: bool) -> Event | None:
-        """The event of a new mood; None when there is nothing new to tell: it was unavailable before as well.
+        """Return the event of a new mood; None for an unavailable mood that follows another or comes first.
 
         Args:
-            position: Where it is in the state store.
+            position: Its position in the state store.
             mood: The mood.
-            recorded: As `changed` has it.
+            recorded: See `changed`.
         """
         key = f"{mood.zone}/{mood.camera or ''}"
         before = self.crowds.get(key)
@@ -173,7 +173,7 @@ class Watch:
         )
 
     def grown_stale(self, now_ms: int, stale_after_s: float) -> Iterable[Event]:
-        """Events of crowds whose newest mood has grown too old since we last looked.
+        """Yield the events of crowds whose newest mood has become stale since the last call.
 
         Args:
             now_ms: Wall-clock time in milliseconds since 1970-01-01 UTC.
@@ -187,13 +187,14 @@ class Watch:
                 yield _unavailable(position, now_ms, mood.as_stale())
 
     def cameras_seen(self, table: CameraTable, now_ms: int) -> Iterable[Event]:
-        """Events of cameras that went down or came back since we last looked.
+        """Yield the events of cameras that went down or up since the last call.
 
-        A camera is down when it cannot be reached or its picture stands still. One that opens says nothing yet, and
-        footage that has ended is no fault. A camera that we never saw up is told of when it is down.
+        A camera is down when it is unreachable or its image is frozen. A camera that is opening is neither up nor
+        down, and footage that has ended is up. A camera that was never up counts as up before: its first state `down`
+        is an event.
 
         Args:
-            table: What is known of each camera.
+            table: The state of each camera.
             now_ms: Wall-clock time in milliseconds since 1970-01-01 UTC.
         """
         for camera, known in table.items():
@@ -229,5 +230,5 @@ def _unavailable(position: bytes, at_ms: int, mood: Mood) -> Event:
 
 
 def _expiry(at_ms: int, as_of_ms: int, valid_until_ms: int, *, recorded: bool) -> int:
-    """Wall-clock time until which it may be acted on: footage's validity counts from its publication."""
+    """Return the wall-clock time until which it may be acted on; for footage, counted from its publication."""
     return at_ms + valid_until_ms - as_of_ms if recorded else valid_until_ms

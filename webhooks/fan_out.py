@@ -1,4 +1,4 @@
-"""From what the state store tells to deliveries: which events there are, and which endpoint wants which."""
+"""From the state store's entries to deliveries: makes the events and selects the endpoints of each."""
 
 from collections.abc import Iterable, Sequence
 
@@ -17,12 +17,12 @@ def events_of(
     now_ms: int,
     stale_after_s: float,
 ) -> list[Event]:
-    """What happened, in order; the watch moves on.
+    """Return the new events in order, and advance the watch.
 
     Args:
-        watch: How far was watched.
-        published: Moods and changes since, each with the position after it.
-        table: What is known of each camera now.
+        watch: How far the state store was read.
+        published: Moods and changes since then, each with the position after it.
+        table: The current state of each camera.
         now_ms: Wall-clock time in milliseconds since 1970-01-01 UTC.
         stale_after_s: Age in seconds from which a mood is stale.
     """
@@ -44,34 +44,37 @@ def events_of(
 def wanted(
     watch: Watch, events: Iterable[Event], endpoints: Sequence[Endpoint], now_ms: int
 ) -> list[tuple[Endpoint, Event]]:
-    """Who is told what; the watch remembers who was told of which mood when.
+    """Return which endpoint receives which event, and record in the watch when each received a mood.
 
     Args:
-        watch: What was told before.
-        events: What happened, in order.
-        endpoints: Those that are sent to.
+        watch: When each endpoint received its last mood.
+        events: The new events, in order.
+        endpoints: The endpoints that are enabled.
         now_ms: Wall-clock time in milliseconds since 1970-01-01 UTC.
     """
     ids = {endpoint.id for endpoint in endpoints}
     watch.told = {key: at_ms for key, at_ms in watch.told.items() if key.partition("/")[0] in ids}
-    return [(endpoint, event) for event in events for endpoint in endpoints if _is_told(watch, event, endpoint, now_ms)]
+    return [
+        (endpoint, event) for event in events for endpoint in endpoints if _receives(watch, event, endpoint, now_ms)
+    ]
 
 
 def deliveries_of(
-    told: Sequence[tuple[Endpoint, Event]], sequences: Iterable[int], now_ms: int
+    wanted: Sequence[tuple[Endpoint, Event]], sequences: Iterable[int], now_ms: int
 ) -> dict[str, list[Delivery]]:
-    """The deliveries by endpoint, in the order of what happened."""
+    """Return the deliveries by endpoint, in the order of the events."""
     made: dict[str, list[Delivery]] = {}
-    for (endpoint, event), sequence in zip(told, sequences, strict=True):
+    for (endpoint, event), sequence in zip(wanted, sequences, strict=True):
         made.setdefault(endpoint.id, []).append(Delivery.of(event, endpoint.id, sequence, now_ms))
     return made
 
 
-def _is_told(watch: Watch, event: Event, endpoint: Endpoint, now_ms: int) -> bool:
-    """Whether an endpoint hears of an event: of a mood.updated not too soon after the last, nor too late to act on it.
+def _receives(watch: Watch, event: Event, endpoint: Endpoint, now_ms: int) -> bool:
+    """Return whether an endpoint receives an event; record in the watch when it does.
 
-    Who was told that there is no mood is told of the next one at once, whether or not it takes mood.updated: else it
-    would show its default until the crowd shows something else than before.
+    It receives a mood.updated only after its minimum interval and before the mood expires. After a mood.unavailable it
+    receives the next mood.updated at once, also without a subscription to that type: otherwise it would use its default
+    until the next change.
     """
     key = f"{endpoint.id}/{event.zone}/{event.camera or ''}"
     if not endpoint.wants(event, has_none=watch.told.get(key) == NO_MOOD):
@@ -89,6 +92,6 @@ def _is_told(watch: Watch, event: Event, endpoint: Endpoint, now_ms: int) -> boo
 
 
 def _recorded(cameras: Iterable[str], table: CameraTable) -> bool:
-    """Whether all of these cameras are recorded footage, whose event time is not the wall clock's."""
+    """Return whether all of these cameras are recorded footage, whose event time is not the wall clock's."""
     rows = [table[camera] for camera in cameras if camera in table]
     return bool(rows) and all(row.get("recorded") for row in rows)

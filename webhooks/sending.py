@@ -23,10 +23,10 @@ _LOOKUPS_AT_ONCE = 256
 
 
 def signed_headers(secrets: Sequence[str], webhook_id: str, now_s: int, content: bytes) -> dict[str, str]:
-    """The three headers of the specification.
+    """Return the three headers of the specification.
 
     Args:
-        secrets: Every secret that signs now: while one is rotated, there are several.
+        secrets: Every secret that signs now; several while one is rotated.
         webhook_id: The delivery's id, the same on every retry.
         now_s: Time of this attempt in seconds since 1970-01-01 UTC.
         content: The bytes that are sent.
@@ -40,7 +40,7 @@ def signed_headers(secrets: Sequence[str], webhook_id: str, now_s: int, content:
 
 
 class Sender:
-    """Posts bodies, each over a connection of its own to an address that was judged.
+    """Posts bodies, each over its own connection to an address that was checked.
 
     Args:
         allowed: Networks that deliveries may go to although they are not public.
@@ -50,14 +50,14 @@ class Sender:
     def __init__(self, allowed: Sequence[Network], clock: Callable[[], float] = time.time) -> None:
         self._allowed = allowed
         self._clock = clock
-        # Its own threads: a name server that does not answer keeps nothing else waiting.
+        # Separate threads, so that a name server that does not answer blocks nothing else.
         self._lookups = ThreadPoolExecutor(_LOOKUPS_AT_ONCE, "lookup")
         self._client = httpx.AsyncClient(
             timeout=httpx.Timeout(TOTAL_TIMEOUT_S, connect=CONNECT_TIMEOUT_S),
             follow_redirects=False,
-            # No proxy of our environment: it would connect to whatever the name means to it.
+            # No proxy from the environment: it would resolve the name again, unchecked.
             trust_env=False,
-            # A kept connection is found again by address alone, and would serve another host's name there.
+            # A kept connection is reused by address alone, also for another host's name at that address.
             limits=httpx.Limits(max_connections=None, max_keepalive_connections=0),
             verify=httpx.create_ssl_context(),
         )
@@ -66,9 +66,9 @@ class Sender:
         """Post a body once.
 
         Args:
-            url: The endpoint's.
-            body: What to post.
-            secrets: What signs it.
+            url: The endpoint's URL.
+            body: The body.
+            secrets: The signing secrets.
             webhook_id: The delivery's id.
         """
         at_s, started = self._clock(), time.monotonic()
@@ -103,24 +103,24 @@ class Sender:
                 "content-type": body.content_type,
                 "user-agent": f"CrowdMood/{__version__}",
             },
-            # The certificate is checked for the name, although we connect to the address.
+            # Check the certificate for the name, although the connection goes to the address.
             extensions={"sni_hostname": parts.hostname},
         )
         response = await self._client.send(request, stream=True)
         try:
             return response.status_code, response.headers
         finally:
-            # What the receiver says is none of our business: its body is not even read.
+            # The body of the response is not needed and not read.
             await response.aclose()
 
     async def close(self) -> None:
-        """Give the sockets back."""
+        """Close the sockets."""
         self._lookups.shutdown(wait=False, cancel_futures=True)
         await self._client.aclose()
 
 
 def retry_after(value: str | None, now_s: float) -> float | None:
-    """How long a `Retry-After` header asks us to wait, in seconds, at most a day; None when it asks nothing.
+    """Return the seconds that a `Retry-After` header asks us to wait, at most a day; None without a valid one.
 
     Args:
         value: Seconds, or a date (RFC 9110, 10.2.3).

@@ -1,4 +1,4 @@
-"""The process `crowdmood dispatch`: stands by until no other one leads, then sends until told to stop."""
+"""The process `crowdmood dispatch`: stands by until no other one leads, then sends until it is stopped."""
 
 import asyncio
 import ipaddress
@@ -17,7 +17,7 @@ from webhooks.store import WebhookStore
 log = logging.getLogger("crowdmood.webhooks")
 
 _LEASE_S = 3.0
-"""Seconds after a dispatcher's death until another one may take its place."""
+"""Seconds after a dispatcher's death until another one may replace it."""
 
 
 def run(settings: Settings, stop: threading.Event, worker_name: str) -> None:
@@ -25,12 +25,12 @@ def run(settings: Settings, stop: threading.Event, worker_name: str) -> None:
 
     Args:
         settings: The settings.
-        stop: Set when to stop: signals are the caller's (`crowdmood.core.process.stop_signals`).
-        worker_name: The same after a restart: then the lease of our former self is ours.
+        stop: Set when to stop; the caller handles signals (`crowdmood.core.process.stop_signals`).
+        worker_name: The same after a restart, so that a restarted process acquires its former lease at once.
 
     Raises:
-        SettingsError: No state store is named.
-        LeadershipLostError: Another dispatcher has followed.
+        SettingsError: The address of the state store is not set.
+        LeadershipLostError: Another dispatcher has acquired the lease.
     """
     url = required_url(settings.state_url, "state")
     store = WebhookStore(url, settings.bus.key_prefix, stop)

@@ -22,24 +22,24 @@ _PAGE = 200
 
 @dataclass(frozen=True, slots=True)
 class Registered:
-    """An endpoint and what became of it."""
+    """An endpoint and its health."""
 
     endpoint: Endpoint
     health: Health
 
     @property
     def open(self) -> bool:
-        """Whether anything is sent to it."""
+        """Whether deliveries are sent to it."""
         return self.endpoint.enabled and self.health.disabled_at_ms is None
 
 
 class WebhookStore:
-    """The state store as webhooks see it.
+    """Reads and writes endpoints and deliveries.
 
     Args:
         url: The server's address.
         key_prefix: First part of every key.
-        stop: Set when the process is to stop: then an outage is no longer waited out. None: none ever is.
+        stop: Set when the process is to stop; calls wait for an unreachable store until then. None: calls never wait.
     """
 
     def __init__(self, url: str, key_prefix: str, stop: threading.Event | None = None) -> None:
@@ -48,17 +48,17 @@ class WebhookStore:
         self._patient = stop is not None
 
     def close(self) -> None:
-        """Give the sockets back."""
+        """Close the sockets."""
         self.connection.close()
 
-    # What the API does.
+    # Called by the API.
 
     def find(self, endpoint_id: str) -> Registered | None:
-        """One endpoint; None when there is none."""
+        """Return an endpoint; None when it does not exist."""
         return self._call(lambda client: self._read_one(client, endpoint_id))
 
     def all(self) -> list[Registered]:
-        """Every endpoint, oldest first."""
+        """Return every endpoint, oldest first."""
 
         def read(client: Client) -> list[Registered]:
             with client.pipeline(transaction=False) as both:
@@ -71,7 +71,7 @@ class WebhookStore:
         return sorted(found, key=lambda one: (one.endpoint.created_at_ms, one.endpoint.id))
 
     def add(self, endpoint: Endpoint, most: int) -> bool:
-        """Register an endpoint; False when there are as many as there may be."""
+        """Register an endpoint; return False when there are `most` endpoints already."""
 
         def queue(_found: Registered | None, multi: Client) -> bool:
             multi.hset(self.keys.webhooks, endpoint.id, json.dumps(endpoint.to_dict()))
@@ -83,12 +83,12 @@ class WebhookStore:
         return self._call(add)
 
     def change(self, endpoint_id: str, change: Callable[[Endpoint], Endpoint], *, forgive: bool = False) -> bool:
-        """Change an endpoint; False when there is none.
+        """Change an endpoint; return False when it does not exist.
 
         Args:
-            endpoint_id: Which.
-            change: Makes the new one of the one there is.
-            forgive: Whether what it failed of is forgotten, so that it is sent to again.
+            endpoint_id: The endpoint's id.
+            change: Returns the new endpoint for the current one.
+            forgive: Whether to delete its health, so that a disabled endpoint receives deliveries again.
         """
 
         def queue(found: Registered | None, multi: Client) -> bool:
@@ -102,7 +102,7 @@ class WebhookStore:
         return self._call(lambda client: self._changed(client, endpoint_id, queue))
 
     def remove(self, endpoint_id: str) -> bool:
-        """Forget an endpoint and its deliveries; False when there is none."""
+        """Delete an endpoint and its deliveries; return False when it does not exist."""
 
         def queue(found: Registered | None, multi: Client) -> bool:
             if found is None:
@@ -114,20 +114,20 @@ class WebhookStore:
         return self._call(lambda client: self._changed(client, endpoint_id, queue))
 
     def delivery(self, endpoint_id: str, delivery_id: str) -> Delivery | None:
-        """One delivery; None when there is none."""
+        """Return a delivery; None when it does not exist."""
         text = self._call(lambda client: client.hget(self.keys.deliveries(endpoint_id), delivery_id))
         return None if text is None else Delivery.from_dict(json.loads(text))
 
     def deliveries(
         self, endpoint_id: str, wanted: Callable[[Delivery], bool], limit: int, before: int | None = None
     ) -> list[Delivery]:
-        """The newest deliveries of an endpoint.
+        """Return the newest deliveries of an endpoint, newest first.
 
         Args:
-            endpoint_id: Which endpoint.
-            wanted: Which deliveries.
-            limit: At most this many.
-            before: Only those of a smaller sequence.
+            endpoint_id: The endpoint's id.
+            wanted: Returns whether a delivery is wanted.
+            limit: Return at most so many.
+            before: Return only deliveries with a smaller sequence.
         """
         found: list[Delivery] = []
         end = "+inf" if before is None else f"({before}"
@@ -140,7 +140,7 @@ class WebhookStore:
         return found[:limit]
 
     def send_again(self, endpoint_id: str, again: Sequence[Delivery]) -> None:
-        """Write deliveries that are new or pending again, and tell the dispatcher."""
+        """Write deliveries that are new or pending again, and notify the dispatcher."""
 
         def write(client: Client) -> None:
             with client.pipeline(transaction=True) as multi:
@@ -151,23 +151,23 @@ class WebhookStore:
         self._call(write)
 
     def next_sequences(self, count: int) -> range:
-        """So many places in the order, after all that were given before."""
+        """Return `count` new sequences, larger than all before."""
         last = int(self._call(lambda client: client.incrby(self.keys.webhooks_sequence, count)))
         return range(last - count + 1, last + 1)
 
-    # What the dispatcher does.
+    # Called by the dispatcher.
 
     def revision(self) -> int:
-        """Changes when the API wrote something."""
+        """Return a counter that grows with each write of the API."""
         return int(self._call(lambda client: client.get(self.keys.webhooks_revision)) or 0)
 
     def watch(self) -> Watch | None:
-        """How far a dispatcher has watched; None when none ever did."""
+        """Return how far the dispatcher has read; None before the first one."""
         text = self._call(lambda client: client.get(self.keys.webhooks_watch))
         return None if text is None else Watch.from_dict(json.loads(text))
 
     def work(self, endpoint_id: str) -> tuple[Registered | None, list[Delivery]]:
-        """An endpoint and its pending deliveries."""
+        """Return an endpoint and its pending deliveries."""
 
         def read(client: Client) -> tuple[Registered | None, list[Delivery]]:
             found = self._read_one(client, endpoint_id)
@@ -177,7 +177,7 @@ class WebhookStore:
         return self._call(read)
 
     def superfluous(self, endpoint_id: str, keep: int) -> list[bytes]:
-        """Ids of the oldest deliveries beyond those that are kept; what is pending is kept."""
+        """Return the ids of the oldest deliveries beyond the newest `keep`, except pending ones."""
 
         def read(client: Client) -> list[bytes]:
             order = self.keys.delivery_order(endpoint_id)
@@ -197,7 +197,7 @@ class WebhookStore:
         made: Mapping[str, Sequence[Delivery]],
         superfluous: Mapping[str, list[bytes]],
     ) -> None:
-        """Into a transaction: new deliveries by endpoint, how far was watched, and what is no longer kept."""
+        """Add to a transaction: the new deliveries by endpoint, the watch, and the removal of superfluous ones."""
         for endpoint_id, deliveries in made.items():
             self._put(multi, endpoint_id, deliveries)
         for endpoint_id, ids in superfluous.items():
@@ -209,7 +209,7 @@ class WebhookStore:
     def queue_outcome(
         self, multi: Client, endpoint_id: str, deliveries: Iterable[Delivery], health: Health | None = None
     ) -> None:
-        """Into a transaction: what became of deliveries, and of their endpoint."""
+        """Add to a transaction: the new state of deliveries and the health of their endpoint."""
         for delivery in deliveries:
             multi.hset(self.keys.deliveries(endpoint_id), delivery.id, json.dumps(delivery.to_dict()))
             if delivery.status is not Status.PENDING:
@@ -218,7 +218,7 @@ class WebhookStore:
             multi.hset(self.keys.webhooks_health, endpoint_id, json.dumps(health.to_dict()))
 
     def queue_forgetting(self, endpoint_id: str, multi: Client) -> None:
-        """Into a transaction: nothing is left of an endpoint but what its owner set."""
+        """Add to a transaction: the removal of an endpoint's health and deliveries."""
         multi.hdel(self.keys.webhooks_health, endpoint_id)
         multi.delete(
             self.keys.deliveries(endpoint_id),
@@ -226,7 +226,7 @@ class WebhookStore:
             self.keys.pending_deliveries(endpoint_id),
         )
 
-    # How both do it.
+    # Shared by both.
 
     def _call(self, operation: Callable[[Client], T]) -> T:
         return self.connection.call(operation, patient=self._patient)

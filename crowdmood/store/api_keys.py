@@ -1,4 +1,4 @@
-"""API keys in the state store: what each allows, kept as salted hashes only."""
+"""API keys in the state store, with their scopes; secrets are kept as salted hashes only."""
 
 import hashlib
 import hmac
@@ -18,26 +18,26 @@ log = logging.getLogger(__name__)
 
 Scope: TypeAlias = Literal["read", "manage", "predict"]
 SCOPES: Final[tuple[Scope, ...]] = get_args(Scope)
-"""`manage` includes `read`; every other scope allows what it names and nothing else."""
+"""`manage` includes `read`; every other scope allows only what it names."""
 
 _PREFIX = "cm"
 _SECRET_BYTES = 32
-"""A secret that nobody can guess needs no slow hash: verifying it costs a request some microseconds."""
+"""A secret that cannot be guessed needs no slow hash: verifying it costs a request some microseconds."""
 
 
 @dataclass(frozen=True, slots=True)
 class ApiKey:
-    """What is kept of a key: enough to recognise it, not to make it.
+    """The stored part of a key, which recognises the key but cannot reproduce it.
 
     Attributes:
-        key_id: Names the key; no secret.
-        name: Who has it, for people.
-        scopes: What it allows, in the order of `SCOPES`.
-        salt: Hexadecimal; of this key alone.
+        key_id: Identifies the key; not secret.
+        name: Its owner, for people.
+        scopes: Its scopes, in the order of `SCOPES`.
+        salt: Hexadecimal; different for each key.
         digest: Hexadecimal HMAC-SHA-256 of the secret under the salt.
         created_at_ms: Wall-clock time in milliseconds since 1970-01-01 UTC.
-        expires_at_ms: From then on it opens nothing; None for never.
-        revoked_at_ms: Since then it opens nothing; None while it has not been revoked.
+        expires_at_ms: The key is invalid from then on; None: it never expires.
+        revoked_at_ms: The key is invalid since then; None while it has not been revoked.
     """
 
     key_id: str
@@ -53,7 +53,7 @@ class ApiKey:
     def make(
         cls, name: str, scopes: Scope | Iterable[Scope], created_at_ms: int, expires_at_ms: int | None
     ) -> tuple[str, Self]:
-        """Return a new key: the text to hand over, which is nowhere kept, and what is kept of it."""
+        """Return the text of a new key, which is stored nowhere, and its stored part."""
         wanted = {scopes} if isinstance(scopes, str) else set(scopes)
         allowed = tuple(scope for scope in SCOPES if scope in wanted)
         key_id, secret, salt = secrets.token_hex(6), secrets.token_urlsafe(_SECRET_BYTES), secrets.token_hex(16)
@@ -61,39 +61,39 @@ class ApiKey:
         return f"{_PREFIX}_{key_id}_{secret}", key
 
     def opens(self, secret: str, now_ms: float) -> bool:
-        """Whether this is its secret, and it is neither revoked nor expired."""
+        """Return whether this is the key's secret and the key is neither revoked nor expired."""
         known = hmac.compare_digest(self.digest, _digest(self.salt, secret))
         return known and self.state(now_ms) == "active"
 
     def allows(self, scope: Scope) -> bool:
-        """Return whether it may be used for that."""
+        """Return whether the key includes a scope."""
         return scope in self.scopes or (scope == "read" and "manage" in self.scopes)
 
     def state(self, now_ms: float) -> Literal["active", "revoked", "expired"]:
-        """Whether it opens anything now."""
+        """Return whether the key is active, revoked or expired."""
         if self.revoked_at_ms is not None:
             return "revoked"
         return "expired" if self.expires_at_ms is not None and now_ms >= self.expires_at_ms else "active"
 
     def to_json(self) -> str:
-        """As it is stored."""
+        """Return the key as it is stored."""
         return json.dumps(asdict(self))
 
     @classmethod
     def from_json(cls, text: str | bytes) -> Self:
-        """Read what `to_json` of this or an earlier release wrote; ignore fields that a newer writer added.
+        """Read the JSON of `to_json` of this or an earlier release; ignore fields that a newer release added.
 
         Raises:
-            UndecodableError: It is no key.
+            UndecodableError: The text is not a key.
         """
         try:
             given = json.loads(text)
             known = {name: value for name, value in given.items() if name in cls.__slots__}
-            # Earlier releases knew one scope a key.
+            # Earlier releases stored one scope per key.
             scopes = [given["scope"]] if "scopes" not in given else given["scopes"]
             return cls(**known | {"scopes": tuple(scope for scope in SCOPES if scope in scopes)})
         except (ValueError, TypeError, KeyError, AttributeError) as error:
-            raise UndecodableError(f"no API key: {error!r}") from None
+            raise UndecodableError(f"not an API key: {error!r}") from None
 
 
 KeyTable: TypeAlias = dict[str, ApiKey]
@@ -101,27 +101,27 @@ KeyTable: TypeAlias = dict[str, ApiKey]
 
 
 def split(text: str) -> tuple[str, str]:
-    """A key's id and secret; two empty texts where it is no key."""
+    """Return a key's id and secret; two empty strings when the text is not a key."""
     prefix, _, rest = text.partition("_")
     key_id, _, secret = rest.partition("_")
     return (key_id, secret) if prefix == _PREFIX and secret else ("", "")
 
 
 def read_table(raw: Mapping[bytes, bytes]) -> KeyTable:
-    """The stored keys, oldest first; one that cannot be read opens nothing and is passed over."""
+    """Return the stored keys, oldest first; skip keys that cannot be read, which makes them invalid."""
     found = []
     for key_id, text in raw.items():
         try:
             found.append(ApiKey.from_json(text))
         except UndecodableError as error:
-            log.warning("passed over the API key %s: %s", key_id.decode(errors="replace")[:40], error)
+            log.warning("skipped the API key %s: %s", key_id.decode(errors="replace")[:40], error)
     return {key.key_id: key for key in sorted(found, key=lambda key: (key.created_at_ms, key.key_id))}
 
 
 class ApiKeyStore:
-    """The command line's view: makes and revokes keys; synchronous.
+    """Adds and revokes keys; synchronous.
 
-    Unless said otherwise no call waits for a store that is away: it raises ServerUnavailableError.
+    While the store is unreachable, calls raise ServerUnavailableError at once unless they take `patient`.
     """
 
     def __init__(self, url: str, key_prefix: str, stop: threading.Event | None = None) -> None:
@@ -129,22 +129,22 @@ class ApiKeyStore:
         self._key = StateKeys(key_prefix).api_keys
 
     def add(self, key: ApiKey) -> None:
-        """Keep a key."""
+        """Store a key."""
         self.connection.call(lambda client: client.hset(self._key, key.key_id, key.to_json()), patient=False)
 
     def table(self, *, patient: bool = False) -> KeyTable:
-        """Every key, also those that open nothing any more.
+        """Return every key, also expired and revoked ones.
 
         Args:
-            patient: Whether to wait for a store that is away.
+            patient: Whether to wait while the store is unreachable.
         """
         raw: Any = self.connection.call(lambda client: client.hgetall(self._key), patient=patient)
         return read_table(raw)
 
     def revoke(self, key_id: str, at_ms: int) -> ApiKey | None:
-        """Make a key open nothing any more; None when there is no such key.
+        """Revoke a key and return it; None when it does not exist.
 
-        It stays in the table: without it, who owned the last key would leave an API that asks for none.
+        The key stays in the table: without any key, the API would not require one.
         """
 
         def transaction(client: Client) -> ApiKey | None:
@@ -159,7 +159,7 @@ class ApiKeyStore:
         return self.connection.call(transaction, patient=False)
 
     def close(self) -> None:
-        """Give the sockets back."""
+        """Close the sockets."""
         self.connection.close()
 
 

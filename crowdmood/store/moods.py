@@ -23,14 +23,14 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 CameraTable: TypeAlias = dict[str, dict[str, Any]]
-"""Camera to what is known of it, as `GET /cameras` tells it."""
+"""Camera to its row, as `GET /cameras` returns it."""
 
 START = b"0-0"
 """The position before the oldest mood, and before the oldest change."""
 
 
 class MoodStore:
-    """The writer's and replay's view; synchronous."""
+    """Writes moods, and reads them for the aggregator and replays; synchronous."""
 
     def __init__(self, url: str, key_prefix: str, stop: threading.Event | None = None) -> None:
         self.connection = Connection(url, "state", stop)
@@ -49,22 +49,22 @@ class MoodStore:
         gone: Collection[str] = (),
         lease: Lease | None = None,
     ) -> None:
-        """Write moods, what changed, the checkpoint after them and the cameras' table: all or nothing.
+        """Write moods, changes, the checkpoint after them and the cameras' rows in one transaction.
 
         Args:
             moods: New moods, oldest first.
             run_id: The run they belong to.
-            checkpoint: Where the aggregator of this run would go on.
-            cameras: What is known of each camera.
-            keep: How many of the newest moods, and of the newest changes, are kept.
-            keep_s: Seconds after which they go all the same; None for no bound.
+            checkpoint: The state from which the aggregator of this run continues.
+            cameras: The row of each camera.
+            keep: Number of the newest moods, and of the newest changes, that are kept.
+            keep_s: Seconds after which moods and changes are deleted in any case; None for no bound.
             changes: New changes, oldest first.
-            gone: Cameras of which nothing is told any more.
-            lease: The right to write, where another writer may claim it too: then it is written exactly once, or not
-                at all.
+            gone: Cameras whose rows are removed.
+            lease: The right to write, where several processes may claim it: the transaction is then executed exactly
+                once or not at all. None: there is no other writer.
 
         Raises:
-            LeadershipLostError: The right to write is another one's.
+            LeadershipLostError: Another process has acquired the lease.
         """
         entries = [(self._keys.moods, mood.to_json()) for mood in moods]
         entries += [(self._keys.changes, change.to_json()) for change in changes]
@@ -92,36 +92,36 @@ class MoodStore:
             lease.write(queue)
 
     def checkpoint(self, run_id: str) -> dict[str, Any] | None:
-        """Where the aggregator of this run would go on; None when there was none."""
+        """Return the state from which the aggregator of this run continues; None before the first checkpoint."""
         value: Any = self.connection.call(lambda client: client.get(self._keys.checkpoint(run_id)))
         return None if value is None else dict(json.loads(value))
 
     def cameras(self, *, patient: bool = True) -> CameraTable:
-        """What is known of each camera.
+        """Return the row of each camera.
 
         Args:
-            patient: Whether to wait while the store is away.
+            patient: Whether to wait while the store is unreachable.
         """
         return _cameras(self.connection.call(lambda client: client.hgetall(self._keys.cameras), patient=patient))
 
     def newest_position(self) -> bytes:
-        """The position of the newest mood; moods after it are new."""
+        """Return the position of the newest mood."""
         return self._newest(self._keys.moods)
 
     def newest_change_position(self) -> bytes:
-        """The position of the newest change; changes after it are new."""
+        """Return the position of the newest change."""
         return self._newest(self._keys.changes)
 
     def since(self, position: bytes, count: int = 1000) -> tuple[bytes, list[tuple[str, Mood]]]:
-        """Moods after a position, oldest first, each with its run; and the position after them."""
+        """Return the position after the next moods, and these moods, oldest first, each with its run."""
         return self._since(self._keys.moods, Mood.from_json, position, count)
 
     def changes_since(self, position: bytes, count: int = 1000) -> tuple[bytes, list[tuple[str, MoodChange]]]:
-        """Changes after a position, oldest first, each with its run; and the position after them."""
+        """Return the position after the next changes, and these changes, oldest first, each with its run."""
         return self._since(self._keys.changes, MoodChange.from_json, position, count)
 
     def close(self) -> None:
-        """Give the sockets back."""
+        """Close the sockets."""
         self.connection.close()
 
     def _newest(self, key: str) -> bytes:
@@ -137,7 +137,7 @@ class MoodStore:
 
 
 class MoodReader:
-    """The API's view; asynchronous and read-only."""
+    """Reads moods for the API and the dispatcher; asynchronous."""
 
     def __init__(self, url: str, key_prefix: str) -> None:
         try:
@@ -150,7 +150,7 @@ class MoodReader:
         """Return when the store answers.
 
         Raises:
-            ServerUnavailableError: It does not.
+            ServerUnavailableError: The store does not answer.
         """
         try:
             await self._client.ping()
@@ -160,40 +160,40 @@ class MoodReader:
     async def newest(
         self, count: int, before: bytes | None = None, run_id: str | None = None
     ) -> list[tuple[bytes, Mood | None]]:
-        """The newest moods (older than a position, where one is given) with their positions, newest first.
+        """Return the newest moods with their positions, newest first; only those before a position, if one is given.
 
-        None stands for an entry that is no mood that we can read, or of another run than the one that is asked for.
+        An entry that cannot be read, or is of another run than `run_id`, is None.
         """
         return await self._newest(self._keys.moods, Mood.from_json, count, before, run_id)
 
     async def newest_changes(
         self, count: int, before: bytes | None = None, run_id: str | None = None
     ) -> list[tuple[bytes, MoodChange | None]]:
-        """The newest changes, as `newest` gives moods."""
+        """Return the newest changes, as `newest` returns moods."""
         return await self._newest(self._keys.changes, MoodChange.from_json, count, before, run_id)
 
     async def mood_at(self, position: bytes) -> Mood | None:
-        """The mood at a position; None when it is no longer kept."""
+        """Return the mood at a position; None when it has been deleted."""
         entries: Any = await self._guard(self._client.xrange(self._keys.moods, position, position))
         return _decoded(entries[0][1], Mood.from_json) if entries else None
 
     async def newest_position(self) -> Position:
-        """The position of everything that was published, whether or not it is still there."""
+        """Return the position after everything that was published, also if it has been deleted since."""
         streams = [await self._stream(key) for key in (self._keys.moods, self._keys.changes)]
         return Position(*(stream["last-generated-id"] if stream else START for stream in streams))
 
     async def follow(
         self, position: Position, block_ms: int | None, count: int = 1000
     ) -> list[tuple[Position, Mood | MoodChange | None]]:
-        """Moods and changes after a position, oldest first, each with the position after it.
+        """Return moods and changes after a position, oldest first, each with the position after it.
 
         Args:
-            position: Where to go on.
-            block_ms: Longest wait for the first of them in milliseconds; None does not wait.
-            count: Most moods, and most changes, at once.
+            position: The position to continue from.
+            block_ms: Longest wait for the first entry in milliseconds; None does not wait.
+            count: Most moods, and most changes, of one call.
 
         Returns:
-            Moods and changes; None stands for an entry that is neither, as far as we can read.
+            Moods and changes; an entry that cannot be read is None.
 
         Raises:
             ServerUnavailableError: The state store does not answer.
@@ -210,7 +210,7 @@ class MoodReader:
         )
 
     async def keeps(self, position: Position) -> bool:
-        """Whether everything that was published after a position is still there.
+        """Return whether everything that was published after a position is still stored.
 
         Raises:
             ServerUnavailableError: The state store does not answer.
@@ -226,15 +226,15 @@ class MoodReader:
         return True
 
     async def cameras(self) -> CameraTable:
-        """What is known of each camera."""
+        """Return the row of each camera."""
         return _cameras(await self._guard(self._client.hgetall(self._keys.cameras)))
 
     async def api_keys(self) -> KeyTable:
-        """Every API key, also those that open nothing any more."""
+        """Return every API key, also expired and revoked ones."""
         return read_table(await self._guard(self._client.hgetall(self._keys.api_keys)))
 
     async def close(self) -> None:
-        """Give the sockets back."""
+        """Close the sockets."""
         await self._client.aclose()
 
     async def _newest(
@@ -248,7 +248,7 @@ class MoodReader:
         ]
 
     async def _stream(self, key: str) -> dict[str, Any] | None:
-        """What the server knows of a stream; None when nothing was ever written to it."""
+        """Return the server's information on a stream; None before its first entry."""
         if not await self._guard(self._client.exists(key)):
             return None
         return dict(await self._guard(self._client.xinfo_stream(key)))
@@ -261,7 +261,7 @@ class MoodReader:
 
 
 def published_at_ms(position: bytes) -> int:
-    """Wall-clock time at which what is at this position was published, in milliseconds since 1970-01-01 UTC."""
+    """Return the wall-clock time at which an entry was published, in milliseconds since 1970-01-01 UTC."""
     return int(position.partition(b"-")[0])
 
 
@@ -269,7 +269,7 @@ def _decoded(fields: Mapping[bytes, bytes], read: Callable[[bytes], T]) -> T | N
     try:
         return read(fields.get(b"json", b""))
     except UndecodableError as error:
-        log.warning("passed over an entry of the state store: %s", error)
+        log.warning("skipped an entry of the state store: %s", error)
         return None
 
 

@@ -1,12 +1,12 @@
-"""Where a reader is in the state store. Pure.
+"""Positions of readers in the state store. Pure.
 
-Positions are entry ids of the store's streams: every replica of the API means the same by them.
+Positions are entry ids of the store's streams, so they are the same for every replica of the API.
 """
 
 import re
 from typing import NamedTuple, TypeVar
 
-# Both numbers have 64 bits, of which 20 digits would not always fit; what is given has 13 digits and a few.
+# Both numbers have 64 bits, into which not every number of 20 digits fits. Real ids have 13 digits and a few.
 _ENTRY_ID = re.compile(r"([0-9]{1,19})-([0-9]{1,19})")
 _MOST = 2**64 - 1
 T = TypeVar("T")
@@ -14,10 +14,10 @@ U = TypeVar("U")
 
 
 def entry_id(text: str) -> bytes:
-    """An entry id from what a client sends.
+    """Return the entry id that a client sent.
 
     Raises:
-        ValueError: It is none.
+        ValueError: The text is not an entry id.
     """
     match = _ENTRY_ID.fullmatch(text)
     if match is None:
@@ -26,7 +26,7 @@ def entry_id(text: str) -> bytes:
 
 
 def order(entry: bytes) -> tuple[int, int]:
-    """What puts entry ids into the order of their stream."""
+    """Return the key that sorts entry ids in the order of their stream."""
     ms, _, sequence = entry.partition(b"-")
     return int(ms), int(sequence or 0)
 
@@ -44,10 +44,10 @@ class Position(NamedTuple):
 
     @classmethod
     def parse(cls, text: str) -> "Position":
-        """Read what `str` wrote.
+        """Read the text that `str` makes.
 
         Raises:
-            ValueError: It did not write this.
+            ValueError: The text is not a position.
         """
         moods, _, changes = text.partition(".")
         try:
@@ -59,36 +59,36 @@ class Position(NamedTuple):
         return f"{self.moods.decode()}.{self.changes.decode()}"
 
     def reaches(self, other: "Position") -> bool:
-        """Whether everything up to there has been read here as well."""
+        """Return whether this position is at or after the other one in both streams."""
         return all(order(ours) >= order(theirs) for ours, theirs in zip(self, other, strict=True))
 
     def joined(self, other: "Position") -> "Position":
-        """Everything that was read here or there."""
+        """Return the later position in each stream."""
         return Position(*(max(pair, key=order) for pair in zip(self, other, strict=True)))
 
     def within(self, other: "Position") -> "Position":
-        """Everything that was read both here and there."""
+        """Return the earlier position in each stream."""
         return Position(*(min(pair, key=order) for pair in zip(self, other, strict=True)))
 
 
 def merged(
     position: Position, moods: list[tuple[bytes, T]], changes: list[tuple[bytes, U]], count: int
 ) -> list[tuple[Position, T | U]]:
-    """Two pages of entries, oldest first, as one: by the time they were written, a time's moods before its changes.
+    """Merge two pages of entries, oldest first, by time; moods come before changes of the same time.
 
     Args:
-        position: Where the pages begin.
-        moods: Entries after it with what they hold.
-        changes: Likewise.
-        count: Most entries of a page: what is later than the end of a full one is left to the next.
+        position: The position before the pages.
+        moods: Entries after it, each with its mood.
+        changes: Entries after it, each with its change.
+        count: Most entries of a page. Entries later than the end of a full page are left to the next call.
 
     Returns:
-        What the entries hold, each with the position after it.
+        Moods and changes, each with the position after it.
     """
     ends = [order(page[-1][0])[0] for page in (moods, changes) if len(page) >= count]
     last_ms = min(ends, default=_MOST)
 
-    # A full page may end amid a time: the changes of that time wait until its moods are complete.
+    # A full page may end between moods of one time: the changes of that time wait until its moods are complete.
     cut = len(moods) >= count and order(moods[-1][0])[0] == last_ms
     ordered: list[tuple[tuple[int, int, int], bytes, T | U]] = []
     ordered += [(_rank(entry, 0), entry, mood) for entry, mood in moods if order(entry)[0] <= last_ms]

@@ -1,4 +1,4 @@
-"""Regions of cameras that were drawn while a run goes on, in the state store: they narrow those of the settings."""
+"""Regions of cameras that were drawn during a run, in the state store: they narrow those of the settings."""
 
 import hashlib
 import logging
@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 
 
 class Regions(BaseModel):
-    """Where a camera is looked at."""
+    """The regions of a camera's frames in which faces are searched."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -25,7 +25,7 @@ class Regions(BaseModel):
         default=(), description="Where faces are searched; none: everywhere. Corners are shares of width and height."
     )
     mask: tuple[Polygon, ...] = Field(
-        default=(), description="Where nobody is looked at, also where the others overlap."
+        default=(), description="Where no faces are searched, also where the other regions overlap."
     )
 
 
@@ -34,7 +34,7 @@ class Saved(NamedTuple):
 
     Attributes:
         regions: The regions; None when none were saved, or when they cannot be read.
-        version: Names these regions: another version is another text.
+        version: Identifies these regions; it differs whenever their text differs.
     """
 
     regions: Regions | None
@@ -42,9 +42,9 @@ class Saved(NamedTuple):
 
 
 class SavedRegions:
-    """What was saved for the cameras of one run: a replay has a run of its own, so a live camera's does not reach it.
+    """The saved regions of one run's cameras: a replay has its own run, so a live camera's do not apply to it.
 
-    Unless said otherwise no call waits for a store that is away: it raises ServerUnavailableError.
+    While the store is unreachable, calls raise ServerUnavailableError at once unless they take `patient`.
     """
 
     def __init__(self, url: str, key_prefix: str, run_id: str, stop: threading.Event | None = None) -> None:
@@ -52,7 +52,7 @@ class SavedRegions:
         self._key = StateKeys(key_prefix).regions(run_id)
 
     def find(self, camera_id: str) -> Saved:
-        """Return what was saved for a camera, and its version."""
+        """Return the saved regions of a camera and their version."""
         text: Any = self.connection.call(lambda client: client.hget(self._key, camera_id), patient=False)
         return Saved(None if text is None else _read(camera_id, text), _version(text))
 
@@ -60,33 +60,33 @@ class SavedRegions:
         """Narrow a camera's regions to these, from now on.
 
         Args:
-            camera_id: Which camera.
-            regions: The regions that replace those that were saved.
-            expected: Returns whether the version that is replaced is the one that the caller knows; None for any.
+            camera_id: The camera.
+            regions: The new regions, which replace the saved ones.
+            expected: Returns whether the version to replace is the one that the caller knows; None accepts any.
 
         Returns:
-            Their version; None when another version than expected is in place, and nothing was saved.
+            The new version; None when the saved version is not the expected one, and nothing was saved.
         """
         text = regions.model_dump_json().encode()
         saved = self._replace(camera_id, lambda multi: multi.hset(self._key, camera_id, text), expected)
         return _version(text) if saved else None
 
     def forget(self, camera_id: str, expected: Callable[[str], bool] | None = None) -> bool:
-        """Forget what was saved for a camera; return False when another version than expected is in place."""
+        """Delete a camera's saved regions; return False when the saved version is not the expected one."""
         return self._replace(camera_id, lambda multi: multi.hdel(self._key, camera_id), expected)
 
     def all(self, *, patient: bool = False) -> dict[str, Regions]:
-        """What was saved, by camera; what cannot be read is passed over.
+        """Return the saved regions by camera; skip those that cannot be read.
 
         Args:
-            patient: Whether to wait for a store that is away.
+            patient: Whether to wait while the store is unreachable.
         """
         raw: Any = self.connection.call(lambda client: client.hgetall(self._key), patient=patient)
         read = ((name.decode(errors="replace"), text) for name, text in raw.items())
         return {name: regions for name, text in read if (regions := _read(name, text)) is not None}
 
     def close(self) -> None:
-        """Give the sockets back."""
+        """Close the sockets."""
         self.connection.close()
 
     def _replace(
@@ -114,7 +114,7 @@ def _read(camera_id: str, text: bytes) -> Regions | None:
     try:
         return Regions.model_validate_json(text)
     except ValidationError as error:
-        log.warning("passed over the regions of camera %s: %s", camera_id, error)
+        log.warning("skipped the regions of camera %s: %s", camera_id, error)
         return None
 
 

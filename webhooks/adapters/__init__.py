@@ -1,7 +1,7 @@
-"""Bodies for what receives events: each adapter a small pure function from an event to what is posted.
+"""Adapters: small pure functions from an event to the body that is posted.
 
-`standard` is the body of the Standard Webhooks specification. The others are for signage players, which know one enum
-and a time to live: they tell of moods only. An adapter must not decide whether, when or where something is sent.
+`standard` makes the body of the Standard Webhooks specification. The others are for signage players, which take one
+value and a time to live, and are for moods only. An adapter must not decide whether, when or where to send.
 """
 
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from webhooks.events import Event
 
 
 class AdapterName(StrEnum):
-    """What bodies can look like."""
+    """The formats of bodies."""
 
     STANDARD = "standard"
     XIBO = "xibo"
@@ -24,14 +24,14 @@ class AdapterName(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Adapter:
-    """What an endpoint's bodies look like, as its owner chose.
+    """The format of an endpoint's bodies.
 
     Attributes:
-        name: Which adapter.
-        metric: Xibo: the criterion's name; Broadsign: what conditions' names begin with.
-        fallback: What stands for no mood where there is one enum.
+        name: The adapter.
+        metric: Xibo: the criterion's name; Broadsign: prefix of the conditions' names.
+        fallback: The value sent while there is no mood, for adapters that send one value.
         template: Template: its text.
-        content_type: Template: media type of what it makes.
+        content_type: Template: media type of the result.
     """
 
     name: AdapterName
@@ -41,10 +41,10 @@ class Adapter:
     content_type: str
 
     def render(self, event: Event, now_ms: int) -> Body:
-        """The body of an event.
+        """Return the body of an event.
 
         Args:
-            event: What happened.
+            event: The event.
             now_ms: Wall-clock time in milliseconds since 1970-01-01 UTC.
 
         Raises:

@@ -1,4 +1,4 @@
-"""What every adapter gives and what those for signage players read from an event."""
+"""The body that every adapter returns, and the reading that adapters for signage players make it from."""
 
 import json
 import math
@@ -8,15 +8,15 @@ from typing import Any, Self
 from webhooks.events import Event, EventType
 
 UNAVAILABLE_TTL_S = 60
-"""How long players are told that there is no mood, in seconds: their own default takes over afterwards."""
+"""Time to live of the fallback, in seconds; afterwards players use their own default."""
 
 
 @dataclass(frozen=True, slots=True)
 class Body:
-    """What is posted.
+    """The body of a request.
 
     Attributes:
-        content: The bytes that are sent and signed.
+        content: The bytes that are signed and sent.
         content_type: Their media type.
     """
 
@@ -25,13 +25,13 @@ class Body:
 
     @classmethod
     def of_json(cls, value: Any) -> Self:
-        """A value as compact JSON."""
+        """Return a value as compact JSON."""
         return cls(json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode(), "application/json")
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What a signage player can be told: one enum and a time to live.
+    """A mood as signage players take it: one value and a time to live.
 
     Attributes:
         value: An expression, `mixed`, or the fallback when there is no mood to act on.
@@ -43,12 +43,12 @@ class Reading:
 
     @classmethod
     def of(cls, event: Event, now_ms: int, fallback: str) -> Self:
-        """Read a mood's event.
+        """Return the reading of an event.
 
         Args:
-            event: The event; one of a camera reads as no mood.
+            event: The event; an event of a camera gives the fallback.
             now_ms: Wall-clock time in milliseconds since 1970-01-01 UTC.
-            fallback: What stands for no mood.
+            fallback: The value while there is no mood.
         """
         value = event.data.get("to" if event.type is EventType.MOOD_CHANGED else "dominant")
         if value is None or event.expires_at_ms is None:

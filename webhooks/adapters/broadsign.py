@@ -1,9 +1,9 @@
-"""Broadsign players: named conditions, one on and the others off.
+"""Broadsign players: named conditions, one enabled and the others disabled.
 
-A Broadsign player takes conditions from its `remote_action` tool, not over HTTP, so this goes to a receiver beside it
-that calls `remote_action condition -e ENABLED -n NAME` for each, in order
-(https://docs.broadsign.com/broadsign-control/latest/conditions-action.html). `ttl` tells the receiver when to turn the
-last one off again if nothing new came.
+A Broadsign player takes conditions from its `remote_action` tool, not over HTTP. So the body goes to a receiver beside
+the player, which calls `remote_action condition -e ENABLED -n NAME` for each condition, in order
+(https://docs.broadsign.com/broadsign-control/latest/conditions-action.html). The receiver disables the last condition
+after `ttl` seconds without a new body.
 """
 
 from crowdmood.domain.labels import LABELS
@@ -11,12 +11,12 @@ from webhooks.adapters.body import Body, Reading
 
 
 def render(reading: Reading, metric: str, fallback: str) -> Body:
-    """Every condition of ours, those that end first.
+    """Return the body with every condition, disabled ones first.
 
     Args:
-        reading: What to tell.
-        metric: What the conditions' names begin with.
-        fallback: What stands for no mood.
+        reading: The value to enable, and its time to live.
+        metric: Prefix of the conditions' names.
+        fallback: The value while there is no mood.
 
     Example:
         `{"conditions":[{"name":"crowd_mood_angry","enabled":0},…,{"name":"crowd_mood_happy","enabled":1}],"ttl":5}`

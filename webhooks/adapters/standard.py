@@ -1,11 +1,11 @@
-"""The body of the Standard Webhooks specification: everything there is to know."""
+"""The body of the Standard Webhooks specification, with all figures of the event."""
 
 from webhooks.adapters.body import Body
 from webhooks.events import Event
 
 
 def render(event: Event) -> Body:
-    """The event's type, time and data.
+    """Return the body with the event's type, time and data.
 
     Example:
         `{"type":"camera.down","timestamp":"2026-05-01T15:00:00.000Z","data":{"camera":"north","state":"down",

@@ -1,8 +1,8 @@
-"""A body that the endpoint's owner writes: a small part of Jinja2, in its sandbox.
+"""A body from a template that the endpoint's owner writes: a small part of Jinja2, in its sandbox.
 
-Templates may put values in, choose with `if`, and filter. What could loop, call, assign or multiply is refused when the
-template is registered, so that no template can keep a process busy or fill its memory: what comes out is bounded by
-the template's length and the event's.
+Templates may insert values, choose with `if`, and filter. `check` refuses loops, calls, assignments and multiplication
+at registration, so that no template can keep a process busy or fill its memory: the result is bounded by the lengths
+of the template and the event.
 """
 
 from functools import lru_cache
@@ -52,10 +52,10 @@ _ENVIRONMENT = _environment()
 
 
 def check(source: str) -> None:
-    """Refuse a template that cannot work, or that may do more than put values in.
+    """Refuse a template that is malformed or uses more than the permitted part of Jinja2.
 
     Raises:
-        ValueError: Why.
+        ValueError: The template is refused; the text gives the reason.
     """
     if len(source) > LONGEST:
         raise ValueError(f"a template has at most {LONGEST} characters")
@@ -77,13 +77,13 @@ def check(source: str) -> None:
 
 
 def render(event: Event, reading: Reading, source: str, content_type: str) -> Body:
-    """Return the template with `type`, `timestamp`, `data` (the event), `value` and `ttl` (of the reading) put in.
+    """Return the rendered template. It knows `type`, `timestamp`, `data` (the event), `value`, `ttl` (the reading).
 
-    A figure that is not known is `none`: `{{ data.shares.cheering|default(0, true) }}`, or `data.fit == none`.
+    An unknown figure is `none`: `{{ data.shares.cheering|default(0, true) }}`, or `data.fit == none`.
 
     Args:
-        event: What happened.
-        reading: The event as a signage player understands it.
+        event: The event.
+        reading: Its value and time to live.
         source: The template.
         content_type: Media type of the result.
 
@@ -96,12 +96,12 @@ def render(event: Event, reading: Reading, source: str, content_type: str) -> Bo
     names = event.payload() | {"value": reading.value, "ttl": reading.ttl_s}
     try:
         return Body(_compiled(source).render(names).encode(), content_type)
-    except Exception as error:  # whatever an owner wrote, it must not stop the dispatcher
+    except Exception as error:  # an owner's template must not stop the dispatcher
         raise ValueError(f"the template fails: {error}") from None
 
 
 def _harmless(node: nodes.Filter) -> bool:
-    """Whether a filter's arguments cannot make it large or slow, as `tojson(indent=1000000)` would be."""
+    """Return whether a filter's result stays small and fast, unlike that of `tojson(indent=1000000)`."""
     if node.kwargs or node.dyn_args is not None or node.dyn_kwargs is not None:
         return False
     if node.name == "round":

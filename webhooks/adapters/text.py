@@ -1,10 +1,10 @@
-"""The least that a player can be told: one word and a number of seconds, as plain text."""
+"""Plain text for simple players: one word and a number of seconds."""
 
 from webhooks.adapters.body import Body, Reading
 
 
 def render(reading: Reading) -> Body:
-    r"""One line.
+    r"""Return the body, one line.
 
     Example:
         `happy 5\n`

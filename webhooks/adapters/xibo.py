@@ -1,18 +1,18 @@
 """Xibo players: schedule criteria, posted to the player's own web server at `http://PLAYER:9696/criteria`.
 
-See https://xibosignage.com/docs/developer/player-control/schedule-criteria. A player forgets a value after its time to
-live, so subscribe to `mood.updated` as well, at an interval below it.
+See https://xibosignage.com/docs/developer/player-control/schedule-criteria. A player drops a value after its time to
+live, so subscribe to `mood.updated` as well, with a shorter interval.
 """
 
 from webhooks.adapters.body import Body, Reading
 
 
 def render(reading: Reading, metric: str) -> Body:
-    """One criterion.
+    """Return the body with one criterion.
 
     Args:
-        reading: What to tell.
-        metric: Name of the criterion, as scheduled events have it.
+        reading: The criterion's value and time to live.
+        metric: Name of the criterion in scheduled events.
 
     Example:
         `[{"metric":"crowd_mood","value":"happy","ttl":5}]`
