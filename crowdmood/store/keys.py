@@ -53,7 +53,7 @@ class StateKeys:
 
     @property
     def webhooks(self) -> str:
-        """Hash, endpoint to JSON: the owner's settings and the secrets in plain text, for signing; the API writes it."""
+        """Hash, endpoint to JSON: the owner's settings and the signing secrets in plain text; the API writes it."""
         return f"{self._root}:webhooks"
 
     @property

@@ -21,7 +21,7 @@ def test_a_row_tells_default_bounds_and_choices() -> None:
     rows = {row.split("`")[1]: row for row in table.rows() if "`" in row}
     assert "| `32` | from 1 to 100 000 |" in rows["CROWDMOOD_BUS__MAX_BACKLOG"]
     assert "| `auto` | `auto`, `human`, `json` |" in rows["CROWDMOOD_LOG__FORMAT"]
-    assert "| of the machine | from 1 to 256 |" in rows["CROWDMOOD_RUN__DETECTORS"]
+    assert "| depends on the machine | from 1 to 256 |" in rows["CROWDMOOD_RUN__DETECTORS"]
     assert "| `false` | `true`, `false` |" in rows["CROWDMOOD_DETECTOR__ALIGN"]
     assert "|  |  |" in rows["CROWDMOOD_BUS_URL"]
 

@@ -1,8 +1,8 @@
 """One frozen tree of settings, read from the environment (`CROWDMOOD_…`, nested by `__`) and a TOML file.
 
-Built once by the command line and handed down; no module reads the environment for itself. It says what may be set and
-refuses what cannot be, and must not act on any of it. A setting stands in the file of what it sets: `sources`,
-`stages`, `serving`, `running`; `tree` puts them together.
+The command line builds it once and passes it on; no other module reads the environment. The package defines and
+validates the settings and must not act on them. `sources`, `stages`, `serving` and `running` hold the settings of their
+subject; `tree` puts them together.
 """
 
 from crowdmood.core.settings.base import STADIUM, Group

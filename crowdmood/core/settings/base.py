@@ -1,9 +1,9 @@
-"""What every group of settings is, and the names that have a meaning in settings."""
+"""The base class of every group of settings, and names with a special meaning."""
 
 from pydantic import BaseModel, ConfigDict
 
 STADIUM = "stadium"
-"""The zone that holds every camera."""
+"""The zone of all cameras."""
 
 
 class Group(BaseModel):

@@ -1,4 +1,4 @@
-"""From settings back to the environment of a child process."""
+"""Converts settings back to the environment of a child process."""
 
 import json
 from typing import Any
@@ -11,7 +11,7 @@ from crowdmood.core.settings.tree import Settings
 
 
 def to_environment(settings: Settings) -> dict[str, str]:
-    """The environment that makes a child process load these same settings, secrets included."""
+    """Return the environment with which a child process loads the same settings, secrets included."""
     environment: dict[str, str] = {}
     for name in type(settings).model_fields:
         value = getattr(settings, name)

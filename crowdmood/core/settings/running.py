@@ -1,4 +1,4 @@
-"""Servers, processes and what they tell of themselves."""
+"""Servers, processes, logs and metrics."""
 
 import os
 from typing import Literal, Self
@@ -9,7 +9,7 @@ from crowdmood.core.settings.base import Group
 
 
 class LogSettings(Group):
-    """What is logged and how."""
+    """Level and format of the log."""
 
     level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(default="INFO", description="Lowest level shown.")
     format: Literal["auto", "human", "json"] = Field(
@@ -23,31 +23,31 @@ class BusSettings(Group):
     key_prefix: str = Field(
         default="crowdmood",
         pattern=r"^[A-Za-z0-9_.-]{1,64}$",
-        description="First part of every key, on bus and state store: lets installations share a server.",
+        description="First part of every key on bus and state store: lets several installations share a server.",
     )
     partitions: int = Field(
         default=1,
         ge=1,
         le=1024,
-        description="Partitions of the bus, among which the cameras are dealt out in turn: several for a cluster.",
+        description="Partitions of the bus; the cameras are assigned to them in turn. Use several for a cluster.",
     )
     partition: int = Field(
-        default=0, ge=0, le=1023, description="The partition of this ingest, detector, classifier or API."
+        default=0, ge=0, le=1023, description="Partition of this ingest, detector, classifier or API process."
     )
     max_backlog: int = Field(
-        default=32, ge=1, le=100_000, description="Entries a stage's output may hold before the stage waits."
+        default=32, ge=1, le=100_000, description="Entries of a stage's output from which the stage waits."
     )
     claim_idle_s: float = Field(
         default=15.0,
         ge=0.05,
         le=3600,
-        description="Seconds after which an entry that a worker took and did not finish is given to another.",
+        description="Seconds after which another worker claims an entry that a worker has read and not finished.",
     )
     max_deliveries: int = Field(
-        default=3, ge=1, le=100, description="Times an entry is tried before it becomes a dead letter."
+        default=3, ge=1, le=100, description="Deliveries of an entry to workers before it becomes a dead letter."
     )
     dead_letters_kept: int = Field(
-        default=10_000, ge=1, le=10_000_000, description="Newest dead letters kept (they hold no pixels)."
+        default=10_000, ge=1, le=10_000_000, description="Newest dead letters that are kept (without pixels)."
     )
 
     @model_validator(mode="after")
@@ -58,7 +58,7 @@ class BusSettings(Group):
 
 
 class EmbeddedSettings(Group):
-    """The servers that are started when no address is set."""
+    """The servers that `crowdmood run` and `crowdmood replay` start when no address is set."""
 
     bus_memory_mb: int = Field(default=1024, ge=16, le=1_000_000, description="Memory of the bus, in megabytes.")
     state_memory_mb: int = Field(
@@ -73,26 +73,26 @@ class MetricsSettings(Group):
         default=0,
         ge=0,
         le=65535,
-        description="Port of a worker's own /metrics, /livez and /readyz; 0 serves none (the API always does).",
+        description="Port of a worker's own /metrics, /livez and /readyz; 0: none (the API always serves them).",
     )
     host: str = Field(default="127.0.0.1", description="Address of a worker's own /metrics.")
 
 
 class RunSettings(Group):
-    """What `crowdmood run` and `crowdmood replay` start on this machine."""
+    """The processes that `crowdmood run` and `crowdmood replay` start on this machine."""
 
     detectors: int = Field(
         default_factory=lambda: os.cpu_count() or 1,
         ge=1,
         le=256,
-        description="Detector workers; default one per core.",
+        description="Number of detector workers; default: one per CPU core.",
     )
-    classifiers: int = Field(default=1, ge=1, le=64, description="Classifier workers.")
+    classifiers: int = Field(default=1, ge=1, le=64, description="Number of classifier workers.")
     max_restarts: int = Field(
         default=5,
         ge=0,
         le=1000,
-        description="Restarts of one stage within the restart window before we give up.",
+        description="Restarts of one stage within the restart window before the whole run stops.",
     )
     restart_window_s: float = Field(
         default=60.0, gt=0, le=86_400, description="Length of the restart window, in seconds."
@@ -101,5 +101,5 @@ class RunSettings(Group):
         default=20.0,
         gt=0,
         le=600,
-        description="Seconds a stage gets to finish what it has in hand when stopped.",
+        description="Seconds in which a stopped stage may finish its current entries.",
     )

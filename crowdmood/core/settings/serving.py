@@ -1,4 +1,4 @@
-"""Answers and webhooks."""
+"""The API and webhooks."""
 
 import socket
 from ipaddress import ip_address, ip_network
@@ -13,43 +13,45 @@ Creative: TypeAlias = Annotated[str, Field(min_length=1, max_length=200)]
 
 
 class ApiSettings(Group):
-    """Where answers are served."""
+    """How the API is served."""
 
     host: str = Field(
         default="127.0.0.1",
-        description="Address to listen on; one that others can reach needs a key (`crowdmood keys create`).",
+        description="Address to listen on; an address that other machines can reach requires a key "
+        "(`crowdmood keys create`).",
     )
-    port: int = Field(default=8000, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
+    port: int = Field(default=8000, ge=0, le=65535, description="Port to listen on; 0: a free port.")
     stream_heartbeat_s: float = Field(
-        default=15.0, gt=0, le=3600, description="Seconds of silence after which a stream tells that it lives."
+        default=15.0, gt=0, le=3600, description="Seconds without a message after which a stream sends a heartbeat."
     )
     stream_slow_after_s: float = Field(
         default=10.0,
         gt=0,
         le=3600,
-        description="Seconds after which a stream is ended whose reader has not taken what there was.",
+        description="Seconds after which the API ends a stream whose client does not read its messages.",
     )
-    ops_host: str = Field(default="127.0.0.1", description="Address of `ops_port`; no key is asked for there.")
+    ops_host: str = Field(default="127.0.0.1", description="Address of `ops_port`; requests there need no key.")
     ops_port: int = Field(
         default=0,
         ge=0,
         le=65535,
-        description="Port for /metrics, /livez and /readyz alone; 0: they are served where everything else is.",
+        description="Separate port for /metrics, /livez and /readyz; 0: they are served on `port`.",
     )
     requests_per_s: float = Field(
         default=100.0,
         ge=0,
         le=1_000_000,
-        description="Requests a second that each key, and each address, may make of one API process once there are "
-        "keys; twice as many may come at once; 0: any number.",
+        description="Requests per second that each key, and each address, may send to one API process once keys exist; "
+        "a burst may have twice as many; 0: no limit.",
     )
     cors_origins: tuple[str, ...] = Field(
         default=(),
-        description='Origins whose web pages may ask, as ["https://boards.example"]; none: browsers keep pages away.',
+        description='Origins whose web pages may use the API, e.g. ["https://boards.example"]; none: browsers block '
+        "pages of other origins.",
     )
     trusted_proxies: tuple[str, ...] = Field(
         default=(),
-        description="Addresses or networks of proxies whose X-Forwarded-For and -Proto are believed.",
+        description="Addresses or networks of proxies whose X-Forwarded-For and -Proto headers are trusted.",
     )
     creatives: dict[Leading, Creative] = Field(
         default={
@@ -59,10 +61,10 @@ class ApiSettings(Group):
             "sad": "encouragement",
             "angry": "calm",
         },
-        description='What a board shows for each leading expression, or `mixed`: {"happy": "celebration"}, say.',
+        description='The creative of each leading expression, or of `mixed`, e.g. {"happy": "celebration"}.',
     )
     default_creative: Creative = Field(
-        default="house", description="What a board shows for any other, and while there is no mood to act on."
+        default="house", description="The creative of any other expression, and while there is no mood to act on."
     )
     predict: bool = Field(
         default=False,
@@ -73,28 +75,28 @@ class ApiSettings(Group):
         default=30,
         ge=1,
         le=100_000,
-        description="Photos a minute that each key, or each address without one, may send to one API process; a sixth "
-        "of them may come at once.",
+        description="Photos per minute that each key, or each address without one, may send to one API process; a "
+        "burst may have a sixth of them.",
     )
     preview: bool = Field(
-        default=False, description="Whether a key that may manage can look at cameras' newest frames, boxes drawn."
+        default=False, description="Whether a key with the scope `manage` may request cameras' newest frames."
     )
     preview_faces: Literal["pixelated", "clear"] = Field(
-        default="pixelated", description="What previews show: blocks, or for footage that one has the rights to, faces."
+        default="pixelated", description="Faces in previews; `clear` is for footage to which you have the rights."
     )
     preview_labels: bool = Field(
         default=False,
-        description="Whether boxes in previews have the colour and name of what each face shows: a label a seat.",
+        description="Whether boxes in previews show each face's expression by colour and name: a label for each seat.",
     )
 
     @property
     def only_here(self) -> bool:
-        """Whether no client but this machine can reach the API; a proxy passes others on."""
+        """Whether only this machine can reach the API; a trusted proxy forwards other clients."""
         return is_local(self.host) and not self.trusted_proxies
 
 
 def is_local(host: str) -> bool:
-    """Return whether an address or a name means this machine alone."""
+    """Return whether an address or a name resolves to this machine only."""
     try:
         found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
         return all(ip_address(address[0]).is_loopback for *_, address in found)
@@ -107,25 +109,25 @@ class WebhookSettings(Group):
 
     allow_networks: tuple[str, ...] = Field(
         default=(),
-        description='Networks that deliveries may go to although they are private, and unencrypted: ["10.20.0.0/16"], '
-        "say, for players on the stadium's own network.",
+        description="Private networks to which deliveries may go, also unencrypted, "
+        'e.g. ["10.20.0.0/16"] for players on the stadium\'s network.',
     )
     disable_after_s: float = Field(
         default=259_200.0,
         gt=0,
         le=31_536_000,
-        description="Seconds without one success among failures after which an endpoint is disabled.",
+        description="Seconds of failures without a success after which an endpoint is disabled.",
     )
     rotation_grace_s: float = Field(
         default=86_400.0,
         ge=0,
         le=31_536_000,
-        description="Seconds for which a replaced secret signs beside the new one.",
+        description="Seconds for which a replaced secret also signs.",
     )
     deliveries_kept: int = Field(
-        default=1000, ge=10, le=100_000, description="Newest deliveries of each endpoint that are kept."
+        default=1000, ge=10, le=100_000, description="Number of the newest deliveries of each endpoint that are kept."
     )
-    max_endpoints: int = Field(default=100, ge=1, le=10_000, description="Endpoints that may be registered.")
+    max_endpoints: int = Field(default=100, ge=1, le=10_000, description="Most endpoints that can be registered.")
 
     @field_validator("allow_networks")
     @classmethod

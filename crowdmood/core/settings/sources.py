@@ -1,4 +1,4 @@
-"""Cameras, and how they are sampled."""
+"""Cameras, and how their frames are sampled."""
 
 import re
 from typing import Annotated, Literal
@@ -20,22 +20,20 @@ class CameraSettings(Group):
     )
     uri: SecretStr = Field(
         description="A video file, a folder of images, rtsp://…, http(s)://…, rtmp://…, udp://…, srt://… or webcam:0. "
-        "May carry credentials, percent-encoded: never logged. Footage counts its time from 1970, so that live cameras "
-        "beside it wait for its end."
+        "May contain percent-encoded credentials, which are never logged. Footage counts its time from 1970, so live "
+        "cameras beside it wait for its end."
     )
-    user: str = Field(default="", description="User name of the camera, as it is: it needs no percent-encoding.")
-    password: SecretStr = Field(
-        default=SecretStr(""), description="Password of the camera, as it is: it needs no percent-encoding."
-    )
+    user: str = Field(default="", description="User name for the camera, without percent-encoding.")
+    password: SecretStr = Field(default=SecretStr(""), description="Password for the camera, without percent-encoding.")
     include: tuple[Polygon, ...] = Field(
         default=(),
-        description="Regions where faces are searched, e.g. a stand; none: everywhere. Each a list of at least three "
-        "corners [x, y] as shares of the frame's width and height, 0-1.",
+        description="Regions where faces are searched, e.g. a stand; none: everywhere. Each is a list of at least "
+        "three corners [x, y] as shares of the frame's width and height, 0-1.",
     )
     mask: tuple[Polygon, ...] = Field(
         default=(),
-        description="Regions where nobody is looked at, e.g. the pitch side; as `include`, and stronger. What is drawn "
-        "in the control room narrows both and never widens them.",
+        description="Regions where no faces are searched, e.g. the pitch side; format as `include`, over which they "
+        "prevail. Regions drawn in the control room can only narrow both.",
     )
 
     @property
@@ -46,7 +44,7 @@ class CameraSettings(Group):
 
     @property
     def recorded(self) -> bool:
-        """Whether this is footage that may wait, rather than a live camera that cannot."""
+        """Whether this is recorded footage, which may wait, and not a live camera."""
         return self.scheme not in LIVE_SCHEMES
 
 
@@ -54,23 +52,23 @@ class IngestSettings(Group):
     """How cameras and footage are sampled."""
 
     sample_fps: float = Field(
-        default=5.0, gt=0, le=120, description="Frames per second of camera time that are looked at."
+        default=5.0, gt=0, le=120, description="Frames per second of camera time that are sampled."
     )
     image_clock: Literal["order", "number", "exif"] = Field(
         default="order",
-        description="Event time of the images of a folder: `order`: one every 1 / `sample_fps` seconds; `number`: by "
-        "the last number of each name and `image_fps`; `exif`: by the time at which each was taken.",
+        description="Event time of the images of a folder. `order`: one image every 1 / `sample_fps` seconds; "
+        "`number`: by the last number of each name and `image_fps`; `exif`: by the time at which each was taken.",
     )
     image_fps: float = Field(
-        default=25.0, gt=0, le=1000, description="Numbers per second of the images' names, for `image_clock=number`."
+        default=25.0, gt=0, le=1000, description="Numbers in the images' names per second, for `image_clock=number`."
     )
     speed: float | Literal["max"] = Field(
         default=1.0,
-        description="Pace of recorded footage as a multiple of real time, or `max`: as fast as the pipeline takes it.",
+        description="Pace of recorded footage as a multiple of real time, or `max`: as fast as the pipeline allows.",
     )
     jpeg_quality: int = Field(default=90, ge=10, le=100, description="JPEG quality of frames on the bus.")
     max_frame_megapixels: float = Field(
-        default=50.0, gt=0, le=1000, description="Larger frames are refused, in megapixels."
+        default=50.0, gt=0, le=1000, description="Largest frame that is accepted, in megapixels."
     )
     frozen_after_s: float = Field(
         default=5.0,
@@ -80,7 +78,7 @@ class IngestSettings(Group):
     )
     rtsp_transport: Literal["tcp", "udp", "auto"] = Field(
         default="tcp",
-        description="How RTSP cameras send: over `udp`, a lost packet damages an image.",
+        description="Transport of RTSP cameras; over `udp`, a lost packet damages an image.",
     )
     hwaccel: str = Field(
         default="",
@@ -91,14 +89,14 @@ class IngestSettings(Group):
         default=30.0,
         gt=0,
         le=600,
-        description="Seconds to wait for the first image of a live camera while data arrives: some cameras send a key "
+        description="Seconds to wait for the first frame of a live camera while data arrives: some cameras send a key "
         "frame only every 20 s.",
     )
     refused_pause_s: float = Field(
         default=300.0,
         gt=0,
         le=86_400,
-        description="Pause after a camera refused the user or the password, in seconds: many attempts lock a camera.",
+        description="Pause after a camera has refused the user or password, in seconds: many attempts lock a camera.",
     )
     connect_timeout_s: float = Field(
         default=10.0,

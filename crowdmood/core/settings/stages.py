@@ -18,80 +18,80 @@ class DetectorSettings(Group):
     """How faces are found: with OpenCV's Haar cascades, or with YuNet."""
 
     kind: Literal["auto", "haar", "yunet"] = Field(
-        default="auto", description="`haar`, `yunet`, or `auto`: YuNet when its model is there, else Haar."
+        default="auto", description="`haar`, `yunet`, or `auto`: YuNet when its model file exists, else Haar."
     )
     min_face_px: int = Field(
         default=20,
         ge=12,
         le=1000,
-        description="Smallest face searched, in pixels of the frame; small ones need an enlarged picture, which costs.",
+        description="Smallest face searched, in pixels of the frame; small faces need an enlarged frame and more time.",
     )
     max_input_scale: float = Field(
-        default=2.0, ge=1, le=4, description="Most that a frame is enlarged to find small faces, as a multiple."
+        default=2.0, ge=1, le=4, description="Largest factor by which a frame is enlarged to find small faces."
     )
     tile_px: int = Field(
         default=2048,
         ge=320,
         le=8192,
-        description="Longest side of what is searched at once, in pixels: bounds a worker's memory.",
+        description="Longest side of the tiles in which a frame is searched, in pixels: bounds a worker's memory.",
     )
     max_faces: int = Field(
         default=5000,
         ge=1,
         le=100_000,
-        description="Faces of one frame that go on; beyond, the least certain are dropped.",
+        description="Most faces of one frame; the detector drops the ones with the lowest scores beyond it.",
     )
-    threads: int = Field(default=1, ge=1, le=64, description="Threads a worker computes with: one worker per core.")
+    threads: int = Field(default=1, ge=1, le=64, description="Threads of a worker; 1 suits one worker per core.")
     cascade: str = Field(
         default="haarcascade_frontalface_alt2",
         pattern=r"^haarcascade_[a-z0-9_]+$",
-        description="Haar: which of OpenCV's cascades is used.",
+        description="Haar: name of OpenCV's cascade.",
     )
     profile: bool = Field(
-        default=False, description="Haar: search faces in profile as well, which takes three times as long."
+        default=False, description="Haar: also search faces in profile, which takes three times as long."
     )
     scale_factor: float = Field(
         default=1.2,
         gt=1.0,
         le=2.0,
-        description="Haar: step between two sizes searched; smaller finds more and costs more.",
+        description="Haar: factor between two sizes searched; a smaller one finds more faces and takes longer.",
     )
-    haar_min_score: float = Field(default=0.6, ge=0, le=1, description="Haar: least certain face that counts.")
+    haar_min_score: float = Field(default=0.6, ge=0, le=1, description="Haar: lowest score of a face.")
     yunet_model: Path | None = Field(
         default=None,
-        description="YuNet: the model file; default: where `crowdmood models pull yunet` puts it (data directory).",
+        description="YuNet: the model file; default: the one that `crowdmood models pull yunet` saves in the data "
+        "directory.",
     )
     yunet_url: str | None = Field(
         default=None,
         pattern=r"^https?://",
-        description="YuNet: where `crowdmood models pull yunet` fetches the model; default: OpenCV's model zoo.",
+        description="YuNet: address from which `crowdmood models pull yunet` downloads the model; default: OpenCV's "
+        "model zoo.",
     )
-    yunet_min_score: float = Field(default=0.57, ge=0.05, le=1, description="YuNet: least certain face that counts.")
+    yunet_min_score: float = Field(default=0.57, ge=0.05, le=1, description="YuNet: lowest score of a face.")
     precision: Precision = Field(
-        default="auto", description="YuNet: what it computes with; `auto` is bfloat16 where the processor has it."
+        default="auto", description="YuNet: numeric precision; `auto`: bfloat16 where the processor supports it."
     )
-    align: bool = Field(
-        default=False, description="YuNet: faces are turned until their eyes are level, before they are cut out."
-    )
+    align: bool = Field(default=False, description="YuNet: rotate faces until the eyes are level before cropping them.")
 
 
 class ClassifierSettings(Group):
-    """How expressions are read from faces."""
+    """How expressions are classified."""
 
-    model: Path | None = Field(default=None, description="Model folder; default: the one that comes with CrowdMood.")
+    model: Path | None = Field(default=None, description="Model folder; default: the one included in CrowdMood.")
     engine: Literal["auto", "openvino", "tensorflow"] = Field(
         default="auto",
-        description="What runs the network; auto takes OpenVINO where it is installed and the model has a graph.",
+        description="Engine of the network; `auto`: OpenVINO where it is installed and the model has a graph.",
     )
     precision: NetworkPrecision = Field(
         default="auto",
-        description="What OpenVINO computes in; auto takes f16 or bf16 where the processor has AMX for it, else f32.",
+        description="OpenVINO's numeric precision; `auto`: f16 or bf16 where the processor has AMX for it, else f32.",
     )
-    max_batch_size: int = Field(default=64, ge=1, le=4096, description="Faces in one call of the network.")
+    max_batch_size: int = Field(default=64, ge=1, le=4096, description="Most faces in one call of the network.")
     batch_wait_ms: int = Field(
         default=20, ge=0, le=10_000, description="Longest wait for a batch to fill, in milliseconds."
     )
-    threads: int = Field(default=0, ge=0, le=256, description="Threads the network may use; 0 lets it take every core.")
+    threads: int = Field(default=0, ge=0, le=256, description="Threads of the network; 0: every core.")
 
 
 class AggregatorSettings(Group):
@@ -102,22 +102,23 @@ class AggregatorSettings(Group):
         default=1.0,
         gt=0,
         le=3600,
-        description="Distance between two windows' ends, in seconds; at most `window_s`, or frames would be in none.",
+        description="Time between the ends of two windows, in seconds; at most `window_s`, so that every frame is in a "
+        "window.",
     )
     allowed_lateness_s: float = Field(
-        default=2.0, ge=0, le=600, description="Seconds a window waits for missing frames of a live camera."
+        default=2.0, ge=0, le=600, description="Seconds that a window waits for missing frames of a live camera."
     )
     idle_timeout_s: float = Field(
         default=5.0,
         gt=0,
         le=3600,
-        description="Seconds a live camera may lag behind before windows close without it.",
+        description="Lag of a live camera, in seconds, beyond which windows close without it.",
     )
     stale_after_s: float = Field(
         default=10.0,
         gt=0,
         le=3600,
-        description="Seconds of wall-clock time without a new mood until it is stale.",
+        description="Seconds of wall-clock time without a new mood after which the last one is stale.",
     )
     valid_for_s: float = Field(
         default=5.0, gt=0, le=3600, description="Seconds after `as_of` during which a mood may be acted on."
@@ -126,44 +127,47 @@ class AggregatorSettings(Group):
         default=20,
         ge=1,
         le=100_000,
-        description="Readable people seen at the same time below which every figure is withheld (`insufficient`): the "
-        "most in one frame of the window, added over cameras.",
+        description="Number of readable people seen at the same time below which all figures are withheld "
+        "(`insufficient`): the most in one frame of the window, added over cameras.",
     )
     method: Literal["gls", "sld", "pacc", "pcc", "raw"] = Field(
         default="gls", description="How shares are estimated from people's probabilities (aggregator/README.md)."
     )
     min_face_px: int = Field(
-        default=20, ge=1, le=1000, description="Faces whose shorter side has fewer pixels are seen, but do not count."
+        default=20, ge=1, le=1000, description="Faces whose shorter side has fewer pixels do not count."
     )
     min_quality: float = Field(
         default=0.1,
         ge=0,
         le=1,
-        description="Faces with a lower quality, by resolution and sharpness, are seen, but do not count.",
+        description="Faces with a lower quality (resolution and sharpness) do not count.",
     )
     min_readable: float = Field(
         default=0.5,
         ge=0,
         le=1,
-        description="Faces with a lower probability that an expression can be seen are seen, but do not count.",
+        description="Faces with a lower probability of a visible expression do not count.",
     )
     change_dwell_s: float = Field(
-        default=3.0, ge=0, le=3600, description="Seconds that a new mood must hold before it counts as a change."
+        default=3.0, ge=0, le=3600, description="Seconds for which a new mood must last before it is a change."
     )
     change_cooldown_s: float = Field(
-        default=10.0, ge=0, le=3600, description="Seconds after a change during which there is no other."
+        default=10.0, ge=0, le=3600, description="Seconds after a change without another one."
     )
     lease_s: float = Field(
         default=3.0,
         ge=0.2,
         le=60,
-        description="Seconds after a leader's death until another aggregator may take its place.",
+        description="Seconds after a leader's death until another aggregator may replace it.",
     )
     history_entries: int = Field(
-        default=200_000, ge=100, le=100_000_000, description="Newest moods kept in the state store."
+        default=200_000,
+        ge=100,
+        le=100_000_000,
+        description="Newest moods, and newest changes, that the state store keeps.",
     )
     history_hours: float = Field(
-        default=168.0, gt=0, le=87_600, description="Hours after which moods and changes are forgotten all the same."
+        default=168.0, gt=0, le=87_600, description="Hours after which moods and changes are deleted in any case."
     )
 
     @model_validator(mode="after")

@@ -1,4 +1,4 @@
-"""Every setting as a row of a table, for pages."""
+"""The table of all settings in Markdown."""
 
 import json
 from collections.abc import Iterator
@@ -11,22 +11,22 @@ from crowdmood.core.settings.tree import Settings
 
 _HEAD = """# Settings
 
-Each is a variable of the environment, and a key of `crowdmood.toml` (or of the file that `CROWDMOOD_CONFIG` names):
-`CROWDMOOD_BUS__MAX_BACKLOG=64` is `max_backlog = 64` under `[bus]`. The command line comes first, then the environment,
-then the file. `crowdmood config` shows what is in force. This page is what `crowdmood config --page` prints.
+Each setting is an environment variable and a key of `crowdmood.toml` (or of the file that `CROWDMOOD_CONFIG` names):
+`CROWDMOOD_BUS__MAX_BACKLOG=64` is `max_backlog = 64` under `[bus]`. The command line overrides the environment, and the
+environment overrides the file. `crowdmood config` prints the current settings, `crowdmood config --page` this page.
 """
 
 _BOUNDS = {"ge": "from {}", "gt": "more than {}", "le": "to {}", "lt": "less than {}"}
 
 
 def page() -> str:
-    """The page of all settings, in Markdown."""
+    """Return the page of all settings, in Markdown."""
     return "\n".join([_HEAD, *rows(), ""])
 
 
 def rows() -> Iterator[str]:
-    """The table in Markdown, a line each: variable, default, bounds or choices, what it is."""
-    yield "| setting | default | may be | what it is |"
+    """Yield the lines of the table in Markdown: variable, default, bounds or choices, description."""
+    yield "| setting | default | values | description |"
     yield "|---|---|---|---|"
     for name, field in Settings.model_fields.items():
         group = field.annotation
@@ -44,7 +44,7 @@ def _row(name: str, field: FieldInfo) -> str:
 
 def _default(field: FieldInfo) -> str:
     if field.default_factory not in (None, dict):
-        return "of the machine"
+        return "depends on the machine"
     if field.default_factory is dict or field.default in (None, (), ""):
         return ""
     default = field.default

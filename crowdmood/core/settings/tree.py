@@ -1,4 +1,4 @@
-"""The whole tree, and how it is read."""
+"""The whole tree of settings, and how it is loaded."""
 
 import os
 import re
@@ -17,7 +17,7 @@ from crowdmood.core.settings.sources import CameraSettings, IngestSettings
 from crowdmood.core.settings.stages import YUNET_FILE, AggregatorSettings, ClassifierSettings, DetectorSettings
 
 CONFIG_FILE_VARIABLE = "CROWDMOOD_CONFIG"
-"""Names the TOML file that is read beside the environment; default `crowdmood.toml` where we were started."""
+"""Variable with the path of the TOML file; default: `crowdmood.toml` in the current directory."""
 
 _MAY_HOLD_CREDENTIALS = ("cameras", "bus_url", "state_url")
 
@@ -33,7 +33,7 @@ class Settings(BaseSettings):
 
     bus_url: SecretStr | None = Field(
         default=None,
-        description="Redis or Valkey server for frames, faces, emotions; unset: an embedded one.",
+        description="Redis or Valkey server for frames, faces and emotions; unset: an embedded one.",
     )
     state_url: SecretStr | None = Field(
         default=None,
@@ -46,13 +46,13 @@ class Settings(BaseSettings):
     run_id: str = Field(
         default="live",
         pattern=r"^[A-Za-z0-9_.-]{1,64}$",
-        description="Names one pass over recorded footage; the same name resumes it, a new one starts afresh.",
+        description="Name of one pass over recorded footage; the same name resumes it, a new one starts over.",
     )
     cameras: tuple[CameraSettings, ...] = Field(default=(), description="The cameras, as a list of {id, uri}.")
     zones: dict[ZoneName, tuple[str, ...]] = Field(
         default_factory=dict,
         description='Named sets of cameras that get a mood of their own, e.g. {"home": ["north", "east"]}; '
-        "`stadium` holds every camera and need not be named; a zone with none of the cameras at hand is passed over.",
+        "`stadium` always holds every camera and must be left out; a zone without any configured camera is ignored.",
     )
     log: LogSettings = LogSettings()
     bus: BusSettings = BusSettings()
@@ -89,9 +89,9 @@ class Settings(BaseSettings):
             if not cameras:
                 raise ValueError(f"zone {zone!r} names no camera")
             unknown = sorted(set(cameras) - known)
-            # A zone with no camera here is another match's: footage of one camera is replayed with the same file.
+            # A zone without a camera here belongs to another match: one file serves replays of different footage.
             if unknown and len(unknown) < len(set(cameras)):
-                raise ValueError(f"zone {zone!r} names {', '.join(unknown)}, which is no camera's id")
+                raise ValueError(f"zone {zone!r} names {', '.join(unknown)}, which is not the id of a camera")
         return self
 
     @classmethod
@@ -103,7 +103,7 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 (the signature is pydantic's)
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 (as well)
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Command line first, then the environment, then the TOML file."""
+        """Return the sources by priority: the command line, the environment, the TOML file."""
         named = os.environ.get(CONFIG_FILE_VARIABLE)
         file = Path(named or "crowdmood.toml")
         if named and not file.is_file():
@@ -112,14 +112,14 @@ class Settings(BaseSettings):
 
 
 def load(**overrides: Any) -> Settings:
-    """Read the settings.
+    """Load the settings.
 
     Args:
-        **overrides: Top-level fields that the command line sets; a group is given as a dict of its fields,
-            merged over the environment's.
+        **overrides: Top-level fields from the command line. A group is a dict of its fields, which override those
+            of the environment.
 
     Raises:
-        SettingsError: A value is missing, malformed or out of bounds; one line per problem.
+        SettingsError: A value is missing, malformed or out of bounds; the text lists all problems.
     """
     try:
         settings = Settings(**overrides)
@@ -130,27 +130,27 @@ def load(**overrides: Any) -> Settings:
         raise SettingsError(f"settings cannot be read: {error}") from None
     if settings.detector.yunet_model is not None:
         return settings
-    # Named in full here: a replay gives its processes another data directory, and the same model.
+    # Resolve the path here: a replay gives its processes another data directory, but the same model.
     pulled = settings.data_dir / "models" / YUNET_FILE
     return settings.model_copy(update={"detector": settings.detector.model_copy(update={"yunet_model": pulled})})
 
 
 def required_url(url: SecretStr | None, role: str) -> str:
-    """The address of a server that a stage cannot do without.
+    """Return the address of a server that a stage requires.
 
     Raises:
-        SettingsError: It is not set.
+        SettingsError: The address is not set.
     """
     if url is None:
         raise SettingsError(
-            f"CROWDMOOD_{role.upper()}_URL is not set: one stage alone needs the address of its {role} server "
+            f"CROWDMOOD_{role.upper()}_URL is not set: a single stage needs the address of its {role} server "
             "(`crowdmood run` and `crowdmood replay` start their own)"
         )
     return url.get_secret_value()
 
 
 def _variable(location: tuple[int | str, ...]) -> str:
-    # A union's branch name ("float", "literal['max']") ends the location: it means nothing to a reader.
+    # The location ends with the name of a union's branch ("float", "literal['max']"), which does not help a reader.
     parts = [str(p) for p in location if not re.search(r"[\[(]|^(float|int|str)$", str(p))]
     return "CROWDMOOD_" + "__".join(parts).upper()
 
