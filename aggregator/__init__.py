@@ -1,4 +1,4 @@
-"""Turns probabilities into moods: event-time windows over all cameras, people, shares, changes, the store's checkpoint.
+"""Turns probabilities into moods: event-time windows over all cameras, people, shares, changes, checkpoints.
 
-Only `service` speaks to servers and reads a clock; it must not look at pixels nor at other stages.
+Only `service` uses servers and a clock. The package must not use pixels or other stages.
 """

@@ -1,6 +1,6 @@
-"""Whether two frames show the same people, and how the camera, or the people, moved between them. Pure.
+"""Find out whether two frames show the same people, and how the camera or the people moved between them. Pure.
 
-Only boxes are compared, never looks.
+Only boxes are compared, never the appearance of faces.
 """
 
 import math
@@ -16,64 +16,65 @@ from aggregator.votes import Votes, tail
 from crowdmood.domain.messages import Emotions
 
 _STILL: Final = 0.5
-"""Share of the faces found where they were from which the camera is taken to stand still, or nearly: where seats repeat
-and some faces are missed, chance may favour a motion by one seat."""
+"""Share of faces found at their former places from which the camera counts as standing still, or nearly: where seats
+repeat and some faces are missed, chance may favour a motion by one seat."""
 
 _FINE: Final = 0.12
-"""Up to so many sides apart, as a median, faces that are where they were are the same, and no other motion is tried."""
+"""Largest median distance, in sides, at which faces at their former places are the same; no other motion is tried."""
 
 _FEWEST: Final = 4
-"""Fewer faces than this have no arrangement by which to know them again."""
+"""Fewest faces whose arrangement can be recognised."""
 
 _REFINED: Final = 3
-"""Motions that `link` refines, beside that of a camera that stands still."""
+"""Number of motions that `link` refines, in addition to no motion."""
 
 _DISTINCT: Final = 0.125
-"""Shifts that lie nearer than this are not tried both, in sides."""
+"""Of shifts nearer to each other than this, in sides, only one is tried."""
 
 _ZOOMS: Final = (0.84, 0.89, 0.94, 1.0, 1.06, 1.12, 1.19)
-"""Zooms that `register` tries, as multiples of what the median sizes of the faces say."""
+"""Zooms that `register` tries, as multiples of the ratio of the median sizes of faces."""
 
 _TRIED: Final = 8
-"""Motions with the most votes that `register` refines."""
+"""Number of motions that `register` refines, those with the most votes."""
 
 _FREE: Final = 0.1
-"""How strongly `register` holds zoom and roll at none: see `STEADY`."""
+"""How strongly `register` pulls zoom and roll towards none: see `STEADY`."""
 
 _ZOOM_HYPOTHESES: Final = 20.0
-"""How many times as many motions a zoom of any amount allows."""
+"""Factor by which an arbitrary zoom increases the number of motions."""
 
 _MAX_CHANCES: Final = 0.005
-"""Motions by which unrelated faces may be expected to fit as well, up to which a fit is believed."""
+"""Largest expected number of motions with which unrelated faces fit as well, for a fit to be accepted."""
 
 _MIN_COMMON, _AGREED = 0.35, 0.2
-"""Share of the faces in the part that both frames show which a motion of the camera must bring together, and how near,
-in sides: detectors miss some, but people who walk, each in their own way, have no motion in common."""
+"""Share of the faces in the overlap of both frames that a motion of the camera must match, and within which distance,
+in sides: detectors miss some faces, but people who walk, each in their own way, have no motion in common."""
 
 _FEW_AGREE: Final = 0.7
-"""Times the root of their number, so many more: of few faces, some that walk may have a motion in common by chance."""
+"""So many more matches are required, times the root of the number of faces: of few faces, some that walk may have a
+motion in common by chance."""
 
 _STEP_MS: Final = 200
 _REACHES: Final = (0.5, 1.0, 1.5, 2.0)
-"""How far people may have walked in `_STEP_MS`, in sides of a face; each is tried."""
+"""Distances that people may walk in `_STEP_MS`, in sides of a face; each is tried."""
 
 _LONGEST_STEPS: Final = 1.5
-"""No one is looked for farther away than in so many steps, however much time has passed."""
+"""Largest number of steps within which people are searched, however much time has passed."""
 
 _MIN_WALKING: Final = 0.25
-"""Share of the faces of the fuller frame that must go on for people to be walking rather than the camera cutting."""
+"""Share of the fuller frame's faces that must have a match when people walk; with fewer, the camera has cut."""
 
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """How a later frame follows from an earlier one.
+    """The camera's motion from an earlier frame to a later one.
 
     Attributes:
-        turn: Zoom and roll: a place p of the earlier frame is seen at `turn * p + shift` in the later one.
+        turn: Zoom and roll: a place p of the earlier frame is at `turn * p + shift` in the later one.
         shift: See `turn`; in pixels.
-        fits: Whether the two show the same people; otherwise the rest says nothing.
-        apart: How far apart the matched faces are, in sides of a face, as their median.
-        surplus: Logarithm of how much likelier that is than that others sit in seats that stand alike.
+        fits: Whether the frames show the same people; if not, the other attributes have no meaning.
+        apart: Median distance of the matched faces, in sides of a face.
+        surplus: Logarithm of the likelihood ratio of the same people to others in a similar arrangement of seats.
     """
 
     turn: complex = 1
@@ -85,11 +86,11 @@ class Link:
 
 @dataclass(frozen=True, slots=True)
 class Walk:
-    """How well a later frame follows from an earlier one when everybody walks in their own way.
+    """How well two frames match when all people walk, each in their own way.
 
     Attributes:
-        chance: Bound on the chance that as many of unrelated faces would go on.
-        faces: Faces of the fuller frame.
+        chance: Bound on the probability that as many unrelated faces match.
+        faces: Number of faces of the fuller frame.
     """
 
     chance: float
@@ -99,9 +100,9 @@ class Walk:
 def link(earlier: Emotions, later: Emotions) -> Link:
     """Match the faces of two frames of one camera.
 
-    The camera's motion is voted for by all pairs of faces of similar size (a Hough transform, Ballard 1981), less the
-    votes that chance would give, the more so the larger the motion is. The best one is refined by least squares, and
-    believed when unrelated faces would hardly fit as well: an a-contrario test (Moisan, Moulon and Monasse, "Automatic
+    All pairs of faces of similar size vote for the camera's motion (a Hough transform, Ballard 1981). The votes
+    expected by chance are subtracted, and larger motions weigh less. The best motion is refined by least squares. It is
+    accepted when unrelated faces would hardly fit as well: an a-contrario test (Moisan, Moulon and Monasse, "Automatic
     homographic registration of a pair of images, with a contrario elimination of outliers", IPOL 2012).
 
     Args:
@@ -109,7 +110,7 @@ def link(earlier: Emotions, later: Emotions) -> Link:
         later: Another.
 
     Returns:
-        A pure function of the two frames, whatever the order of their faces.
+        The link, which does not depend on the order of the faces.
     """
     a, b = Layout.of(earlier), Layout.of(later)
     if not len(a.places) or not len(b.places):
@@ -117,22 +118,21 @@ def link(earlier: Emotions, later: Emotions) -> Link:
     votes = Votes(a, b)
     fewer = min(len(a.places), len(b.places))
     if fewer < _FEWEST:
-        # Whether few people or the camera moved cannot be known.
+        # With few faces, a motion of people cannot be distinguished from one of the camera.
         return _believed(a, b, Motion.of(a, b), votes)
     best = refined(a, b, 1, 0)
     if len(best.i) < _STILL * fewer or best.typically_apart > _FINE:
         motions = [best, *(refined(a, b, 1, shift) for shift in _promising(a, b, votes.leading()))]
-        # Where everybody does sit just as the neighbour does, the least motion is true.
+        # Where all people sit exactly like their neighbours, take the smallest motion.
         best = min(likely(motions), key=lambda motion: abs(motion.shift))
     return _believed(a, b, best, votes)
 
 
 def register(earlier: Emotions, later: Emotions) -> Link:
-    """Match the faces of two frames between which the camera may have cut, to any part and with any zoom.
+    """Match the faces of two frames between which the camera may have cut to any part, with any zoom.
 
-    Sizes suggest the zoom, and shifts are voted for with the earlier frame zoomed so. There are more motions to choose
-    from than in `link`, and the fit must be the less likely among unrelated faces; and seats that stand alike must
-    explain it less well.
+    The sizes of the faces suggest zooms; for each, pairs of faces vote for the shift. Since there are more motions than
+    in `link`, the fit must be less likely among unrelated faces. The best motion is the one with the largest `surplus`.
 
     Args:
         earlier: A frame of the camera.
@@ -151,10 +151,10 @@ def register(earlier: Emotions, later: Emotions) -> Link:
 
 
 def walk(earlier: Emotions, later: Emotions) -> Walk:
-    """Pair the faces of two frames as far as people walk.
+    """Match the faces of two frames within the distance that people walk.
 
     Args:
-        earlier: A frame of the camera, which stands still or nearly.
+        earlier: A frame of the camera, which stands still or nearly so.
         later: A later one.
     """
     a, b = Layout.of(earlier), Layout.of(later)
@@ -173,7 +173,7 @@ def walk(earlier: Emotions, later: Emotions) -> Walk:
 
 
 def _promising(a: Layout, b: Layout, shifts: Sequence[complex]) -> list[complex]:
-    """Return the few shifts that explain the faces best before they are refined."""
+    """Return the few shifts that explain the faces best without refinement."""
     distinct: list[complex] = []
     for shift in shifts:
         if all(abs(shift - other) > _DISTINCT * b.sides.min() for other in distinct):
@@ -196,7 +196,7 @@ def _zoomed(faces: Layout, zoom: float) -> Layout:
 
 
 def _in_common(a: Layout, b: Layout, turn: complex, shift: complex) -> int:
-    """Return how many faces the part that both frames show has, in the frame that has more of them there."""
+    """Return the number of faces in the overlap of both frames, of the frame that has more there."""
     return max(_inside(turn * a.places + shift, b.size), _inside((b.places - shift) / turn, a.size))
 
 

@@ -1,4 +1,4 @@
-"""One run of one camera: which of its frames are accounted for, and those that windows still need."""
+"""One run of one camera: which of its frames are accounted for, and the frames that windows still need."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -9,15 +9,15 @@ T = TypeVar("T")
 
 @dataclass(slots=True)
 class Account:
-    """A camera's frames, over all its runs; the ledger knows which of them were counted, late or lost for a reason.
+    """Counts of a camera's frames over all its runs; the ledger counts those that were counted, late or lost.
 
     Attributes:
-        accepted: Frames that there were, as far as anything said.
-        missing: Those that were given up without a word of what became of them.
-        awaited: Those that may still come.
-        held: Those that windows still need.
+        accepted: All known frames.
+        missing: Frames that were given up without a message about them.
+        awaited: Frames that may still arrive.
+        held: Frames that windows still need.
         run_id: The camera's newest run.
-        run_accepted: Frames of that run, as far as anything said.
+        run_accepted: All known frames of that run.
     """
 
     accepted: int = 0
@@ -34,14 +34,14 @@ class CameraRun(Generic[T]):
     Attributes:
         camera_id: The camera.
         run_id: The numbering.
-        recorded: Whether it is recorded footage, whose missing frames are waited for without end.
+        recorded: Whether it is recorded footage, whose windows wait for missing frames without limit.
         frames: Frame id to (capture time in ms, observation), of the frames that windows still need.
         newest_ms: Latest capture time seen; None before the first frame.
-        total: How many frames the run has in all, once that is known.
+        total: Number of frames of the run; None until it is known.
         superseded: Whether a newer run of the camera has begun.
         returning: Frames that a predecessor had seen and that are delivered again.
-        known: How many frames there are, as far as anything said: one more than the largest id.
-        missing: How many of them were given up without a word of what became of them.
+        known: Number of known frames: one more than the largest id.
+        missing: Number of frames that were given up without a message about them.
     """
 
     def __init__(self, camera_id: str, run_id: str, recorded: bool) -> None:
@@ -56,32 +56,32 @@ class CameraRun(Generic[T]):
         self.known = 0
         self.missing = 0
         self._next_id = 0
-        # Accounted for beyond the first gap: capture time, or None for a lost frame.
+        # Frames accounted for beyond the first gap: capture time, or None for a lost frame.
         self._beyond: dict[int, int | None] = {}
         self._lost_before_next: set[int] = set()
         self._reached_ms: int | None = None
 
     @property
     def done(self) -> bool:
-        """Whether nothing more will come that anybody should wait for."""
+        """Whether there is no frame left to wait for."""
         return self.superseded or (self.total is not None and self._next_id >= self.total)
 
     @property
     def awaited(self) -> int:
-        """How many of the frames that there are may still come."""
+        """Number of known frames that may still arrive."""
         return self.known - self._next_id - len(self._beyond)
 
     def end(self, total: int) -> None:
-        """Take in that there are `total` frames and no more."""
+        """End the run with `total` frames."""
         self.total = total
         self.known = max(self.known, total)
 
     def accounted_for(self, frame_id: int) -> bool:
-        """Whether a frame was seen or lost before."""
+        """Return whether a frame was seen or lost before."""
         return frame_id < self._next_id or frame_id in self._beyond
 
     def see(self, frame_id: int, captured_at_ms: int, observation: T) -> None:
-        """Account for a frame that came."""
+        """Account for a frame that arrived."""
         self.returning.discard(frame_id)
         self.frames[frame_id] = (captured_at_ms, observation)
         self.newest_ms = captured_at_ms if self.newest_ms is None else max(self.newest_ms, captured_at_ms)
@@ -90,10 +90,10 @@ class CameraRun(Generic[T]):
         self._advance()
 
     def lose(self, frame_ids: Iterable[int]) -> int:
-        """Account for frames that will not come; returns how many were not accounted for before."""
+        """Account for frames that will not arrive; return how many were not accounted for before."""
         new = [frame_id for frame_id in frame_ids if not self.accounted_for(frame_id)]
         self.known = max(self.known, max(new, default=-1) + 1)
-        # A frame that a predecessor had seen may be gone as well: with the bus that was to deliver it again.
+        # A frame that a predecessor had seen may be lost too, with the bus that was to deliver it again.
         self.returning.difference_update(new)
         self._beyond.update(dict.fromkeys(new))
         self._advance()
@@ -106,17 +106,17 @@ class CameraRun(Generic[T]):
             self.missing += self.lose(range(self._next_id, max(old)))
 
     def watermark_ms(self) -> float:
-        """Capture time up to which every frame is accounted for; infinite when the run is done."""
+        """Return the capture time up to which every frame is accounted for; infinite when the run is done."""
         if self.done:
             return float("inf")
         return float("-inf") if self._reached_ms is None else self._reached_ms
 
     def between(self, start_ms: int, end_ms: int) -> list[T]:
-        """Observations captured in [start_ms, end_ms), in the order of their frames."""
+        """Return the observations captured in [start_ms, end_ms), in the order of their frames."""
         return [item for _, (at, item) in sorted(self.frames.items()) if start_ms <= at < end_ms]
 
     def release_before(self, limit_ms: float) -> list[T]:
-        """Take out the observations captured before `limit_ms`."""
+        """Remove and return the observations captured before `limit_ms`."""
         gone = [frame_id for frame_id, (at, _) in self.frames.items() if at < limit_ms]
         released = [self.frames.pop(frame_id)[1] for frame_id in gone]
         floor = self.needed_from()
@@ -124,11 +124,11 @@ class CameraRun(Generic[T]):
         return released
 
     def needed_from(self) -> int:
-        """Every frame below this one is accounted for and needed no more."""
+        """Return the id below which every frame is accounted for and no longer needed."""
         return min({self._next_id}.union(self.frames, self.returning))
 
     def snapshot(self) -> dict[str, Any]:
-        """What a successor must know when it will see the held frames again, as JSON values."""
+        """Return the state that a successor needs in addition to the held frames, as JSON values."""
         lost_beyond = {frame_id for frame_id, at in self._beyond.items() if at is None}
         seen = [(frame_id, at) for frame_id, at in self._beyond.items() if at is not None]
         return {
@@ -148,7 +148,7 @@ class CameraRun(Generic[T]):
 
     @classmethod
     def restored(cls, snapshot: Mapping[str, Any]) -> Self:
-        """The run as `snapshot` describes it."""
+        """Return the run of a snapshot."""
         run = cls(snapshot["camera_id"], snapshot["run_id"], snapshot["recorded"])
         run.newest_ms = snapshot["newest_ms"]
         run.total = snapshot["total"]

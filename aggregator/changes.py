@@ -1,17 +1,17 @@
-"""When what a crowd shows has changed: a state machine over what each zone showed lately. Pure.
+"""Changes of mood: a state machine over the newest expressions of each zone. Pure.
 
-A mood is the mean of its window and follows a goal by half a window. What each person showed last follows at once, so
-changes rest on that. A change is published when the mood no longer calls the old label dominant: a reader of moods and
-changes is never led back.
+A mood is the mean of its window and follows a goal by half a window. The last expression of each person follows at
+once, so changes are derived from that. A change is published once the old label is no longer the mood's `dominant`, so
+that the mood at the time of a change does not contradict it.
 
-The lead of one label over another is known up to an interval, from low - high to high - low of the two shares. These
-intervals are for comparison within one scene: what the network mistakes in all windows alike is not in them. A crowd
-has turned to a new label when that label leads the old one, and the interval of its lead lies above the one it had
-before, with a margin. That both intervals of one moment lie apart is not enough: of two labels that are nearly level
-each is ahead at times, within ten minutes far enough for that. It counts all the same when it lasts for several
-windows, since a crowd may drift too slowly to turn.
+The lead of one label over another has an interval, from low - high to high - low of the two shares. These intervals are
+for comparison within one scene: they exclude errors of the network that are the same in all windows. A crowd has turned
+to a new label when that label leads the old one, and the interval of its lead lies above the interval before, with a
+margin. Disjoint intervals in one window are not enough: of two labels with nearly equal shares each is ahead at times,
+and within ten minutes far enough for that. If they last for several windows they are a change too, since a crowd may
+drift too slowly to turn.
 
-There is hysteresis in this: the way back needs as large a turn as the way there.
+The rule has hysteresis: the way back needs as large a turn as the way there.
 """
 
 from collections import deque
@@ -30,22 +30,22 @@ from crowdmood.domain.mood import Mood, MoodChange
 Estimate = npt.NDArray[np.float64]
 """float64 (3, 8): shares, lower and upper ends of their intervals; columns in the order of `LABELS`.
 
-A label that the network does not know has a share of 0 and so never leads.
+A label that the network does not know has a share of 0, so it never leads.
 """
 
 _MARGIN = 0.5
-"""How far the intervals of a lead lie apart in a turn, as a multiple of the half-width of the new one. Each holds in
-nine cases of ten, and a match has thousands of windows to be wrong in."""
+"""Distance between the intervals of a lead in a turn, as a multiple of the half-width of the new one. Each interval is
+right in nine cases of ten, and a match has thousands of windows."""
 
 _LASTING_WINDOWS = 3
-"""A label that is clearly ahead for as many whole windows has taken the lead, however slowly."""
+"""Number of whole windows after which a label that is clearly ahead leads, without a turn."""
 
 
 class Changes:
-    """The changes of every zone, in the order of its windows.
+    """Finds the changes of every zone, in the order of its windows.
 
-    The first leading label is no change; later ones are compared with it. It takes a window's length, since windows at
-    the beginning hold few frames. Windows without figures neither support nor hinder a change.
+    The first leading label is not a change; later ones are compared with it. It is set after the length of a window,
+    since the first windows hold few frames. Windows without figures neither support nor delay a change.
 
     Args:
         settings: Window, hop, dwell and cooldown.
@@ -59,7 +59,7 @@ class Changes:
         """Process the findings of new windows, oldest first.
 
         Returns:
-            The changes that they settle, in their order.
+            The changes that they complete, in order.
         """
         changes = []
         for finding in findings:
@@ -80,12 +80,12 @@ class Changes:
 
 @dataclass(slots=True)
 class _Dwell:
-    """For how long something has held, None if it has not; windows in which it does not hold count against it."""
+    """How long a condition has been true, None if it has not been; windows in which it is false count against it."""
 
     held_ms: int | None = None
 
     def hold(self, holds: bool, passed_ms: int) -> int | None:
-        """Add a window in which it holds or not, and the time since the last one; return for how long it has held."""
+        """Add a window in which it is true or false, and the time since the last one; return how long it was true."""
         if holds:
             self.held_ms = 0 if self.held_ms is None else self.held_ms + passed_ms
             return self.held_ms
@@ -95,7 +95,7 @@ class _Dwell:
 
 
 class _Zone:
-    """One zone's state: the leading label, the shares since it leads, and for how long another label may have led."""
+    """One zone's state: the leading label, the shares since then, and for how long another label may have led."""
 
     def __init__(self, settings: AggregatorSettings) -> None:
         self._window_ms = round(settings.window_s * 1000)
@@ -114,14 +114,14 @@ class _Zone:
         self._turned, self._ahead = _Dwell(), _Dwell()
 
     def take(self, mood: Mood, lately: Mood) -> MoodChange | None:
-        """Process the zone's next window; return the change that it settles."""
+        """Process the zone's next window; return the change that it completes, or None."""
         estimate, now_ms = _estimate(lately), lately.as_of_ms
         if self._newest_ms is not None and now_ms <= self._newest_ms:
             return None
         gap_ms = now_ms - (self._newest_ms if self._newest_ms is not None else now_ms)
         self._newest_ms = now_ms
         if gap_ms > self._hop_ms and gap_ms >= self._window_ms:
-            # Windows are missing, and no frame of what spoke for a change is in this one.
+            # Windows are missing: this one shares no frame with those that indicated a change.
             self._turned, self._ahead = _Dwell(), _Dwell()
         self._age(now_ms)
         top = int(estimate[0].argmax())
@@ -137,7 +137,7 @@ class _Zone:
             ahead_ms is not None and ahead_ms >= max(self._dwell_ms, _LASTING_WINDOWS * self._window_ms)
         )
         cooling = self._changed_ms is not None and now_ms < self._changed_ms + self._cooldown_ms
-        # While it waited for its dwell, the cooldown or the mood, another label may have overtaken it.
+        # During the dwell, the cooldown or the wait for the mood, another label may have overtaken it.
         leads = top == self._led_lately(now_ms, estimate)
         if not settled or cooling or not leads or mood.dominant == LABELS[self._leader]:
             self._recent.append((now_ms, estimate))
@@ -173,7 +173,7 @@ class _Zone:
         return zone
 
     def _led_lately(self, now_ms: int, estimate: Estimate) -> int:
-        """Return the label, other than the leader, with the most throughout the dwell: several may lead by turns."""
+        """Return the label, except the leader, with the largest mean share during the dwell: several may alternate."""
         held = [shares for at_ms, (shares, *_) in self._recent if at_ms >= now_ms - self._dwell_ms] + [estimate[0]]
         others: npt.NDArray[np.float64] = np.mean(held, axis=0)
         others[self._leader] = -1
@@ -207,15 +207,15 @@ class _Zone:
         self._turned, self._ahead = _Dwell(), _Dwell()
 
     def _age(self, now_ms: int) -> None:
-        """Move windows that share no frame with the newest one to what was before."""
+        """Move windows that share no frame with the newest one into the mean of the windows before."""
         while self._recent and self._recent[0][0] <= now_ms - self._window_ms:
             _, estimate = self._recent.popleft()
             self._before_count += 1
-            # A running mean; the first value replaces what was there.
+            # A running mean; the first value replaces the initial zeros.
             self._before = self._before + (estimate - self._before) / self._before_count
 
     def _has_turned(self, label: int, estimate: Estimate) -> bool:
-        """Return whether a label's lead over the leader lies clearly above the one it had before."""
+        """Return whether the interval of a label's lead over the leader lies clearly above the one before."""
         assert self._leader is not None
         if label == self._leader:
             return False
@@ -226,7 +226,7 @@ class _Zone:
 
 
 def _lead_interval(label: int, other: int, estimate: Estimate) -> tuple[float, float]:
-    """Return how far a label is ahead of another one, at least and at most."""
+    """Return the interval of a label's lead over another one."""
     _, low, high = estimate
     return float(low[label] - high[other]), float(high[label] - low[other])
 

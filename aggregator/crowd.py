@@ -1,8 +1,8 @@
-"""The readable people of a window and what their faces show: each person in stretches of one expression. Pure.
+"""The readable people of a window and their expressions: each person in stretches of one expression. Pure.
 
-The mean over a person's faces takes out noise. A person who is calm before a goal and cheers after it shows two
-expressions one after the other, and the mean of both is neither. So such a person counts for each expression by the
-share of the time in which they were seen with it.
+The mean over a person's faces reduces noise. A person who is calm before a goal and cheers after it shows two
+expressions one after the other, and the mean of both is neither. Such a person counts for each expression by the share
+of the time in which they showed it.
 """
 
 from collections.abc import Sequence
@@ -15,14 +15,14 @@ import numpy.typing as npt
 from aggregator.matching import Indices
 from aggregator.prevalence import Matrix, Vector
 
-_MOMENT_MS: Final = 1000
-"""Faces of one person within this time make one sample: enough to take out noise, and seldom two expressions."""
+_SAMPLE_MS: Final = 1000
+"""Faces of one person within this time make one sample: enough to reduce noise, and rarely two expressions."""
 
 _CHANGED: Final = 0.4
-"""How far a sample must be from the stretch before it, in total variation, to begin a new stretch.
+"""Distance of a sample from the stretch before it, in total variation, from which it begins a new stretch.
 
-Measured: on the terraces, whose people keep their expression for 20 s, 1.00 stretch a person; in a simulated match 1.9,
-and half the error of a share that one stretch a person has. From 0.3 to 0.6 it makes little difference.
+Measured: 1.00 stretch per person on the terraces, whose people keep their expression for 20 s; 1.9 in a simulated
+match, with half the error of a share that one stretch per person has. Values from 0.3 to 0.6 make little difference.
 """
 
 
@@ -36,9 +36,9 @@ class Crowd:
         person: intp (S,), the number of the person; people are numbered from 0 without gaps. The stretches of a person
             are in the order in which they began.
         weights: float64 (S,), share of the person's faces, and so of the time in which they were seen, times the
-            probability that the person can be read: that is what a person's stretches add up to.
-        scenes: intp (P,), the number of the scene in which each person was seen: people before one camera share light
-            and distance, and the network's mistakes with them.
+            probability that the person is readable, which is the sum of a person's weights.
+        scenes: intp (P,), the number of each person's scene: people in front of one camera share light and distance,
+            and so errors of the network.
     """
 
     posteriors: Matrix
@@ -53,8 +53,8 @@ class Crowd:
 
         Args:
             posteriors: float64 (P, K).
-            scenes: intp (P,), the scene of each person; None: all in one.
-            readable: float64 (P,), probability that each person can be read; None: all can.
+            scenes: intp (P,), the scene of each person; None: one scene.
+            readable: float64 (P,), probability that each person is readable; None: 1.
         """
         people = len(posteriors)
         return cls(
@@ -67,7 +67,7 @@ class Crowd:
 
     @classmethod
     def joined(cls, crowds: Sequence[Self]) -> Self:
-        """Return several crowds of different people, each in scenes of its own, as one; at least one crowd."""
+        """Return the union of one or several crowds of different people in different scenes."""
         people = np.cumsum([0, *map(len, crowds)])
         scenes = np.cumsum([0, *(int(one.scenes.max(initial=-1)) + 1 for one in crowds)])
         return cls(
@@ -96,13 +96,13 @@ class Crowd:
 
     @property
     def independent_people(self) -> float:
-        """How many people of equal weight would deviate from their labels' means as little."""
+        """Number of people of equal weight whose mean would vary as little."""
         weights = self.of_people
         return float(weights.sum() ** 2 / np.square(weights).sum())
 
     @property
     def scene_weight(self) -> float:
-        """How much of a deviation that a scene's people share remains in the mean: 1 for one scene, 1/n for n equal."""
+        """Factor of a scene's variance in the mean over all people: 1 for one scene, 1/n for n equal ones."""
         scenes = np.bincount(self.scenes, self.of_people)
         return float(np.square(scenes / scenes.sum()).sum())
 
@@ -110,7 +110,7 @@ class Crowd:
         return int(self.person.max(initial=-1)) + 1
 
     def only(self, people: npt.NDArray[np.bool_]) -> Self:
-        """Return some of the people: bool (P,)."""
+        """Return the selected people: bool (P,)."""
         kept = people[self.person]
         number = np.cumsum(people) - 1
         return replace(
@@ -123,7 +123,7 @@ class Crowd:
         )
 
     def lately(self) -> Self:
-        """Return the same people with their last stretch only."""
+        """Return the same people with only their last stretch."""
         last = np.zeros(len(self), np.intp)
         last[self.person] = np.arange(len(self.person))
         return replace(
@@ -147,7 +147,7 @@ def crowd_of(
 
     Args:
         probabilities: float64 (N, K), of each face.
-        weights: float64 (N,), how much each face counts; every person has a face that does.
+        weights: float64 (N,), the weight of each face; every person has a face with a positive weight.
         at_ms: int64 (N,), event time of its frame.
         who: int32 (N,), the number of its person, 0 to `people` - 1.
         people: Number of people.
@@ -155,20 +155,20 @@ def crowd_of(
     Returns:
         The crowd, in one scene; people keep their numbers.
     """
-    samples, of_sample = np.unique(at_ms // _MOMENT_MS * max(people, 1) + who, return_inverse=True)
+    samples, of_sample = np.unique(at_ms // _SAMPLE_MS * max(people, 1) + who, return_inverse=True)
     total = np.bincount(of_sample, weights, len(samples))
     rows = np.column_stack([probabilities, probabilities.max(axis=1, initial=0)])
     sums = np.stack([np.bincount(of_sample, weights * column, len(samples)) for column in rows.T], axis=1)
     faces = np.bincount(of_sample, weights > 0, len(samples))
     used = total > 0
     samples, total, sums, faces = samples[used], total[used], sums[used], faces[used]
-    person, moment = samples % max(people, 1), samples // max(people, 1)
+    person, interval = samples % max(people, 1), samples // max(people, 1)
     newest = np.full(people, -1)
     stretch = np.empty(len(samples), np.intp)
     count = 0
-    # One moment after the other, all people at once: sums and weights of a stretch are stored at its number.
+    # One interval after the other, all people at once: sums and weights of a stretch are stored at its number.
     so_far, weighed = np.zeros_like(sums), np.ones_like(total)
-    for now in np.split(np.arange(len(samples)), np.flatnonzero(np.diff(moment)) + 1):
+    for now in np.split(np.arange(len(samples)), np.flatnonzero(np.diff(interval)) + 1):
         last = newest[person[now]]
         sample = sums[now] / total[now, None]
         apart = 0.5 * np.abs(sample - so_far[last] / weighed[last, None])[:, :-1].sum(axis=1)

@@ -1,11 +1,10 @@
-"""Which scopes may be published, so that no sum or difference of published figures is about few people. Pure.
+"""Selects the scopes to publish, so that no sum or difference of published figures is about few people. Pure.
 
-Withholding a scope with few people is not enough: a reader who knows a total and the other parts gets it by
-subtraction. What else must be withheld is called complementary suppression (Cox, "Suppression Methodology and
-Statistical Disclosure Control", JASA 1980). Here cameras are put into groups until every group has enough people or
-none, and a scope is published when it is made of whole groups. Then any figure that is computed from published ones
-weighs all cameras of a group alike: a set of cameras that a reader can single out is made of whole groups as well, so
-it has enough people or none.
+Withholding a scope with few people is not enough: a reader who knows a total and the other parts can subtract. To
+withhold more scopes against that is complementary suppression (Cox, "Suppression Methodology and Statistical Disclosure
+Control", JASA 1980). Here cameras are grouped until every group has enough people or none, and a scope is published
+when it consists of whole groups. Then every figure computed from published ones weighs all cameras of a group alike: a
+set of cameras that a reader can single out also consists of whole groups, and has enough people or none.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -19,11 +18,11 @@ def publishable(scopes: Iterable[Cameras], people: Mapping[str, int], few: int) 
 
     Args:
         scopes: Sets of cameras.
-        people: Number of readable people before each camera; all cameras of the scopes.
+        people: Number of readable people in front of each camera, for all cameras of the scopes.
         few: Figures of fewer people must not be published.
 
     Returns:
-        For each scope whether it has enough people and is made of whole groups.
+        For each scope, whether it has enough people and consists of whole groups.
     """
     scopes = list(scopes)
     groups = _groups([scope for scope in scopes if len(scope) > 1], people, few)
@@ -34,10 +33,10 @@ def publishable(scopes: Iterable[Cameras], people: Mapping[str, int], few: int) 
 
 
 def _groups(scopes: Sequence[Cameras], people: Mapping[str, int], few: int) -> list[Cameras]:
-    """Put cameras together until each group has enough people or none; too few people in all make one group.
+    """Group cameras until each group has enough people or none; too few people in total make one group.
 
-    The smallest group joins the one with which it divides the fewest scopes: a camera its neighbour in a zone, so that
-    the zone can still be published. Of several it joins the smallest, and of those the first by name.
+    The smallest group joins the group with which it splits the fewest scopes: a camera joins its neighbour in a zone,
+    so that the zone can still be published. Of several, it joins the smallest, and of those the first by name.
     """
     groups = [frozenset([camera]) for camera in sorted(people) if people[camera]]
     while len(groups) > 1:
@@ -51,7 +50,7 @@ def _groups(scopes: Sequence[Cameras], people: Mapping[str, int], few: int) -> l
 
 
 def _divided(scopes: Sequence[Cameras], one: Cameras, other: Cameras) -> int:
-    """Return how many scopes hold one whole group and nothing of the other."""
+    """Return the number of scopes that contain one group as a whole and no camera of the other."""
     return sum(
         (one <= scope and other.isdisjoint(scope)) or (other <= scope and one.isdisjoint(scope)) for scope in scopes
     )

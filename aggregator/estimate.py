@@ -1,7 +1,7 @@
-"""From the people in a closed window to shares, and how sure those are. Pure.
+"""Estimates the shares of the people in a closed window, with intervals. Pure.
 
 `gls` is the default method (`mixture`). The others are for comparison: `raw` counts, `pcc` averages, `pacc` and `sld`
-undo the network's confusions, but know nothing of scenes or misfits.
+correct the network's confusions, but do not model scenes or misfits.
 """
 
 from __future__ import annotations
@@ -24,38 +24,38 @@ _Z90: Final = 1.6449
 """Half of a 90 % interval, in standard deviations of a normal distribution."""
 
 _PSEUDO_PEOPLE: Final = 0.25
-"""People of each label that are assumed when a share's variance is estimated: none seen does not mean none exist."""
+"""People of each label added to estimate a share's variance: a label that was not seen may still exist."""
 
 _ASSUMED_PEOPLE: Final = 3.0
-"""People whom `sld` adds to those seen: they decide between labels that look alike."""
+"""People that `sld` adds to those seen: they decide between similar labels."""
 
 _HELD_OUT_WEIGHT: Final = 2.0
-"""For `sld` and `pacc` the labels' means are uncertain twice: they were measured on few faces, and the means of this
-crowd differ from those by as much again."""
+"""For `sld` and `pacc` the labels' means have two errors of equal size: they were measured on few faces, and the means
+of this crowd differ from them."""
 
 _LEAST_POSTERIOR: Final = 1e-4
-"""No network is surer than this that a face does not show a label; half precision is not finer either."""
+"""Smallest probability of a label: networks are no surer, and half precision is no finer."""
 
 _LEAST_SINGULAR: Final = 0.02
-"""Directions in which a crowd's labels look more alike than this are not blown up further."""
+"""Smallest relative singular value that is inverted: directions in which labels are more similar are cut off."""
 
 _UNKNOWN_CROWD: Final = 4.0
-"""A crowd that no mixture explains is worth the answers of as many people."""
+"""Number of people whose variance a crowd has that no mixture explains."""
 
 
 @dataclass(frozen=True, eq=False)
 class Estimate:
-    """Shares of a crowd.
+    """Estimated shares of a crowd.
 
     Attributes:
-        people: Number of people it rests on.
+        people: Number of people of the crowd.
         raw: float64 (K,), in the order of `LABELS`, shares of the likeliest labels; adds up to one.
         shares: float64 (K,), adds up to one.
         low: float64 (K,), lower ends of the 90 % intervals.
         high: float64 (K,), upper ends.
         covariance: float64 (K, K) of the shares' errors.
-        method: How they were estimated.
-        fit: How much of the correction is applied, in [0, 1]; None for methods without one.
+        method: The method of the estimate.
+        fit: The part of the correction that is applied, in [0, 1]; None for methods without a fit.
     """
 
     people: int
@@ -78,19 +78,19 @@ class Estimate:
 
 
 def estimate(crowd: Crowd, method: Method, confusions: Confusions | None, *, within_scene: bool = False) -> Estimate:
-    """Estimate shares and their uncertainty.
+    """Return the estimated shares with their intervals.
 
-    The intervals are for the shares among the people seen and hold the network's mistakes. Those of `gls` cover about
-    nine in ten true shares (measured: aggregator/README.md); `raw` and `pcc` know nothing of the confusions, and theirs
-    are only as wide as a poll's of as many people.
+    The intervals are for the shares among the people seen, and include errors of the network. Those of `gls` cover
+    about nine in ten true shares (measured: aggregator/README.md). `raw` and `pcc` do not use the confusions, and their
+    intervals are only as wide as those of a poll of as many people.
 
     Args:
         crowd: At least one person.
         method: `gls`, `sld`, `pacc`, `pcc` or `raw`.
-        confusions: What is known about the network, with as many labels as the crowd; None when it is unknown: shares
-            are then raw counts.
-        within_scene: Give intervals for comparison with other windows of the same scene: without what the scene, the
-            held-out faces and a misfit contribute, which are the same in all of them. Only `gls` knows them.
+        confusions: The network's confusions, with as many labels as the crowd; None when unknown: the shares are then
+            raw counts.
+        within_scene: Return intervals for comparison with other windows of the same scene, without the errors from the
+            scene, the held-out faces and a misfit, which are the same in all of them. Only `gls` supports this.
     """
     if confusions is None:
         return _poll(crowd, count(crowd.posteriors, crowd.weights), "raw")
@@ -106,18 +106,18 @@ def estimate(crowd: Crowd, method: Method, confusions: Confusions | None, *, wit
 
 @lru_cache(maxsize=16)
 def adjustment_of(confusions: Confusions) -> Adjustment:
-    """Return what undoes a network's confusions; computed once."""
+    """Return the correction of a network's confusions; computed once."""
     return Adjustment(_probabilities(confusions))
 
 
 def combined(estimates: list[Estimate]) -> Estimate:
-    """Return the estimate for several crowds together, weighted by their people.
+    """Return the estimate of several crowds together, weighted by their people.
 
-    Networks may differ in their labels: the result knows the labels that all of them know, and people with other
+    Networks may differ in their labels: the result has the labels that all of them know, and people with other
     expressions do not count.
 
     Args:
-        estimates: Of different people, at least one.
+        estimates: At least one; of different people.
     """
     if len(estimates) == 1:
         return estimates[0]
@@ -155,7 +155,7 @@ def _cut(found: Estimate, labels: int) -> Estimate:
 
 
 def _mixture(crowd: Crowd, confusions: Confusions, *, within_scene: bool) -> Estimate:
-    """Return the most probable mixture; as far as none explains the crowd, its counts with wide intervals instead."""
+    """Return the most probable mixture, blended with the counts and wide intervals as far as it does not fit."""
     found, raw = most_probable(crowd, confusions), count(crowd.posteriors, crowd.weights)
     fit, unknown = found.fit, 1 - found.fit
     shares = fit * found.shares + unknown * raw
@@ -169,7 +169,7 @@ def _mixture(crowd: Crowd, confusions: Confusions, *, within_scene: bool) -> Est
 
 
 def _unbiased(crowd: Crowd, confusions: Confusions) -> Crowd:
-    """Return the crowd with the biases of an older card taken out."""
+    """Return the crowd without the biases that an older card lists."""
     if not confusions.biases.any():
         return crowd
     posteriors = (crowd.posteriors + _LEAST_POSTERIOR) * np.exp(confusions.biases)
@@ -191,7 +191,7 @@ def _adjusted(crowd: Crowd, method: Method, confusions: Confusions) -> tuple[Vec
         means, spreads = _probabilities(confusions), confusions.covariances[:, :classes, :classes]
         trust = 1.0
     else:
-        # What a network takes for the shares is its mean answer to the faces that it was measured on.
+        # The shares that a network assumes are its mean answer to the faces on which it was measured.
         priors = confusions.priors @ _probabilities(confusions) + _LEAST_POSTERIOR
         posteriors = crowd.posteriors + _LEAST_POSTERIOR
         posteriors /= posteriors.sum(axis=1, keepdims=True)
@@ -199,19 +199,19 @@ def _adjusted(crowd: Crowd, method: Method, confusions: Confusions) -> tuple[Vec
         trust = people / (people + _ASSUMED_PEOPLE)
         padded = _padded(shares, people)
         # The feature is the posterior corrected for this crowd. Its mean over the people who probably show a label, and
-        # the spread of people about that mean, are read off the crowd itself.
+        # the spread of people around that mean, are estimated from the crowd itself.
         corrected = posteriors * (padded / priors)
         corrected /= corrected.sum(axis=1, keepdims=True)
         means, _ = _of_labels(corrected, crowd.weights)
         _, spreads = _of_labels(crowd.by_person(corrected), np.ones(people))
     noise = padded / people + _HELD_OUT_WEIGHT * padded**2 / confusions.counts
-    # How a deviation of the mean feature moves the shares: the derivative of what they are the fixed point of.
+    # The effect of a deviation of the mean feature on the shares: the derivative of the fixed-point equation.
     inverse = trust * np.linalg.pinv((1 - trust) * np.eye(classes) + trust * means.T, rcond=_LEAST_SINGULAR)
     return shares, inverse @ np.einsum("k,kij->ij", noise, spreads) @ inverse.T
 
 
 def _of_labels(rows: Matrix, weights: Vector) -> tuple[Matrix, Matrix]:
-    """Return means (K, K) and covariances (K, K, K) of rows (N, K) that say of which label they probably are."""
+    """Return means (K, K) and covariances (K, K, K) by label, of rows (N, K) of label probabilities."""
     classes = rows.shape[1]
     weighted = rows * weights[:, None]
     total = weighted.sum(axis=0)
@@ -222,7 +222,7 @@ def _of_labels(rows: Matrix, weights: Vector) -> tuple[Matrix, Matrix]:
 
 
 def _padded(shares: Vector, people: int) -> Vector:
-    """Return shares with a little of every label, so that no label's absence looks certain."""
+    """Return shares with a little of every label, so that no label has a variance of zero."""
     padded: Vector = (shares * people + _PSEUDO_PEOPLE) / (people + _PSEUDO_PEOPLE * len(shares))
     return padded
 

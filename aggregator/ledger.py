@@ -1,4 +1,4 @@
-"""What became of every camera's frames: the table behind `GET /cameras` and `crowdmood ledger`."""
+"""The account of every camera's frames: the table behind `GET /cameras` and `crowdmood ledger`."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -12,21 +12,21 @@ _COUNTERS = ("accepted", "frames", "faces", "late", "duplicates", "awaited", "he
 
 
 class Ledger:
-    """Counts frames and faces per camera, and remembers each camera's state."""
+    """Counts frames and faces per camera, and keeps each camera's state."""
 
     def __init__(self) -> None:
         self.table: CameraTable = {}
 
     def restore(self, table: CameraTable) -> None:
-        """Go on from a stored table."""
+        """Continue from a stored table."""
         self.table = table
 
     def count(self, emotions: Emotions, unfit: Mapping[str, int]) -> None:
-        """A frame was counted.
+        """Record a counted frame.
 
         Args:
-            emotions: What was seen in it.
-            unfit: How many of its faces do not count towards a mood, by reason.
+            emotions: Its faces.
+            unfit: Number of its faces that do not count towards a mood, by reason.
         """
         row = self._row(emotions.ref.camera_id)
         _add(row, emotions, unfit, 1)
@@ -34,20 +34,20 @@ class Ledger:
         row["last_frame_at_ms"] = max(row["last_frame_at_ms"] or 0, emotions.ref.captured_at_ms)
 
     def duplicate(self, ref: FrameRef) -> None:
-        """A frame came again and was not counted again."""
+        """Record a frame that arrived again and was not counted again."""
         self._row(ref.camera_id)["duplicates"] += 1
 
     def late(self, ref: FrameRef) -> None:
-        """A frame came too late to be counted."""
+        """Record a frame that arrived too late to be counted."""
         self._row(ref.camera_id)["late"] += 1
 
     def lost(self, camera_id: str, reason: str, frames: int) -> None:
-        """Frames will not come."""
+        """Record frames that will not arrive."""
         lost = self._row(camera_id)["lost"]
         lost[reason] = lost.get(reason, 0) + frames
 
     def settle(self, accounts: Mapping[str, Account]) -> None:
-        """Say how many frames there were in all, how many never came, may still come, and are held for windows."""
+        """Record how many frames each camera has in total, are missing, may still arrive, and are held for windows."""
         for camera_id, account in accounts.items():
             row = self._row(camera_id)
             row["accepted"], row["awaited"], row["held"] = account.accepted, account.awaited, account.held
@@ -57,7 +57,7 @@ class Ledger:
                 metrics.FRAMES_LOST.labels("aggregator", "missing").inc(new)
 
     def state(self, message: CameraState) -> None:
-        """A camera reports its state."""
+        """Record the reported state of a camera."""
         self._row(message.camera_id).update(
             state=message.state,
             since_ms=message.at_ms,
@@ -70,11 +70,11 @@ class Ledger:
             self._row(message.camera_id)["frame_count"] = message.frame_count
 
     def troubled(self) -> dict[str, str]:
-        """Cameras that report that they are frozen or down."""
+        """Return the state of each camera that is frozen, refused or down."""
         return {name: row["state"] for name, row in self.table.items() if row["state"] in ("frozen", "refused", "down")}
 
     def without(self, held: Iterable[tuple[Emotions, Mapping[str, int]]]) -> CameraTable:
-        """Return the table without the held frames: a successor will see and count them again."""
+        """Return the table without the held frames, which a successor will receive and count again."""
         table = {name: row | {"unfit": dict(row["unfit"])} for name, row in self.table.items()}
         for emotions, unfit in held:
             _add(table[emotions.ref.camera_id], emotions, unfit, -1)
