@@ -1,6 +1,6 @@
-"""Which of two sets of faces belong together by place and size, and nothing else: no one is identified. Pure.
+"""Matches two sets of faces by place and size only: people are not identified. Pure.
 
-Places are complex numbers (x + iy in pixels), so that one product turns and zooms and one sum shifts.
+Places are complex numbers (x + iy in pixels), so that one product rotates and zooms and one sum shifts.
 """
 
 from dataclasses import dataclass
@@ -16,18 +16,18 @@ Places: TypeAlias = npt.NDArray[np.complex128]
 Sides: TypeAlias = npt.NDArray[np.float64]
 
 REACH: Final = 0.5
-"""How far apart one person's faces may lie, camera motion taken out, as a share of their side: no seat is so near."""
+"""Largest distance of one person's faces without the camera's motion, as a share of their side: seats are farther."""
 
 MAX_RATIO: Final = 1.4
-"""How much larger one of two faces of one person may be."""
+"""Largest ratio of the sides of two faces of one person."""
 
 _NEIGHBOURS: Final = 128
-"""Candidates in a row that a face is compared with at most: no crowd's pairs grow with the square of its number."""
+"""Most candidates in a row that a face is compared with, so that pairs do not grow with the square of the crowd."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Layout:
-    """Where the faces of a frame are, in an order that depends on nothing but the faces.
+    """The places of a frame's faces, in an order that depends only on the faces.
 
     Attributes:
         order: intp (N,), indices into the frame's own order.
@@ -43,9 +43,9 @@ class Layout:
 
     @classmethod
     def of(cls, frame: Emotions) -> "Layout":
-        """The faces of a frame, sorted by box, then by what is known of them."""
+        """Return the layout of a frame's faces, sorted by box, then by quality and probabilities."""
         boxes = frame.boxes.T
-        # One number a corner is sorted several times as fast as four; only faces with the same corner need more.
+        # Sorting one number per corner is several times as fast as four; only faces with the same corner need more.
         corners = boxes[0].astype(np.int64) * 2**32 + boxes[1]
         order = np.argsort(corners)
         if (corners[order[1:]] == corners[order[:-1]]).any():
@@ -59,22 +59,22 @@ class Layout:
 def match(
     a: Places, a_sides: Sides, b: Places, b_sides: Sides, max_ratio: float = MAX_RATIO, within: float = REACH
 ) -> tuple[Indices, Indices, npt.NDArray[np.float64]]:
-    """Pair faces that lie near each other and are of similar size, the nearest first, each at most once.
+    """Pair faces that are near each other and of similar size, nearest first, each at most once.
 
     Args:
         a: complex128 (N,), places in pixels.
         a_sides: float64 (N,), in pixels.
         b: complex128 (M,), places in the same pixels.
         b_sides: float64 (M,), in pixels.
-        max_ratio: How much larger one of a pair may be.
-        within: How far apart a pair may lie, in sides.
+        max_ratio: Largest ratio of the sides of a pair.
+        within: Largest distance of a pair, in sides.
 
     Returns:
-        intp (K,), indices into `a`; intp (K,), indices into `b`; float64 (K,), how far apart, in sides. Of equally
-        near ones those go together that are nearest in order.
+        intp (K,), indices into `a`; intp (K,), indices into `b`; float64 (K,), their distances in sides. Of equally
+        near pairs, those with the nearest indices are preferred.
     """
     reach = within * b_sides * (1 + max_ratio) / 2
-    # In rows as high as the farthest reach, a near face is in the same row or in the next one.
+    # With rows as high as the farthest reach, a near face is in the same row or an adjacent one.
     high = max(float(reach.max(initial=0)), 1.0)
     left, right = min(a.real.min(initial=0), b.real.min(initial=0)), max(a.real.max(initial=0), b.real.max(initial=0))
     row_length = right - left + 3 * high
@@ -83,7 +83,7 @@ def match(
     along = along[by_place]
     rows = np.floor(b.imag / high) + np.array([[-1], [0], [1]])
     at = (rows * row_length + b.real - left).ravel()
-    # In ascending order they are found several times as fast.
+    # The search is several times as fast in ascending order.
     ascending = np.argsort(at)
     at, aside, who = at[ascending], np.tile(reach, 3)[ascending], np.tile(np.arange(len(b)), 3)[ascending]
     first, beyond = np.searchsorted(along, at - aside), np.searchsorted(along, at + aside, side="right")
@@ -103,28 +103,28 @@ def match(
 def _greedy(
     i: Indices, j: Indices, cost: npt.NDArray[np.float64], n: int, m: int
 ) -> tuple[Indices, Indices, npt.NDArray[np.float64]]:
-    """Of pairs in the order of preference, those that are still free when their turn comes.
+    """Return the pairs, in the order of preference, whose two faces are in no pair before.
 
-    All pairs that come first for both their sides are taken at once, which is the same as one after the other.
+    Each round selects all pairs that come first for both faces; the result is the same as that of one after the other.
     """
-    taken: list[tuple[Indices, Indices, npt.NDArray[np.float64]]] = []
+    selected: list[tuple[Indices, Indices, npt.NDArray[np.float64]]] = []
     while len(i):
         backwards = np.arange(len(i))[::-1]
         first_i, first_j = np.empty(n, np.intp), np.empty(m, np.intp)
         first_i[i[::-1]], first_j[j[::-1]] = backwards, backwards
         both = first_i[i] == first_j[j]
-        taken.append((i[both], j[both], cost[both]))
+        selected.append((i[both], j[both], cost[both]))
         free_i, free_j = np.ones(n, np.bool_), np.ones(m, np.bool_)
         free_i[i[both]], free_j[j[both]] = False, False
         left = free_i[i] & free_j[j]
         i, j, cost = i[left], j[left], cost[left]
-    if not taken:
+    if not selected:
         return i, j, cost
-    of_a, of_b, costs = (np.concatenate(parts) for parts in zip(*taken, strict=True))
+    of_a, of_b, costs = (np.concatenate(parts) for parts in zip(*selected, strict=True))
     return of_a, of_b, costs
 
 
 def similar(a: Sides, b: Sides, max_ratio: float) -> npt.NDArray[np.bool_]:
-    """Whether neither of two sides is more than so many times the other, element by element."""
+    """Return element by element whether the ratio of two sides is at most `max_ratio`."""
     alike: npt.NDArray[np.bool_] = (a <= max_ratio * b) & (b <= max_ratio * a)
     return alike

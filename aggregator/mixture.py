@@ -1,12 +1,12 @@
-"""The shares under which a network's answers about a crowd are most probable, given what its card knows. Pure.
+"""The most probable shares of a crowd, given the network's answers and its card. Pure.
 
-The mean answer of a crowd is a mixture of the mean answers of its labels. It deviates from that by the few people seen,
-by the few held-out faces that the labels' means were measured on, and by the scene: light, distance and viewing angle
-push all answers of a camera the same way. The covariances of all three are known, so the best mixture is the one of
-generalised least squares; a weak Dirichlet prior decides what the answers leave open, such as a share of two people in
-a thousand.
+The mean answer for a crowd is a mixture of the mean answers of its labels. It deviates from that for three reasons: the
+crowd is small, the labels' means were measured on few held-out faces, and light, distance and viewing angle of a scene
+shift all answers of a camera in the same direction. The covariances of all three are known, so the best mixture is that
+of generalised least squares. A weak Dirichlet prior decides where the answers do not, such as on a share of two people
+in a thousand.
 
-What remains beyond these covariances is a misfit: the network sees a kind of crowd that its card does not know.
+A larger deviation is a misfit: the network sees a kind of crowd that its card does not describe.
 """
 
 from __future__ import annotations
@@ -21,20 +21,20 @@ from aggregator.prevalence import Matrix, Vector
 from crowdmood.domain.confusions import Confusions
 
 _ASSUMED_PEOPLE: Final = 5.0
-"""People that are added to those seen: few, so that a crowd may be of any mix."""
+"""People added to those seen: few, so that a crowd may have any shares."""
 
 _OF_ANY_LABEL: Final = 0.05
-"""How many of them show any label alike; the others are of the card's shares."""
+"""Part of the added people with equal shares of all labels; the others have the card's shares."""
 
 _SCENE_WEIGHT: Final = 0.1
-"""How much of a scene's covariance enters into the weights of the answers; all of it enters into the intervals.
+"""Part of a scene's covariance that enters the weights of the answers; all of it enters the intervals.
 
-With all of it, the assumed people would decide on what a scene may have changed. Measured on photographs, stands and
-FER2013: a tenth has the smallest errors, up to a fifth smaller.
+With all of it, the added people would decide in the directions that a scene may have shifted. Measured on photographs,
+stands and FER2013: a tenth has the smallest errors, up to a fifth smaller.
 """
 
 _LEAST_DEVIATION: Final = 1e-3
-"""No mean answer is known better than this: answers travel in half precision."""
+"""Smallest deviation of a mean answer: answers are transmitted in half precision."""
 
 _ROUNDS: Final = 2
 """The covariances depend on the shares; after the second round, shares move by less than a thousandth."""
@@ -42,16 +42,16 @@ _ROUNDS: Final = 2
 _NEWTON_STEPS: Final = 50
 _NEWTON_TOLERANCE: Final = 1e-10
 _LEAST_SHARE: Final = 0.1
-"""Each search begins at shares that are mixed with this much of equal shares, away from the edge."""
+"""Each search starts at shares mixed with this part of equal shares, away from the edge of the simplex."""
 
 _STEP: Final = 0.95
-"""How far a step may go towards a share of zero."""
+"""Largest part of the way to a share of zero that a step may go."""
 
 _EXPECTED_MISFIT: Final = 6.0
 """Squared Mahalanobis distance up to which a mixture explains a crowd.
 
-Measured with the network that comes with CrowdMood: held-out photographs have 2.7 (median), 97 of 100 of them less than
-5.7; crowds of FER2013's faces, which its card does not know, have 11 to 32.
+Measured with the network included in CrowdMood: held-out photographs have 2.7 (median), 97 of 100 of them less than
+5.7; crowds of FER2013's faces, which its card does not describe, have 11 to 32.
 """
 
 
@@ -62,9 +62,10 @@ class Mixture:
     Attributes:
         shares: float64 (K,), adds up to one.
         covariance: float64 (K, K) of their errors.
-        sampling: float64 (K, K), the part of `covariance` that comes from the people seen: the rest is the same
-            in all windows of one scene.
-        fit: How well they explain the answers, in (0, 1]: 1 up to the expected misfit, then its inverse square.
+        sampling: float64 (K, K), the part of `covariance` from the sample of people; the rest is the same in all
+            windows of one scene.
+        fit: How well they explain the answers, in (0, 1]: 1 up to the expected misfit, beyond it the square of expected
+            by actual misfit.
     """
 
     shares: Vector
@@ -74,11 +75,11 @@ class Mixture:
 
 
 def most_probable(crowd: Crowd, confusions: Confusions) -> Mixture:
-    """Find the shares that explain the mean answer of a crowd.
+    """Return the shares that explain the mean answer for a crowd.
 
     Args:
         crowd: At least one person.
-        confusions: What is known about the network; with as many labels as the crowd.
+        confusions: The network's confusions, with as many labels as the crowd.
     """
     mean = np.average(crowd.features[:, : confusions.means.shape[1]], axis=0, weights=crowd.weights)
     people, means, labels = crowd.independent_people, confusions.means, confusions.labels
@@ -134,7 +135,7 @@ def _maximised(mean: Vector, means: Matrix, weights: Matrix, prior: Vector, star
 
 
 def _on_simplex(curvature: Matrix) -> Matrix:
-    """Return the inverse of a curvature among changes that add up to zero: the inverse bordered by ones."""
+    """Return the inverse of a curvature restricted to changes that add up to zero."""
     inverse = np.linalg.inv(curvature)
     ones = inverse.sum(axis=1)
     reduced: Matrix = inverse - np.outer(ones, ones) / ones.sum()

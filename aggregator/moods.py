@@ -1,4 +1,4 @@
-"""From a closed window to its moods: the stadium's, each zone's, each camera's. Pure."""
+"""Makes the moods of a closed window: of the stadium, each zone and each camera. Pure."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -20,18 +20,18 @@ from crowdmood.domain.messages import Emotions
 from crowdmood.domain.mood import Mood
 
 _LEAST_PROBABILITY: Final = 1e-3
-"""Added to the labels that are left of a face, so that a face that shows another label still has shares."""
+"""Added to a face's probabilities of the common labels, so that a face with another label still has shares."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CameraCrowd:
-    """The people whom one camera saw in a window.
+    """The people that one camera saw in a window.
 
     Attributes:
-        people: Number of people seen with a face that is large and sharp enough, readable or not.
-        at_once: The most readable people in one frame: so many there are for sure.
-        crowd: The readable ones.
-        confusions: What is known of the network, as it travels.
+        people: Number of people with a face that is large and sharp enough, readable or not.
+        at_once: Most readable people in one frame: the crowd has at least so many.
+        crowd: The readable people.
+        confusions: The network's confusions, serialised.
     """
 
     people: int
@@ -45,10 +45,9 @@ class Finding:
     """The result of a window for one scope.
 
     Attributes:
-        mood: Its mood, which is published: the mean of the window.
-        lately: The same by what each person showed last in the window, with intervals for comparison with other
-            windows of the same scene. None where figures are withheld, and for a single camera, whose changes are not
-            published.
+        mood: The mood to publish, the mean of the window.
+        lately: The mood of each person's last expression in the window, with intervals for comparison with other
+            windows of the same scene. None where figures are withheld, and for a single camera, which has no changes.
     """
 
     mood: Mood
@@ -68,7 +67,7 @@ class Moods:
     """Makes the moods of windows.
 
     Args:
-        settings: Who counts, how they are counted, and how long a mood is valid.
+        settings: Which faces count, the method, and how long a mood is valid.
         zones: Named sets of cameras.
     """
 
@@ -80,12 +79,12 @@ class Moods:
     def of(self, window: ClosedWindow[Emotions], troubled: Mapping[str, str] | None = None) -> list[Finding]:
         """Return the findings of the stadium, then of each zone, then of each camera.
 
-        The figures of a scope with too few readable people in one frame, added over its cameras, are withheld, and
-        those of a scope that would reveal few people by subtraction.
+        Figures are withheld for a scope with too few readable people in one frame, added over its cameras, and for a
+        scope that would reveal few people by subtraction.
 
         Args:
-            window: What the cameras saw.
-            troubled: Cameras that report `frozen` or `down`: the mood then shows that instead of `live`.
+            window: The cameras' frames.
+            troubled: Cameras that report `frozen`, `refused` or `down`, with that state, which replaces `live`.
         """
         states = {
             camera_id: (troubled or {}).get(camera_id, state) if state != "ended" else state
@@ -123,7 +122,7 @@ class Moods:
         crowds: Mapping[str, CameraCrowd] | None,
         states: Mapping[str, str],
     ) -> Finding:
-        """Return the finding of a scope; its figures are withheld without crowds."""
+        """Return the finding of a scope; without crowds its figures are withheld."""
         cameras = [camera_id for camera_id in states if camera_id in scope.cameras]
         frames = [frame for camera_id in cameras for frame in window.frames.get(camera_id, [])]
         blank = Mood.blank(
@@ -170,11 +169,11 @@ class Moods:
 
 
 def unfit(emotions: Emotions, settings: AggregatorSettings) -> dict[str, npt.NDArray[np.bool_]]:
-    """Return which faces are seen but do not count, by reason; bool (N,) each, no face has two reasons.
+    """Return by reason which faces do not count; bool (N,) each, at most one reason per face.
 
     Args:
         emotions: The faces of one frame.
-        settings: The smallest, the worst and the least readable face that count.
+        settings: The least size, quality and readability of faces that count.
     """
     boxes = emotions.boxes
     small = np.minimum(boxes[:, 2] - boxes[:, 0], boxes[:, 3] - boxes[:, 1]) < settings.min_face_px
@@ -184,16 +183,16 @@ def unfit(emotions: Emotions, settings: AggregatorSettings) -> dict[str, npt.NDA
 
 
 def _weighed(emotions: Emotions, settings: AggregatorSettings) -> Emotions:
-    """Return the same faces with quality 0 for those that are too small or too poor."""
+    """Return the frame with quality 0 for faces that are too small or too poor."""
     reasons = unfit(emotions, settings)
     return replace(emotions, quality=np.where(reasons["small"] | reasons["poor"], np.float16(0), emotions.quality))
 
 
 def _of_common_labels(frames: Sequence[Emotions]) -> tuple[Sequence[Emotions], bytes]:
-    """Return the frames with the labels that the networks of all of them know, and what is known of the newest such.
+    """Return the frames with the labels that all networks know, and the confusions of the newest such network.
 
-    Networks differ in a window in which the model was changed. A face that shows a label that not all of them know
-    counts by what remains of its probabilities.
+    Networks differ in a window in which the model was changed. A face with a label that not all of them know counts by
+    the sum of its other probabilities.
     """
     labels = min(frame.probabilities.shape[1] for frame in frames)
     confusions = next(frame.confusions for frame in reversed(frames) if frame.probabilities.shape[1] == labels)
@@ -201,7 +200,7 @@ def _of_common_labels(frames: Sequence[Emotions]) -> tuple[Sequence[Emotions], b
 
 
 def _cut(emotions: Emotions, labels: int) -> Emotions:
-    """Return a frame with its first labels only."""
+    """Return a frame with only the first `labels` labels."""
     rows = emotions.probabilities[:, :labels].astype(np.float64) + _LEAST_PROBABILITY
     left = rows.sum(axis=1)
     return replace(
@@ -212,5 +211,5 @@ def _cut(emotions: Emotions, labels: int) -> Emotions:
 
 
 def _named(names: Iterable[str]) -> str | None:
-    """Return all the names that occur, so that a mixed fleet shows."""
+    """Return all distinct names, joined by `+`; None without any."""
     return "+".join(sorted(set(names))) or None

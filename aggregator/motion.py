@@ -1,4 +1,4 @@
-"""Motions of the camera between two frames, fitted to the faces that they bring together. Pure."""
+"""Motions of the camera between two frames, fitted to the faces that they match. Pure."""
 
 import math
 from collections.abc import Sequence
@@ -11,35 +11,35 @@ import numpy.typing as npt
 from aggregator.matching import Indices, Layout, Places, Sides, match
 
 STEADY: Final = 6.0
-"""How strongly zoom and roll are held at none: a scatter of faces of 0.05 sides against one of the zoom of 0.02."""
+"""How strongly zoom and roll are pulled towards none: a scatter of faces of 0.05 sides against one of zooms of 0.02."""
 
 _ABOUT_AS_WELL: Final = 0.75
-"""Motions that explain two frames as well as the best one, as a share of its worth."""
+"""Share of the best motion's worth from which a motion explains two frames about as well."""
 
 _ABOUT_AS_NEAR: Final = 0.5
-"""Motions that bring faces about as near as the nearest one, as a share of its surplus."""
+"""Share of the largest surplus from which a motion brings faces about as near."""
 
 _SCATTERS: Final = ((0.7, 0.06), (0.3, 0.15))
-"""How far faces scatter about a motion of the camera, in sides, and which share of them: most by the detector alone,
-some since people move."""
+"""Shares of faces and their scatter around a motion of the camera, in sides: the detector alone causes most of it, and
+moving people the rest."""
 
 _ALIKE: Final = 0.16
-"""How far people scatter about the places of others, in sides, where seats repeat and these sit in others."""
+"""Scatter of people around the places of other people, in sides, where seats repeat and the match is off by a seat."""
 
 _SEAT: Final = 2.0
-"""The place that a person takes in a full stand, in squared sides of a face."""
+"""Area of one person in a full stand, in squared sides of a face."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Motion:
-    """A motion of the camera and what speaks for it.
+    """A motion of the camera and the faces that it matches.
 
     Attributes:
-        turn: Zoom and roll: a place p of the earlier frame is seen at `turn * p + shift` in the later one.
+        turn: Zoom and roll: a place p of the earlier frame is at `turn * p + shift` in the later one.
         shift: See `turn`; in pixels.
         i: intp (K,), faces of the earlier frame.
-        j: intp (K,), those of the later one that it brings them to.
-        apart: float64 (K,), how near, in sides.
+        j: intp (K,), their matches in the later frame.
+        apart: float64 (K,), distances of the matches, in sides.
     """
 
     turn: complex
@@ -50,22 +50,22 @@ class Motion:
 
     @classmethod
     def of(cls, a: Layout, b: Layout, turn: complex = 1, shift: complex = 0) -> "Motion":
-        """Return a motion with the faces of two frames that it brings together."""
+        """Return a motion with the faces of two frames that it matches."""
         return cls(turn, shift, *match(turn * a.places + shift, a.sides * abs(turn), b.places, b.sides))
 
     @property
     def typically_apart(self) -> float:
-        """The median of `apart`; infinite without faces."""
+        """The median of `apart`; infinite without matches."""
         return float(np.median(self.apart)) if len(self.apart) else math.inf
 
     @property
     def worth(self) -> float:
-        """Logarithm of how much likelier the faces are than anywhere in a full stand."""
+        """Logarithm of the likelihood ratio of these matches to faces anywhere in a full stand."""
         return float(np.log1p(self._density() * _SEAT).sum())
 
     @property
     def surplus(self) -> float:
-        """Logarithm of how much likelier the faces are than by a motion from seats to others that stand alike."""
+        """Logarithm of the likelihood ratio of these matches to those of a motion to similarly arranged seats."""
         return float(np.log(self._density() / _normal(self.apart, _ALIKE)).sum())
 
     def _density(self) -> npt.NDArray[np.float64]:
@@ -76,7 +76,7 @@ class Motion:
 
 
 def refined(a: Layout, b: Layout, turn: complex, shift: complex, steady: float = STEADY) -> Motion:
-    """Return a motion fitted to the faces that it brings together, by least squares, twice."""
+    """Return a motion after two rounds of fitting it to the faces that it matches, by least squares."""
     for _ in range(2):
         i, j, _ = match(turn * a.places + shift, a.sides * abs(turn), b.places, b.sides)
         turn, shift = _fit(a.places[i], b.places[j], b.sides[j], turn, shift, steady)
@@ -84,10 +84,10 @@ def refined(a: Layout, b: Layout, turn: complex, shift: complex, steady: float =
 
 
 def likely(motions: Sequence[Motion]) -> list[Motion]:
-    """Return the motions that explain the faces about as well as any.
+    """Return the motions that explain the faces about as well as the best one.
 
-    A face speaks the more for a motion the nearer it comes to one. Where seats repeat, a motion by one seat brings
-    nearly as many together as the true one, but not as near, since hardly anyone sits just as the neighbour does.
+    A match supports a motion more, the nearer the two faces are. Where seats repeat, a motion by one seat matches
+    nearly as many faces as the true motion, but less closely, since people rarely sit exactly like their neighbours.
     """
     most = _ABOUT_AS_WELL * max(motion.worth for motion in motions)
     good = [motion for motion in motions if motion.worth >= most]
@@ -102,7 +102,7 @@ def _normal(apart: npt.NDArray[np.float64], scatter: float) -> npt.NDArray[np.fl
 
 
 def _fit(a: Places, b: Places, sides: Sides, turn: complex, shift: complex, steady: float) -> tuple[complex, complex]:
-    """Return zoom, roll and shift from `a` to `b`, weighted by 1/side^2; what was there when nothing fits."""
+    """Return zoom, roll and shift from `a` to `b`, weighted by 1/side^2; unchanged without faces."""
     if not len(a):
         return turn, shift
     weights = 1 / sides**2

@@ -1,9 +1,9 @@
-"""People who move through a picture: whose faces, from frame to frame, lie where they are heading. Pure.
+"""Follows people who move through a picture, by their velocity. Pure.
 
-As in SORT (Bewley et al., ICIP 2016) and its successors each is expected at the last place plus the velocity. As in
-OC-SORT (Cao et al., CVPR 2023) the velocity is that of observations, so that those who are missed for a while are
-looked for where they were going. ByteTrack's second association (Zhang et al., ECCV 2022), of what the first one left,
-is the search around places whose velocity is not known yet.
+As in SORT (Bewley et al., ICIP 2016) and its successors, a person is expected at the last place plus the velocity. As
+in OC-SORT (Cao et al., CVPR 2023), the velocity is that of observations, so that a person who is missed for a while is
+searched for along the way. The second association of ByteTrack (Zhang et al., ECCV 2022), for faces without a match in
+the first one, corresponds to the search around people whose velocity is not known yet.
 """
 
 from collections.abc import Sequence
@@ -15,25 +15,25 @@ import numpy.typing as npt
 from aggregator.matching import Indices, Places, Sides, match
 
 STEP_MS: Final = 200
-"""Time in which `AS_FAR` holds; in longer ones people get farther."""
+"""Time in which people move as far as `AS_FAR`."""
 
 AS_FAR: Final = 2.0
-"""How far people get in `STEP_MS`, in sides of a face: 2 m a second, of faces 20 cm wide."""
+"""Largest distance that people move in `STEP_MS`, in sides of a face: 2 m/s, with faces 20 cm wide."""
 
 _FARTHEST: Final = 3.0
-"""How far away someone is looked for whose velocity is not known, however much time has passed."""
+"""Largest distance at which a person without a known velocity is searched for, however much time has passed."""
 
 _NEAR, _NEAR_LOST = 0.75, 1.5
-"""How far from the expected place a face may be, in sides: at the next sight, and after frames without one."""
+"""Largest distance of a face from the expected place, in sides: in the next frame, and after frames without a face."""
 
 _LOST_MS: Final = 1000
-"""How long someone is looked for who was missed."""
+"""Time for which a missed person is searched for."""
 
 _STEADY: Final = 0.5
-"""How much of a velocity is the one before."""
+"""Weight of the velocity before in the new one."""
 
 _UNKNOWN: Final = 2
-"""Observations from which on there is a velocity."""
+"""Number of observations from which the velocity is known."""
 
 
 def follow(
@@ -42,13 +42,13 @@ def follow(
     """Number the people who move.
 
     Args:
-        times_ms: When each frame was captured, ascending.
-        places: For each frame complex128 (N,), where faces are in the picture.
+        times_ms: Capture time of each frame, ascending.
+        places: For each frame complex128 (N,), the places of faces in the picture.
         sides: For each frame float64 (N,), their sides.
         step_ms: The usual time between two frames.
 
     Returns:
-        For each frame intp (N,), the number of each face's person, from 0 in the order of first sight.
+        For each frame intp (N,), the number of each face's person, from 0 in the order of their first faces.
     """
     seen = _Moving(sum(len(one) for one in places))
     numbers = []
@@ -74,12 +74,12 @@ def follow(
 
 
 def reach(time_ms: float) -> float:
-    """Return how far people get in a time, in sides of a face."""
+    """Return the largest distance that people move in a time, in sides of a face."""
     return float(min(AS_FAR * max(time_ms / STEP_MS, 0.5), _FARTHEST))
 
 
 class _Moving:
-    """Where people were seen last, and how they were moving."""
+    """The last places and the velocities of people."""
 
     def __init__(self, most: int) -> None:
         self.count = 0
@@ -88,19 +88,19 @@ class _Moving:
         self._times, self._sights = np.empty(most, np.int64), np.zeros(most, np.intp)
 
     def expected(self, at_ms: int, longest_ms: float, known: bool, found: npt.NDArray[np.intp]) -> Indices:
-        """Return who was seen lately, whose velocity is known or not, and who is not found yet."""
+        """Return the people seen in the last `longest_ms` and not yet found, with or without a known velocity."""
         free = np.ones(self.count, np.bool_)
         free[found[found >= 0]] = False
         lately = self._times[: self.count] >= at_ms - longest_ms
         return np.flatnonzero(free & lately & ((self._sights[: self.count] >= _UNKNOWN) == known))
 
     def at(self, people: Indices, at_ms: int) -> Places:
-        """Return where people are expected."""
+        """Return the expected places of people."""
         expected: Places = self._places[people] + self._speeds[people] * (at_ms - self._times[people])
         return expected
 
     def observe(self, at_ms: int, who: npt.NDArray[np.intp], places: Places, sides: Sides) -> None:
-        """Take in where people are; number those who are new, in place."""
+        """Update the places of people; number new people in `who`, in place."""
         old = np.flatnonzero(who >= 0)
         people = who[old]
         speed = (places[old] - self._places[people]) / np.maximum(at_ms - self._times[people], 1)

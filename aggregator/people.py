@@ -1,9 +1,9 @@
-"""From the frames of one camera in one window to people: each with the mean of their readable faces. Pure.
+"""Finds the people in one camera's frames of one window, each with the mean of their readable faces. Pure.
 
-The result is a function of the window's frames and of nothing else, so it is the same at any speed and after any
-restart. Known trackers (SORT, ByteTrack, OC-SORT) keep state from before the window: hence own code. First it finds
-what the camera shows in each frame (`views`), with what was computed of two frames kept because windows overlap; then
-it follows people in the coordinates of these pictures (`tracks`).
+The result depends only on the window's frames, so it is the same at any speed and after any restart. Known trackers
+(SORT, ByteTrack, OC-SORT) keep state from before the window, so they are not used. `views` finds the picture of each
+frame; its links of two frames are cached because windows overlap. `tracks` follows people in the coordinates of these
+pictures.
 """
 
 from collections.abc import Sequence
@@ -20,10 +20,10 @@ from crowdmood.domain.labels import LABELS
 from crowdmood.domain.messages import Emotions
 
 MIN_READABLE: Final = 0.5
-"""Faces with a lower probability of being readable do not count, unless settings say otherwise."""
+"""Default of the least probability of being readable with which faces count."""
 
 _LEAST_READABLE: Final = 1e-3
-"""The least weight of a face that counts, where settings let all of them count."""
+"""The least weight of a face that counts, for settings with which all faces count."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -31,13 +31,13 @@ class People:
     """The people that a camera saw in a window, in the order in which they were first seen.
 
     Attributes:
-        crowd: What their readable faces show, with a number for each person; what it holds of people without a
-            readable face is arbitrary.
+        crowd: The expressions of their readable faces, by person; values of people without a readable face are
+            arbitrary.
         quality: float64 (P,), of each person's best face, 0-1.
         readable: bool (P,), whether a face of quality above 0 was readable in at least one observation.
         side_px: int32 (P,), the shorter side of each person's largest face in pixels.
-        faces: int32 (P,), in how many frames each person was found.
-        at_once: The most readable people in one frame.
+        faces: int32 (P,), the number of frames in which each person was found.
+        at_once: Most readable people in one frame.
         person: For each frame int32 (N,), the number of each face's person; -1 for detections that were too rare to
             be a face.
     """
@@ -55,20 +55,20 @@ class People:
 
 
 def people(frames: Sequence[Emotions], links: Links | None = None, min_readable: float = MIN_READABLE) -> People:
-    """Find which faces belong to the same person, and average each person's readable faces.
+    """Group faces by person, and average each person's readable faces.
 
     Two faces of one frame are two people. A person who leaves the image and returns to the same place is the same
-    person, also when the camera cuts away and back. A person seen in two images with nothing else in common is two:
-    there is no identification. While the camera stands still there are at most `tracks.MOST` times as many people as
-    are found in one frame.
+    person, also when the camera cuts away and back. A person seen in two images with nothing else in common counts
+    twice, since people are not identified. While the camera stands still there are at most `tracks.MOST` times as many
+    people as are found in one frame.
 
     Args:
         frames: One camera's frames of one window, in their order; all with the same number of labels.
-        links: Remembers the links of this camera's frames.
+        links: Cache of the links of this camera's frames.
         min_readable: Faces with a lower probability of being readable do not count.
 
     Returns:
-        The people. Each readable face counts by its quality and its probability of being readable, and each person by
+        The people. Each readable face weighs by its quality and its probability of being readable, and each person by
         the mean of that probability over the faces that count.
     """
     person = tracks(frames, Links() if links is None else links)

@@ -1,4 +1,4 @@
-"""Pieces of what one person did in a window, put together: before and after someone was lost or moved. Pure."""
+"""Joins pieces of one person's track in a window, from before and after the person was lost or moved. Pure."""
 
 from collections.abc import Iterator
 from typing import Final
@@ -10,39 +10,39 @@ from aggregator.movers import AS_FAR, reach
 from aggregator.places import MOVED, Faces, spread
 
 _STEPS: Final = 3
-"""Frames within which another piece of a person begins, or shows the person again."""
+"""Number of frames within which another piece of a person begins, or the person is found again."""
 
 _TURNED: Final = 1.2
-"""How far apart two pieces of a person lie who keeps the place, of which one follows the other at once, in sides: the
-box of a face that turned differs."""
+"""Largest distance, in sides, of two consecutive pieces of a person who keeps the place: the box of a turned face
+differs."""
 
 _HOME: Final = 0.6
-"""How far apart two pieces of a person lie who keeps the place, after any time, in sides."""
+"""Largest distance, in sides, of two pieces of a person who keeps the place, after any time."""
 
 _SHORT: Final = 10
-"""Most sights of a piece that may be of someone who rose from a place nearby."""
+"""Most faces of a piece that may be of a person who rose from a place nearby."""
 
 
 def joined(faces: Faces, who: Indices) -> Indices:
-    """Put pieces together of which no frame shows both.
+    """Join pieces that never occur in the same frame.
 
-    One piece goes on where and when another ends, as when someone gets up and walks away. Two pieces lie at one place,
-    as when someone was hidden for long. Or a short piece lies near the place of someone who is missed just then, as
-    when people rise in a wave.
+    Pieces are joined in three cases. One continues where and when another ends, as when a person gets up and walks
+    away. Two are at the same place, as when a person was hidden for long. Or a short piece is near the place of a
+    person who is missed at that time, as when people rise in a wave.
 
     Args:
         faces: The faces of a window.
-        who: intp (N,), the number of the piece that each face belongs to; -1 for none.
+        who: intp (N,), the number of each face's piece; -1 for none.
 
     Returns:
-        intp (N,), the number of each face's person from 0 without gaps, in the order of first sight; -1 for none.
+        intp (N,), the number of each face's person from 0 without gaps, in the order of their first faces; -1 for none.
     """
     who = in_order(who)
     return in_order(_again(faces, _continued(faces, who)))
 
 
 def in_order(who: Indices) -> Indices:
-    """Renumber from 0 without gaps in the order of first sight; -1 stays."""
+    """Return the numbers renumbered from 0 without gaps, in the order of their first faces; -1 stays."""
     known = np.flatnonzero(who >= 0)
     values, first, inverse = np.unique(who[known], return_index=True, return_inverse=True)
     rank = np.empty(len(values), np.intp)
@@ -53,12 +53,12 @@ def in_order(who: Indices) -> Indices:
 
 
 class _Pieces:
-    """What is known of each piece.
+    """Properties of the pieces.
 
     Attributes:
-        first: intp (P,), its first face.
+        first: intp (P,), the first face of each piece.
         last: intp (P,), its last face.
-        picture: intp (P,), where it lies.
+        picture: intp (P,), its picture.
         side: float64 (P,), mean side of its faces.
         still: bool (P,), whether it keeps its place.
     """
@@ -87,7 +87,7 @@ class _Pieces:
 
 
 def _continued(faces: Faces, who: Indices) -> Indices:
-    """Join pieces of which one begins where and soon after the other ends; the nearest first."""
+    """Join pieces of which one begins near and soon after the end of the other, nearest first."""
     pieces = _Pieces(faces, who)
     goes_on_from = np.arange(pieces.count)
     continued = np.zeros(pieces.count, np.bool_)
@@ -101,11 +101,11 @@ def _continued(faces: Faces, who: Indices) -> Indices:
             passed_ms = float(faces.times[faces.step[begins[0]]] - faces.times[faces.step[ended[0]]])
             within = _TURNED if still else reach(passed_ms)
             i, j, _ = match(faces.place[ended], pieces.side[a], faces.place[begins], pieces.side[b], within=within)
-            # Only those who walk get far.
+            # Only people who walk move far.
             may = still | ~pieces.still[a[i]] | ~pieces.still[b[j]]
             goes_on_from[b[j[may]]] = a[i[may]]
             continued[a[i[may]]] = True
-    # What a piece goes on from was seen earlier and has a smaller number.
+    # The piece that another one continues began earlier and has a smaller number.
     for number in range(pieces.count):
         goes_on_from[number] = goes_on_from[goes_on_from[number]]
     joined = np.where(who >= 0, goes_on_from[who], -1) if pieces.count else who
@@ -113,7 +113,7 @@ def _continued(faces: Faces, who: Indices) -> Indices:
 
 
 def _meeting(pieces: _Pieces) -> Iterator[tuple[Indices, Indices]]:
-    """Yield pieces that begin together, and those that ended in the frames before, in the order of time."""
+    """Yield pieces that begin in the same frame with pieces that ended shortly before, in the order of time."""
     for picture in np.unique(pieces.picture):
         here = pieces.picture == picture
         for turn in np.unique(pieces.began[here]):
@@ -152,7 +152,7 @@ def _again(faces: Faces, who: Indices) -> Indices:
 
 
 def _around(faces: Faces, pieces: _Pieces, piece: int) -> list[Indices]:
-    """Return the frames shortly before a piece, and those shortly after it, where there are any."""
+    """Return the frames shortly before a piece, and those shortly after it, if there are any."""
     steps = np.flatnonzero(faces.picture == pieces.picture[piece])
     before, after = faces.turn[steps] - pieces.began[piece], faces.turn[steps] - pieces.ended[piece]
     found = [steps[(before < 0) & (before >= -_STEPS)], steps[(after > 0) & (after <= _STEPS)]]

@@ -1,4 +1,4 @@
-"""The faces of a window in the coordinates of the pictures that its frames show, and which keep their place. Pure."""
+"""The faces of a window in the coordinates of its pictures, and which of them keep their place. Pure."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -11,44 +11,44 @@ from aggregator.views import View
 from crowdmood.domain.messages import Emotions
 
 MIN_SEEN: Final = 0.2
-"""Share of the frames that show a place in which a face must be found there, plus half a frame: else it is none.
+"""Share of the frames that show a place, plus half a frame, in which a face must be found there to count.
 
-So it is with trackers that confirm a track after some hits (SORT, Bewley et al., ICIP 2016).
+Trackers that confirm a track after some hits do the same (SORT, Bewley et al., ICIP 2016).
 """
 
 AROUND_MS: Final = 3000
-"""Which frames count for `MIN_SEEN`: those from so long before the first sight until so long after the last."""
+"""`MIN_SEEN` applies to the frames from so long before the first face at a place until so long after the last."""
 
 _MAX_RATIO: Final = 2.0
-"""How much larger the face of a person who was missed may be when found again: at the same place it is hardly another,
-but boxes of a face that turned differ."""
+"""Largest ratio of a missed person's sides before and after: at the same place it is rarely another person, but the box
+of a turned face differs."""
 
 _HOME_SIGHTS: Final = 10
-"""Sights over which the place is averaged at which a person is at home."""
+"""Number of faces over which a person's home, the usual place, is averaged."""
 
 MOVED: Final = 2.0
-"""Whose faces are spread over more than this, in sides, has moved."""
+"""Spread of a person's faces, in sides, above which the person has moved."""
 
 Flags = npt.NDArray[np.bool_]
 
 
 class Faces:
-    """The faces of all frames that show any, one after the other, each frame's in the order of its layout.
+    """The faces of all frames with faces, one frame after the other, each in the order of its layout.
 
     Args:
         frames: One camera's frames.
-        views: What those show that have faces, in their order.
+        views: The views of the frames with faces, in their order.
 
     Attributes:
-        begin: intp (V + 1,), where the faces of each view begin.
+        begin: intp (V + 1,), index of the first face of each view.
         step: intp (N,), index of each face's view.
         index: intp (N,), its index among the frame's faces.
-        place: complex128 (N,), where it is in the picture.
-        side: float64 (N,), in the picture.
-        who: intp (N,), number of the place that it is found at, in the order of first sight.
+        place: complex128 (N,), its place in the picture.
+        side: float64 (N,), its side in the picture.
+        who: intp (N,), number of its place, in the order of the places' first faces.
         picture: intp (V,), the picture of each view.
-        turn: intp (V,), which view of its picture it is, counted from 0: a camera that cut away sees no one there.
-        times: int64 (V,), when it was captured, in milliseconds.
+        turn: intp (V,), number of the view among those of its picture, from 0; time in other pictures does not count.
+        times: int64 (V,), capture time of each view, in milliseconds.
         step_ms: The usual time between two views.
     """
 
@@ -72,13 +72,13 @@ class Faces:
         self.who = self._found()
 
     def of(self, step: int) -> slice:
-        """Return which faces are those of a view."""
+        """Return the slice of a view's faces."""
         return slice(int(self.begin[step]), int(self.begin[step + 1]))
 
     def keep_place(self) -> Flags:
-        """Return which faces are found at a place at which one is found often enough: bool (N,).
+        """Return which faces are at a place with faces in enough frames: bool (N,).
 
-        People who move leave places behind at which they are seldom found, or take their place along.
+        People who move leave places at which few faces are found, or their place moves with them.
         """
         count = int(self.who.max()) + 1
         places, sides, pictures = np.empty(count, np.complex128), np.empty(count), np.empty(count, np.intp)
@@ -98,7 +98,7 @@ class Faces:
         return kept
 
     def _found(self) -> Indices:
-        """Number the places: a face belongs to the person whose home it is at, or else to the one seen there last."""
+        """Number the places: match each face with the nearest home, or else with the nearest last place."""
         numbers = np.empty(len(self.step), np.intp)
         most = len(self.step)
         homes, places, sides = np.zeros(most, np.complex128), np.empty(most, np.complex128), np.empty(most)
@@ -125,7 +125,7 @@ class Faces:
 
 
 def spread(who: npt.NDArray[np.intp], places: Places, count: int) -> npt.NDArray[np.float64]:
-    """Return over which distance the places of each number are spread, float64 (count,)."""
+    """Return the distance over which the places of each number are spread, float64 (count,)."""
     low, high = np.full((2, count), np.inf), np.full((2, count), -np.inf)
     for axis, along in enumerate((places.real, places.imag)):
         np.minimum.at(low[axis], who, along)
@@ -135,7 +135,7 @@ def spread(who: npt.NDArray[np.intp], places: Places, count: int) -> npt.NDArray
 
 
 def _inside(places: Places, sides: Sides, size: tuple[int, int]) -> npt.NDArray[np.float64]:
-    """Return how far square faces lie inside a frame of a width and height, in pixels; negative outside."""
+    """Return how far square faces are inside a frame of this width and height, in pixels; negative outside."""
     x, y = places.real, places.imag
     nearest: npt.NDArray[np.float64] = np.minimum(np.minimum(x, size[0] - x), np.minimum(y, size[1] - y)) - sides / 2
     return nearest

@@ -1,8 +1,8 @@
-"""From posteriors to shares of a crowd: four estimators of class prevalence. Pure.
+"""Four estimators of class prevalence: from posteriors to the shares of a crowd. Pure.
 
-A network's labels are biased in a crowd: who is sad is often called neutral, so counting labels shows too many neutral
-people, and the more so the sadder the crowd is. How often each label is taken for which is known from held-out faces,
-and can be undone.
+A network's labels are biased in a crowd. For example, sad people are often classified as neutral, so counting labels
+gives too many neutral people, the more so the sadder the crowd is. The frequencies of these confusions are measured on
+held-out faces, so they can be corrected.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ _SLD_TOLERANCE = 1e-6
 
 
 def count(posteriors: Matrix, weights: Vector | None = None) -> Vector:
-    """Classify and count: shares of the likeliest classes (CC).
+    """Return the shares of the likeliest classes (classify and count, CC).
 
     Args:
         posteriors: float64 (N, K), calibrated, rows sum to one; N of at least 1.
-        weights: float64 (N,), how much each row counts; None: all alike.
+        weights: float64 (N,), the weight of each row; None: all equal.
 
     Returns:
         float64 (K,), adds up to one. A tie within a row goes to the first class.
@@ -38,19 +38,19 @@ def count(posteriors: Matrix, weights: Vector | None = None) -> Vector:
 
 
 def probabilistic_count(posteriors: Matrix, weights: Vector | None = None) -> Vector:
-    """Mean posterior (PCC, Bella et al., ICDM 2010); arguments as `count`."""
+    """Return the mean posterior (PCC, Bella et al., ICDM 2010); arguments as for `count`."""
     mean: Vector = np.average(posteriors, axis=0, weights=weights)
     return mean
 
 
 @dataclass(frozen=True)
 class Adjustment:
-    """Undoes the confusions that were measured on held-out faces (PACC, Bella et al., ICDM 2010).
+    """Corrects the confusions that were measured on held-out faces (PACC, Bella et al., ICDM 2010).
 
-    The mean posterior of a crowd is a mix of the mean posteriors of its classes. The shares are the mix on the simplex
-    that comes nearest to the mean seen, in least squares. Which classes have a share of zero is one of few
-    possibilities, and for each the best mix is linear in what was seen: so every possibility is worked out once, and a
-    thousand crowds are solved by one multiplication.
+    The mean posterior of a crowd is a mixture of the mean posteriors of its classes. The shares are the mixture on the
+    simplex that is nearest to the observed mean, in least squares. There are few sets of classes with a share above
+    zero, and for each set the best mixture is linear in the observed mean. So the solution of every set is computed
+    once, and one multiplication solves a thousand crowds.
 
     Attributes:
         confusion: float64 (K, K); row: true class; column: mean posterior of that class. Rows sum to one.
@@ -60,20 +60,20 @@ class Adjustment:
 
     @cached_property
     def condition(self) -> float:
-        """How much noise in what is seen grows in the shares, in the worst direction; 1 for no confusion at all."""
+        """Factor by which noise of the mean grows in the shares, in the worst direction; 1 without confusions."""
         return float(np.linalg.cond(self.confusion))
 
     @cached_property
     def _solutions(self) -> tuple[npt.NDArray[np.float64], Matrix]:
-        """For every set of classes that may be there, the best mix: slopes (S, K, K) and intercepts (S, K)."""
+        """The best mixture of every set of classes: slopes (S, K, K) and intercepts (S, K)."""
         classes = len(self.confusion)
         slopes, intercepts = [], []
         for size in range(1, classes + 1):
             for chosen in combinations(range(classes), size):
                 rows = list(chosen)
                 part = self.confusion[rows]
-                # Least squares with a sum of one, by Lagrange's method; a set of classes that look alike has no
-                # single best mix, and the smallest one is taken.
+                # Least squares with a sum of one, by Lagrange's method. A set of indistinguishable classes has no
+                # unique best mixture; the pseudoinverse gives the smallest one.
                 system = np.zeros((size + 1, size + 1))
                 system[:size, :size] = part @ part.T
                 system[size, :size] = system[:size, size] = 1
@@ -86,7 +86,7 @@ class Adjustment:
         return np.stack(slopes), np.stack(intercepts)
 
     def shares(self, seen: Matrix) -> Matrix:
-        """The shares that explain mean posteriors best.
+        """Return the shares that explain mean posteriors best.
 
         Args:
             seen: float64 (M, K), mean posteriors of M crowds.
@@ -106,14 +106,14 @@ class Adjustment:
 def expectation_maximisation(
     posteriors: Matrix, priors: Vector, assumed_people: float = 0.0, weights: Vector | None = None
 ) -> Vector:
-    """Shares under which the posteriors, corrected for them, are most likely (SLD, Saerens et al. 2002; EMQ).
+    """Return the most likely shares, given posteriors that are corrected for them (SLD, Saerens et al. 2002; EMQ).
 
     Args:
         posteriors: float64 (N, K), calibrated, rows sum to one; N of at least 1.
-        priors: float64 (K,), shares among the faces that the posteriors were calibrated on; none zero.
-        assumed_people: As many people of these shares are added to those seen: what the posteriors leave open,
-            as between two labels that look alike, is then decided by how rare they are (a Dirichlet prior).
-        weights: float64 (N,), how much each row counts; None: all as one person.
+        priors: float64 (K,), shares among the faces on which the posteriors were calibrated; none zero.
+        assumed_people: Number of people with these shares that are added to those seen (a Dirichlet prior): where the
+            posteriors do not decide, as between two similar labels, the rarer label gets less.
+        weights: float64 (N,), the weight of each row; None: one person each.
 
     Returns:
         float64 (K,), adds up to one.

@@ -1,8 +1,8 @@
 """The aggregator's process: reads emotions and control messages, publishes moods.
 
-Entries stay unacknowledged until no window needs them, and the state store's checkpoint says which those are. So a
-successor gets exactly the frames it must see again, and windows come out once and the same in any process. One
-aggregator leads and the others stand by; what it may write, and with that acknowledge, is bound to its lease.
+Entries stay unacknowledged until no window needs them, and the state store's checkpoint records which those are. So a
+successor receives exactly the frames that it needs again, and each window is published once and is the same in any
+process. One aggregator leads and the others stand by; writes, and acknowledgements after them, require the lease.
 """
 
 import logging
@@ -32,28 +32,28 @@ from crowdmood.store.moods import CameraTable, MoodStore
 log = logging.getLogger(__name__)
 
 _TABLE_EVERY_S = 1.0
-_LOOK_EVERY_S = 1.0
+_CLAIM_EVERY_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """A counted frame together with the entry that brought it."""
+    """A counted frame and its entry on the bus."""
 
     entry: Entry
     emotions: Emotions
 
 
 class AggregatorStage(Stage[Emotions | FramesLost | CameraState]):
-    """Closes windows over what all cameras saw.
+    """Closes windows over the frames of all cameras.
 
     Args:
-        store: Where moods go.
+        store: Receives the moods.
         lease: The right to write them.
         settings: Windows and thresholds.
         run_id: The run whose checkpoint is continued.
-        expected: Configured cameras, each with whether it is recorded; where there are any, moods leave others out.
-        zones: Named sets of cameras that get a mood of their own.
-        clock: Monotonic time in seconds; only used to say `stale`, and for what is done now and then.
+        expected: Configured cameras, each with whether it is recorded; if there are any, the table omits others.
+        zones: Named sets of cameras that have their own mood.
+        clock: Monotonic time in seconds; only used to publish `stale`, and for periodic tasks.
     """
 
     name: ClassVar[str] = "aggregator"
@@ -93,10 +93,10 @@ class AggregatorStage(Stage[Emotions | FramesLost | CameraState]):
         self._ledger = Ledger()
         self._newest: list[Mood] = []
         self._silent_since = clock()
-        # Needed no more, and let go of with the next checkpoint.
+        # No longer needed; acknowledged after the next checkpoint.
         self._unneeded: list[Entry] = []
-        # After an outage of the bus everything unacknowledged is delivered again: what is held is known already.
-        self._in_hand: set[tuple[int, StreamName, bytes]] = set()
+        # Unacknowledged entries, which are delivered again after an outage of the bus and then ignored.
+        self._unacknowledged: set[tuple[int, StreamName, bytes]] = set()
         self._table_changed = False
         self._table_written = clock()
         self._published = 0
@@ -108,26 +108,26 @@ class AggregatorStage(Stage[Emotions | FramesLost | CameraState]):
             self._windows.restore(checkpoint["windows"])
             self._ledger.restore(checkpoint["cameras"])
             self._changes.restore(checkpoint["changes"])
-            log.info("going on where the run %s was left", self._run_id)
+            log.info("continuing the run %s from its checkpoint", self._run_id)
         inbox.claim_all()
-        self._inbox, self._looked = inbox, self._clock()
+        self._inbox, self._claimed_at = inbox, self._clock()
 
     def using(self) -> str:
-        """Distinguish it from processes that stand by."""
+        """Return `leading`, in contrast to processes that stand by."""
         return "leading"
 
     def handle(self, work: Sequence[tuple[Entry, Emotions | FramesLost | CameraState]]) -> Outcome:
-        """Take in what came, publish the windows that this closes, let go of what no window needs.
+        """Process new entries, publish the windows that they close, and release entries that no window needs.
 
         Raises:
             LeadershipLostError: Another aggregator leads.
         """
         self._lease.renew()
-        if self._clock() >= self._looked + _LOOK_EVERY_S:
+        if self._clock() >= self._claimed_at + _CLAIM_EVERY_S:
             self._inbox.claim_all()
-            self._looked = self._clock()
+            self._claimed_at = self._clock()
         for entry, message in work:
-            if entry.identity in self._in_hand:
+            if entry.identity in self._unacknowledged:
                 continue
             if isinstance(message, Emotions):
                 if not self._observe(entry, message):
@@ -138,25 +138,25 @@ class AggregatorStage(Stage[Emotions | FramesLost | CameraState]):
             else:
                 self._state(message)
                 self._unneeded.append(entry)
-            self._in_hand.add(entry.identity)
+            self._unacknowledged.add(entry.identity)
         findings = self._close_windows() or self._stale()
         released = self._windows.release()
         if findings or released or self._table_due() or (self._unneeded and not work):
-            # What is let go of is gone for a successor: the checkpoint has to know it first.
+            # A successor does not receive acknowledged entries: write the checkpoint with them first.
             self._publish(findings)
             done = [held.entry for held in released] + self._unneeded
             self._unneeded = []
-            self._in_hand.difference_update(entry.identity for entry in done)
+            self._unacknowledged.difference_update(entry.identity for entry in done)
             return Outcome(done=done, needed=self._windows.needed())
         return Outcome()
 
     def summary(self) -> str:
-        """What this aggregator did."""
+        """Return the number of moods and frames for the log at shutdown."""
         frames = sum(row["frames"] for row in self._ledger.table.values())
         return f"{self._published} moods from {frames} frames"
 
     def close(self) -> None:
-        """Let another one lead, and close the connection to the store."""
+        """Release the lease and close the connection to the store."""
         self._lease.release()
         self._store.close()
 
@@ -203,19 +203,19 @@ class AggregatorStage(Stage[Emotions | FramesLost | CameraState]):
         return [finding for findings in by_window for finding in findings]
 
     def _found_in(self, window: ClosedWindow[Held]) -> list[Finding]:
-        # Catching up, there are many windows at once: none of them may cost us the lead.
+        # After a backlog there are many windows at once: renew the lease for each.
         self._lease.renew()
         return self._moods.of(_emotions(window), self._ledger.troubled())
 
     def _stale(self) -> list[Finding]:
-        """The newest moods once more, as stale, when every live camera has been silent for too long."""
+        """Return the newest moods again, as stale, when there has been no new mood for `stale_after_s`."""
         silent_s = self._clock() - self._silent_since
         live = any(not row["recorded"] for row in self._cameras().values())
         if not self._newest or not live or silent_s < self._settings.stale_after_s:
             return []
         stale = [Finding(mood.as_stale(), None) for mood in self._newest]
         self._newest = []
-        log.warning("no new mood for %.0f s: published as stale", silent_s)
+        log.warning("no new mood for %.0f s: published the last ones as stale", silent_s)
         return stale
 
     def _cameras(self) -> CameraTable:
@@ -258,13 +258,13 @@ def run(settings: Settings, stop: threading.Event, worker_name: str, *, drain: b
     """Stand by until no other aggregator leads, then lead until stopped.
 
     Raises:
-        LeadershipLostError: Another one has followed.
+        LeadershipLostError: Another aggregator has acquired the lease.
     """
     bus = AllPartitions(required_url(settings.bus_url, "bus"), settings.bus, stop)
     store = MoodStore(required_url(settings.state_url, "state"), settings.bus.key_prefix, stop)
     expected = {camera.id: camera.recorded for camera in settings.cameras}
     if len(set(expected.values())) > 1:
-        log.warning("live cameras are set beside footage, whose time begins in 1970: their frames wait for its end")
+        log.warning("live cameras are configured beside footage, whose time begins in 1970: they wait for its end")
     keys = StateKeys(settings.bus.key_prefix).leader()
     lease = Lease(store.connection, keys, identity(worker_name), settings.aggregator.lease_s)
     heartbeat = Heartbeat(bus, AggregatorStage.name, worker_name)
@@ -272,7 +272,7 @@ def run(settings: Settings, stop: threading.Event, worker_name: str, *, drain: b
         heartbeat.stop()
         return
     stage = AggregatorStage(store, lease, settings.aggregator, settings.run_id, expected, settings.zones)
-    # A leader that does not know yet that it was followed may bear our name.
+    # A former leader that has not noticed its lost lease yet may have the same worker name.
     consumer = f"{worker_name}-{lease.token}"
     Worker(stage, bus, settings.bus, worker_name, stop, consumer).run(drain=drain)
 

@@ -1,4 +1,4 @@
-"""From an estimate to the published figures: no finer than they are known. Pure."""
+"""Makes the published figures from an estimate, rounded to its precision. Pure."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -15,25 +15,25 @@ MIXED: Final = "mixed"
 """The dominant label of a crowd in which no label leads."""
 
 _VALENCE: Final = {"happy": 1.0, "angry": -1.0, "disgust": -1.0, "fear": -1.0, "sad": -1.0}
-"""Sign of each expression. Surprise and cheering occur with joy and with anger and count as neither, like neutral."""
+"""Sign of each expression. Surprise and cheering occur with joy and with anger, so they have no sign, like neutral."""
 
 _ENERGY: Final = {"cheering": 1.0, "surprise": 1.0}
-"""Expressions of people who are excited, for good or bad."""
+"""Expressions of excited people, positive or negative."""
 
 _Z80_ONE_SIDED: Final = 0.8416
-"""A lead is clear from so many standard deviations on: by chance it is that large in one case of five, and as the
-intervals hold what a scene may do to the network, 2 % of clear leads are wrong (measured: aggregator/README.md)."""
+"""Standard deviations from which a lead is clear. By chance a lead is that large in one case of five; since the
+intervals include the influence of the scene, 2 % of clear leads are wrong (measured: aggregator/README.md)."""
 
 _FEWEST_DIGITS, _MOST_DIGITS = 2, 4
 _FIT_DIGITS: Final = 2
 
 
 def published_figures(estimate: Estimate) -> dict[str, Any]:
-    """Return the figures of a mood by field, for all labels; None for those that the network does not know.
+    """Return the figures of a mood by field, for all labels; None for labels that the network does not know.
 
-    All are rounded to a power of ten of which the widest interval holds at least four, and to no more than a hundredth:
-    more digits would be about single people and would add no knowledge. Rounded shares still add up to 1, and rounded
-    intervals hold the exact ones.
+    All are rounded to a power of ten that is at most a quarter of the widest interval, but to at least two digits: more
+    digits would describe single people without adding information. Rounded shares still add up to 1, and rounded
+    intervals contain the exact ones.
     """
     digits = resolution(float((estimate.high - estimate.low).max()))
     unit = 10.0**-digits
@@ -53,14 +53,14 @@ def published_figures(estimate: Estimate) -> dict[str, Any]:
 
 
 def resolution(width: float) -> int:
-    """Return the decimal digits with which an interval of this width is published, 2 to 4."""
+    """Return the number of decimal digits for an interval of this width, 2 to 4."""
     if width <= 0:
         return _MOST_DIGITS
     return min(max(math.ceil(-math.log10(width / 4)), _FEWEST_DIGITS), _MOST_DIGITS)
 
 
 def rounded(shares: Vector, digits: int) -> list[float]:
-    """Round shares that add up to one so that they still do: the remainder goes where most was cut off."""
+    """Round shares so that they still add up to one: the remainder goes to the shares that lost most by rounding."""
     scaled = shares * 10**digits
     whole = np.floor(scaled + 1e-9)
     left = round(10**digits - whole.sum())
@@ -80,7 +80,7 @@ def dominant(estimate: Estimate) -> str:
 
 
 def _balance(estimate: Estimate, signs: Mapping[str, float], digits: int, least: float) -> tuple[float, float, float]:
-    """Return a sum of signed shares with its interval, which ends at `least` and 1."""
+    """Return a sum of signed shares with its interval, clipped to `least` and 1."""
     weights = np.array([signs.get(label, 0.0) for label in LABELS[: len(estimate.shares)]])
     low, high = estimate.interval(weights)
     unit = 10.0**-digits

@@ -1,8 +1,8 @@
-"""Through the frames of one camera in one window: which faces are the same person's. Pure.
+"""Finds which faces of one camera's frames in one window are the same person's. Pure.
 
-People who keep their place are found first: in the coordinates of the picture, their faces lie where they were. What is
-left are faces of people who move, who are followed by their velocity, and boxes that are no faces. Then what was found
-in pieces is put together.
+People who keep their place come first: in the coordinates of the picture, their faces stay at one place. The other
+boxes are faces of people who move, which are followed by their velocity, and false detections. At the end, pieces of
+one person's track are joined.
 """
 
 from collections.abc import Sequence
@@ -19,27 +19,27 @@ from aggregator.views import Links, View, views
 from crowdmood.domain.messages import Emotions
 
 MOST: Final = 1.3
-"""How many times as many people as are found in one frame there may be, while the camera shows the same part of a
-picture: more would be pieces of the same ones. In proportion more where it shows more of the picture."""
+"""Most people as a multiple of those found in one frame, while the camera shows the same part of a picture: more would
+be pieces of the same people. The limit grows in proportion to the part of the picture that the camera shows."""
 
 _FIXED: Final = 1.1
-"""How many times the part that one frame shows a camera may show in all and still stand still."""
+"""Largest ratio of the part that a camera shows in total to the part of one frame, for a camera that stands still."""
 
 _MIN_SIGHTS, _MIN_DENSE = 6, 0.5
-"""In so many frames someone who moves must be found, and in this share of those from the first to the last."""
+"""A person who moves must be found in so many frames, and in this share of the frames from the first to the last."""
 
 
 def tracks(frames: Sequence[Emotions], links: Links) -> list[npt.NDArray[np.int32]]:
-    """Number the people whose faces are seen.
+    """Number the people of a window.
 
     Args:
         frames: One camera's frames, in their order.
         links: Computes the link of two frames.
 
     Returns:
-        For each frame int32 (N,), the person's number for each face; -1 for what is found too rarely to be one, and for
-        those who are more than `MOST` allows. Numbers go from 0 without gaps in the order of first sight, and no frame
-        has one twice.
+        For each frame int32 (N,), the person's number for each face; -1 for boxes that are found too rarely to be a
+        person, and for people beyond the limit of `MOST`. Numbers go from 0 without gaps in the order of the people's
+        first faces, and occur at most once in a frame.
     """
     numbers = [np.full(len(frame.boxes), -1, np.int32) for frame in frames]
     shown = views(frames, links)
@@ -53,7 +53,7 @@ def tracks(frames: Sequence[Emotions], links: Links) -> list[npt.NDArray[np.int3
 
 
 def _pieces(faces: Faces) -> Indices:
-    """Return the number of each face's place, or of the piece of someone who moves; -1 for what is no face."""
+    """Return the number of each face's place, or of the piece of a person who moves; -1 for false detections."""
     kept = faces.keep_place()
     who = np.where(kept, faces.who, -1)
     count = int(faces.who.max(initial=-1)) + 1
@@ -71,7 +71,7 @@ def _pieces(faces: Faces) -> Indices:
 
 
 def _likely(faces: Faces, steps: Indices, pool: Indices, found: Indices) -> npt.NDArray[np.bool_]:
-    """Return which of those who were followed are people: who moves, or is found often enough."""
+    """Return which of the followed tracks are people: those that move, or are found in enough frames."""
     count = int(found.max()) + 1
     sights = np.bincount(found, minlength=count)
     side = np.bincount(found, faces.side[pool], count) / sights
@@ -88,7 +88,7 @@ def _likely(faces: Faces, steps: Indices, pool: Indices, found: Indices) -> npt.
 
 
 def _bounded(faces: Faces, frames: Sequence[Emotions], shown: Sequence[View], who: Indices) -> Indices:
-    """Leave out those who are found least where they are more than `MOST` allows."""
+    """Drop the people found in the fewest frames where there are more than `MOST` allows."""
     found = np.bincount(who[who >= 0])
     for picture in np.unique(faces.picture):
         steps = np.flatnonzero(faces.picture == picture).tolist()
@@ -99,7 +99,7 @@ def _bounded(faces: Faces, frames: Sequence[Emotions], shown: Sequence[View], wh
         )
         people = np.unique(np.concatenate(parts))
         people = people[people >= 0]
-        # The sum of floats must not decide on a person.
+        # Rounding errors must not decide about a person.
         limit = int(MOST * most + 1e-9)
         if len(people) > limit:
             surplus = people[np.argsort(-found[people], kind="stable")[limit:]]
@@ -108,7 +108,7 @@ def _bounded(faces: Faces, frames: Sequence[Emotions], shown: Sequence[View], wh
 
 
 def _extents(frames: Sequence[Emotions], shown: Sequence[View]) -> list[float]:
-    """Return how many times as much of a picture as each view of it the camera shows in all; 1 when it stands still."""
+    """Return for each view the ratio of the part that all views show to its own; 1 when the camera stands still."""
     corners = np.array([view.corners(frames[view.frame]) for view in shown])
     low, high = corners[:, 0], corners[:, 1]
     wide, high_ = high.real.max() - low.real.min(), high.imag.max() - low.imag.min()

@@ -1,7 +1,7 @@
-"""What the camera shows in each frame of a window: the same picture as before, one of before, or a new one. Pure.
+"""Finds the picture that each frame of a window shows: the same as before, an earlier one, or a new one. Pure.
 
-A picture is what a camera shows without a cut. It has coordinates of its own, in which people who sit still keep their
-place while the camera pans, zooms and shakes.
+A picture is the part of the stadium that a camera shows between two cuts. It has its own coordinates, in which people
+who sit still keep their place while the camera pans, zooms and shakes.
 """
 
 import math
@@ -17,51 +17,51 @@ from aggregator.matching import Layout, Places, Sides
 from crowdmood.domain.messages import Emotions
 
 _BACK: Final = 5
-"""Frames back to which a frame is compared when it does not fit the ones after: few faces may all be missed once."""
+"""Number of preceding frames that a frame is compared with while none fits: few faces may all be missed in a frame."""
 
 _COMPARED: Final = 6
-"""Views that a frame is compared with at most, the newest first: a camera that cut away may cut back."""
+"""Most views that a frame is compared with after a cut, newest first: the camera may cut back."""
 
 _SAME_PART, _SAME_KEY = 0.8, 0.95
-"""Views of a picture show the same part of it that have this much in common: one of them is compared with others."""
+"""Overlap from which views of a picture show the same part of it, so that only one of them is compared."""
 
 _SUDDEN, _SUDDEN_SIDES = 1.5, 0.03
-"""Faces that lie so many times as far from those of the frame before as in the frames around, plus so many sides, are
-others: the camera has cut to seats that stand alike."""
+"""When the distance of matched faces is larger than so many times that of the adjacent frames, plus so many sides, the
+people differ: the camera has cut to similarly arranged seats."""
 
 _AGAIN_SIDES: Final = 0.04
-"""Instead of `_SUDDEN_SIDES` where time has passed, in which people move."""
+"""Replaces `_SUDDEN_SIDES` when time has passed, in which people move."""
 
 _SURPLUS: Final = 4.0
-"""Logarithm of how much likelier than in seats that stand alike faces must lie to be the same people's again; or else
-they must lie about as near as from frame to frame."""
+"""Least `Link.surplus` at which faces are those of the same people again; otherwise they must be about as near as from
+frame to frame."""
 
 _KEY_EVERY: Final = 5
-"""One frame of so many is compared with those of other pictures."""
+"""One of so many frames is compared with those of other pictures."""
 
 _SHORTEST_MS: Final = 300
-"""Time from the first frame to the last one for which a camera shows a picture at least."""
+"""Shortest time from the first frame of a picture to the last one."""
 
 _FEW: Final = 4
-"""With fewer faces than this in both frames there is no cut: they may have walked anywhere."""
+"""With fewer faces than this in both frames no cut is assumed: the people may have walked anywhere."""
 
 _CERTAIN, _LIKELY = 1e-3, 0.05
-"""Chance that unrelated faces would go on as well, up to which people certainly, or likely, walk on."""
+"""Largest probability that unrelated faces match as well, at which people certainly, or likely, walk."""
 
 _AROUND, _MOST_FIT = 5, 0.5
-"""Of so many steps from frame to frame before one, and as many after it, this share must have a motion in common."""
+"""Of so many steps between frames before one step, and as many after it, this share must have a common motion."""
 
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """How a frame shows a picture: the picture's place p is seen at `turn * p + shift`.
+    """The part of a picture that a frame shows: the picture's place p is at `turn * p + shift` in the frame.
 
     Attributes:
         frame: The frame's index in the window.
         picture: Number of the picture, from 0.
         turn: Zoom and roll.
         shift: In pixels of the frame.
-        guessed: Whether the camera is taken to have stood still, since no motion of it was found.
+        guessed: Whether no motion of the camera was found, so that it is assumed to stand still.
     """
 
     frame: int
@@ -76,23 +76,23 @@ class View:
         return View(frame, self.picture, turn, shift, self.guessed)
 
     def still(self, frame: int) -> "View":
-        """Return the view of another frame while the camera stands still, as far as can be known."""
+        """Return the view of another frame, assuming that the camera stands still."""
         return replace(self, frame=frame, guessed=True)
 
     def places(self, faces: Layout) -> tuple[Places, Sides]:
-        """Return where the frame's faces are in the picture, and their sides there."""
+        """Return the places of the frame's faces in the picture, and their sides there."""
         return (faces.places - self.shift) / self.turn, faces.sides / abs(self.turn)
 
     def corners(self, frame: Emotions) -> tuple[complex, complex]:
-        """Return where the upper left and the lower right corner of the frame are in the picture."""
+        """Return the places of the frame's upper left and lower right corner in the picture."""
         return -self.shift / self.turn, (frame.ref.width + 1j * frame.ref.height - self.shift) / self.turn
 
 
 class Links:
-    """What was found of pairs of one camera's frames, computed once although windows overlap.
+    """Cache of the links between one camera's frames, which overlapping windows share.
 
-    Keeps what the newest two windows asked for. All of it are pure functions of two frames, so the cache changes no
-    result: after a restart it begins empty.
+    It keeps the results that the newest two windows used. All are pure functions of two frames, so the cache does not
+    change any result, and it starts empty after a restart.
     """
 
     def __init__(self) -> None:
@@ -100,17 +100,17 @@ class Links:
         self._asked: dict[tuple[Any, ...], Any] = {}
 
     def link(self, earlier: Emotions, later: Emotions) -> Link:
-        """Return what `association.link` does."""
+        """Return the result of `association.link`."""
         found: Link = self._once(link, earlier, later)
         return found
 
     def register(self, earlier: Emotions, later: Emotions) -> Link:
-        """Return what `association.register` does."""
+        """Return the result of `association.register`."""
         found: Link = self._once(register, earlier, later)
         return found
 
     def walk(self, earlier: Emotions, later: Emotions) -> Walk:
-        """Return what `association.walk` does."""
+        """Return the result of `association.walk`."""
         found: Walk = self._once(walk, earlier, later)
         return found
 
@@ -118,7 +118,7 @@ class Links:
         return len(self._held.keys() | self._asked.keys())
 
     def end_window(self) -> None:
-        """Forget what the finished window did not ask for."""
+        """Drop results that the finished window did not use."""
         self._held, self._asked = self._asked, {}
 
     def _once(self, of: Callable[[Emotions, Emotions], Any], earlier: Emotions, later: Emotions) -> Any:
@@ -129,10 +129,10 @@ class Links:
 
 
 def views(frames: Sequence[Emotions], links: Links) -> list[View]:
-    """Find what the frames that show faces show; in their order.
+    """Return the views of the frames that have faces, in their order.
 
-    A frame goes on from one shortly before when their faces match with one motion of the camera. When they do not,
-    people may have walked, each in their own way; or the camera has cut: to one of the pictures before, perhaps with
+    A frame continues the picture of one shortly before when their faces match with one motion of the camera. If they do
+    not match, people may have walked, each in their own way, or the camera has cut to an earlier picture, perhaps with
     another zoom, or to a new one.
 
     Args:
@@ -157,13 +157,13 @@ def views(frames: Sequence[Emotions], links: Links) -> list[View]:
 
 
 def _restless(steps: Sequence[Link], number: int) -> bool:
-    """Return whether hardly any frames around this step have a motion in common: then it says nothing of the camera."""
+    """Return whether few frames around this step have a common motion, so that it does not show the camera's."""
     around = [*steps[max(number - _AROUND, 0) : number], *steps[number + 1 : number + 1 + _AROUND]]
     return sum(step.fits for step in around) < _MOST_FIT * len(around) or not (around or steps[number].fits)
 
 
 def _next(frames: Sequence[Emotions], found: Sequence[View], frame: int, links: Links, near: float) -> View | None:
-    """Return the view of a frame that goes on from those before; None after a cut."""
+    """Return the view of a frame that continues the picture of those before; None after a cut."""
     newest = found[-1]
     if links.link(frames[newest.frame], frames[frame]).fits:
         return _followed(frames, found, frame, links, math.inf)
@@ -175,9 +175,9 @@ def _next(frames: Sequence[Emotions], found: Sequence[View], frame: int, links: 
 
 
 def _merged(frames: Sequence[Emotions], found: list[View], links: Links, near: float) -> list[View]:
-    """Return the views with those pictures put together that show the same people after all.
+    """Return the views after merging pictures that show the same people.
 
-    After a cut the camera may pan to where it was before.
+    After a cut the camera may pan back to an earlier part.
     """
     pictures = sorted({view.picture for view in found})
     for later in pictures[1:]:
@@ -191,7 +191,7 @@ def _merged(frames: Sequence[Emotions], found: list[View], links: Links, near: f
 
 
 def _again(frames: Sequence[Emotions], view: View, frame: int, links: Links, near: float) -> Iterator[Link]:
-    """Yield the links by which a frame shows the people of a view again."""
+    """Yield the links with which a frame shows the people of a view again."""
     for of in (links.link, links.register):
         step = of(frames[view.frame], frames[frame])
         if _same_people(step, near):
@@ -199,12 +199,12 @@ def _again(frames: Sequence[Emotions], view: View, frame: int, links: Links, nea
 
 
 def _same_people(step: Link, near: float) -> bool:
-    """Return whether a link is of the same people, and not of others in seats that stand alike."""
+    """Return whether a link is of the same people, and not of others in similarly arranged seats."""
     return step.fits and (step.apart <= near or step.surplus >= _SURPLUS)
 
 
 def _keys(frames: Sequence[Emotions], found: Sequence[View], picture: int) -> list[View]:
-    """Return some views of a picture that show different parts of it; the same ones in windows that overlap."""
+    """Return some views of a picture that show different parts of it; overlapping windows select the same ones."""
     own = [view for view in found if view.picture == picture]
     every = [view for view in own if frames[view.frame].ref.frame_id % _KEY_EVERY == 0] or own[:1]
     keys = every[:1]
@@ -215,14 +215,14 @@ def _keys(frames: Sequence[Emotions], found: Sequence[View], picture: int) -> li
 
 
 def _moved(view: View, key: View, there: View) -> View:
-    """Return a view in another picture, given one view in both."""
+    """Return a view converted to another picture, given one view in both."""
     turn = view.turn * there.turn / key.turn
     shift = view.turn * (there.shift - key.shift) / key.turn + view.shift
     return replace(view, picture=there.picture, turn=turn, shift=shift)
 
 
 def _steadied(frames: Sequence[Emotions], found: list[View]) -> list[View]:
-    """Return the views with pictures that are shown too shortly taken for the one before: no camera cuts so fast."""
+    """Return the views with too short pictures replaced by the one before: cameras do not cut so fast."""
     begin = 0
     for number in range(1, len(found) + 1):
         if number < len(found) and found[number].picture == found[begin].picture:
@@ -237,7 +237,7 @@ def _steadied(frames: Sequence[Emotions], found: list[View]) -> list[View]:
 
 
 def _sudden(steps: Sequence[Link], number: int) -> bool:
-    """Return whether faces match much less well from this frame to the next than from the ones before and after."""
+    """Return whether faces match much worse in this step than in the steps before and after."""
     if not 0 < number < len(steps) - 1:
         return False
     before, here, after = steps[number - 1 : number + 2]
@@ -247,7 +247,7 @@ def _sudden(steps: Sequence[Link], number: int) -> bool:
 
 
 def _followed(frames: Sequence[Emotions], found: Sequence[View], frame: int, links: Links, near: float) -> View | None:
-    """Return the view that goes on from one of the newest frames."""
+    """Return the view of a frame that continues one of the newest views; None if none matches."""
     newest = found[: -_BACK - 1 : -1]
     for before in [view for view in newest if not view.guessed] + [view for view in newest if view.guessed]:
         step = links.link(frames[before.frame], frames[frame])
@@ -257,7 +257,7 @@ def _followed(frames: Sequence[Emotions], found: Sequence[View], frame: int, lin
 
 
 def _known(frames: Sequence[Emotions], found: Sequence[View], frame: int, links: Links, near: float) -> View | None:
-    """Return the view of a picture that was shown before, in the newest frames that show different parts of it."""
+    """Return the view of a frame that shows an earlier picture, by its newest views of different parts, or None."""
     compared: list[View] = []
     for before in reversed(found):
         if all(_differ(frames[before.frame], before, other) for other in compared):
@@ -270,7 +270,7 @@ def _known(frames: Sequence[Emotions], found: Sequence[View], frame: int, links:
 
 
 def _differ(frame: Emotions, one: View, other: View, part: float = _SAME_PART) -> bool:
-    """Return whether two views show different pictures, or hardly the same part of one."""
+    """Return whether two views show different pictures, or different parts of one."""
     if one.picture != other.picture:
         return True
     (a, b), (c, d) = one.corners(frame), other.corners(frame)

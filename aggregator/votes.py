@@ -1,4 +1,4 @@
-"""Votes of pairs of faces for the camera's motion between two frames, and how many chance would give. Pure."""
+"""Votes of pairs of faces for the camera's motion between two frames, and the number expected by chance. Pure."""
 
 import math
 from typing import Final
@@ -9,10 +9,10 @@ import numpy.typing as npt
 from aggregator.matching import MAX_RATIO, REACH, Indices, Layout, Sides, similar
 
 _VOTERS: Final = 256
-"""Faces of a frame that vote for the motion, the largest ones: 65,536 pairs at most."""
+"""Most faces of a frame that vote for the motion, the largest ones: at most 65,536 pairs."""
 
 _CELLS: Final = 1024
-"""Cells of the vote along a side at most."""
+"""Most cells of the vote along each axis."""
 
 _COARSE, _SHARP = 0.25, 0.125
 """Sides of a cell, in sides of a face."""
@@ -21,11 +21,11 @@ _LIKELY_SIDES: Final = 1.5
 """Motion between two frames, in sides of a face, at which a vote counts half."""
 
 _FINENESS: Final = (1.0, 0.5, 0.25, 0.125)
-"""Shares of `REACH` at which a fit is rated: few faces that fit finely say as much as many that fit roughly."""
+"""Shares of `REACH` at which a fit is rated: few close matches are as much evidence as many rough ones."""
 
 
 class Votes:
-    """What pairs of similar size say of the shift between two frames, and what chance would say."""
+    """Votes of pairs of faces of similar size for the shift between two frames."""
 
     def __init__(self, a: Layout, b: Layout) -> None:
         of_a, of_b = _largest(a.sides), _largest(b.sides)
@@ -33,7 +33,7 @@ class Votes:
         i, j = of_a[i], of_b[j]
         both = np.concatenate([a.places, b.places])
         self._side = float(np.median(np.concatenate([a.sides[of_a], b.sides[of_b]])))
-        # Where the faces lie, as chance is denser there; but few faces do not say where others might have been.
+        # The extent of the faces, where chance matches are denser; few faces do not define the extent.
         self._width = max(float(np.ptp(both.real)) + self._side, 0.5 * max(a.size[0], b.size[0]))
         self._height = max(float(np.ptp(both.imag)) + self._side, 0.5 * max(a.size[1], b.size[1]))
         self._fewer = min(len(a.places), len(b.places))
@@ -43,9 +43,9 @@ class Votes:
         self._square = float((a.sides[i] * b.sides[j]).mean()) if len(i) else self._side**2
 
     def leading(self, count: int = 3) -> list[complex]:
-        """Return the shifts of `peaks`, and then those with the most votes for their worth, in pixels.
+        """Return the shifts of `peaks`, and then the shifts of the largest worth, in pixels.
 
-        A large shift needs more votes for the same worth.
+        The worth is the number of votes beyond chance; a larger shift needs more votes for the same worth.
         """
         sharp = self.peaks(count)
         votes, x, y = self._counted(_COARSE)
@@ -64,15 +64,15 @@ class Votes:
     def peaks(self, count: int = 3) -> list[tuple[int, complex]]:
         """Return the votes and shifts of the sharpest peaks.
 
-        A peak is sharp where everybody has moved alike: seats that repeat give many shifts about as many votes, but all
-        people sit just as before for the true one alone.
+        A peak is sharp where all faces have moved by the same shift. Where seats repeat, many shifts have about as many
+        votes, but only with the true one do all people sit exactly as before.
         """
         votes, x, y = self._counted(_SHARP)
         middle = 0.5 * (x[0, 1] - x[0, 0]) * (1 + 1j)
         return [(int(most), shift + middle) for most, shift in self._highest(_sharp(votes), x, y, count)]
 
     def _counted(self, cell: float) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-        """Return the votes of each cell of so many sides, and the shifts along x (1, C) and y (R, 1) in pixels."""
+        """Return the votes of cells of this size in sides, and their shifts along x (1, C) and y (R, 1) in pixels."""
         cell = max(cell * self._side, 2 * max(self._width, self._height) / _CELLS)
         columns, rows = int(self._width / cell) + 2, int(self._height / cell) + 2
         x, y = np.rint(self._moves.real / cell).astype(np.intp), np.rint(self._moves.imag / cell).astype(np.intp)
@@ -85,7 +85,7 @@ class Votes:
     def _highest(
         self, scores: npt.NDArray[np.float64], x: npt.NDArray[np.float64], y: npt.NDArray[np.float64], count: int
     ) -> list[tuple[float, complex]]:
-        """Return scores and shifts of the highest cells that are no neighbours."""
+        """Return scores and shifts of the highest cells that are not adjacent."""
         found = []
         for _ in range(count):
             row, column = divmod(int(np.argmax(scores)), scores.shape[1])
@@ -94,11 +94,11 @@ class Votes:
         return found
 
     def chances(self, shift: complex, apart: npt.NDArray[np.float64]) -> float:
-        """How many motions would let unrelated faces fit as well: the number of false alarms, infinite for no match.
+        """Return the expected number of motions with which unrelated faces fit as well; infinite without a match.
 
         Args:
             shift: The motion.
-            apart: float64 (K,), how far apart the matched faces are, in sides.
+            apart: float64 (K,), distances of the matched faces, in sides.
         """
         motions = (1 + abs(shift) / (REACH * self._side)) ** 4
         least = math.inf
@@ -108,12 +108,12 @@ class Votes:
         return len(_FINENESS) * motions * least
 
     def _expected(self, reach: float) -> float:
-        """Return how many pairs of similar size lie within reach of one another by chance."""
+        """Return the expected number of pairs of similar size within reach of each other by chance."""
         return self._pairs * math.pi * reach**2 * self._square / (self._width * self._height)
 
 
 def tail(hits: int, of: int, chance: float) -> float:
-    """Return Chernoff's bound on the chance of so many hits or more; infinite for no more than are expected."""
+    """Return Chernoff's bound on the probability of at least `hits` hits; infinite up to the expected number."""
     share = hits / of if of else 0.0
     if not hits or share <= chance:
         return math.inf
@@ -124,7 +124,7 @@ def tail(hits: int, of: int, chance: float) -> float:
 
 
 def _sharp(votes: npt.NDArray[np.intp]) -> npt.NDArray[np.float64]:
-    """Return the votes of each cell and its next ones to the right and below."""
+    """Return the votes of each cell together with the adjacent cells to the right and below."""
     sharp = votes.astype(np.float64)
     sharp[:-1] += votes[1:]
     sharp[:, :-1] += sharp[:, 1:].copy()

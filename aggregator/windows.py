@@ -1,11 +1,11 @@
-"""Event-time sliding windows over many cameras: when a window may close, and what is in it.
+"""Event-time sliding windows over many cameras: when a window may close, and which frames it holds.
 
 Pure: observations in, closed windows out. Time is capture time; nothing here reads a clock. All intervals are
 closed-open: a window [start, end) holds a frame captured at `start` and not one captured at `end`.
 
-A camera's watermark is the capture time up to which every frame is accounted for (seen, or known to be lost). A
-window closes when the watermark of every camera that still counts has reached its end, so what it holds does not
-depend on the order of arrival.
+A camera's watermark is the capture time up to which every frame is accounted for (seen, or known to be lost). A window
+closes when the watermark of every camera that still counts has reached its end, so its content does not depend on the
+order of arrival.
 """
 
 import math
@@ -28,9 +28,9 @@ class WindowPolicy:
 
     Attributes:
         window_ms: Length of a window.
-        hop_ms: Distance between the ends of two windows; ends are multiples of it.
-        allowed_lateness_ms: How long a live camera's missing frame is waited for. Recorded footage waits for ever.
-        idle_timeout_ms: How far a live camera may lag behind the newest frame before windows close without it.
+        hop_ms: Time between the ends of two windows; ends are multiples of it.
+        allowed_lateness_ms: How long windows wait for a live camera's missing frame; without limit for footage.
+        idle_timeout_ms: Lag of a live camera behind the newest frame beyond which windows close without it.
     """
 
     window_ms: int
@@ -41,7 +41,7 @@ class WindowPolicy:
 
 @dataclass(frozen=True, slots=True)
 class ClosedWindow(Generic[T]):
-    """A window that will not change any more.
+    """A window that no longer changes.
 
     Attributes:
         start_ms: Its start, inclusive.
@@ -62,8 +62,8 @@ class EventTimeWindows(Generic[T]):
 
     Args:
         policy: When windows end and how long they wait.
-        expected: Cameras that are configured, each with whether it is recorded footage: they are waited for
-            before the first window closes. Others are heard, and waited for only where none is configured.
+        expected: Configured cameras, each with whether it is recorded footage. The first window waits for all of them.
+            Frames of other cameras count too, but windows wait for those cameras only if none is configured.
     """
 
     def __init__(self, policy: WindowPolicy, expected: Mapping[str, bool] | None = None) -> None:
@@ -71,18 +71,18 @@ class EventTimeWindows(Generic[T]):
         self._expected = dict(expected or {})
         self._unheard = dict(self._expected)
         self._runs: dict[tuple[str, str], CameraRun[T]] = {}
-        # Of runs that are over: how many frames each had, and what they came to by camera.
+        # Of runs that are over: the number of frames of each, and the accounts by camera.
         self._retired: dict[tuple[str, str], int] = {}
         self._closed: dict[str, Account] = {}
         self._last_end_ms: int | None = None
         self._first_ms: int | None = None
 
     def observe(self, ref: FrameRef, observation: T) -> Verdict:
-        """Take in a frame.
+        """Add a frame.
 
         Returns:
             `counted`; `duplicate` (accounted for before: ignored); or `late` (a window that it belongs to has
-            closed, or its camera's run is long over: ignored).
+            closed, or its camera's run is retired: ignored).
         """
         run = self._run(ref.camera_id, ref.run_id, recorded=ref.recorded)
         if run is None:
@@ -99,7 +99,7 @@ class EventTimeWindows(Generic[T]):
         return "counted"
 
     def lose(self, camera_id: str, run_id: str, frame_ids: Iterable[int]) -> int:
-        """Take in that frames will never come.
+        """Account for frames that will never arrive.
 
         Returns:
             How many of them were not accounted for before.
@@ -110,16 +110,16 @@ class EventTimeWindows(Generic[T]):
         return run.lose(frame_ids)
 
     def expect(self, camera_id: str, run_id: str, *, recorded: bool) -> None:
-        """Take in that a camera has begun a run: it is waited for."""
+        """Begin a camera's run, for which windows wait."""
         self._run(camera_id, run_id, recorded=recorded)
 
     def end(self, camera_id: str, run_id: str, frame_count: int, *, recorded: bool) -> None:
-        """Take in that a camera's run has `frame_count` frames and no more."""
+        """End a camera's run with `frame_count` frames."""
         if run := self._run(camera_id, run_id, recorded=recorded):
             run.end(frame_count)
 
     def close_ready(self) -> list[ClosedWindow[T]]:
-        """Close every window that may close, oldest first. Windows without any frame are passed over."""
+        """Close every window that may close, oldest first; skip windows without frames."""
         closed: list[ClosedWindow[T]] = []
         watermark = self.watermark_ms()
         while (end := self._next_end_ms()) is not None and end <= watermark:
@@ -127,7 +127,7 @@ class EventTimeWindows(Generic[T]):
         return closed
 
     def release(self) -> list[T]:
-        """Hand back the observations that no later window needs, and forget runs that are over."""
+        """Return the observations that no later window needs, and retire runs that are over."""
         if self._last_end_ms is None:
             return []
         limit = math.inf if self._over() else self._last_end_ms + self._policy.hop_ms - self._policy.window_ms
@@ -137,7 +137,7 @@ class EventTimeWindows(Generic[T]):
         return released
 
     def accounts(self) -> dict[str, Account]:
-        """What became of every camera's frames."""
+        """Return the account of every camera's frames."""
         accounts = {camera_id: replace(account) for camera_id, account in self._closed.items()}
         for run in self._runs.values():
             account = accounts.setdefault(run.camera_id, Account())
@@ -150,7 +150,7 @@ class EventTimeWindows(Generic[T]):
         return accounts
 
     def watermark_ms(self) -> float:
-        """Event time up to which every camera that counts has sent everything; infinite when all have ended."""
+        """Return the event time up to which every camera that counts is complete; infinite when all have ended."""
         newest = max((run.newest_ms for run in self._runs.values() if run.newest_ms is not None), default=None)
         if newest is None:
             return math.inf if self._over() else -math.inf
@@ -162,21 +162,21 @@ class EventTimeWindows(Generic[T]):
         return -math.inf if any(silent) else min(waiting, default=-math.inf)
 
     def ended(self, camera_id: str) -> bool:
-        """Whether a camera's footage has ended and every frame of it is accounted for."""
+        """Return whether a camera's footage has ended and every frame of it is accounted for."""
         runs = [run for run in self._runs.values() if run.camera_id == camera_id and not run.superseded]
         return bool(runs) and all(run.done for run in runs)
 
     def held(self) -> list[T]:
-        """Observations that a later window may need."""
+        """Return the observations that a later window may need."""
         return [item for run in self._runs.values() for _, item in run.frames.values()]
 
     def needed(self) -> dict[str, tuple[str, int]]:
-        """Camera to (run, frame), for recorded footage: from which frame on it is still needed."""
+        """Return for each camera of recorded footage its run and the first frame that is still needed."""
         runs = [run for run in self._runs.values() if run.recorded and not run.superseded]
         return {run.camera_id: (run.run_id, run.needed_from()) for run in runs}
 
     def snapshot(self) -> dict[str, Any]:
-        """Return what a successor needs in addition to the held observations, as JSON values."""
+        """Return the state that a successor needs in addition to the held observations, as JSON values."""
         return {
             "last_end_ms": self._last_end_ms,
             "first_ms": self._first_ms,
@@ -186,9 +186,9 @@ class EventTimeWindows(Generic[T]):
         }
 
     def restore(self, snapshot: Mapping[str, Any]) -> None:
-        """Go on where `snapshot` was taken; the held observations must then be observed again.
+        """Continue from a snapshot; the held observations must then be observed again.
 
-        Which cameras are configured may have changed since: new ones are waited for, and others no more.
+        The configured cameras may have changed since: windows wait for new ones, and no longer for removed ones.
         """
         self._last_end_ms = snapshot["last_end_ms"]
         self._first_ms = snapshot["first_ms"]
@@ -200,9 +200,9 @@ class EventTimeWindows(Generic[T]):
         self._unheard = {name: recorded for name, recorded in self._expected.items() if name not in heard}
 
     def _run(self, camera_id: str, run_id: str, *, recorded: bool) -> CameraRun[T] | None:
-        """The run, made when new: a new run of a camera means that its older ones will say no more.
+        """Return the run, created if new, which supersedes the camera's older runs.
 
-        None when the run is long over: a late frame must not bring it back.
+        None when the run is retired: a late frame must not revive it.
         """
         if (camera_id, run_id) in self._retired:
             return None
@@ -214,7 +214,7 @@ class EventTimeWindows(Generic[T]):
         return self._runs[camera_id, run_id]
 
     def _retire(self, key: tuple[str, str], run: CameraRun[T]) -> None:
-        """Forget a run, but for how many frames it had: what came of its frames is no longer distinguished."""
+        """Remove a run; keep its number of frames, and count frames that may still arrive as missing."""
         self._retired[key] = run.known
         if len(self._retired) > _RETIRED_RUNS_REMEMBERED:
             del self._retired[next(iter(self._retired))]
@@ -223,7 +223,7 @@ class EventTimeWindows(Generic[T]):
         account.missing += run.missing + run.awaited
 
     def _straggle(self, camera_id: str, run_id: str, frame_id: int) -> Verdict:
-        """Account for a frame of a run that is over."""
+        """Account for a frame of a retired run."""
         known = self._retired[camera_id, run_id]
         if frame_id < known:
             return "duplicate"
@@ -249,7 +249,7 @@ class EventTimeWindows(Generic[T]):
         return bool(self._runs) and not self._unheard and not waiting
 
     def _next_end_ms(self) -> int | None:
-        """End of the next window that holds a frame; None when no frame waits for a window."""
+        """Return the end of the next window that holds a frame; None when no frame waits for a window."""
         hop, window = self._policy.hop_ms, self._policy.window_ms
         start = -math.inf if self._last_end_ms is None else self._last_end_ms + hop - window
         times = [at for run in self._runs.values() for at, _ in run.frames.values() if at >= start]
@@ -258,7 +258,7 @@ class EventTimeWindows(Generic[T]):
         if self._last_end_ms is None:
             return min(times) // hop * hop + hop
         if self._last_end_ms > max(times):
-            # Every frame has been in a window already: the rest would only show less and less of the same.
+            # Every frame has been in a window already: further windows would only hold fewer of the same frames.
             return None
         return max(self._last_end_ms + hop, min(times) // hop * hop + hop)
 
