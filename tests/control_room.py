@@ -16,7 +16,8 @@ from crowdmood.domain.labels import LABELS
 from crowdmood.domain.mood import Mood
 from tests import timelines
 
-PICTURES = os.environ.get("CROWDMOOD_TEST_PICTURES")
+_FOLDER = os.environ.get("CROWDMOOD_TEST_PICTURES")
+PICTURES = str(Path(_FOLDER).resolve()) if _FOLDER else None  # before a test changes the directory
 """Folder (`docs/pictures`) that screenshots for the documents are written to; without it, none are."""
 WITHIN_MS = 60_000
 """Longest wait for anything that a page shows, where a test does not ask for less."""
