@@ -1,4 +1,4 @@
-"""Clients of the API's stream: server-sent events and the WebSocket, which tell the same."""
+"""Clients of the API's stream: server-sent events and the WebSocket, which carry the same messages."""
 
 import contextlib
 import json

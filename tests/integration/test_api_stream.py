@@ -56,9 +56,9 @@ def begin(api: Running, store: MoodStore) -> None:
     api.eventually("/mood", lambda response: response.json()["status"] == "ok")
 
 
-def minutes(told: list[Told]) -> list[tuple[str, int]]:
+def minutes(sent: list[Told]) -> list[tuple[str, int]]:
     known = {to_rfc3339(mood_at(minute).as_of_ms): minute for minute in range(5_000)}
-    return [(message.event, known[message.data["as_of"]]) for message in told if message.event != "heartbeat"]
+    return [(message.event, known[message.data["as_of"]]) for message in sent if message.event != "heartbeat"]
 
 
 @EITHER
@@ -98,7 +98,7 @@ def test_silence_is_filled_with_heartbeats_whose_position_moves_on(
     with open_stream(api) as stream:
         first, heartbeat = stream.take(2)
         assert (heartbeat.event, heartbeat.id) == ("heartbeat", first.id)
-        publish(store, mood_at(1, camera="north"))  # is not told here
+        publish(store, mood_at(1, camera="north"))  # not sent here
         later = next(message for message in stream if message.id != first.id)
         assert later.event == "heartbeat"
 
@@ -111,19 +111,19 @@ def test_a_stream_goes_on_at_another_replica_without_a_gap_or_a_repetition(
     api.eventually("/mood", lambda response: response.json()["status"] == "ok")
     with open_stream(api) as stream:
         publish(store, *(mood_at(minute) for minute in range(1, 6)), changes=(change_at(3),))
-        told = [message for message in stream.take(4) if message.event != "heartbeat"]
+        sent = [message for message in stream.take(4) if message.event != "heartbeat"]
     publish(store, *(mood_at(minute) for minute in range(6, 2_000)), changes=(change_at(6), change_at(7)))
-    with ready(settings) as other:  # starts now: it has never seen what it has to tell
-        with open_stream(other, told[-1].id) as stream:
+    with ready(settings) as other:  # starts now: it has not seen the messages before
+        with open_stream(other, sent[-1].id) as stream:
             publish(store, mood_at(2_000), changes=(change_at(8),))
-            told += stream.take(2_000 - 3 + 1 + 4)
-        moods = [minute for event, minute in minutes(told) if event == "mood"]
+            sent += stream.take(2_000 - 3 + 1 + 4)
+        moods = [minute for event, minute in minutes(sent) if event == "mood"]
         assert moods == list(range(2_001))
-        assert [minute for event, minute in minutes(told) if event == "change"] == [3, 6, 7, 8]
+        assert [minute for event, minute in minutes(sent) if event == "change"] == [3, 6, 7, 8]
         # And the other way round: both mean the same by an id.
-        with open_stream(api, told[1_500].id) as stream:
+        with open_stream(api, sent[1_500].id) as stream:
             again = stream.take(100)
-        assert again == told[1_501:1_601]
+        assert again == sent[1_501:1_601]
 
 
 def test_a_reader_that_fell_out_of_the_memory_of_its_replica_reads_on_from_the_store(
@@ -173,10 +173,10 @@ def test_a_mood_that_grows_stale_is_told_as_stale_once(settings: Settings, store
     aggregator = settings.aggregator.model_copy(update={"stale_after_s": 0.5})
     publish(store, mood_at(0))
     with ready(settings.model_copy(update={"aggregator": aggregator})) as api, events_of(api) as stream:
-        told = stream.take(12)
-    states = [message.data["status"] for message in told if message.event == "mood"]
+        sent = stream.take(12)
+    states = [message.data["status"] for message in sent if message.event == "mood"]
     assert states in (["ok", "stale"], ["stale"])
-    assert told[-1].id == told[0].id
+    assert sent[-1].id == sent[0].id
 
 
 @pytest.mark.parametrize("given", ["1-1", "x", "1-1.1-18446744073709551616", "1-1.x-1", "1-1.1-1.1-1"])
@@ -220,12 +220,12 @@ def test_a_slow_reader_is_cut_off_with_the_reason_and_where_to_go_on(api: Runnin
             received += some
     end = received[received.rindex(b"event: end") :].decode()
     assert json.loads(end.partition("data: ")[2].partition("\n")[0])["type"] == "/problems/too-slow"
-    told = received.count(b"event: mood")
-    assert 10 < told < 6_000
+    sent = received.count(b"event: mood")
+    assert 10 < sent < 6_000
     position = end.partition("id: ")[2].partition("\n")[0]
     with events_of(api, position) as stream:
-        rest = [message for message in stream.take(6_001 - told) if message.event != "heartbeat"]
-    assert len(rest) == 6_001 - told
+        rest = [message for message in stream.take(6_001 - sent) if message.event != "heartbeat"]
+    assert len(rest) == 6_001 - sent
     assert 'crowdmood_streams_ended_total{reason="too-slow"}' in api.get("/metrics").text
 
 

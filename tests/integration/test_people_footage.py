@@ -103,26 +103,29 @@ def errors(shown: Sequence[Shown], found: Sequence[Boxes]) -> npt.NDArray[np.flo
     return np.array(off)
 
 
+# Missed: the probability that a face is not found. At 0.3, half of the seats are missed in one of two frames. The clip
+# `fans` cuts between shots of a dozen people: a person who is missed in a short shot is not counted.
 @pytest.mark.parametrize(
-    ("missed", "false_share", "worst"),
+    ("clip", "missed", "false_share", "median", "worst"),
     [
-        (0.0, 0.0, 0.1),
-        (0.2, 0.03, 0.1),
-        (0.3, 0.05, 0.15),  # half of the seats are missed in one of two frames, and every twentieth face is none
+        ("fans", 0.0, 0.0, 0.1, 0.1),
+        ("fans", 0.2, 0.03, 0.1, 0.17),
+        ("fans", 0.3, 0.05, 0.12, 0.5),
+        ("terrace-north", 0.0, 0.0, 0.1, 0.1),
+        ("terrace-north", 0.2, 0.03, 0.1, 0.1),
+        ("terrace-north", 0.3, 0.05, 0.1, 0.15),
+        ("terrace-south", 0.0, 0.0, 0.1, 0.1),
+        ("terrace-south", 0.2, 0.03, 0.1, 0.1),
+        ("terrace-south", 0.3, 0.05, 0.1, 0.15),
     ],
 )
-@pytest.mark.parametrize("clip", ["fans", "terrace-north", "terrace-south"])
 def test_people_of_a_window_are_counted(
-    assets: Path, clip: str, missed: float, false_share: float, worst: float
+    assets: Path, clip: str, missed: float, false_share: float, median: float, worst: float
 ) -> None:
     shown = fans(assets) if clip == "fans" else terrace(assets, clip)
     off = np.abs(errors(shown, detections(shown, missed, false_share)))
     print(f"{clip}: {len(off)} windows, median {np.median(off):.3f}, worst {off.max():.3f}")
-    if clip == "fans" and missed:  # cuts between shots of a dozen people: who is missed there is not counted
-        assert np.median(off) <= 0.15
-        assert off.max() <= 2.5 * worst if missed < 0.3 else 4 * worst
-        return
-    assert np.median(off) <= 0.1
+    assert np.median(off) <= median
     assert off.max() <= worst
 
 

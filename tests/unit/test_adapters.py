@@ -30,10 +30,10 @@ def text(name: AdapterName, happened: Event, source: str = "", now_ms: int = NOW
 
 
 def test_standard_tells_everything() -> None:
-    told = json.loads(text(AdapterName.STANDARD, event(EventType.CAMERA_DOWN)))
-    assert told["type"] == "camera.down"
-    assert told["timestamp"] == told["data"]["since"] == "2026-05-28T20:26:40.000Z"
-    assert (told["data"]["camera"], told["data"]["state"]) == ("north", "down")
+    sent = json.loads(text(AdapterName.STANDARD, event(EventType.CAMERA_DOWN)))
+    assert sent["type"] == "camera.down"
+    assert sent["timestamp"] == sent["data"]["since"] == "2026-05-28T20:26:40.000Z"
+    assert (sent["data"]["camera"], sent["data"]["state"]) == ("north", "down")
 
 
 def test_xibo_gets_one_criterion() -> None:
@@ -42,14 +42,14 @@ def test_xibo_gets_one_criterion() -> None:
 
 
 def test_broadsign_gets_one_condition_on_and_all_others_off_before() -> None:
-    told = json.loads(text(AdapterName.BROADSIGN, event()))
-    assert told["ttl"] == 5
-    assert told["conditions"][-1] == {"name": "crowd_mood_happy", "enabled": 1}
+    sent = json.loads(text(AdapterName.BROADSIGN, event()))
+    assert sent["ttl"] == 5
+    assert sent["conditions"][-1] == {"name": "crowd_mood_happy", "enabled": 1}
     off = {"name": "crowd_mood_angry", "enabled": 0}
-    assert off in told["conditions"]
-    names = [condition["name"] for condition in told["conditions"]]
+    assert off in sent["conditions"]
+    names = [condition["name"] for condition in sent["conditions"]]
     assert sorted(names) == sorted(f"crowd_mood_{value}" for value in (*LABELS, "mixed", "unavailable"))
-    assert sum(condition["enabled"] for condition in told["conditions"]) == 1
+    assert sum(condition["enabled"] for condition in sent["conditions"]) == 1
 
 
 def test_text_is_a_word_and_a_time_to_live() -> None:
@@ -58,8 +58,8 @@ def test_text_is_a_word_and_a_time_to_live() -> None:
 
 @pytest.mark.parametrize("name", [AdapterName.XIBO, AdapterName.BROADSIGN, AdapterName.TEXT])
 def test_players_hear_the_fallback_when_there_is_no_mood(name: AdapterName) -> None:
-    told = text(name, event(EventType.MOOD_UNAVAILABLE))
-    assert "unavailable" in told and "60" in told
+    sent = text(name, event(EventType.MOOD_UNAVAILABLE))
+    assert "unavailable" in sent and "60" in sent
     assert Reading.of(event(EventType.CAMERA_DOWN), NOW_MS, "none").value == "none"
 
 

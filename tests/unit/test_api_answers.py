@@ -28,7 +28,7 @@ def board_with(*moods: Mood, published_at_ms: int = 1_000, recorded: bool = Fals
     return board
 
 
-def told(answer: Answer) -> Mood:
+def mood_in(answer: Answer) -> Mood:
     return Mood.from_json(answer.body)
 
 
@@ -42,9 +42,9 @@ def test_each_zone_and_each_camera_has_its_own_newest_mood() -> None:
     newer = replace(NORTH, as_of_ms=NORTH.as_of_ms + 1_000)
     family = replace(examples.OK, zone="family-block", people=30)
     board = board_with(NORTH, examples.OK, family, newer)
-    assert told(board.answer(Scope(), 1_000)) == examples.OK
-    assert told(board.answer(Scope("family-block"), 1_000)) == family
-    assert told(board.answer(Scope(camera="north"), 1_000)) == newer
+    assert mood_in(board.answer(Scope(), 1_000)) == examples.OK
+    assert mood_in(board.answer(Scope("family-block"), 1_000)) == family
+    assert mood_in(board.answer(Scope(camera="north"), 1_000)) == newer
     assert board.answer(Scope(camera="south"), 1_000).status == "stale"
 
 
@@ -59,13 +59,13 @@ def test_each_zone_and_each_camera_has_its_own_newest_mood() -> None:
 )
 def test_a_mood_grows_stale_by_the_age_of_its_publication(age_ms: int, status: str) -> None:
     answer = board_with(examples.OK, published_at_ms=50_000).answer(Scope(), 50_000 + age_ms)
-    assert answer.status == told(answer).status == status
-    assert (told(answer).shares is None) is (status == "stale")
+    assert answer.status == mood_in(answer).status == status
+    assert (mood_in(answer).shares is None) is (status == "stale")
 
 
 def test_footage_that_has_ended_everywhere_does_not_grow_stale() -> None:
     ended = replace(examples.OK, cameras={"north": "ended", "south": "ended"})
-    assert told(board_with(ended).answer(Scope(), 1e12)) == ended
+    assert mood_in(board_with(ended).answer(Scope(), 1e12)) == ended
 
 
 def test_one_camera_that_goes_on_lets_the_mood_grow_stale() -> None:
@@ -121,8 +121,8 @@ def test_a_camera_is_known_from_its_table_its_moods_or_the_settings() -> None:
 def test_a_zone_is_known_from_its_moods_or_the_settings() -> None:
     board = Board(STALE_AFTER_S, zones=["configured"])
     board.loaded = True
-    board.take(at(1), replace(examples.OK, zone="told"))
-    assert [board.knows_zone(name) for name in ("stadium", "configured", "told", "north")] == [True] * 3 + [False]
+    board.take(at(1), replace(examples.OK, zone="published"))
+    assert [board.knows_zone(name) for name in ("stadium", "configured", "published", "north")] == [True] * 3 + [False]
 
 
 def test_what_the_store_lost_is_forgotten() -> None:
@@ -130,7 +130,7 @@ def test_what_the_store_lost_is_forgotten() -> None:
     board.forget()
     board.take(at(9_500), NORTH)
     assert board.answer(Scope(), 9_500).status == "stale"
-    assert told(board.answer(Scope(camera="north"), 9_500)) == NORTH
+    assert mood_in(board.answer(Scope(camera="north"), 9_500)) == NORTH
 
 
 def test_before_the_first_mood_the_answer_has_every_field_and_a_safe_status() -> None:

@@ -1,4 +1,4 @@
-"""What happened, from what the state store tells: the same event has the same id, and nothing is told twice."""
+"""Events from the content of the state store: the same event has the same id, and is sent once."""
 
 import json
 from dataclasses import replace
@@ -90,9 +90,9 @@ def test_a_stored_mood_and_change_of_schema_1_become_events_of_schema_2() -> Non
 def test_unavailable_is_told_once_after_ok_and_never_before() -> None:
     watch, thin = watching(), timelines.too_few
     assert seen(watch, (0, thin(NOW_S))) == []
-    told = seen(watch, (1, mood(1)), (2, thin(NOW_S + 2)), (3, thin(NOW_S + 3)), now=3)
-    assert types(told) == ["mood.updated", "mood.unavailable"]
-    assert told[1].data["status"] == "insufficient"
+    sent = seen(watch, (1, mood(1)), (2, thin(NOW_S + 2)), (3, thin(NOW_S + 3)), now=3)
+    assert types(sent) == ["mood.updated", "mood.unavailable"]
+    assert sent[1].data["status"] == "insufficient"
     assert types(seen(watch, (4, mood(4)), now=4)) == ["mood.updated"]
 
 
@@ -167,7 +167,7 @@ def test_an_event_is_kept_and_read_as_it_was() -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "event", "told"),
+    ("changes", "event", "sent"),
     [
         ({}, {}, True),
         ({"events": (EventType.MOOD_CHANGED,)}, {}, False),
@@ -177,13 +177,17 @@ def test_an_event_is_kept_and_read_as_it_was() -> None:
         ({"cameras": True}, {"camera": "north"}, True),
         ({"min_confidence": 0.5}, {"confidence": 0.5}, True),
         ({"min_confidence": 0.5}, {"confidence": 0.49}, False),
-        ({"min_confidence": 0.5}, {"confidence": None}, True),  # unavailable: whoever shows a mood must hear of it
+        (
+            {"min_confidence": 0.5},
+            {"confidence": None},
+            True,
+        ),  # unavailable: every board that shows a mood must receive it
         ({"zones": ("home",), "min_confidence": 1.0}, {"type": EventType.CAMERA_DOWN, "zone": None}, True),
         ({}, {"expires_at_ms": NOW_S * 1000 - 1}, False),  # too old to act on
     ],
 )
 def test_endpoints_are_told_what_they_asked_for(
-    changes: dict[str, object], event: dict[str, object], told: bool
+    changes: dict[str, object], event: dict[str, object], sent: bool
 ) -> None:
     happened = Event("updated-1-0", EventType.MOOD_UPDATED, NOW_S * 1000, {}, "stadium", None, (NOW_S + 5) * 1000, 0.7)
     found = wanted(
@@ -192,7 +196,7 @@ def test_endpoints_are_told_what_they_asked_for(
         [endpoint("https://a.example", min_interval_s=1.0, **changes)],
         NOW_S * 1000,
     )
-    assert bool(found) is told
+    assert bool(found) is sent
 
 
 HAPPENED = st.builds(
@@ -224,20 +228,20 @@ def test_whatever_filters_there_are_they_mean_what_their_words_say(event: Event,
         event.type.of_mood and event.camera is not None and not filters["cameras"],
         event.type.of_mood and event.confidence is not None and event.confidence < filters["min_confidence"],
     ]
-    told = wanted(watching(), [event], [endpoint("https://a.example", **filters)], NOW_S * 1000)
-    assert bool(told) is not any(reasons_against)
+    sent = wanted(watching(), [event], [endpoint("https://a.example", **filters)], NOW_S * 1000)
+    assert bool(sent) is not any(reasons_against)
 
 
 DEFAULTS = (EventType.MOOD_CHANGED, EventType.MOOD_UNAVAILABLE)
 
 
-def told_of(watch: Watch, board: Endpoint, *items: tuple[int, Mood]) -> list[tuple[str, int]]:
-    """What a board is told of moods that are each seen when they are published, with the second of each."""
-    told = []
+def sent_to(watch: Watch, board: Endpoint, *items: tuple[int, Mood]) -> list[tuple[str, int]]:
+    """Return the events that a board receives for moods, each seen at its publication, with their seconds."""
+    sent = []
     for second, item in items:
         now_ms = (NOW_S + second) * 1000
-        told += [(event.type.value, second) for _, event in wanted(watch, seen(watch, (second, item)), [board], now_ms)]
-    return told
+        sent += [(event.type.value, second) for _, event in wanted(watch, seen(watch, (second, item)), [board], now_ms)]
+    return sent
 
 
 def test_who_hears_that_there_is_no_mood_hears_of_the_next_one_and_of_no_other() -> None:
@@ -245,18 +249,18 @@ def test_who_hears_that_there_is_no_mood_hears_of_the_next_one_and_of_no_other()
     moods = [
         (second, timelines.too_few(NOW_S + second) if second in (1, 2, 5) else mood(second)) for second in range(7)
     ]
-    told = [("mood.unavailable", 1), ("mood.updated", 3), ("mood.unavailable", 5), ("mood.updated", 6)]
-    assert told_of(watching(), endpoint("https://a.example", events=DEFAULTS), *moods) == told
-    assert told_of(watching(), endpoint("https://a.example", events=(EventType.MOOD_CHANGED,)), *moods) == []
-    # Whoever takes every mood is told of this one although its time has not come.
+    sent = [("mood.unavailable", 1), ("mood.updated", 3), ("mood.unavailable", 5), ("mood.updated", 6)]
+    assert sent_to(watching(), endpoint("https://a.example", events=DEFAULTS), *moods) == sent
+    assert sent_to(watching(), endpoint("https://a.example", events=(EventType.MOOD_CHANGED,)), *moods) == []
+    # An endpoint with a minimum interval receives this mood before the interval is over.
     rarely = endpoint("https://a.example", min_interval_s=60)
-    assert told_of(watching(), rarely, *moods) == [("mood.updated", 0), *told]
+    assert sent_to(watching(), rarely, *moods) == [("mood.updated", 0), *sent]
 
 
 def test_the_mood_after_a_gap_passes_the_other_filters_and_is_remembered_over_a_death() -> None:
     sure = endpoint("https://a.example", events=DEFAULTS, min_confidence=0.4, zones=("stadium",))
     unsure = replace(mood(2), low={**(mood(2).low or {}), "happy": 0.3})
     watch = watching()
-    assert told_of(watch, sure, (0, mood(0)), (1, timelines.too_few(NOW_S + 1))) == [("mood.unavailable", 1)]
+    assert sent_to(watch, sure, (0, mood(0)), (1, timelines.too_few(NOW_S + 1))) == [("mood.unavailable", 1)]
     watch = Watch.from_dict(json.loads(json.dumps(watch.to_dict())))
-    assert told_of(watch, sure, (2, unsure), (3, mood(3)), (4, mood(4))) == [("mood.updated", 3)]
+    assert sent_to(watch, sure, (2, unsure), (3, mood(3)), (4, mood(4))) == [("mood.updated", 3)]
