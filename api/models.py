@@ -1,120 +1,40 @@
-"""The shapes of all responses, as the OpenAPI document describes them."""
+"""The shapes of the responses, as the OpenAPI document describes them; moods and changes: `crowdmood.domain.mood`."""
 
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
+from pydantic.dataclasses import dataclass
 
+from crowdmood.domain.labels import Label
 from crowdmood.domain.messages import CameraStateName
-from crowdmood.domain.mood import Status, WindowCameraState, to_rfc3339
+from crowdmood.domain.mood import TIME_SCHEMA, Dominant, Mood, MoodChange, Shares, to_rfc3339
+from crowdmood.domain.mood import Time as MoodTime
 from crowdmood.store.api_keys import SCOPES, ApiKey
 from crowdmood.store.api_keys import Scope as KeyScope
 from crowdmood.store.regions import Regions
 
-Time = Annotated[
-    str,
-    Field(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$"),
-    WithJsonSchema({"type": "string", "format": "date-time", "examples": ["2026-05-01T15:00:00.000Z"]}),
-]
-Share = Annotated[float, Field(ge=0, le=1)]
-Label = Literal["angry", "disgust", "fear", "happy", "sad", "surprise", "neutral", "cheering"]
-Dominant = Literal[Label, "mixed"]
+Time = Annotated[str, Field(pattern=TIME_SCHEMA["pattern"]), WithJsonSchema(TIME_SCHEMA)]
+"""Text as `to_rfc3339` writes it."""
 
 
-class Shares(BaseModel):
-    """Share per expression. Null: the network does not know this expression; the other shares add up to 1."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CurrentMood(Mood):
+    """The newest mood of a crowd. Act on it only while `status` is `ok`; before the first mood it has no times."""
 
-    angry: Share | None
-    disgust: Share | None
-    fear: Share | None
-    happy: Share | None
-    sad: Share | None
-    surprise: Share | None
-    neutral: Share | None
-    cheering: Share | None = Field(description="Mouth open: singing, shouting or chanting; no other expression.")
-
-
-class Mood(BaseModel):
-    """The expressions of a crowd in one window of event time. Act on it only while `status` is `ok`."""
-
-    schema_version: int = Field(alias="schema", description="Version of this shape: 2.")
-    as_of: Time | None = Field(description="End of the window (exclusive), event time; null before the first mood.")
-    window_start: Time | None = Field(description="Start of the window (inclusive), event time.")
-    valid_until: Time | None = Field(description="Event time after which a client must not act on the mood.")
-    status: Status = Field(
-        description="`ok`; `insufficient`: too few readable people at the same time, figures are withheld; `stale`: no "
-        "new mood for too long, or no mood yet, figures are withheld. Show your default unless it is `ok`."
+    as_of_ms: MoodTime | None = Field(  # type: ignore[assignment]  # wider than in a mood
+        serialization_alias="as_of",
+        description="End of the window (exclusive), event time; null before the first mood.",
     )
-    zone: str = Field(description="Zone, a named set of cameras; `stadium` contains every camera.")
-    camera: str | None = Field(description="Camera, for the mood of a single camera; null for the whole zone.")
-    people: int | None = Field(
-        description="Number of people seen in the window, readable or not. Each person counts once, however often "
-        "their face is found. While a camera stands still, the number is at most 1.3 times the largest number of "
-        "faces found in one frame of the window; it is proportionally higher while the camera pans or cuts. Null "
-        "unless `ok`.",
-        ge=0,
+    window_start_ms: MoodTime | None = Field(  # type: ignore[assignment]  # wider than in a mood
+        serialization_alias="window_start", description="Start of the window (inclusive); null before the first mood."
     )
-    readable: int | None = Field(
-        description="Number of people whose expression was readable at least once; the shares refer to these people. "
-        "Null unless `ok`, and in moods stored with schema 1.",
-        ge=0,
+    valid_until_ms: MoodTime | None = Field(  # type: ignore[assignment]  # wider than in a mood
+        serialization_alias="valid_until",
+        description="Event time after which a client must not act on the mood; null before the first mood.",
     )
-    shares: Shares | None = Field(description="Estimated share of readable people per expression; null unless `ok`.")
-    low: Shares | None = Field(description="Lower ends of the shares' 90 % intervals; null unless `ok`.")
-    high: Shares | None = Field(description="Upper ends of the shares' 90 % intervals; null unless `ok`.")
-    raw: Shares | None = Field(
-        description="Share of readable people whose most likely expression is this one; null unless `ok`."
+    method: str | None = Field(  # type: ignore[assignment]  # wider than in a mood
+        description="Method that estimated the shares, as in past moods; null before the first mood."
     )
-    dominant: Dominant | None = Field(
-        description="The expression with the largest share, or `mixed` if its lead may be due to chance; null unless "
-        "`ok`."
-    )
-    valence: float | None = Field(
-        description="Share of happy minus the shares of angry, disgust, fear and sad; cheering, surprise and neutral "
-        "count as 0. Null unless `ok`.",
-        ge=-1,
-        le=1,
-    )
-    valence_low: float | None = Field(description="Lower end of its 90 % interval; null unless `ok`.", ge=-1, le=1)
-    valence_high: float | None = Field(description="Upper end of its 90 % interval; null unless `ok`.", ge=-1, le=1)
-    energy: Share | None = Field(
-        description="Sum of the shares of cheering and surprise: how excited a crowd is, positively or negatively. "
-        "Null unless `ok`, if the network does not know cheering, and in moods stored with schema 1."
-    )
-    energy_low: Share | None = Field(description="Lower end of its 90 % interval; null where `energy` is null.")
-    energy_high: Share | None = Field(description="Upper end of its 90 % interval; null where `energy` is null.")
-    method: str | None = Field(
-        description="Method that estimated the shares: `gls`, `sld`, `pacc`, `pcc`, or `raw` if the network's "
-        "confusions are unknown; several methods, joined by `+`, if the cameras' networks differ."
-    )
-    fit: Share | None = Field(
-        description="How much of the correction for the network's confusions is applied. 1: a mixture of known faces "
-        "explains the crowd; towards 0: no mixture does, shares approach plain counts and intervals are wider. Null "
-        "for methods without a correction, unless `ok`, and in moods stored with schema 1."
-    )
-    model: str | None = Field(description="The network and its inference engine; null if it classified no face.")
-    detector: str | None = Field(description="The detector; null if no frame arrived.")
-    cameras: dict[str, WindowCameraState] = Field(description="State of each camera in this window, by camera.")
-
-
-class MoodChange(BaseModel):
-    """A change of a crowd's leading expression."""
-
-    schema_version: int = Field(alias="schema", description="Version of this shape: 2.")
-    as_of: Time = Field(description="End of the window that confirmed the change (exclusive), event time.")
-    valid_until: Time = Field(description="Event time after which a client must not act on the change.")
-    sequence: int = Field(description="1, 2, 3, … within a run and zone, without gaps.", ge=1)
-    zone: str = Field(description="Zone, a named set of cameras; `stadium` contains every camera.")
-    from_label: Label = Field(alias="from", description="Leading expression before the change.")
-    to_label: Label = Field(alias="to", description="Leading expression after the change.")
-    people: int = Field(description="Number of people seen, readable or not, counted as in a mood.", ge=0)
-    readable: int | None = Field(
-        description="Number of people whose expression was readable; null in changes stored with schema 1.", ge=0
-    )
-    shares: Shares = Field(
-        description="Estimated share of readable people per expression, from each person's newest observation."
-    )
-    low: Shares = Field(description="Lower ends of the shares' 90 % intervals.")
-    high: Shares = Field(description="Upper ends of the shares' 90 % intervals.")
 
 
 Next = Annotated[
@@ -161,10 +81,6 @@ class Camera(BaseModel):
     duplicates: int = Field(description="Frames that were delivered again; each counts once.", ge=0)
 
 
-class Probabilities(Shares):
-    """Probability of each expression of a face; null for a label that the network does not know."""
-
-
 class PhotoFace(BaseModel):
     """A face of a photo."""
 
@@ -172,7 +88,9 @@ class PhotoFace(BaseModel):
     label: Label | Literal["unreadable"] = Field(
         description="Its most likely expression; `unreadable` if `readable` is below 0.5."
     )
-    probabilities: Probabilities
+    probabilities: Shares = Field(
+        description="Probability of each expression; null for a label that the network does not know."
+    )
     readable: float = Field(description="Probability that an expression can be seen.", ge=0, le=1)
     quality: float = Field(description="Amount of detail in the face's image, from its size and sharpness.", ge=0, le=1)
 

@@ -4,8 +4,9 @@ from typing import Literal
 
 from pydantic import BaseModel, Field
 
-from api.models import Mood, MoodChange, Time
+from api.models import Time
 from crowdmood.domain.messages import CameraStateName
+from crowdmood.domain.mood import Mood, MoodChange
 from webhooks.events import EventType
 
 

@@ -244,7 +244,7 @@ def minutes(moods: Iterable[Mood]) -> Iterator[tuple[int, int, Shares]]:
         if mood.shares is not None:
             shares.append(mood.shares)
     for minute, shares in sorted(by_minute.items()):
-        means = {label: _mean([one[label] for one in shares]) for label in LABELS} if shares else {}
+        means: Shares = {label: _mean([one[label] for one in shares]) for label in LABELS} if shares else {}
         yield minute, len(shares), means
 
 

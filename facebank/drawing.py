@@ -150,7 +150,7 @@ class Drawer:
         recipe = self.recipe
         rng = np.random.default_rng(recipe.seed)
         faces: list[NDArray[np.uint8]] = []
-        refused = dict.fromkeys(LABELS, 0)
+        refused: dict[str, int] = dict.fromkeys(LABELS, 0)
         self._require(_CHEERING)
         for number in range(recipe.max_persons):
             person = self.model.draw_person(rng, recipe.person_spread)

@@ -159,7 +159,7 @@ def examples(
         faces: The same N faces with their votes.
     """
     labels, predicted = faces.labels, probabilities.argmax(axis=1)
-    kinds = {
+    kinds: dict[str, Any] = {
         label: ((labels == code) & (predicted != code), probabilities.max(axis=1)) for code, label in enumerate(LABELS)
     }
     if readable is not None:

@@ -34,7 +34,7 @@ _Run = Annotated[
 @router.get(
     "/mood",
     summary="Get the newest mood",
-    response_model=models.Mood,
+    response_model=models.CurrentMood,
     responses=responses(UNKNOWN_CAMERA, UNKNOWN_ZONE, INVALID)
     | {
         200: {"headers": _VALID_MS},

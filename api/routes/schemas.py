@@ -4,11 +4,12 @@ from enum import StrEnum
 from typing import Any
 
 from fastapi import APIRouter
-from pydantic import BaseModel
+from pydantic import TypeAdapter
 
-from api import models
+from api.models import CurrentMood
 from api.problems import INVALID, responses
 from api.webhook_payloads import BODIES
+from crowdmood.domain.mood import MoodChange
 
 router = APIRouter(tags=["moods"])
 
@@ -25,9 +26,9 @@ class SchemaName(StrEnum):
     CAMERA_UP = "camera.up"
 
 
-_MODELS: dict[SchemaName, type[BaseModel]] = {
-    SchemaName.MOOD: models.Mood,
-    SchemaName.CHANGE: models.MoodChange,
+_TYPES: dict[SchemaName, Any] = {
+    SchemaName.MOOD: CurrentMood,
+    SchemaName.CHANGE: MoodChange,
     **{SchemaName(event.value): body for event, body in BODIES.items()},
 }
 
@@ -40,5 +41,5 @@ async def schema(name: SchemaName) -> dict[str, Any]:
     """
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
-        **_MODELS[name].model_json_schema(mode="serialization"),
+        **TypeAdapter(_TYPES[name]).json_schema(mode="serialization"),
     }

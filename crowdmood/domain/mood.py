@@ -1,43 +1,105 @@
-"""A crowd's mood over one closed window, a change of mood, and both as JSON."""
+"""A crowd's mood over one closed window and a change of mood: as Python objects, as JSON, and as JSON schemas."""
 
 import json
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any, ClassVar, Literal, Self, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Literal, Self, TypeAlias
+
+from pydantic import BeforeValidator, ConfigDict, Field, PlainSerializer, TypeAdapter, ValidationError, WithJsonSchema
+from pydantic.dataclasses import dataclass
+from typing_extensions import TypedDict
 
 from crowdmood.core.errors import UndecodableError
-from crowdmood.domain.labels import LABELS
+from crowdmood.domain.labels import LABELS, Label
 from crowdmood.domain.messages import CameraStateName
 
+SCHEMA: Final = 2
+"""Version of the JSON objects of this module."""
+
+TIME_SCHEMA: Final = {
+    "type": "string",
+    "format": "date-time",
+    "pattern": r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$",
+    "examples": ["2026-05-01T15:00:00.000Z"],
+}
+"""JSON schema of a time, as `to_rfc3339` writes it."""
+
 Status: TypeAlias = Literal["ok", "insufficient", "stale"]
-Shares: TypeAlias = dict[str, float | None]
-"""By label, in the order of `LABELS`; None for a label that the network does not know."""
+Dominant: TypeAlias = Literal[Label, "mixed"]
+Share: TypeAlias = Annotated[float, Field(ge=0, le=1)]
 WindowCameraState: TypeAlias = CameraStateName | Literal["idle"]
 
+if TYPE_CHECKING:
+    Shares: TypeAlias = dict[str, float | None]
+else:
 
-_PUBLIC_NAMES = {"from_label": "from", "to_label": "to"}
-"""Public names that are keywords of Python."""
+    class Shares(TypedDict):
+        """Share per expression. Null: the network does not know this expression; the other shares add up to 1."""
 
-_SINCE_SCHEMA_2 = frozenset({"readable", "energy", "energy_low", "energy_high", "fit"})
+        angry: Share | None
+        disgust: Share | None
+        fear: Share | None
+        happy: Share | None
+        sad: Share | None
+        surprise: Share | None
+        neutral: Share | None
+        cheering: Annotated[
+            Share | None, Field(description="Mouth open: singing, shouting or chanting; no other expression.")
+        ]
+
+
+def to_rfc3339(ms: int) -> str:
+    """Return milliseconds since 1970-01-01 UTC as `2026-05-01T15:00:00.000Z`."""
+    at = datetime.fromtimestamp(ms // 1000, UTC)
+    return at.strftime("%Y-%m-%dT%H:%M:%S.") + f"{ms % 1000:03d}Z"
+
+
+def to_ms(text: str) -> int:
+    """Return RFC 3339 text as milliseconds since 1970-01-01 UTC.
+
+    Raises:
+        ValueError: Not a time, or one without a time zone.
+    """
+    at = datetime.fromisoformat(text)
+    if at.tzinfo is None:
+        raise ValueError(f"{text!r} has no time zone: write e.g. 2026-05-01T15:00:00Z")
+    return round(at.timestamp() * 1000)
+
+
+Time: TypeAlias = Annotated[
+    int,
+    BeforeValidator(lambda given: to_ms(given) if isinstance(given, str) else given),
+    PlainSerializer(to_rfc3339),
+    WithJsonSchema(TIME_SCHEMA),
+]
+"""Milliseconds since 1970-01-01 UTC, in JSON RFC 3339 text."""
+
+_SINCE_SCHEMA_2 = ("readable", "energy", "energy_low", "energy_high", "fit")
 """Fields that an object of schema 1 lacks: they read as None."""
 
-_BY_LABEL = frozenset({"shares", "low", "high", "raw"})
+_BY_LABEL = ("shares", "low", "high", "raw")
 """Fields with a value for each label: a label that an older writer did not know reads as None."""
 
+_CONFIG = ConfigDict(
+    validate_by_name=True, validate_by_alias=True, allow_inf_nan=False, json_schema_serialization_defaults_required=True
+)
 
-@dataclass(frozen=True, slots=True)
-class _Answer:
+
+def _public(name: str, description: str) -> Any:
+    """Return a field with another name in JSON."""
+    return Field(validation_alias=name, serialization_alias=name, description=description)
+
+
+class _Published:
     """Something that is published and stored as a JSON object."""
 
+    __slots__ = ()
     WHAT: ClassVar[str]
-    SCHEMA_VERSION: ClassVar[int] = 2
 
     def to_dict(self) -> dict[str, Any]:
         """Return the public JSON object: times as RFC 3339 text in UTC, keys in a fixed order."""
-        given = asdict(self)
-        times = {name.removesuffix("_ms"): to_rfc3339(given.pop(name)) for name in list(given) if name.endswith("_ms")}
-        public = {_PUBLIC_NAMES.get(name, name): value for name, value in given.items()}
-        return {"schema": self.SCHEMA_VERSION, **times, **public}
+        made: dict[str, Any] = _ADAPTERS[type(self)].dump_python(self, by_alias=True)
+        return made
 
     def to_json(self) -> str:
         """Return the public JSON object as one line; equal objects give equal bytes."""
@@ -52,85 +114,80 @@ class _Answer:
         """
         try:
             given: dict[str, Any] = json.loads(text)
-            return cls(**{field.name: _read(given, field.name) for field in fields(cls)})
+            unknown = dict.fromkeys(_SINCE_SCHEMA_2) if given["schema"] == 1 else {}
+            by_label = {name: dict.fromkeys(LABELS) | given[name] for name in _BY_LABEL if given.get(name) is not None}
+            read: Self = _ADAPTERS[cls].validate_python(unknown | given | by_label | {"schema": SCHEMA})
+        except ValidationError as error:
+            problems = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors())
+            raise UndecodableError(f"no {cls.WHAT}: {problems}") from None
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise UndecodableError(f"no {cls.WHAT}: {error!r}") from None
+        return read
 
 
-def _read(given: dict[str, Any], name: str) -> Any:
-    if name.endswith("_ms"):
-        return to_ms(given[name.removesuffix("_ms")])
-    if name in _SINCE_SCHEMA_2 and given["schema"] == 1:
-        return given.get(name)
-    value = given[_PUBLIC_NAMES.get(name, name)]
-    if name in _BY_LABEL and value is not None:
-        return {label: value.get(label) for label in LABELS}
-    return value
-
-
-@dataclass(frozen=True, slots=True)
-class Mood(_Answer):
-    """What a crowd shows in the window [window_start_ms, as_of_ms).
-
-    Attributes:
-        as_of_ms: End of the window (exclusive), event time in milliseconds.
-        window_start_ms: Start of the window (inclusive), event time in milliseconds.
-        valid_until_ms: Event time after which the mood must not be acted on, in milliseconds.
-        status: `ok`, `insufficient` (too few readable people in any one frame, added over cameras: the figures are
-            withheld) or `stale`.
-        zone: The named set of cameras this is about.
-        camera: The one camera this is about; None for the whole zone.
-        people: Number of people seen in the window, readable or not, each counted once however often they are found.
-            While the camera stands still there are at most 1.3 times as many as the most found in one frame
-            of the window; in proportion more while it pans or cuts. None unless `ok`.
-        readable: Number of people counted: their expression was readable in at least one observation; None unless `ok`.
-        shares: Estimated share of the readable people per label, adding up to 1 but for rounding; None unless `ok`.
-            The share of a label that the network does not know is None.
-        low: Lower end of each share's 90 % interval; None unless `ok`.
-        high: Upper end of each share's 90 % interval; None unless `ok`.
-        raw: Share of readable people whose likeliest label is this one; None unless `ok`.
-        dominant: The label with the largest share, or `mixed` when its lead may be chance; None unless `ok`.
-        valence: Share of happy less angry, disgust, fear and sad, in [-1, 1]; None unless `ok`.
-        valence_low: Lower end of valence's 90 % interval; None unless `ok`.
-        valence_high: Upper end of valence's 90 % interval; None unless `ok`.
-        energy: Share of cheering and surprise together, in [0, 1]; None unless `ok`, and when the network does not know
-            cheering.
-        energy_low: Lower end of energy's 90 % interval; None where `energy` is.
-        energy_high: Upper end of energy's 90 % interval; None where `energy` is.
-        method: How shares were estimated.
-        fit: How much of the correction for the network's confusions is applied, in [0, 1]; None for methods without
-            one, and unless `ok`. 1: a mixture of known faces explains the crowd; towards 0: none does, and shares
-            are shrunk towards counting.
-        model: The network and the engine that ran it; None when it saw no face.
-        detector: The detector; None when no frame arrived.
-        cameras: State of each camera in this window, by camera.
-    """
+@dataclass(frozen=True, slots=True, kw_only=True, config=_CONFIG)
+class Mood(_Published):
+    """The expressions of a crowd in one window of event time. Act on it only while `status` is `ok`."""
 
     WHAT: ClassVar[str] = "mood"
-    as_of_ms: int
-    window_start_ms: int
-    valid_until_ms: int
-    status: Status
-    zone: str
-    camera: str | None
-    people: int | None
-    readable: int | None
-    shares: Shares | None
-    low: Shares | None
-    high: Shares | None
-    raw: Shares | None
-    dominant: str | None
-    valence: float | None
-    valence_low: float | None
-    valence_high: float | None
-    energy: float | None
-    energy_low: float | None
-    energy_high: float | None
-    method: str
-    fit: float | None
-    model: str | None
-    detector: str | None
-    cameras: dict[str, str]
+    schema: Literal[2] = Field(default=SCHEMA, description="Version of this shape: 2.")
+    as_of_ms: Time = _public("as_of", "End of the window (exclusive), event time.")
+    window_start_ms: Time = _public("window_start", "Start of the window (inclusive), event time.")
+    valid_until_ms: Time = _public("valid_until", "Event time after which a client must not act on the mood.")
+    status: Status = Field(
+        description="`ok`; `insufficient`: too few readable people at the same time, figures are withheld; `stale`: no "
+        "new mood for too long, or no mood yet, figures are withheld. Show your default unless it is `ok`."
+    )
+    zone: str = Field(description="Zone, a named set of cameras; `stadium` contains every camera.")
+    camera: str | None = Field(description="Camera, for the mood of a single camera; null for the whole zone.")
+    people: int | None = Field(
+        description="Number of people seen in the window, readable or not. Each person counts once, however often "
+        "their face is found. While a camera stands still, the number is at most 1.3 times the largest number of "
+        "faces found in one frame of the window; it is proportionally higher while the camera pans or cuts. Null "
+        "unless `ok`.",
+        ge=0,
+    )
+    readable: int | None = Field(
+        description="Number of people whose expression was readable at least once; the shares refer to these people. "
+        "Null unless `ok`, and in moods stored with schema 1.",
+        ge=0,
+    )
+    shares: Shares | None = Field(description="Estimated share of readable people per expression; null unless `ok`.")
+    low: Shares | None = Field(description="Lower ends of the shares' 90 % intervals; null unless `ok`.")
+    high: Shares | None = Field(description="Upper ends of the shares' 90 % intervals; null unless `ok`.")
+    raw: Shares | None = Field(
+        description="Share of readable people whose most likely expression is this one; null unless `ok`."
+    )
+    dominant: Dominant | None = Field(
+        description="The expression with the largest share, or `mixed` if its lead may be due to chance; null unless "
+        "`ok`."
+    )
+    valence: float | None = Field(
+        description="Share of happy minus the shares of angry, disgust, fear and sad; cheering, surprise and neutral "
+        "count as 0. Null unless `ok`.",
+        ge=-1,
+        le=1,
+    )
+    valence_low: float | None = Field(description="Lower end of its 90 % interval; null unless `ok`.", ge=-1, le=1)
+    valence_high: float | None = Field(description="Upper end of its 90 % interval; null unless `ok`.", ge=-1, le=1)
+    energy: Share | None = Field(
+        description="Sum of the shares of cheering and surprise: how excited a crowd is, positively or negatively. "
+        "Null unless `ok`, if the network does not know cheering, and in moods stored with schema 1."
+    )
+    energy_low: Share | None = Field(description="Lower end of its 90 % interval; null where `energy` is null.")
+    energy_high: Share | None = Field(description="Upper end of its 90 % interval; null where `energy` is null.")
+    method: str = Field(
+        description="Method that estimated the shares: `gls`, `sld`, `pacc`, `pcc`, or `raw` if the network's "
+        "confusions are unknown; several methods, joined by `+`, if the cameras' networks differ."
+    )
+    fit: Share | None = Field(
+        description="How much of the correction for the network's confusions is applied. 1: a mixture of known faces "
+        "explains the crowd; towards 0: no mixture does, shares approach plain counts and intervals are wider. Null "
+        "for methods without a correction, unless `ok`, and in moods stored with schema 1."
+    )
+    model: str | None = Field(description="The network and its inference engine; null if it classified no face.")
+    detector: str | None = Field(description="The detector; null if no frame arrived.")
+    cameras: dict[str, WindowCameraState] = Field(description="State of each camera in this window, by camera.")
 
     @classmethod
     def blank(cls, *, status: Status = "insufficient", **known: Any) -> Self:
@@ -172,52 +229,28 @@ _WITHHELD: dict[str, Any] = dict.fromkeys(
 """The figures of a mood."""
 
 
-@dataclass(frozen=True, slots=True)
-class MoodChange(_Answer):
-    """A change of what a crowd shows: from one leading label to another.
-
-    Attributes:
-        sequence: 1, 2, 3, … within a run and zone, without gaps.
-        zone: The named set of cameras this is about.
-        as_of_ms: End of the window that settled it (exclusive), event time in milliseconds.
-        valid_until_ms: Event time after which the change must not be acted on, in milliseconds.
-        from_label: What the crowd showed before.
-        to_label: What it shows now.
-        people: Number of people seen, readable or not, counted as in `Mood`.
-        readable: Number of people counted; None for a change that was stored with schema 1.
-        shares: Estimated share of the readable people per label, by what each of them showed last; None for a label
-            that the network does not know.
-        low: Lower end of each share's 90 % interval.
-        high: Upper end of each share's 90 % interval.
-    """
+@dataclass(frozen=True, slots=True, kw_only=True, config=_CONFIG)
+class MoodChange(_Published):
+    """A change of a crowd's leading expression."""
 
     WHAT: ClassVar[str] = "change of mood"
-    sequence: int
-    zone: str
-    as_of_ms: int
-    valid_until_ms: int
-    from_label: str
-    to_label: str
-    people: int
-    readable: int | None
-    shares: Shares
-    low: Shares
-    high: Shares
+    schema: Literal[2] = Field(default=SCHEMA, description="Version of this shape: 2.")
+    as_of_ms: Time = _public("as_of", "End of the window that confirmed the change (exclusive), event time.")
+    valid_until_ms: Time = _public("valid_until", "Event time after which a client must not act on the change.")
+    sequence: int = Field(description="1, 2, 3, … within a run and zone, without gaps.", ge=1)
+    zone: str = Field(description="Zone, a named set of cameras; `stadium` contains every camera.")
+    from_label: Label = _public("from", "Leading expression before the change.")
+    to_label: Label = _public("to", "Leading expression after the change.")
+    people: int = Field(description="Number of people seen, readable or not, counted as in a mood.", ge=0)
+    readable: int | None = Field(
+        description="Number of people whose expression was readable; null in changes stored with schema 1.", ge=0
+    )
+    shares: Shares = Field(
+        description="Estimated share of readable people per expression, from each person's newest observation."
+    )
+    low: Shares = Field(description="Lower ends of the shares' 90 % intervals.")
+    high: Shares = Field(description="Upper ends of the shares' 90 % intervals.")
 
 
-def to_rfc3339(ms: int) -> str:
-    """Return milliseconds since 1970-01-01 UTC as `2026-05-01T15:00:00.000Z`."""
-    at = datetime.fromtimestamp(ms // 1000, UTC)
-    return at.strftime("%Y-%m-%dT%H:%M:%S.") + f"{ms % 1000:03d}Z"
-
-
-def to_ms(text: str) -> int:
-    """Return RFC 3339 text as milliseconds since 1970-01-01 UTC.
-
-    Raises:
-        ValueError: Not a time, or one without a time zone.
-    """
-    at = datetime.fromisoformat(text)
-    if at.tzinfo is None:
-        raise ValueError(f"{text!r} has no time zone: write e.g. 2026-05-01T15:00:00Z")
-    return round(at.timestamp() * 1000)
+_ADAPTERS: Final[dict[type, TypeAdapter[Any]]] = {published: TypeAdapter(published) for published in (Mood, MoodChange)}
+"""What reads and writes JSON, by class."""

@@ -58,14 +58,8 @@ def typed(schema: dict[str, Any]) -> dict[str, Any]:
 
 
 def typed_object(kind: type[Any]) -> dict[str, Any]:
-    """Return the schema of an answer that is one: a mood that there is has its times and its method."""
-    found = typed(SCHEMAS[kind.__name__])
-    if kind is Mood:
-        for name in NULL_BEFORE_THE_FIRST:
-            (found["properties"][name],) = (
-                each for each in found["properties"][name]["anyOf"] if each["type"] != "null"
-            )
-    return found
+    """Return the schema of an answer."""
+    return typed(SCHEMAS[kind.__name__])
 
 
 TIMES = st.datetimes(datetime(1970, 1, 1), datetime(2100, 1, 1)).map(

@@ -65,7 +65,19 @@ def test_a_mood_of_schema_1_is_read_without_what_it_did_not_know() -> None:
 
 
 def test_a_change_of_schema_1_is_read_without_what_it_did_not_know() -> None:
-    change = MoodChange(1, "stadium", 1_000, 6_000, "neutral", "happy", 50, 40, SHARES, SHARES, SHARES)
+    change = MoodChange(
+        sequence=1,
+        zone="stadium",
+        as_of_ms=1_000,
+        valid_until_ms=6_000,
+        from_label="neutral",
+        to_label="happy",
+        people=50,
+        readable=40,
+        shares=SHARES,
+        low=SHARES,
+        high=SHARES,
+    )
     assert MoodChange.from_json(change.to_json()) == change
     old = {name: value for name, value in change.to_dict().items() if name != "readable"} | {"schema": 1}
     seven = {label: SHARES[label] for label in FER_LABELS}

@@ -21,7 +21,7 @@ def test_before_the_first_mood_the_answer_is_stale_and_complete(api: Api) -> Non
     response = api.get("/mood")
     assert response.status_code == 200
     assert response.headers["content-type"] == "application/json"
-    assert models.Mood.model_validate(response.json(), strict=True, extra="forbid").status == "stale"
+    assert response.json()["status"] == "stale"
 
 
 def test_a_new_mood_is_answered_within_a_moment_as_it_was_published(api: Api) -> None:

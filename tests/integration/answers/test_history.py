@@ -16,7 +16,7 @@ from tests.answering import KICKOFF_MS, MINUTE_MS, Api, mood_at
 
 
 def minutes_of(answer: dict[str, Any]) -> list[int]:
-    models.Moods.model_validate(answer, strict=True, extra="forbid")
+    models.Moods.model_validate_json(json.dumps(answer), strict=True, extra="forbid")
     known = {to_rfc3339(KICKOFF_MS + minute * MINUTE_MS): minute for minute in range(-5, 2_000)}
     return [known[mood["as_of"]] for mood in answer["moods"]]
 
@@ -95,7 +95,7 @@ def test_changes_are_paged_as_moods_are(api: Api) -> None:
     api.eventually("/mood", lambda mood: mood["status"] == "ok", zone="home")
     pages = pages_of(api, "/changes", limit=2)
     for page in pages:
-        models.Changes.model_validate(page, strict=True, extra="forbid")
+        models.Changes.model_validate_json(json.dumps(page), strict=True, extra="forbid")
     assert [change["sequence"] for page in pages for change in page["changes"]] == [5, 4, 3, 2, 1]
     assert pages_of(api, "/changes", zone="home")[0]["changes"] == [elsewhere.to_dict()]
     bounded = api.get("/changes", **{"from": to_rfc3339(changes[1].as_of_ms), "to": to_rfc3339(changes[3].as_of_ms)})
@@ -111,8 +111,8 @@ def test_what_was_stored_with_schema_1_is_answered_in_schema_2_with_nulls_for_wh
     added = ("readable", "energy", "energy_low", "energy_high", "fit")
     newest = api.eventually("/mood", lambda mood: mood["as_of"] is not None)
     page, changes = api.get("/moods").json(), api.get("/changes").json()
-    models.Moods.model_validate(page, strict=True, extra="forbid")
-    models.Changes.model_validate(changes, strict=True, extra="forbid")
+    models.Moods.model_validate_json(json.dumps(page), strict=True, extra="forbid")
+    models.Changes.model_validate_json(json.dumps(changes), strict=True, extra="forbid")
     assert page["moods"] == [newest]
     assert newest["schema"] == changes["changes"][0]["schema"] == 2
     assert [newest[name] for name in added] == [None] * len(added)

@@ -42,7 +42,6 @@ CASES = [
     ("too few people throughout", [too_few(1), too_few(2)], []),
     ("a zone and a camera", [mood(1), mood(1, zone="away"), mood(1, camera="north")], [change(1, 1, zone="away")]),
     ("more moods than points", [mood(at) for at in range(1, 1500)], [change(n, n * 10) for n in range(1, 60)]),
-    ("a change to a mixed mood", [mood(1), mood(2)], [change(1, 2, to="mixed")]),
     ("a network without cheering", [seven_labels(1), seven_labels(2)], [change(1, 2)]),
     ("another network halfway", [seven_labels(1), mood(2), mood(3)], []),
 ]

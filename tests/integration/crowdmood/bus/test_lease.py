@@ -23,17 +23,17 @@ from crowdmood.store.moods import START, MoodStore
 
 UNKNOWN = dict.fromkeys(LABELS)
 CHANGE = MoodChange(
-    1,
-    "stadium",
-    1_000,
-    6_000,
-    "neutral",
-    "happy",
-    60,
-    50,
-    UNKNOWN | {"happy": 0.8},
-    UNKNOWN | {"happy": 0.7},
-    UNKNOWN | {"happy": 0.9},
+    sequence=1,
+    zone="stadium",
+    as_of_ms=1_000,
+    valid_until_ms=6_000,
+    from_label="neutral",
+    to_label="happy",
+    people=60,
+    readable=50,
+    shares=UNKNOWN | {"happy": 0.8},
+    low=UNKNOWN | {"happy": 0.7},
+    high=UNKNOWN | {"happy": 0.9},
 )
 
 TTL_S = 30.0
