@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import random
 import time
 from collections.abc import Callable
 
@@ -10,6 +9,7 @@ from api.answers import Board
 from api.feed import Feed
 from api.keys import KeyRing
 from crowdmood.core import metrics
+from crowdmood.core.backoff import Backoff
 from crowdmood.core.errors import ServerUnavailableError
 from crowdmood.domain.mood import Mood
 from crowdmood.store.moods import START, MoodReader
@@ -21,8 +21,6 @@ _REFRESH_EVERY_S = 1.0
 _BLOCK_MS = 500
 _NEWEST_SOUGHT = 1000
 """Entries searched for the newest mood of each scope at the start: each hop writes one entry per scope."""
-_FIRST_PAUSE_S = 0.05
-_LONGEST_PAUSE_S = 2.0
 
 
 class Follower:
@@ -65,17 +63,16 @@ class Follower:
             self.failure = error
 
     async def _follow_through_outages(self) -> None:
-        pause_s = _FIRST_PAUSE_S
+        backoff = Backoff()
         while True:
             try:
                 await self._turn()
             except ServerUnavailableError as error:
                 self._note(connected=False, why=str(error))
                 self._next_refresh = self._monotonic()
-                await asyncio.sleep(pause_s * random.uniform(0.5, 1.0))
-                pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
+                await asyncio.sleep(backoff.next_s())
             else:
-                pause_s = _FIRST_PAUSE_S
+                backoff.reset()
 
     async def _turn(self) -> None:
         if self._monotonic() >= self._next_refresh:

@@ -1,7 +1,6 @@
 """Swap the network while frames flow: load and warm the new one in the background, beside the one in use."""
 
 import logging
-import threading
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
@@ -9,13 +8,12 @@ from pathlib import Path
 from classifier import DEFAULT_MODEL
 from classifier.engines import Engine, load_engine
 from crowdmood.core import metrics
-from crowdmood.core.errors import CrowdMoodError, ModelError, ServerUnavailableError, SettingsError
+from crowdmood.core.errors import CrowdMoodError, ModelError
 from crowdmood.core.settings import ClassifierSettings
+from crowdmood.store.follower import Follower
 from crowdmood.store.model_choices import ModelChoice, ModelChoices
 
 log = logging.getLogger("crowdmood.classifier")
-
-_POLL_S = 1.0
 
 
 class ModelSwap:
@@ -42,11 +40,9 @@ class ModelSwap:
         self._read_settings = read_settings
         self._choice: ModelChoice | None = None
         self._ready: deque[Engine] = deque()
-        self._wake = threading.Event()
         self._wanted = settings
         self._reload = False
-        self._closed = False
-        self._thread = threading.Thread(target=self._follow, name="model-swap", daemon=True)
+        self._follower = Follower("the choice of the network", self._update)
 
     def start(self) -> Engine:
         """Return the first network, and follow changes in the background from now on.
@@ -57,7 +53,7 @@ class ModelSwap:
         self._choice = self._choices.chosen(patient=True)
         engine = self._load(self.settings, self._choice) if self._choice else None
         engine = engine or load_engine(self.settings.model or DEFAULT_MODEL, self.settings)
-        self._thread.start()
+        self._follower.start()
         return engine
 
     def next_engine(self) -> Engine | None:
@@ -67,32 +63,12 @@ class ModelSwap:
     def reload_settings(self) -> None:
         """Read the settings again in the background; safe to call from a signal handler."""
         self._reload = True
-        self._wake.set()
+        self._follower.wake()
 
     def close(self) -> None:
         """Stop following changes."""
-        self._closed = True
-        self._wake.set()
-        if self._thread.is_alive():
-            self._thread.join()
+        self._follower.close()
         self._choices.close()
-
-    def _follow(self) -> None:
-        refused = ""
-        while not self._closed:
-            self._wake.wait(_POLL_S)
-            self._wake.clear()
-            # Without the state store, try again after the next wait; the network in use goes on working.
-            try:
-                self._update()
-            except ServerUnavailableError:  # the connection has logged it
-                continue
-            except SettingsError as error:
-                if str(error) != refused:
-                    log.error("the network in use stays while the state store refuses the login: %s", error)
-                refused = str(error)
-            else:
-                refused = ""
 
     def _update(self) -> None:
         """Load the network that the settings and the choice name. The next call repeats an attempt that failed."""

@@ -1,18 +1,15 @@
 """Follows the regions of cameras: those of the settings, narrowed by those that were drawn in this run."""
 
 import logging
-import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
-from crowdmood.core.errors import ServerUnavailableError, SettingsError
 from crowdmood.core.settings import CameraSettings
+from crowdmood.store.follower import Follower
 from crowdmood.store.regions import Regions, SavedRegions
 from detector.regions import Region
 
 log = logging.getLogger("crowdmood.detector")
-
-_POLL_S = 1.0
 
 
 @contextmanager
@@ -33,36 +30,23 @@ def following(cameras: Iterable[CameraSettings], saved: SavedRegions) -> Iterato
     floor = {camera.id: Region.of(camera) for camera in cameras}
     known = saved.all(patient=True)
     regions = floor | {camera_id: _narrowed(floor.get(camera_id), one) for camera_id, one in known.items()}
-    stop = threading.Event()
 
-    def follow() -> None:
+    def update() -> None:
         nonlocal known
-        refused = ""
-        while not stop.wait(_POLL_S):
-            try:
-                now = saved.all()
-            except ServerUnavailableError:  # the connection has logged it
-                continue
-            except SettingsError as error:
-                if str(error) != refused:
-                    log.error("regions stay unchanged while the state store refuses the login: %s", error)
-                refused = str(error)
-                continue
-            refused = ""
-            for camera_id in known.keys() | now.keys():
-                one = now.get(camera_id, Regions())
-                if one != known.get(camera_id):
-                    regions[camera_id] = _narrowed(floor.get(camera_id), one)
-                    log.info("regions of camera %s: %d included, %d masked", camera_id, len(one.include), len(one.mask))
-            known = now
+        now = saved.all()
+        for camera_id in known.keys() | now.keys():
+            one = now.get(camera_id, Regions())
+            if one != known.get(camera_id):
+                regions[camera_id] = _narrowed(floor.get(camera_id), one)
+                log.info("regions of camera %s: %d included, %d masked", camera_id, len(one.include), len(one.mask))
+        known = now
 
-    thread = threading.Thread(target=follow, name="regions", daemon=True)
-    thread.start()
+    follower = Follower("the choice of regions", update)
+    follower.start()
     try:
         yield regions
     finally:
-        stop.set()
-        thread.join()
+        follower.close()
         saved.close()
 
 

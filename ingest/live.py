@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 
 from crowdmood.core import metrics
+from crowdmood.core.backoff import Backoff
 from crowdmood.core.errors import SourceError, UndecodableError
 from crowdmood.core.settings import IngestSettings
 from crowdmood.domain.messages import CameraStateName, Frame, FrameRef
@@ -15,11 +16,12 @@ from ingest.encoding import Planes
 from ingest.live_publisher import LivePublisher
 from ingest.sources.base import LiveFrame, LiveSource
 from ingest.sources.container import RefusedError
-from ingest.timing import Backoff, FreezeWatch, LiveClock, Sampler
+from ingest.timing import FreezeWatch, LiveClock, Sampler
 
 log = logging.getLogger("crowdmood.ingest")
 
 _FLUSH_EVERY_S = 1.0
+_FIRST_PAUSE_S = 0.5
 
 
 class LiveCamera:
@@ -55,7 +57,7 @@ class LiveCamera:
         self._started_s = clock()
         self._sampler = Sampler(settings.sample_fps)
         self._freeze_watch = FreezeWatch(settings.frozen_after_s)
-        self._backoff = Backoff(settings.reconnect_max_s)
+        self._backoff = Backoff(_FIRST_PAUSE_S, settings.reconnect_max_s)
         self._state: CameraStateName = "opening"
         self._next_frame_id = 0
         self._event_clock = LiveClock()

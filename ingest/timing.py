@@ -1,10 +1,9 @@
-"""Pure timing rules: which frames are sampled, their event time, when they are due, and pauses between reconnects.
+"""Pure timing rules: which frames are sampled, their event time, and when they are due.
 
 Clocks are injected, so that no test waits.
 """
 
 import math
-import random
 import time
 from collections.abc import Callable
 from fractions import Fraction
@@ -19,8 +18,6 @@ _JUMP_S = 1
 
 _SLOWEST = 0.9
 """Pace of event time, as a part of real time, until a wall clock that was set back has caught up."""
-
-_FIRST_PAUSE_S = 0.5
 
 
 class Sampler:
@@ -127,25 +124,6 @@ class Pacer:
             self._start = self._clock(), at_ms
         start_s, start_ms = self._start
         return max(0.0, start_s + (at_ms - start_ms) / 1000 / self._speed - self._clock())
-
-
-class Backoff:
-    """Pauses that double up to a bound, each shortened at random, so that cameras do not all reconnect at once."""
-
-    def __init__(self, longest_s: float, uniform: Callable[[float, float], float] = random.uniform) -> None:
-        self._longest_s = longest_s
-        self._uniform = uniform
-        self._pause_s = min(_FIRST_PAUSE_S, longest_s)
-
-    def next_s(self) -> float:
-        """Return the next pause, in seconds."""
-        pause_s = self._pause_s
-        self._pause_s = min(pause_s * 2, self._longest_s)
-        return pause_s * self._uniform(0.5, 1.0)
-
-    def reset(self) -> None:
-        """Start with the shortest pause again."""
-        self._pause_s = min(_FIRST_PAUSE_S, self._longest_s)
 
 
 class FreezeWatch:

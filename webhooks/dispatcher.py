@@ -14,6 +14,7 @@ from typing import ParamSpec, TypeVar
 
 from crowdmood.bus.lease import Lease
 from crowdmood.core import metrics, tasks
+from crowdmood.core.backoff import Backoff
 from crowdmood.core.errors import ServerUnavailableError
 from crowdmood.core.health import READINESS
 from crowdmood.core.settings import Settings
@@ -34,7 +35,6 @@ T = TypeVar("T")
 BLOCK_MS = 250
 """Longest wait for new entries of the state store."""
 _CAMERAS_EVERY_S = 0.5
-_PAUSE_S = 0.5
 _LONGEST_SLEEP_S = 3600.0
 
 
@@ -121,6 +121,7 @@ class Dispatcher:
         watch = await self._begin()
         table: CameraTable = {}
         cameras_read_s = -_CAMERAS_EVERY_S
+        backoff = Backoff()
         while True:
             try:
                 await self._in_thread(self._lease.renew)
@@ -132,8 +133,9 @@ class Dispatcher:
             except ServerUnavailableError:
                 if self._stop.is_set():
                     raise
-                await asyncio.sleep(_PAUSE_S)
+                await asyncio.sleep(backoff.next_s())
                 continue
+            backoff.reset()
             await self._reload()
             before = watch.to_dict()
             now_ms = self._now_ms()
@@ -150,6 +152,7 @@ class Dispatcher:
 
     async def _begin(self) -> Watch:
         """Continue where the last dispatcher stopped; the first one starts with new moods and changes."""
+        backoff = Backoff()
         while True:
             try:
                 watch = await self._in_thread(self._store.watch)
@@ -164,7 +167,7 @@ class Dispatcher:
             except ServerUnavailableError:
                 if self._stop.is_set():
                     raise
-                await asyncio.sleep(_PAUSE_S)
+                await asyncio.sleep(backoff.next_s())
 
     def _write_events(self, watch: Watch, made: dict[str, list[Delivery]]) -> None:
         keep = self._settings.webhooks.deliveries_kept

@@ -1,7 +1,6 @@
 """A connection to Redis that retries failed operations until they succeed or the process stops."""
 
 import logging
-import random
 import threading
 import time
 from collections.abc import Callable
@@ -13,6 +12,7 @@ from redis.retry import Retry
 
 from crowdmood.bus.cluster import Cluster, is_cluster
 from crowdmood.core import metrics
+from crowdmood.core.backoff import Backoff
 from crowdmood.core.errors import ServerUnavailableError, SettingsError
 from crowdmood.core.logs import redact
 
@@ -21,8 +21,6 @@ T = TypeVar("T")
 Client: TypeAlias = Any
 """A `redis.Redis`. Its annotations cover the synchronous and the asynchronous client at once, so they are not used."""
 
-_FIRST_PAUSE_S = 0.05
-_LONGEST_PAUSE_S = 2.0
 _CONFIRM_MS = 500
 _UNCONFIRMED_S = 30.0
 _TRANSIENT = (
@@ -109,7 +107,7 @@ class Connection:
             ServerUnavailableError: The server is unreachable, and the process stops or `patient` is false.
             SettingsError: The server refuses the login, or the user lacks a permission.
         """
-        pause_s = _FIRST_PAUSE_S
+        backoff = Backoff()
         while True:
             try:
                 self._find_primary()
@@ -126,11 +124,10 @@ class Connection:
             except _TRANSIENT as error:
                 self._report(up=False, why=str(error))
                 self._primary_unknown = self._cluster is not None
-                if not patient or self.stop.wait(pause_s * random.uniform(0.5, 1.0)):
+                if not patient or self.stop.wait(backoff.next_s()):
                     raise ServerUnavailableError(
                         f"{self._role} server {self._shown} cannot be reached: {error}"
                     ) from None
-                pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
             else:
                 self._report(up=True)
                 return result

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.timing import Backoff, FootageClock, FreezeWatch, LiveClock, Pacer, Sampler
+from ingest.timing import FootageClock, FreezeWatch, LiveClock, Pacer, Sampler
 
 
 def taken(fps: float, times_ms: list[int]) -> list[int]:
@@ -106,21 +106,6 @@ def test_pacing_begins_with_the_first_frame_and_keeps_the_schedule_when_late() -
     assert pacer.delay_s(51_000) == 0  # two seconds late: catches up
     assert pacer.delay_s(54_000) == pytest.approx(1)
     assert pacer.delay_s(0) == 0  # published again from the start: already due
-
-
-def test_pauses_double_up_to_their_bound_and_start_again_after_a_reset() -> None:
-    backoff = Backoff(3.0, uniform=lambda _low, high: high)
-    assert [backoff.next_s() for _ in range(5)] == [0.5, 1, 2, 3, 3]
-    backoff.reset()
-    assert backoff.next_s() == 0.5
-    assert Backoff(0.1, uniform=lambda _low, high: high).next_s() == 0.1
-
-
-@given(st.lists(st.floats(0.5, 1.0), min_size=1, max_size=10))
-def test_jitter_only_shortens_a_pause(factors: list[float]) -> None:
-    draws = iter(factors)
-    backoff = Backoff(2.0, uniform=lambda low, high: next(draws))
-    assert all(0.25 <= backoff.next_s() <= 2.0 for _ in factors)
 
 
 @pytest.mark.parametrize(
