@@ -13,5 +13,5 @@ __version__ = version("crowdmood")
 # Before numpy is imported: threads only cost time on matrices as small as ours, and sums would depend on the cores.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
-# OpenVINO tells Google Analytics of every import, unless this package of its is missing.
+# OpenVINO reports every import to Google Analytics, unless this package of its is missing.
 sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # Python knows None there

@@ -72,7 +72,7 @@ def _start(stack: ExitStack, program: str, folder: Path, number: int, more: list
 
 
 def _configured() -> list[str]:
-    """What the runbook tells to configure."""
+    """What the runbook says to configure."""
     section = (ROOT / "docs/operations.md").read_text().partition("## Redis Cluster")[2].partition("\n## ")[0]
     found = re.findall(r"`([a-z-]+) (\"\"|yes|no|swapdb)`", section)
     return [word for name, value in found for word in (f"--{name}", value.strip('"'))]

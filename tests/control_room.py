@@ -35,7 +35,7 @@ def browsing(executable: str, *arguments: str) -> Iterator[Browser]:
 
 
 class Room:
-    """A page of the control room that tells what its browser complains of."""
+    """A page of the control room that reports the errors of its browser."""
 
     def __init__(self, page: Page, url: str) -> None:
         self.page = page

@@ -1,4 +1,4 @@
-"""A real HTTP server that takes webhooks, and answers as a test tells it to."""
+"""A real HTTP server that takes webhooks, and answers as a test requests."""
 
 import contextlib
 import json
@@ -70,7 +70,7 @@ def receiving(tls: ssl.SSLContext | None = None) -> Iterator[Receiver]:
             length = int(self.headers["content-length"])
             body = self.rfile.read(length)
             if len(body) < length:
-                return  # whoever sent it was killed meanwhile
+                return  # the sender was killed in the meantime
             taken = Taken(self.path, {name.lower(): value for name, value in self.headers.items()}, body)
             receiver.taken.append(taken)
             answer = receiver.answer(taken)

@@ -33,7 +33,7 @@ class Running:
 
 @contextmanager
 def running(settings: Settings) -> Iterator[Running]:
-    """Serve; the service is told to stop at the end."""
+    """Serve; the service is stopped at the end."""
     stop, bound = threading.Event(), queue.Queue[str]()
     with ThreadPoolExecutor(1) as pool:
         result = pool.submit(service.run, settings, stop, bound.put)

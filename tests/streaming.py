@@ -13,7 +13,7 @@ from tests.serving import Running
 
 
 @dataclass(frozen=True)
-class Told:
+class Message:
     """A message, however it came."""
 
     event: str
@@ -28,10 +28,10 @@ class Events:
         self.last_id = ""
         self._lines = response.iter_lines()
 
-    def __iter__(self) -> Iterator[Told]:
+    def __iter__(self) -> Iterator[Message]:
         return self
 
-    def __next__(self) -> Told:
+    def __next__(self) -> Message:
         event, data = "", ""
         for line in self._lines:
             name, _, value = line.partition(": ")
@@ -42,14 +42,14 @@ class Events:
             elif name == "data":
                 data = value
             elif not line and data:
-                return Told(event, self.last_id, json.loads(data))
+                return Message(event, self.last_id, json.loads(data))
             elif line == ": heartbeat":
                 event = "heartbeat"
             elif not line and event == "heartbeat":
-                return Told(event, self.last_id, None)
+                return Message(event, self.last_id, None)
         raise StopIteration
 
-    def take(self, count: int) -> list[Told]:
+    def take(self, count: int) -> list[Message]:
         return [next(self) for _ in range(count)]
 
 
@@ -59,13 +59,13 @@ class Socket:
     def __init__(self, received: Callable[[], str | bytes]) -> None:
         self._received = received
 
-    def __iter__(self) -> Iterator[Told]:
+    def __iter__(self) -> Iterator[Message]:
         return self
 
-    def __next__(self) -> Told:
-        return Told(**json.loads(self._received()))
+    def __next__(self) -> Message:
+        return Message(**json.loads(self._received()))
 
-    def take(self, count: int) -> list[Told]:
+    def take(self, count: int) -> list[Message]:
         return [next(self) for _ in range(count)]
 
 

@@ -1,4 +1,4 @@
-"""Endpoints that tests register, what happens to tell them of, and what became of it."""
+"""Endpoints that tests register, events for them, and the deliveries."""
 
 import threading
 import time
@@ -23,7 +23,7 @@ from webhooks.store import WebhookStore
 
 @contextmanager
 def dispatching(settings: Settings, name: str = "dispatch") -> Iterator[None]:
-    """A dispatcher in a thread of its own, once one of them watches; told to stop at the end."""
+    """A dispatcher in a thread of its own, once one of them watches; stopped at the end."""
     stop = threading.Event()
     with ThreadPoolExecutor(1) as pool:
         result = pool.submit(service.run, settings, stop, name)
@@ -38,7 +38,7 @@ def dispatching(settings: Settings, name: str = "dispatch") -> Iterator[None]:
 
 
 def endpoint(url: str, id_: str = "ep_1", **changes: Any) -> Endpoint:
-    """One that wants to be told of everything at once."""
+    """One that wants every event at once."""
     adapter = Adapter(AdapterName.STANDARD, "crowd_mood", "unavailable", "", "text/plain; charset=utf-8")
     plain = Endpoint(id_, url, tuple(EventType), (), False, 0.0, 0.0, adapter, "", True, 1, (Secret(new_secret()),))
     return replace(plain, **changes)

@@ -10,7 +10,7 @@ from crowdmood.domain.mood import Mood, MoodChange, to_rfc3339
 from crowdmood.store.moods import CameraTable, published_at_ms
 
 NO_MOOD = 0
-"""In `Watch.told`: the endpoint's last event was mood.unavailable, so the next mood needs no minimum interval."""
+"""In `Watch.sent`: the endpoint's last event was mood.unavailable, so the next mood needs no minimum interval."""
 
 
 class EventType(StrEnum):
@@ -97,7 +97,7 @@ class Watch:
         changes: Position of the newest change read.
         crowds: The last known state of each crowd, by `zone/camera`.
         cameras: Whether each camera was up when its state was last read.
-        told: When each endpoint was last sent a mood.updated of each crowd, by `endpoint/zone/camera`, in
+        sent: When each endpoint was last sent a mood.updated of each crowd, by `endpoint/zone/camera`, in
             milliseconds since 1970-01-01 UTC; `NO_MOOD` when it was sent a mood.unavailable since.
         newest: The moods at the crowds' positions. They are not written with the rest every second: a successor reads
             them again.
@@ -107,7 +107,7 @@ class Watch:
     changes: str
     crowds: dict[str, Crowd] = field(default_factory=dict)
     cameras: dict[str, bool] = field(default_factory=dict)
-    told: dict[str, int] = field(default_factory=dict)
+    sent: dict[str, int] = field(default_factory=dict)
     newest: dict[str, Mood] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
@@ -117,13 +117,14 @@ class Watch:
             "changes": self.changes,
             "crowds": {key: asdict(crowd) for key, crowd in self.crowds.items()},
             "cameras": dict(self.cameras),
-            "told": dict(self.told),
+            "told": dict(self.sent),
         }
 
     @classmethod
     def from_dict(cls, fields: Mapping[str, Any]) -> Self:
         """Read what `to_dict` wrote."""
-        return cls(**{**fields, "crowds": {key: Crowd(**crowd) for key, crowd in fields["crowds"].items()}})
+        crowds = {key: Crowd(**crowd) for key, crowd in fields["crowds"].items()}
+        return cls(fields["moods"], fields["changes"], crowds, fields["cameras"], fields["told"])
 
     def changed(self, position: bytes, change: MoodChange, *, recorded: bool) -> Event:
         """Return the event of a change.

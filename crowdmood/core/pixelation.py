@@ -1,4 +1,4 @@
-"""How coarse a frame must be shown so that nobody can be recognised in it. Pure: it knows no image, only sizes.
+"""How coarse a frame must be shown so that no one can be recognised in it. Pure: it knows no image, only sizes.
 
 People recognise a familiar face from about 15 blocks across it and hardly from fewer (Bachmann, "Identification of
 spatially quantised tachistoscopic images of faces", 1991). No detector finds every face, so the whole frame is made of

@@ -32,7 +32,7 @@ def main() -> None:
 
 
 def match_day() -> Dashboard:
-    """For whoever watches while a match is on: is every camera there, is the mood fresh."""
+    """For operators during a match: is every camera there, is the mood fresh."""
     return (
         _dashboard("match-day", "CrowdMood: match day")
         .with_row(Row("Now"))
@@ -76,14 +76,16 @@ def match_day() -> Dashboard:
         )
         .with_panel(
             _lines(
-                "Faces judged a second", "short", ('sum(rate(crowdmood_faces_total{stage="classifier"}[1m]))', "faces")
+                "Faces classified a second",
+                "short",
+                ('sum(rate(crowdmood_faces_total{stage="classifier"}[1m]))', "faces"),
             )
         )
     )
 
 
 def pipeline() -> Dashboard:
-    """For whoever finds out why it is slow, or wrong."""
+    """For engineers who find out why it is slow, or wrong."""
     return (
         _dashboard("pipeline", "CrowdMood: pipeline internals")
         .with_row(Row("Load"))

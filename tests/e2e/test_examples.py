@@ -37,7 +37,7 @@ def example(name: str, *words: str) -> Iterator[subprocess.Popen[str]]:
 
 
 def up(port: int) -> None:
-    """Return when somebody listens there."""
+    """Return when a server listens there."""
     eventually(lambda: socket.create_connection(("127.0.0.1", port)), ignoring=(ConnectionError,)).close()
 
 

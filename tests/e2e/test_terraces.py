@@ -89,17 +89,17 @@ def test_every_second_has_a_mood_of_the_stadium_each_zone_and_each_camera(
     timeline = at_full_speed[1]
     scopes = [("stadium", None), *((zone, None) for zone in ZONES), *(("stadium", clip) for clip in ZONES.values())]
     for zone, camera in scopes:
-        told = moods_of(timeline, zone, camera)
-        assert [seconds(mood["as_of"]) for mood in told] == list(range(1, 61))
+        moods = moods_of(timeline, zone, camera)
+        assert [seconds(mood["as_of"]) for mood in moods] == list(range(1, 61))
     assert moods_of(timeline, "home")[-1]["cameras"] == {"terrace-north": "ended"}
     assert moods_of(timeline, "stadium")[-1]["cameras"] == {"terrace-north": "ended", "terrace-south": "ended"}
 
 
 def test_people_are_the_seats_and_not_the_faces(at_full_speed: tuple[str, dict[str, Any]]) -> None:
     for zone in ZONES:
-        told = moods_of(at_full_speed[1], zone)
+        moods = moods_of(at_full_speed[1], zone)
         # YuNet never finds some of the pictures; where the clips change phase, every seat shows another person's.
-        assert all(0.9 * SEATS <= mood["people"] <= 1.1 * SEATS for mood in told)
+        assert all(0.9 * SEATS <= mood["people"] <= 1.1 * SEATS for mood in moods)
 
 
 @pytest.mark.parametrize("phase", PHASES[:2], ids=lambda phase: phase[2])

@@ -1,4 +1,4 @@
-"""The aggregator's process against real servers: every window once, whoever closes it."""
+"""The aggregator's process against real servers: every window once, whichever process closes it."""
 
 import random
 import threading
@@ -152,7 +152,7 @@ def test_a_lost_frame_is_accounted_for_and_windows_go_on(pipeline: Pipeline) -> 
     assert (north["frames"], north["lost"], north["frame_count"]) == (7, {"undecodable": 1}, 8)
 
 
-def test_frames_without_faces_say_that_the_camera_saw_nobody(pipeline: Pipeline) -> None:
+def test_frames_without_faces_say_that_the_camera_saw_no_one(pipeline: Pipeline) -> None:
     publish(pipeline, [("emotions", emotions("north", i, people=0)) for i in range(3)])
     publish(pipeline, [("control", state("north", "ended", 3))])
     pipeline.aggregator({"north": True}).run(drain=True)
@@ -204,7 +204,7 @@ def test_a_bus_that_delivers_everything_again_after_an_outage_changes_nothing(pi
 
 
 @pytest.mark.parametrize("recorded", [True, False])
-def test_a_camera_that_was_taken_away_is_neither_waited_for_nor_told_of(pipeline: Pipeline, *, recorded: bool) -> None:
+def test_a_removed_camera_is_neither_waited_for_nor_published(pipeline: Pipeline, *, recorded: bool) -> None:
     both, until = {"north": recorded, "south": recorded}, 20
     publish(pipeline, [("control", state(camera, "live", recorded=recorded)) for camera in both])
     publish(pipeline, [("emotions", emotions(name, i, recorded=recorded)) for i in range(until) for name in both])

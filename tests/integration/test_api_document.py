@@ -67,6 +67,6 @@ def test_every_answer_is_as_the_document_says(case: Any, served: Served) -> None
     # A failure that is documented is one of the answers: no worker runs here. Any other has an unknown status.
     excluded = [not_a_server_error]
     if case.path.startswith("/webhooks") or case.path.endswith("/regions"):
-        # Where deliveries may go, what a template may say, whether sides cross: no schema can tell, their own tests do.
+        # No schema says where deliveries may go, what a template may contain or whether sides cross.
         excluded.append(positive_data_acceptance)
     case.call_and_validate(base_url=served.api.url, headers=headers, timeout=60, excluded_checks=excluded)

@@ -102,7 +102,7 @@ def test_no_other_file_can_be_had(served: Running, path: str) -> None:
     assert served.get(path).status_code == 404
 
 
-def test_display_tells_what_to_show(served: Running) -> None:
+def test_display_returns_what_to_show(served: Running) -> None:
     assert served.get("/display").json() == {
         "zones": {"stadium": ["north"], "home": ["north"]},
         "creatives": {"happy": "goal!"},

@@ -66,8 +66,8 @@ def replicas(server_url: str) -> Iterator[Replicas]:
         moods, changes = ([item for item in items if run_of(item) == run] for items in (MOODS, CHANGES))
         store.publish(moods, changes=changes, run_id=run, checkpoint={}, cameras={}, keep=100_000)
     store.close()
-    told = Settings(state_url=server_url, bus=bus, aggregator=AggregatorSettings(stale_after_s=3600))
-    apps = [create_app(told, MoodReader(server_url, bus.key_prefix)) for _ in range(2)]
+    api_settings = Settings(state_url=server_url, bus=bus, aggregator=AggregatorSettings(stale_after_s=3600))
+    apps = [create_app(api_settings, MoodReader(server_url, bus.key_prefix)) for _ in range(2)]
     with start_blocking_portal() as portal:
         lifespans = [portal.wrap_async_context_manager(app.router.lifespan_context(app)) for app in apps]
         with lifespans[0], lifespans[1]:

@@ -1,4 +1,4 @@
-"""Previews: who may look, that nobody can be recognised, and that nothing is kept."""
+"""Previews: who may see them, that no one can be recognised, and that nothing is kept."""
 
 import io
 import time
@@ -25,14 +25,14 @@ def detail(image: Image.Image, box: tuple[int, int, int, int]) -> float:
     return float(np.median(np.abs(np.diff(pixels, axis=1))))
 
 
-def test_previews_are_off_unless_somebody_turns_them_on(server_url: str, bus_settings: BusSettings) -> None:
+def test_previews_are_off_by_default(server_url: str, bus_settings: BusSettings) -> None:
     with running(settings_for(server_url, bus_settings)) as api:
         answer = api.eventually("/cameras/north/preview", lambda answer: answer.status_code != 503)
         assert (answer.status_code, answer.json()["type"]) == (409, "/problems/preview-off")
 
 
 @pytest.mark.parametrize("faces", ["pixelated", "clear"])
-def test_faces_and_whoever_is_masked_are_hidden_unless_they_may_be_shown(
+def test_faces_and_masked_people_are_hidden_unless_they_may_be_shown(
     server_url: str, bus_settings: BusSettings, faces: str
 ) -> None:
     settings = settings_for(server_url, bus_settings, preview=True, preview_faces=faces)
@@ -42,7 +42,7 @@ def test_faces_and_whoever_is_masked_are_hidden_unless_they_may_be_shown(
         assert image.size == SIZE
         left, top, right, bottom = FACE
         face, masked = (left + 30, top + 30, right - 10, bottom - 10), (450, 300, 630, 470)
-        missed = (20, 300, 200, 470)  # nobody was found there, who may be there all the same
+        missed = (20, 300, 200, 470)  # no face was found there, although there may be one
         whole = detail(noise(), missed)
         for hidden in (face, masked, missed):
             assert (detail(image, hidden) > whole / 2) is (faces == "clear")
@@ -50,7 +50,7 @@ def test_faces_and_whoever_is_masked_are_hidden_unless_they_may_be_shown(
         assert np.abs(frame - np.array([0, 0xFF, 0xFF])).sum(axis=1).min() < 150  # whatever it shows
 
 
-def test_only_who_may_manage_looks_and_nothing_stays(
+def test_only_a_key_that_may_manage_sees_previews_and_nothing_is_kept(
     server_url: str, bus_settings: BusSettings, tmp_path: Path
 ) -> None:
     made = {}
@@ -77,11 +77,11 @@ def test_where_frames_wait_for_detectors_the_one_whose_turn_is_next_is_shown(
     out = io.BytesIO()
     noise().save(out, "JPEG")
     none = np.empty(0, np.float16)
-    nobody = np.empty((0, 4), np.int32), np.empty((0, 8), np.float16), none, none
+    nothing = np.empty((0, 4), np.int32), np.empty((0, 8), np.float16), none, none
     refs = [FrameRef("north", "live", frame_id, 0, *SIZE, recorded=True) for frame_id in range(3)]
     with closing(Bus(server_url, bus_settings)) as bus:
         bus.publish(("frames", Frame(ref, out.getvalue())) for ref in refs)
-        bus.publish([("emotions", Emotions(refs[0], *nobody, "net", "haar"))])  # the others wait, and no more come
+        bus.publish([("emotions", Emotions(refs[0], *nothing, "net", "haar"))])  # the others wait, and no more come
     with running(settings_for(server_url, bus_settings, preview=True)) as api:
         api.eventually("/mood", lambda answer: answer.status_code == 200)
         assert picture_of(api).size == SIZE

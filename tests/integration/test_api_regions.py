@@ -88,7 +88,7 @@ def test_no_request_unmasks_what_the_settings_mask(
         assert brightness < 80  # noise is 127 on average; what is masked is darkened
 
 
-def test_no_request_looks_where_the_settings_do_not_include(server_url: str, bus_settings: BusSettings) -> None:
+def test_no_request_widens_the_regions_of_the_settings(server_url: str, bus_settings: BusSettings) -> None:
     stand = {"id": "north", "uri": "rtsp://camera/stream", "include": [TOP_LEFT]}
     cameras = (CameraSettings.model_validate(stand),)
     settings = settings_for(server_url, bus_settings).model_copy(update={"cameras": cameras})

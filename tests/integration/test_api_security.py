@@ -66,7 +66,7 @@ def test_without_a_key_a_public_address_is_refused(settings: Settings, keys: Api
         service.run(public, threading.Event())
 
 
-def test_a_public_address_asks_everybody_for_a_key_but_says_that_it_lives(
+def test_a_public_address_asks_every_client_for_a_key_but_says_that_it_lives(
     settings: Settings, keys: ApiKeyStore
 ) -> None:
     key = make(keys, "read")
@@ -93,7 +93,7 @@ def test_who_may_read_may_not_manage_and_who_may_manage_may_read(settings: Setti
         assert api.get("/webhooks", manager).status_code == 200
 
 
-def test_a_websocket_is_opened_to_whoever_may_read_and_to_no_foreign_page(
+def test_a_websocket_opens_for_a_key_that_may_read_and_for_no_foreign_page(
     settings: Settings, keys: ApiKeyStore
 ) -> None:
     def opened(url: str, **headers: str) -> int:
@@ -155,7 +155,7 @@ def test_a_first_key_shuts_a_local_api_and_a_revoked_one_does_not_open_it_again(
         assert api.get("/mood").status_code == 401
 
 
-def test_who_asks_too_often_is_told_how_long_to_wait(settings: Settings, keys: ApiKeyStore) -> None:
+def test_a_client_over_its_rate_limit_learns_how_long_to_wait(settings: Settings, keys: ApiKeyStore) -> None:
     key = make(keys, "read")
     with running(with_api(settings, requests_per_s=1)) as api:
         api.eventually("/mood", lambda answer: answer.status_code == 200, key)
@@ -268,5 +268,5 @@ def test_behind_a_trusted_proxy_the_limit_is_of_each_client(settings: Settings, 
 
     with ready(with_api(settings, requests_per_s=1, trusted_proxies=("127.0.0.1",))) as api:
         assert statuses(api.url) == {401}
-    with ready(with_api(settings, requests_per_s=1)) as api:  # anybody may claim to be somebody else
+    with ready(with_api(settings, requests_per_s=1)) as api:  # any client may claim another address
         assert 429 in statuses(api.url)

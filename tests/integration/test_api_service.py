@@ -1,4 +1,4 @@
-"""The API as a process serves it: on a real socket, through outages of its store, until it is told to stop."""
+"""The API as a process serves it: on a real socket, through outages of its store, until it is stopped."""
 
 import logging
 import signal
@@ -28,7 +28,7 @@ def publish(url: str, prefix: str) -> None:
     store.close()
 
 
-def test_it_serves_a_free_port_says_which_and_stops_cleanly_when_told(
+def test_it_serves_a_free_port_says_which_and_stops_cleanly_at_sigterm(
     settings: Settings, caplog: pytest.LogCaptureFixture
 ) -> None:
     before = signal.getsignal(signal.SIGTERM)

@@ -21,7 +21,7 @@ from crowdmood.store.moods import MoodStore
 from crowdmood.store.positions import Position
 from tests.answering import MINUTE_MS, mood_at
 from tests.serving import Running, ready, running
-from tests.streaming import Events, Socket, Told, events_of, socket_of
+from tests.streaming import Events, Message, Socket, events_of, socket_of
 
 SLOW_AFTER_S = 1.0
 EITHER = pytest.mark.parametrize("open_stream", [events_of, socket_of])
@@ -56,7 +56,7 @@ def begin(api: Running, store: MoodStore) -> None:
     api.eventually("/mood", lambda response: response.json()["status"] == "ok")
 
 
-def minutes(sent: list[Told]) -> list[tuple[str, int]]:
+def minutes(sent: list[Message]) -> list[tuple[str, int]]:
     known = {to_rfc3339(mood_at(minute).as_of_ms): minute for minute in range(5_000)}
     return [(message.event, known[message.data["as_of"]]) for message in sent if message.event != "heartbeat"]
 
@@ -141,7 +141,7 @@ def test_a_reader_that_fell_out_of_the_memory_of_its_replica_reads_on_from_the_s
 
 
 @EITHER
-def test_what_the_history_no_longer_holds_is_told_as_a_gap(
+def test_what_the_history_no_longer_holds_is_reported_as_a_gap(
     open_stream: Any, api: Running, settings: Settings, store: MoodStore
 ) -> None:
     begin(api, store)
@@ -169,7 +169,7 @@ def test_an_id_from_a_future_that_never_was_starts_now(api: Running, store: Mood
         assert minutes([next(message for message in stream if message.event != "heartbeat")]) == [("mood", 1)]
 
 
-def test_a_mood_that_grows_stale_is_told_as_stale_once(settings: Settings, store: MoodStore) -> None:
+def test_a_mood_that_grows_stale_is_sent_as_stale_once(settings: Settings, store: MoodStore) -> None:
     aggregator = settings.aggregator.model_copy(update={"stale_after_s": 0.5})
     publish(store, mood_at(0))
     with ready(settings.model_copy(update={"aggregator": aggregator})) as api, events_of(api) as stream:
@@ -180,7 +180,7 @@ def test_a_mood_that_grows_stale_is_told_as_stale_once(settings: Settings, store
 
 
 @pytest.mark.parametrize("given", ["1-1", "x", "1-1.1-18446744073709551616", "1-1.x-1", "1-1.1-1.1-1"])
-def test_an_id_that_is_none_is_refused_before_anything_is_told(api: Running, given: str) -> None:
+def test_an_invalid_id_is_refused_before_anything_is_sent(api: Running, given: str) -> None:
     response = httpx.get(f"{api.url}/mood/stream", headers={"Last-Event-ID": given})
     assert (response.status_code, response.json()["type"]) == (422, "/problems/invalid-request")
     with pytest.raises(websockets.exceptions.InvalidStatus) as refusal, socket_of(api, given):
@@ -189,7 +189,7 @@ def test_an_id_that_is_none_is_refused_before_anything_is_told(api: Running, giv
     assert json.loads(refusal.value.response.body)["type"] == "/problems/invalid-request"
 
 
-def test_an_unknown_camera_is_refused_before_anything_is_told(api: Running) -> None:
+def test_an_unknown_camera_is_refused_before_anything_is_sent(api: Running) -> None:
     response = httpx.get(f"{api.url}/mood/stream", params={"camera": "nroth"})
     assert (response.status_code, response.json()["type"]) == (404, "/problems/unknown-camera")
     with pytest.raises(websockets.exceptions.InvalidStatus) as refusal, socket_of(api, camera="nroth"):

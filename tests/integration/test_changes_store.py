@@ -39,7 +39,9 @@ def test_only_the_newest_changes_are_kept(store: MoodStore) -> None:
     assert len(kept) < 300
 
 
-def test_a_reader_follows_changes_and_looks_back(store: MoodStore, server_url: str, bus_settings: BusSettings) -> None:
+def test_a_reader_follows_changes_and_reads_past_ones(
+    store: MoodStore, server_url: str, bus_settings: BusSettings
+) -> None:
     async def read() -> None:
         reader = MoodReader(server_url, bus_settings.key_prefix)
         assert await reader.follow(Position(), 1) == []

@@ -1,4 +1,4 @@
-"""Redis itself, with TLS and a user for each stage: the whole pipeline works, and nobody may do more than it needs."""
+"""Redis itself, with TLS and a user for each stage: the whole pipeline works, and no user may do more than it needs."""
 
 import json
 import os
@@ -172,7 +172,7 @@ def test_a_user_may_not(servers: Servers, server: str, user: str, command: list[
         client.execute_command(*command)
 
 
-def test_who_may_not_is_told_in_one_line_where_rights_are_given(servers: Servers) -> None:
+def test_a_missing_right_is_one_line_that_says_where_rights_are_given(servers: Servers) -> None:
     done = crowdmood(servers.environment("api"), "ledger")
     assert done.returncode == 2
     refused = (

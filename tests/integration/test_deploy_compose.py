@@ -110,7 +110,7 @@ def test_every_role_is_a_service_and_runs_commands_and_checks_that_exist(service
         assert not {"command", "entrypoint", "healthcheck"} & set(services[name])
 
 
-def test_every_service_is_told_the_secrets_that_it_needs_and_settings_that_the_code_takes(
+def test_every_service_gets_the_secrets_that_it_needs_and_settings_that_exist(
     services: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, role in ours(services).items():
@@ -147,7 +147,7 @@ def test_ports_are_those_that_are_served(services: dict[str, Any], monkeypatch: 
     assert load().api.host == "0.0.0.0"
 
 
-def test_nobody_is_root_writes_to_the_image_or_gains_rights(services: dict[str, Any]) -> None:
+def test_no_container_is_root_writes_to_its_image_or_gains_rights(services: dict[str, Any]) -> None:
     for name, service in services.items():
         assert service["read_only"] is True, name
         assert service["cap_drop"] == ["ALL"], name
@@ -170,10 +170,10 @@ def test_prometheus_takes_the_options_and_the_check_that_it_is_given(
     for option in services["prometheus"]["command"]:
         assert option.partition("=")[0] + "=" in options + "="
     _, program, *check = services["prometheus"]["healthcheck"]["test"]
-    assert "http://127.0.0.1:9090" in check  # where it listens unless it is told otherwise
+    assert "http://127.0.0.1:9090" in check  # where it listens by default
     asked = [programs[program], *(word.replace(":9090", ":9") for word in check)]
     done = subprocess.run(asked, capture_output=True, text=True, check=False)
-    assert "connection refused" in done.stderr + done.stdout  # understood, and nobody there
+    assert "connection refused" in done.stderr + done.stdout  # understood, and no server there
 
 
 def test_grafana_finds_its_source_and_its_dashboards(services: dict[str, Any]) -> None:

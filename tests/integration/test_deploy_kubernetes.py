@@ -171,7 +171,7 @@ def test_each_partition_has_workers_and_a_scale_of_its_own(of_cluster: list[dict
     assert urls == dict.fromkeys(on_bus, "crowdmood-servers") | {"detector": "detectors"}
 
 
-def test_nobody_is_root_or_writes_and_secrets_are_only_referred_to(plain: list[dict[str, Any]]) -> None:
+def test_containers_are_unprivileged_and_read_only_and_secrets_are_referenced(plain: list[dict[str, Any]]) -> None:
     assert not named(plain, "Secret")
     for deployment in named(plain, "Deployment").values():
         pod, only = deployment["spec"]["template"]["spec"], container(deployment)

@@ -1,5 +1,5 @@
 """Every role's image, as far as it can be known without building it: its command runs and is healthy with the
-dependencies of its lock alone, on a file system where nothing can be written, and stops when told to."""
+dependencies of its lock alone, on a file system where nothing can be written, and stops at SIGTERM."""
 
 import json
 import os
@@ -84,7 +84,7 @@ def test_a_role_holds_nothing_that_others_need(role: str, unwanted: list[str]) -
 
 
 @pytest.mark.parametrize("role", ROLES)
-def test_a_role_is_nobodys_and_installs_only_what_is_hashed(role: str) -> None:
+def test_a_role_runs_unprivileged_and_installs_only_what_is_hashed(role: str) -> None:
     assert "\nUSER 10001:10001\n" in STAGES[role]
     building = STAGES[f"{role}-environment"]
     assert f"--require-hashes --requirement /tmp/{role}.txt" in building

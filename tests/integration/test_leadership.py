@@ -1,4 +1,4 @@
-"""Aggregators that lead and follow, as real processes: nothing is lost or told twice, whoever dies or is paused."""
+"""Aggregators that lead and follow, as real processes: no death or pause loses a mood or publishes it twice."""
 
 import json
 import os
@@ -122,9 +122,9 @@ def test_a_standby_goes_on_when_the_leader_is_killed(match: Match, undisturbed: 
     eventually(lambda: len(match.moods()) > 3 * FRAMES // 8)
     eventually(lambda: match.bus.backlog("control") == 0)
     leader.kill()
-    told = len(match.moods())
+    published = len(match.moods())
     match.send(FRAMES // 2 + 13)
-    assert seconds_until(lambda: len(match.moods()) > told) < 5
+    assert seconds_until(lambda: len(match.moods()) > published) < 5
     match.send(FRAMES)
     eventually(match.done)
     assert (match.moods(), match.changes()) == undisturbed
@@ -157,9 +157,7 @@ def test_a_leader_that_was_paused_stops_and_spoils_nothing(
     assert standby.poll() is None
 
 
-def test_a_leader_that_is_told_to_stop_hands_over_at_once(
-    match: Match, undisturbed: tuple[list[str], list[str]]
-) -> None:
+def test_a_stopped_leader_hands_over_at_once(match: Match, undisturbed: tuple[list[str], list[str]]) -> None:
     leader, standby = leader_and_standby(match, 60)
     match.send(FRAMES // 2)
     leader.terminate()

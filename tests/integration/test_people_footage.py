@@ -1,6 +1,6 @@
 """How many people are counted in real footage, against how many there truly are.
 
-The truth of a window: the faces of at least 20 pixels, told apart by photograph or seat, that its frames show. Of a
+The truth of a window: the faces of at least 20 pixels, distinguished by photograph or seat, that its frames show. Of a
 real detector's faces only those count that are found in a fifth of the frames that show them: what it misses altogether
 is not for us to count, and what it takes for faces is not ours to know.
 """

@@ -34,7 +34,7 @@ def test_people_who_jump_before_a_shaking_camera_are_counted(missed: float) -> N
         window = slice(end - WINDOW, end)
         times_shown = np.bincount(np.concatenate(shown[window]), minlength=160)
         times_found = np.bincount(np.concatenate(found[window]), minlength=160)
-        # Who is hidden by others nearly all the time is nobody that a detector could count.
+        # Who is hidden by others nearly all the time cannot be counted by a detector.
         truth = int(np.count_nonzero((times_found > 0) & (times_found >= 0.2 * times_shown)))
         assert truth > 130
         assert len(people(frames[window], links)) == pytest.approx(truth, rel=0.1)

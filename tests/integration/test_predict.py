@@ -176,7 +176,7 @@ def test_pictures_beside_each_other_get_their_own_answers(api: Running, terrace:
 
 @pytest.fixture
 def alone(settings: Settings, bus_settings: BusSettings) -> Settings:
-    """The same, where nobody works yet."""
+    """The same, where no worker runs yet."""
     return settings.model_copy(update={"bus": bus_settings})
 
 
@@ -223,7 +223,7 @@ def test_workers_that_do_not_answer_within_five_seconds_are_503_and_nothing_stay
     assert not [key for key in keys(lonely_bus) if "reply" in key]
 
 
-def test_a_picture_that_workers_give_up_is_503_with_their_reason_and_nobody_else_hears_of_it(
+def test_a_picture_that_workers_give_up_is_503_with_their_reason_and_changes_no_mood(
     alone: Settings, lonely_bus: Bus
 ) -> None:
     for stage in ("detector", "classifier"):
@@ -232,7 +232,7 @@ def test_a_picture_that_workers_give_up_is_503_with_their_reason_and_nobody_else
     with patient(), running(alone) as api, ThreadPoolExecutor(1) as pool:
         asked = pool.submit(refused, api)
         (entry,) = eventually(lambda: inbox.read(1, 100))
-        lonely_bus.publish(dead=[DeadLetter(entry, "max_deliveries", "nobody finished it")], group="detector")
+        lonely_bus.publish(dead=[DeadLetter(entry, "max_deliveries", "no worker finished it")], group="detector")
         assert asked.result() == "the workers gave it up: max_deliveries"
     assert lonely_bus.backlog("control") == 0
     ((_, letter),) = lonely_bus.connection.client.xrange(lonely_bus.keys.stream("dead"))
@@ -241,15 +241,15 @@ def test_a_picture_that_workers_give_up_is_503_with_their_reason_and_nobody_else
 
 def test_an_answer_that_comes_too_late_is_forgotten_by_itself(lonely_bus: Bus) -> None:
     ref = FrameRef(PHOTO_CAMERA, "late", 0, 0, 64, 48, recorded=False, reply_to="late")
-    nobody = np.empty((0, 4), np.int32)
-    faces = Faces(ref, nobody, np.empty(0, np.float32), np.empty((0, 48, 48), np.uint8), "haar")
+    no_boxes = np.empty((0, 4), np.int32)
+    faces = Faces(ref, no_boxes, np.empty(0, np.float32), np.empty((0, 48, 48), np.uint8), "haar")
     lonely_bus.publish([("faces", faces)])
     (entry,) = Inbox(lonely_bus, ["photo_faces"], "classifier", "one", BusSettings()).read(1, 100)
     lonely_bus.publish(dead=[DeadLetter(entry, "not_finite", "no numbers")], group="classifier")
     assert 0 < lonely_bus.connection.client.pttl(lonely_bus.keys.reply("late")) <= 10_000
 
 
-def test_an_api_that_was_told_of_no_bus_says_so(alone: Settings) -> None:
+def test_an_api_without_a_bus_says_so(alone: Settings) -> None:
     with running(alone.model_copy(update={"bus_url": None})) as api:
         assert refused(api) == "this API has no bus: set CROWDMOOD_BUS_URL"
 

@@ -221,5 +221,5 @@ def ref_of(camera: str, frame_id: int) -> FrameRef:
 
 
 def no_faces(camera: str) -> Faces:
-    nobody = np.empty((0, 4), np.int32)
-    return Faces(ref_of(camera, 0), nobody, np.empty(0, np.float32), np.empty((0, 48, 48), np.uint8), "haar")
+    no_boxes = np.empty((0, 4), np.int32)
+    return Faces(ref_of(camera, 0), no_boxes, np.empty(0, np.float32), np.empty((0, 48, 48), np.uint8), "haar")

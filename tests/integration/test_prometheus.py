@@ -132,7 +132,7 @@ def receiver() -> Iterator[str]:
 
 @contextmanager
 def trials(state_url: str, key_prefix: str, url: str) -> Iterator[None]:
-    """A board that is registered, and tried out every second: nobody is told of moods of 1970."""
+    """A board that is registered, and tried out every second: no event is sent for moods of 1970."""
     store = WebhookStore(state_url, key_prefix)
     endpoint = EndpointSettings(url=url).endpoint("ep_board", time.time_ns() // 1_000_000, (Secret(new_secret()),))
     store.add(endpoint, 1)
@@ -191,21 +191,21 @@ def test_every_recorded_value_and_every_panel_has_data(prometheus: Prometheus) -
 
 
 @pytest.mark.parametrize("alert", ALERTS)
-def test_what_an_alert_looks_at_has_data(prometheus: Prometheus, alert: str) -> None:
+def test_every_metric_of_an_alert_has_data(prometheus: Prometheus, alert: str) -> None:
     looked_at = re.fullmatch(r"([a-z][a-z0-9_:]*) (?:==|<|>) [0-9.]+", ALERTS[alert])
     assert looked_at, "an alert compares one recorded value with one number"
     eventually(lambda: prometheus.query(looked_at[1]))
 
 
-def test_what_is_wrong_with_this_run_is_told_and_nothing_else(prometheus: Prometheus) -> None:
-    def told(*states: str) -> set[tuple[str, str]]:
+def test_only_the_alerts_of_this_runs_faults_fire(prometheus: Prometheus) -> None:
+    def alerts_in(*states: str) -> set[tuple[str, str]]:
         alerts = [a["labels"] for a in prometheus.ask("alerts")["alerts"] if a["state"] in states]
         return {(a["alertname"], a.get("camera") or a.get("stage") or "") for a in alerts}
 
     wrong = {("CameraDown", "gone"), ("DeadLetters", "detector")}
-    eventually(lambda: wrong - told("pending", "firing"), until=operator.not_)
+    eventually(lambda: wrong - alerts_in("pending", "firing"), until=operator.not_)
     # What is pending may be one slow answer: Prometheus waits for none longer than the second between two.
-    assert not {(alert, of) for alert, of in told("firing") - wrong if alert not in ("MoodStale", "LagGrowing")}
+    assert not {(alert, of) for alert, of in alerts_in("firing") - wrong if alert not in ("MoodStale", "LagGrowing")}
 
 
 def test_names_and_help_follow_the_conventions(programs: dict[str, str]) -> None:
@@ -229,7 +229,7 @@ def test_rules_are_valid_and_every_alert_is_tested(programs: dict[str, str]) -> 
     assert firing == set(ALERTS)
 
 
-def test_a_role_of_which_no_process_is_left_is_told() -> None:
+def test_an_alert_fires_for_a_role_without_processes() -> None:
     looked_at, *missed = RECORDED["crowdmood:process_up"].splitlines()
     assert looked_at == f'up{{job=~"{"|".join(COMMANDS)}"}}'
     assert missed == [f'or absent(up{{job="{job}"}}) - 1' for job in COMMANDS]

@@ -29,7 +29,7 @@ def text(name: AdapterName, happened: Event, source: str = "", now_ms: int = NOW
     return adapter(name, source).render(happened, now_ms).content.decode()
 
 
-def test_standard_tells_everything() -> None:
+def test_standard_contains_every_field() -> None:
     sent = json.loads(text(AdapterName.STANDARD, event(EventType.CAMERA_DOWN)))
     assert sent["type"] == "camera.down"
     assert sent["timestamp"] == sent["data"]["since"] == "2026-05-28T20:26:40.000Z"

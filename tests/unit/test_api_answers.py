@@ -32,7 +32,7 @@ def mood_in(answer: Answer) -> Mood:
     return Mood.from_json(answer.body)
 
 
-def test_an_empty_board_tells_nothing_to_act_on() -> None:
+def test_an_empty_board_has_no_mood_to_act_on() -> None:
     answer = Board(STALE_AFTER_S).answer(Scope(camera="north"), 0)
     assert json.loads(answer.body) == no_mood_yet(Scope(camera="north"))
     assert (answer.status, answer.fresh_until_ms) == ("stale", 0)
@@ -73,7 +73,7 @@ def test_one_camera_that_goes_on_lets_the_mood_grow_stale() -> None:
     assert board_with(going_on).answer(Scope(), 1e12).status == "stale"
 
 
-def test_the_same_mood_has_the_same_tag_at_every_replica_until_it_is_told_as_stale() -> None:
+def test_the_same_mood_has_the_same_tag_at_every_replica_until_it_is_stale() -> None:
     published, later = examples.OK.as_of_ms, examples.OK.as_of_ms + 60_000
     one, other = (board_with(examples.OK, published_at_ms=published) for _ in range(2))
     assert one.answer(Scope(), published).etag == other.answer(Scope(), published).etag

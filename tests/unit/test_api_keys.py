@@ -82,7 +82,7 @@ def test_no_more_than_the_burst_and_the_rate_ever_get_through(pauses: list[float
 
 
 @given(st.lists(st.floats(0, 0.3), min_size=1, max_size=200))
-def test_who_waits_as_long_as_told_is_let_through(pauses: list[float]) -> None:
+def test_a_client_that_waits_as_requested_is_let_through(pauses: list[float]) -> None:
     limit, now_s = RateLimit(3), 0.0
     for pause in pauses:
         now_s += pause

@@ -164,7 +164,7 @@ def test_every_error_in_the_document_is_problem_details(app: FastAPI) -> None:
                     }
 
 
-def test_kinds_of_problems_are_told_apart_by_their_names() -> None:
+def test_kinds_of_problems_have_distinct_names() -> None:
     kinds = [kind for kind in vars(problems).values() if isinstance(kind, problems.Kind)]
     assert len({kind.type for kind in kinds}) == len(kinds)
     described = problems.responses(problems.UNKNOWN_CAMERA, problems.UNKNOWN_ZONE)[404]["description"]

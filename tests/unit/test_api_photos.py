@@ -1,4 +1,4 @@
-"""Faces in answers and previews: their labels, what a network does not know, and that nobody is recognisable."""
+"""Faces in answers and previews: their labels, what a network does not know, and that no one is recognisable."""
 
 import io
 
@@ -99,7 +99,7 @@ def test_no_face_that_fits_into_a_frame_has_more_than_a_dozen_blocks(size: tuple
     assert 300 / block_px(*size, [300.0]) <= 6
 
 
-def test_a_preview_tells_what_each_seat_shows_only_when_it_is_asked_to() -> None:
+def test_a_preview_labels_seats_only_on_request() -> None:
     found, happy = faces((200, 200, 400, 420)), [int(LABEL_COLOURS["happy"][at : at + 2], 16) for at in (1, 3, 5)]
     for labels, near in ((False, False), (True, True)):
         image = np.asarray(preview_of(found, show_labels=labels), np.int32)

@@ -139,10 +139,10 @@ def test_notes_that_cannot_be_written_again_are_no_reason_to_refuse_a_picture() 
 
 def test_who_took_it_when_and_where_goes_no_further() -> None:
     exif = Image.Exif()
-    exif[0x010E] = "taken by somebody"
+    exif[0x010E] = "taken by a person"
     body = file(half_red(), "JPEG", exif=exif, comment=b"a comment")
-    assert b"somebody" in body and b"a comment" in body
-    assert b"somebody" not in to_picture(body, 50).jpeg
+    assert b"a person" in body and b"a comment" in body
+    assert b"a person" not in to_picture(body, 50).jpeg
     assert b"a comment" not in to_picture(body, 50).jpeg
 
 

@@ -59,7 +59,7 @@ def test_table_of_changes(script: list[tuple[int, Mix]], expected: list[tuple[st
     assert brief(changes_of(sliding(script))) == expected
 
 
-def test_a_true_change_is_told_within_eight_seconds() -> None:
+def test_a_true_change_is_published_within_eight_seconds() -> None:
     changes = changes_of(sliding([(20, CALM), (20, GOAL), (20, CONCEDED)]))
     assert [20_000 < changes[0].as_of_ms <= 28_000, 40_000 < changes[1].as_of_ms <= 48_000] == [True, True]
 
@@ -77,7 +77,7 @@ def test_a_change_carries_what_a_board_needs() -> None:
     assert MoodChange.from_json(change.to_json()) == change
 
 
-def test_a_change_is_told_when_the_mood_calls_the_old_label_dominant_no_more() -> None:
+def test_a_change_is_published_once_the_old_label_is_not_dominant() -> None:
     calm = [constant(i, CALM) for i in range(1, 21)]
     late = [Finding(mood(i, CALM if i < 27 else LEVEL), mood(i, GOAL)) for i in range(21, 40)]
     assert [change.as_of_ms for change in changes_of(calm + late)] == [27_000]
@@ -98,7 +98,7 @@ def test_of_two_labels_that_lead_by_turns_neither_hinders_the_change() -> None:
     assert [(change.as_of_ms, change.to_label) for change in changes_of(findings)] == [(25_000, "sad")]
 
 
-def test_a_crowd_that_drifts_slowly_is_told_to_have_changed_once() -> None:
+def test_a_slow_drift_is_one_change() -> None:
     steps = [
         (1, {label: GOAL.get(label, 0.0) * i / 600 + CALM.get(label, 0.0) * (1 - i / 600) for label in LABELS})
         for i in range(600)
@@ -120,7 +120,7 @@ def test_a_new_mood_must_hold_for_the_dwell(dwell_s: float) -> None:
     assert [change.as_of_ms for change in changes_of(moods, settings)] == [21_000 + dwell_s * 1000]
 
 
-def test_one_level_window_delays_a_change_and_does_not_begin_it_anew() -> None:
+def test_one_level_window_delays_a_change_and_does_not_restart_it() -> None:
     settings = SETTINGS.model_copy(update={"change_dwell_s": 6})
     moods = [*(constant(i, CALM) for i in range(1, 21)), *(constant(i, GOAL) for i in range(21, 60))]
     moods[24] = constant(25, CALM)
@@ -139,7 +139,7 @@ def test_after_a_change_there_is_none_until_the_cooldown_is_over() -> None:
     assert [change.as_of_ms for change in changes_of(moods, settings)] == [21_000, 81_000]
 
 
-def test_windows_that_tell_nothing_neither_support_nor_hinder_a_change() -> None:
+def test_windows_without_figures_neither_support_nor_hinder_a_change() -> None:
     settings = SETTINGS.model_copy(update={"change_dwell_s": 3})
     moods = [*(constant(i, CALM) for i in range(1, 21)), *(constant(i, GOAL) for i in range(21, 60))]
     moods[22:26] = [Finding(replace(f.mood.as_stale(), status="insufficient"), None) for f in moods[22:26]]
@@ -163,7 +163,7 @@ def test_what_spoke_for_a_change_is_forgotten_after_a_window_of_silence() -> Non
         pytest.param(20, 130, [], id="not held for long enough"),
     ],
 )
-def test_windows_that_share_no_frame_tell_changes_as_well(dwell_s: float, until_s: int, expected: list[int]) -> None:
+def test_windows_that_share_no_frame_show_changes_as_well(dwell_s: float, until_s: int, expected: list[int]) -> None:
     settings = AggregatorSettings(window_s=10, hop_s=10, change_dwell_s=dwell_s)
     moods = [constant(end, CALM if end <= 100 else GOAL) for end in range(10, until_s, 10)]
     assert [change.as_of_ms / 1000 for change in changes_of(moods, settings)] == expected

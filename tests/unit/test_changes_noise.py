@@ -1,4 +1,4 @@
-"""Changes of crowds that are noisy: true ones are told, and chance is not."""
+"""Changes of crowds that are noisy: true ones are published, and chance is not."""
 
 import json
 from collections.abc import Sequence
@@ -24,7 +24,7 @@ TERRACE = (
 def crowd(
     script: Sequence[Mix], chance: np.random.Generator, people: int = 60, *, stays: bool = False
 ) -> list[Finding]:
-    """Windows of 10 s over people of whom a tenth is others every second, or who stay and draw their faces anew.
+    """Windows of 10 s over people of whom a tenth is others every second, or who stay and draw new faces.
 
     Intervals are Agresti and Coull's of 90 % for that many people: 60 are known to 0.1 at a share of one half.
     """
@@ -88,11 +88,11 @@ def test_noise_does_not_hide_a_true_change(people: int) -> None:
         assert changes[0].as_of_ms <= 28_000
         assert changes[1].as_of_ms <= 48_000
         named.append((changes[0].to_label, changes[1].to_label))
-    # People draw their faces anew each second: of 60, now and then more are angry than sad.
+    # People draw new faces each second: of 60, now and then more are angry than sad.
     assert named.count(("happy", "sad")) >= 18
 
 
-def test_whoever_goes_on_from_a_snapshot_tells_the_same_to_the_byte() -> None:
+def test_a_successor_with_a_snapshot_publishes_the_same_bytes() -> None:
     chance = np.random.default_rng(3)
     script = [(40, CALM), (40, GOAL), (40, CONCEDED), (40, LEVEL), (40, GOAL)]
     moods = crowd([shares for length, shares in script for _ in range(length)], chance)

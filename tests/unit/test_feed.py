@@ -37,7 +37,7 @@ KINDS = st.lists(st.sampled_from([True, False, None]), max_size=30)
 
 
 @given(KINDS, st.integers(1, 10), st.integers(1, 7), st.data())
-def test_whoever_is_anywhere_gets_everything_after_it_or_is_sent_to_the_store(
+def test_a_reader_at_any_position_gets_everything_after_it_or_reads_the_store(
     kinds: list[bool | None], capacity: int, at_once: int, data: st.DataObject
 ) -> None:
     read = published(kinds)
@@ -55,7 +55,7 @@ def test_whoever_is_anywhere_gets_everything_after_it_or_is_sent_to_the_store(
     assert feed.head == (read[-1][0] if read else Position())
 
 
-def test_what_was_seen_at_another_replica_in_another_order_is_not_told_twice() -> None:
+def test_what_was_sent_by_another_replica_in_another_order_is_not_sent_twice() -> None:
     mood, change = replace(examples.OK, as_of_ms=1), examples.CHANGE
     feed = Feed()
     feed.put([(Position(b"0-0", entry(2)), change), (Position(entry(1), entry(2)), mood)])
@@ -83,7 +83,7 @@ def test_who_takes_too_long_for_what_there_was_is_slow() -> None:
     assert not pace.took(Position(entry(11)), Position(entry(99)))
 
 
-def test_catching_up_may_take_as_long_as_it_takes_and_then_the_same_holds_as_for_everybody() -> None:
+def test_a_slow_catch_up_ends_at_the_same_state() -> None:
     clock = Clock()
     pace = Pace(Position(entry(3)), 10, clock)
     for number in range(1, 4):

@@ -21,7 +21,7 @@ def by_hand(a: Places, a_sides: Sides, b: Places, b_sides: Sides, max_ratio: flo
 @pytest.mark.parametrize("people", [0, 1, 2, 30, 300])
 @pytest.mark.parametrize("max_ratio", [MAX_RATIO, 2.0])
 @pytest.mark.parametrize("seed", range(3))
-def test_rows_hide_nobody_who_is_near(people: int, max_ratio: float, seed: int) -> None:
+def test_rows_hide_no_one_who_is_near(people: int, max_ratio: float, seed: int) -> None:
     rng = np.random.default_rng(seed)
     # Some lie outside the picture, as places do that were moved with the camera.
     a = rng.uniform(-100, 500, people) + 1j * rng.uniform(-100, 300, people)
@@ -33,6 +33,6 @@ def test_rows_hide_nobody_who_is_near(people: int, max_ratio: float, seed: int) 
     assert (apart <= REACH).all()
 
 
-def test_nobody_is_near_nobody() -> None:
-    nobody: Indices = match(np.array([1 + 1j]), np.array([5.0]), np.empty(0, np.complex128), np.empty(0))[0]
-    assert not len(nobody)
+def test_no_points_have_no_matches() -> None:
+    unmatched: Indices = match(np.array([1 + 1j]), np.array([5.0]), np.empty(0, np.complex128), np.empty(0))[0]
+    assert not len(unmatched)

@@ -163,7 +163,7 @@ def test_one_person_has_shares() -> None:
     assert found.shares.argmax() == HAPPY
 
 
-def test_labels_that_look_alike_have_wide_intervals() -> None:
+def test_confusable_labels_have_wide_intervals() -> None:
     rng = np.random.default_rng(9)
     blind = Network(CROWD, apart=0.3)
     known = blind.crowd_confusions(rng)

@@ -59,7 +59,7 @@ def means(found: People) -> npt.NDArray[np.float64]:
     return found.crowd.by_person(found.crowd.posteriors)
 
 
-def test_nobody_is_nobody() -> None:
+def test_no_faces_are_no_people() -> None:
     for frames in ([], [frame(0, [])], [frame(0, []), frame(1, [])]):
         found = people(frames)
         assert len(found) == 0
@@ -80,7 +80,7 @@ def test_a_single_face_in_a_window_is_one_person() -> None:
     assert (found.side_px.tolist(), found.faces.tolist()) == ([80], [1])
 
 
-def test_somebody_who_stays_is_one_person_whose_faces_speak_together_weighted_by_quality() -> None:
+def test_a_person_who_stays_is_one_person_whose_faces_are_averaged_by_quality() -> None:
     box = [600, 300, 680, 390]
     frames = [
         frame(0, [box], with_seven([3]), quality=0.75),
@@ -138,7 +138,7 @@ def test_the_order_of_faces_within_a_frame_does_not_matter(seed: int) -> None:
         assert numbers.tolist() == same[order].tolist()
 
 
-def test_boxes_that_are_alike_are_told_apart_by_what_is_known_of_them_whatever_their_order() -> None:
+def test_similar_boxes_are_distinguished_by_their_history_in_any_order() -> None:
     boxes, rows = [[600, 300, 680, 390]] * 3, with_seven([3, 6, 0])
     frames = [frame(0, boxes, rows), frame(1, boxes, rows[[2, 0, 1]])]
     found = people(frames)
@@ -170,7 +170,7 @@ def test_remembered_links_change_nothing_and_are_bounded_by_the_window() -> None
 
 
 @pytest.mark.parametrize("missed", [0.0, 0.3])
-def test_where_seats_repeat_nobody_moves_by_a_seat(missed: float) -> None:
+def test_where_seats_repeat_no_one_moves_by_a_seat(missed: float) -> None:
     rng = np.random.default_rng(1)
     frames = []
     for k in range(50):
@@ -205,7 +205,7 @@ def test_the_cameras_motion_is_found_whatever_its_size(dx: float, dy: float, zoo
     assert np.mean(second == first[still_there]) > 0.97
 
 
-def test_a_cut_to_another_picture_joins_nobody() -> None:
+def test_a_cut_to_another_picture_joins_no_one() -> None:
     for seed in range(20):
         rng = np.random.default_rng(seed)
         found = link(frame(0, scattered(rng, 40)), frame(1, scattered(rng, 15 + seed)))
@@ -235,7 +235,7 @@ def test_who_is_missed_for_seconds_is_found_again_at_the_same_place() -> None:
     assert len(people(frames)) == 12
 
 
-def test_what_is_found_once_where_others_look_again_is_no_face() -> None:
+def test_a_single_detection_is_no_face_where_others_repeat() -> None:
     flag = np.array([[1000.0, 640, 1050, 690]])
     frames = [frame(k, np.concatenate([seats(4, 3), flag]) if k == 5 else seats(4, 3)) for k in range(20)]
     found = people(frames)

@@ -31,7 +31,7 @@ def test_what_is_no_entry_id_is_refused_and_what_is_one_means_what_it_says(text:
 
 
 @pytest.mark.parametrize("text", ["", "1", "1-", "-1", "1-1-1", " 1-1", "1-1\n", "+1-1", "1_0-1", "٣-1", f"{10**19}-0"])
-def test_texts_that_look_like_entry_ids_are_refused(text: str) -> None:
+def test_malformed_entry_ids_are_refused(text: str) -> None:
     with pytest.raises(ValueError, match="no position that we gave"):
         entry_id(text)
     with pytest.raises(ValueError, match="no position that we gave"):

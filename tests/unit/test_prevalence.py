@@ -46,7 +46,7 @@ def test_an_adjustment_of_what_no_mix_explains_is_the_nearest_one() -> None:
     assert (misfit <= best + 1e-9).all()
 
 
-def test_labels_that_look_alike_are_ill_conditioned_and_still_give_shares() -> None:
+def test_confusable_labels_are_ill_conditioned_and_still_give_shares() -> None:
     alike = Adjustment(np.array([[0.5, 0.5, 0.0], [0.5, 0.5, 0.0], [0.0, 0.0, 1.0]]))
     assert alike.condition > 1e6
     assert alike.shares(np.array([[0.4, 0.4, 0.2]]))[0].sum() == pytest.approx(1)

@@ -92,7 +92,7 @@ def test_a_child_process_loads_the_same_settings(monkeypatch: pytest.MonkeyPatch
         ("webcam:0", False),
     ],
 )
-def test_footage_is_told_from_a_live_camera_by_its_address(uri: str, recorded: bool) -> None:
+def test_footage_is_distinguished_from_a_live_camera_by_its_address(uri: str, recorded: bool) -> None:
     assert CameraSettings.model_validate({"id": "a", "uri": uri}).recorded is recorded
 
 

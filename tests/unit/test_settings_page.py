@@ -17,7 +17,7 @@ def test_the_page_is_what_the_command_prints() -> None:
     assert (ROOT / "docs/settings.md").read_text() == printed.output
 
 
-def test_a_row_tells_default_bounds_and_choices() -> None:
+def test_a_row_has_default_bounds_and_choices() -> None:
     rows = {row.split("`")[1]: row for row in table.rows() if "`" in row}
     assert "| `32` | from 1 to 100 000 |" in rows["CROWDMOOD_BUS__MAX_BACKLOG"]
     assert "| `auto` | `auto`, `human`, `json` |" in rows["CROWDMOOD_LOG__FORMAT"]

@@ -55,7 +55,7 @@ def outcome(pending: list[Delivery], now_ms: int, hold_until_ms: int = 0) -> tup
         ([delivery(1, UPDATED, expires=9), delivery(2, UPDATED, expires=9)], 1, {1: "superseded"}, 2),
         ([delivery(1, UPDATED, expires=9, tries=1), delivery(2, UPDATED, expires=9)], 1, {}, 1),
         ([delivery(1, UPDATED, expires=9), delivery(2, CHANGED, expires=9)], 1, {}, 1),
-        # That there is no mood is old news once there is one, and is told in its turn otherwise.
+        # That there is no mood is old news once there is one, and is sent in its turn otherwise.
         ([delivery(1, UNAVAILABLE, tries=1, due_at_ms=9), delivery(2, UPDATED)], 1, {1: "superseded"}, 2),
         ([delivery(1, UNAVAILABLE), delivery(2, UPDATED)], 1, {}, 1),
         # What does not perish is given up after a day.
@@ -148,7 +148,7 @@ def test_a_delivery_is_kept_and_read_as_it_was() -> None:
     assert Delivery.from_dict(json.loads(json.dumps(one.to_dict()))) == one
 
 
-def test_health_tells_since_when_it_fails_and_why_it_was_disabled() -> None:
+def test_health_says_since_when_it_fails_and_why_it_was_disabled() -> None:
     health = Health().after(failed(1000), 10).after(failed(5000), 10)
     assert (health.failing_since_ms, health.last_error, health.disabled_at_ms) == (1000, "HTTP 500", None)
     assert health.after(Attempt(6000, 5, 204, None), 10) == Health(last_success_ms=6000)

@@ -87,7 +87,7 @@ def test_a_stored_mood_and_change_of_schema_1_become_events_of_schema_2() -> Non
         assert event.confidence == 0.54
 
 
-def test_unavailable_is_told_once_after_ok_and_never_before() -> None:
+def test_unavailable_is_sent_once_after_ok_and_never_before() -> None:
     watch, thin = watching(), timelines.too_few
     assert seen(watch, (0, thin(NOW_S))) == []
     sent = seen(watch, (1, mood(1)), (2, thin(NOW_S + 2)), (3, thin(NOW_S + 3)), now=3)
@@ -141,13 +141,13 @@ def test_cameras_go_down_and_come_back_once_each() -> None:
     assert states("frozen", "ended") == [("camera.down", "frozen"), ("camera.up", "ended")]
 
 
-def test_a_camera_that_was_never_up_is_told_of_without_its_credentials() -> None:
+def test_a_camera_that_was_never_up_is_reported_without_its_credentials() -> None:
     (event,) = seen(watching(), table={"north": {"state": "down", "detail": "rtsp://user:secret@camera/ is away"}})
     assert event.type is EventType.CAMERA_DOWN
     assert "secret" not in json.dumps(event.data)
 
 
-def test_whoever_goes_on_after_a_death_finds_the_same_events_under_the_same_ids() -> None:
+def test_a_successor_finds_the_same_events_under_the_same_ids() -> None:
     watch = watching()
     seen(watch, (0, mood(0)))
     copies = [Watch.from_dict(json.loads(json.dumps(watch.to_dict()))) for _ in range(2)]
@@ -186,7 +186,7 @@ def test_an_event_is_kept_and_read_as_it_was() -> None:
         ({}, {"expires_at_ms": NOW_S * 1000 - 1}, False),  # too old to act on
     ],
 )
-def test_endpoints_are_told_what_they_asked_for(
+def test_endpoints_receive_the_events_of_their_filter(
     changes: dict[str, object], event: dict[str, object], sent: bool
 ) -> None:
     happened = Event("updated-1-0", EventType.MOOD_UPDATED, NOW_S * 1000, {}, "stadium", None, (NOW_S + 5) * 1000, 0.7)

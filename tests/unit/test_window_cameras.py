@@ -24,7 +24,7 @@ def spans(closed: list[ClosedWindow[str]]) -> list[tuple[int, int, str]]:
 
 
 def restarted(before: EventTimeWindows[str], expected: dict[str, bool]) -> EventTimeWindows[str]:
-    """A successor that is told of other cameras, and sees again what was held."""
+    """A successor that has other cameras, and sees again what was held."""
     target: EventTimeWindows[str] = EventTimeWindows(POLICY, expected)
     target.restore(json.loads(json.dumps(before.snapshot())))
     for name in before.held():
@@ -100,7 +100,7 @@ def test_footage_that_was_taken_away_and_brought_back_goes_on() -> None:
     assert [w.end_ms for w in target.close_ready()] == [3000]
 
 
-def test_without_a_list_of_cameras_whoever_spoke_is_waited_for() -> None:
+def test_without_a_list_of_cameras_those_that_sent_frames_are_waited_for() -> None:
     target = restarted(two_cameras(recorded=True), {})
     see(target, "A", 5, 5000)
     assert target.close_ready() == []

@@ -112,23 +112,23 @@ def test_what_was_drawn_for_one_camera_is_never_saved_for_another(browser: Brows
         assert httpx.get(f"{api.url}/cameras/south/regions").json()["mask"] == []
 
 
-def test_a_photo_is_judged_and_shown_with_what_the_api_told(
+def test_a_photo_is_classified_and_shown_as_the_api_returns_it(
     page: Room, installation: Installation, picture: Path
 ) -> None:
     page.go("Photo").page.set_input_files("#file", str(picture))
     page.shows("#photo-said", "found by haar, classified by")
-    told = page.page.locator("#faces tr")
+    rows = page.page.locator("#faces tr")
     bearer = {"Authorization": f"Bearer {installation.keys['manage']}"}
     answer = httpx.post(f"{installation.url}/predict", content=picture.read_bytes(), headers=bearer, timeout=60).json()
-    assert told.count() == len(answer["faces"]) >= 5
-    assert answer["faces"][0]["label"] in told.first.inner_text()
+    assert rows.count() == len(answer["faces"]) >= 5
+    assert answer["faces"][0]["label"] in rows.first.inner_text()
     drawn = page.page.evaluate(
         "(() => { const c = document.querySelector('#photo-canvas'); return [c.width, c.height]; })()"
     )
     assert drawn == [960, 540]
     page.page.set_input_files("#file", {"name": "no.png", "mimeType": "image/png", "buffer": b"no picture"})
     page.shows("#photo-said", "it may be damaged")
-    assert told.count() == 0
+    assert rows.count() == 0
 
 
 def test_a_photo_of_too_many_pixels_is_made_smaller_before_it_is_sent(
@@ -152,7 +152,7 @@ def test_the_photo_view_says_why_it_is_off(browser: Browser, stadium: Stadium) -
         assert page.page.locator("#file").is_hidden()
 
 
-def test_the_browsers_camera_is_judged_frame_by_frame(page: Room) -> None:
+def test_the_browsers_camera_is_classified_frame_by_frame(page: Room) -> None:
     page.go("Photo").page.click("text=Use this device's camera")
     page.shows("#photo-said", "found by haar")
     with page.page.expect_response("**/predict"):

@@ -51,7 +51,7 @@ def test_nothing_is_before_the_beginning_or_between_a_time_and_an_earlier_one(ap
     assert api.get("/moods", **times).json() == {"moods": [], "next": None}
 
 
-def test_pages_of_history_hold_everything_once_although_moods_are_published_meanwhile(api: Api) -> None:
+def test_pages_of_history_hold_everything_once_while_moods_are_published(api: Api) -> None:
     api.publish(*(mood_at(minute) for minute in range(6)))
     first = api.get("/moods", limit=2).json()
     assert minutes_of(first) == [5, 4]
@@ -147,7 +147,7 @@ def test_moods_and_changes_are_forgotten_when_they_are_too_old(api: Api) -> None
         ({"cursor": "\u0661-1"}, "is no position that we gave"),
         ({"zone": ""}, "zone: String should have at least 1 character"),
         ({"camera": ""}, "camera: String should have at least 1 character"),
-        ({"limit": "many", "from": "x"}, "; limit: "),  # every problem is told at once
+        ({"limit": "many", "from": "x"}, "; limit: "),  # all problems in one response
     ],
 )
 def test_an_invalid_question_is_422_with_one_clear_text(api: Api, query: dict[str, str], detail: str) -> None:

@@ -1,4 +1,4 @@
-"""Crowd photographs that cannot be learned from, or judged by, are named in one line."""
+"""Crowd photographs that cannot be used for training or evaluation are named in one line."""
 
 import json
 import re

@@ -29,7 +29,7 @@ def batches(start_epoch: int, seed: int = 0, any_size: bool = False) -> Batches:
 def learned(*runs: tuple[Batches, int, int]) -> np.ndarray:
     """The weights that a network without memory of its own has after training from one epoch to another, run by run.
 
-    They tell which batches it saw, and in which order.
+    They show which batches it saw, and in which order.
     """
     keras.utils.set_random_seed(0)
     layers = [keras.layers.Input((48, 48, 1)), keras.layers.Rescaling(1 / 255), keras.layers.Flatten()]

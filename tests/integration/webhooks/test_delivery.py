@@ -1,4 +1,4 @@
-"""Webhooks from the state store to a real receiver: what is sent, signed, kept and told again, and by whom."""
+"""Webhooks from the state store to a real receiver: what is sent, signed, kept and sent again, and by whom."""
 
 import threading
 import time
@@ -77,8 +77,8 @@ def test_filters_hold_back_what_is_not_wanted(
         publish(moods, north="down")
         receiver.wait(5, "/all")
         time.sleep(0.3)
-    told = {path: [one.json["type"] for one in receiver.at(path)] for path in ("/zone", "/sure", "/cameras")}
-    assert told == {
+    received = {path: [one.json["type"] for one in receiver.at(path)] for path in ("/zone", "/sure", "/cameras")}
+    assert received == {
         "/zone": ["mood.changed", "camera.down"],
         "/sure": ["mood.changed", "mood.changed"],
         "/cameras": ["camera.down"],
@@ -187,7 +187,7 @@ def test_an_endpoint_that_is_deleted_while_its_receiver_takes_its_time_leaves_no
     assert len(receiver.at("/hook")) == 1
 
 
-def test_a_board_is_told_of_the_mood_that_comes_back_although_nobody_calls_it_a_change(
+def test_a_board_receives_the_mood_after_an_outage_although_it_did_not_change(
     settings: Settings, webhooks: WebhookStore, moods: MoodStore, receiver: Receiver
 ) -> None:
     default = webhook_resources.EndpointSettings(url="https://a.example").events
@@ -199,12 +199,12 @@ def test_a_board_is_told_of_the_mood_that_comes_back_although_nobody_calls_it_a_
         publish(moods, new=mood())  # is no news
         publish(moods, changed=change(1))
         receiver.wait(5)
-    told = [one.json["type"] for one in receiver.taken]
-    assert told == ["mood.unavailable", "mood.updated", "mood.unavailable", "mood.updated", "mood.changed"]
+    received = [one.json["type"] for one in receiver.taken]
+    assert received == ["mood.unavailable", "mood.updated", "mood.unavailable", "mood.updated", "mood.changed"]
     assert receiver.taken[1].json["data"]["dominant"] == "happy"
 
 
-def test_a_mood_that_grows_stale_while_nobody_watches_is_told_of_all_the_same(
+def test_a_mood_that_grows_stale_while_no_dispatcher_runs_is_sent_later(
     settings: Settings, webhooks: WebhookStore, moods: MoodStore, receiver: Receiver
 ) -> None:
     webhooks.add(endpoint(receiver.url()), 10)

@@ -52,7 +52,7 @@ def environment(server_url: str, bus_settings: BusSettings) -> dict[str, str]:
 def test_a_dispatcher_killed_again_and_again_loses_nothing_and_gives_no_event_a_second_id(
     environment: dict[str, str], webhooks: WebhookStore, moods: MoodStore, receiver: Receiver
 ) -> None:
-    def told() -> int:
+    def received() -> int:
         return len({taken.id for taken in receiver.taken})
 
     receiver.answer = lambda _: Answer(204, after_s=0.05)
@@ -64,13 +64,13 @@ def test_a_dispatcher_killed_again_and_again_loses_nothing_and_gives_no_event_a_
     for sequence in range(1, CHANGES + 1):
         publish(moods, changed=change(sequence, valid_s=600))  # it does not perish within this test
         if sequence % 15 == 0:
-            eventually(lambda wanted=sequence - 10: told() >= wanted, 80)
+            eventually(lambda wanted=sequence - 10: received() >= wanted, 80)
             process.send_signal(signal.SIGKILL)
             process.communicate()
             process = started(environment)
             kills += 1
     with ended(process):
-        eventually(lambda: told() == CHANGES, 80)
+        eventually(lambda: received() == CHANGES, 80)
         time.sleep(0.5)
         process.send_signal(signal.SIGTERM)
         assert process.wait(timeout=60) == 0

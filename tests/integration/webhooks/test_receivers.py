@@ -1,4 +1,4 @@
-"""What real receivers get: each adapter's body, over a connection to the address that was judged and to no other."""
+"""What real receivers get: each adapter's body, over a connection to the address that was checked and to no other."""
 
 import asyncio
 import ipaddress
@@ -84,7 +84,7 @@ def test_a_name_is_resolved_once_and_the_receiver_still_hears_it(
     asked = []
 
     def look_up(host: str, port: int, **_: object) -> list[tuple[object, ...]]:
-        # What the name stands for next would be refused: nobody may ask again.
+        # What the name stands for next would be refused: the name must not be resolved again.
         asked.append(host)
         address = "127.0.0.1" if len(asked) == 1 else "169.254.169.254"
         return [(socket.AF_INET, socket.SOCK_STREAM, 0, "", (address, port))]
@@ -118,7 +118,7 @@ def test_over_tls_the_certificate_must_be_the_names(
     tls.load_cert_chain(*certificate)
     with receiving(tls) as receiver:
         url = f"https://localhost:{receiver.port}/hook"
-        assert "certificate verify failed" in str(post(url).error)  # nobody vouches for it
+        assert "certificate verify failed" in str(post(url).error)  # no authority signed it
         monkeypatch.setenv("SSL_CERT_FILE", str(certificate[0]))
         assert post(url).error is None
         elsewhere = post(f"https://127.0.0.1:{receiver.port}/hook")
@@ -126,11 +126,11 @@ def test_over_tls_the_certificate_must_be_the_names(
         assert len(receiver.taken) == 1
 
 
-def test_whoever_does_not_take_a_connection_is_given_up_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_receiver_that_accepts_no_connection_times_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sending, "CONNECT_TIMEOUT_S", 0.5)
     with socket.create_server(("127.0.0.1", 0), backlog=0) as full:
         waiting = [socket.socket() for _ in range(8)]
-        for one in waiting:  # nobody accepts: the queue is full
+        for one in waiting:  # no one accepts: the queue is full
             one.setblocking(False)
             one.connect_ex(full.getsockname())
         attempt = post(f"http://127.0.0.1:{full.getsockname()[1]}/")
@@ -161,9 +161,9 @@ def test_whatever_address_was_registered_an_attempt_ends_with_a_reason(url: str)
     async def public(*_: object) -> ipaddress.IPv4Address:
         return ipaddress.IPv4Address("93.184.215.14")
 
-    async def nobody(*_: object, **__: object) -> httpx.Response:
-        raise httpx.ConnectError("nobody is there")
+    async def refused(*_: object, **__: object) -> httpx.Response:
+        raise httpx.ConnectError("no server is there")
 
     # Whatever it names, nothing is connected to: what becomes of an odd address before that is what matters.
-    with patch.object(sending, "resolve", public), patch.object(httpx.AsyncClient, "send", nobody):
+    with patch.object(sending, "resolve", public), patch.object(httpx.AsyncClient, "send", refused):
         assert post(url).error

@@ -200,7 +200,7 @@ def test_a_rotated_secret_is_shown_once_beside_the_end_of_the_old_one(api: httpx
     assert rotated["secret"] not in api.get(f"/webhooks/{made['id']}").text
 
 
-def test_without_a_key_that_may_manage_nothing_is_told(
+def test_without_a_key_that_may_manage_nothing_is_returned(
     server_url: str, settings: Settings, api: httpx.Client, receiver: Receiver
 ) -> None:
     register(api, receiver.url())
@@ -283,7 +283,7 @@ def test_whatever_is_asked_for_again_is_what_ended_so_and_was_made_then(
     assert now == {number: Status.PENDING if again[number] else status for number, (_, status) in enumerate(made)}
 
 
-def test_a_path_tells_everything_that_may_be_done_there(api: httpx.Client) -> None:
+def test_a_path_lists_every_method_that_it_allows(api: httpx.Client) -> None:
     allowed = {path: api.put(path).headers["allow"].split(", ") for path in ("/webhooks", "/webhooks/ep_1", "/mood")}
     assert {path: sorted(methods) for path, methods in allowed.items()} == {
         "/webhooks": ["GET", "POST"],

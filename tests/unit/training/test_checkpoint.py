@@ -15,7 +15,7 @@ def never() -> np.ndarray:
     raise AssertionError("computed again")
 
 
-def test_the_same_inputs_are_computed_once_and_others_anew(tmp_path: Path) -> None:
+def test_the_same_inputs_are_computed_once_and_others_again(tmp_path: Path) -> None:
     assert np.array_equal(cached(tmp_path, "teachers", ["a", "b"], VALUES.copy), VALUES)
     assert np.array_equal(cached(tmp_path, "teachers", ["a", "b"], never), VALUES)
     for number, other in enumerate([["a"], ["b", "a"], ["ab"], ["a", "b", ""], ["a', 'b"]]):

@@ -106,7 +106,7 @@ def test_class_folders_load_pictures_of_any_size_and_colour_as_gray(tmp_path: Pa
     data = load_faces(tmp_path)
 
     assert [LABELS[label] for label in data.labels] == ["happy", "sad"]
-    assert data.usage.tolist() == [TRAINING, PUBLIC_TEST]  # without validation, the test split judges
+    assert data.usage.tolist() == [TRAINING, PUBLIC_TEST]  # without validation, the test split is used
     assert (data.images == 9).all()
 
 
