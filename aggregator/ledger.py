@@ -1,6 +1,6 @@
 """The account of every camera's frames: the table behind `GET /cameras` and `crowdmood ledger`."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from aggregator.camera_run import Account
@@ -16,6 +16,7 @@ class Ledger:
 
     def __init__(self) -> None:
         self.table: CameraTable = {}
+        self._cut_off: dict[str, int] = {}
 
     def restore(self, table: CameraTable) -> None:
         """Continue from a stored table."""
@@ -69,9 +70,30 @@ class Ledger:
         if message.frame_count or message.state == "ended":
             self._row(message.camera_id)["frame_count"] = message.frame_count
 
+    def cut_off(self, cameras: Collection[str], at_ms: int) -> None:
+        """Set the cameras whose partition of the bus is unreachable: they are down until it is back.
+
+        Args:
+            cameras: All such cameras.
+            at_ms: Wall-clock time in milliseconds since 1970-01-01 UTC.
+        """
+        self._cut_off = {camera_id: self._cut_off.get(camera_id, at_ms) for camera_id in cameras}
+
+    def shown(self) -> CameraTable:
+        """Return the table to publish; a camera that is cut off is down, whatever it reported last."""
+        down = {"state": "down", "detail": "its partition of the bus is unreachable"}
+        return {
+            name: row | down | {"since_ms": self._cut_off[name]}
+            if name in self._cut_off and row["state"] != "ended"
+            else row
+            for name, row in self.table.items()
+        }
+
     def troubled(self) -> dict[str, str]:
         """Return the state of each camera that is frozen, refused or down."""
-        return {name: row["state"] for name, row in self.table.items() if row["state"] in ("frozen", "refused", "down")}
+        return {
+            name: row["state"] for name, row in self.shown().items() if row["state"] in ("frozen", "refused", "down")
+        }
 
     def without(self, held: Iterable[tuple[Emotions, Mapping[str, int]]]) -> CameraTable:
         """Return the table without the held frames, which a successor will receive and count again."""

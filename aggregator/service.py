@@ -16,9 +16,10 @@ from aggregator.changes import Changes
 from aggregator.ledger import Ledger
 from aggregator.moods import Finding, Moods, unfit
 from aggregator.windows import ClosedWindow, EventTimeWindows, WindowPolicy
+from crowdmood.bus.connection import Connection
 from crowdmood.bus.keys import StreamName
 from crowdmood.bus.lease import Lease
-from crowdmood.bus.partitions import AllPartitions, Inboxes
+from crowdmood.bus.partitions import AllPartitions, Reader
 from crowdmood.bus.streams import Entry
 from crowdmood.bus.worker import Heartbeat, Outcome, Stage, Worker
 from crowdmood.core import metrics
@@ -53,6 +54,7 @@ class AggregatorStage(Stage[Emotions | FramesLost | CameraState]):
         run_id: The run whose checkpoint is continued.
         expected: Configured cameras, each with whether it is recorded; if there are any, the table omits others.
         zones: Named sets of cameras that have their own mood.
+        partitions: Number of partitions of the bus, to which the configured cameras are assigned in turn.
         clock: Monotonic time in seconds; only used to publish `stale`, and for periodic tasks.
     """
 
@@ -71,6 +73,7 @@ class AggregatorStage(Stage[Emotions | FramesLost | CameraState]):
         run_id: str,
         expected: dict[str, bool],
         zones: Mapping[str, Sequence[str]] | None = None,
+        partitions: int = 1,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._store = store
@@ -79,6 +82,8 @@ class AggregatorStage(Stage[Emotions | FramesLost | CameraState]):
         self._run_id = run_id
         self._clock = clock
         self._expected = expected
+        self._partition_of = {camera_id: number % partitions for number, camera_id in enumerate(expected)}
+        self._unreachable: frozenset[int] = frozenset()
         self._windows: EventTimeWindows[Held] = EventTimeWindows(
             WindowPolicy(
                 window_ms=round(settings.window_s * 1000),
@@ -101,7 +106,7 @@ class AggregatorStage(Stage[Emotions | FramesLost | CameraState]):
         self._table_written = clock()
         self._published = 0
 
-    def start(self, inbox: Inboxes) -> None:
+    def start(self, inbox: Reader) -> None:
         """Continue the run where the previous leader stopped."""
         checkpoint = self._store.checkpoint(self._run_id)
         if checkpoint is not None:
@@ -126,6 +131,7 @@ class AggregatorStage(Stage[Emotions | FramesLost | CameraState]):
         if self._clock() >= self._claimed_at + _CLAIM_EVERY_S:
             self._inbox.claim_all()
             self._claimed_at = self._clock()
+        self._notice_unreachable()
         for entry, message in work:
             if entry.identity in self._unacknowledged:
                 continue
@@ -192,6 +198,17 @@ class AggregatorStage(Stage[Emotions | FramesLost | CameraState]):
         else:
             self._windows.expect(message.camera_id, message.run_id, recorded=message.recorded)
 
+    def _notice_unreachable(self) -> None:
+        unreachable = self._inbox.unreachable()
+        if unreachable == self._unreachable:
+            return
+        self._unreachable = unreachable
+        down = {name for name, partition in self._partition_of.items() if partition in unreachable}
+        self._ledger.cut_off(down, time.time_ns() // 1_000_000)
+        self._table_changed = True
+        shown = ", ".join(map(str, sorted(unreachable))) or "none"
+        log.warning("unreachable partitions of the bus: %s; cameras that are down for it: %d", shown, len(down))
+
     def _close_windows(self) -> list[Finding]:
         closed = self._windows.close_ready()
         if not closed:
@@ -220,7 +237,7 @@ class AggregatorStage(Stage[Emotions | FramesLost | CameraState]):
 
     def _cameras(self) -> CameraTable:
         """Return the table of the cameras that are still configured."""
-        table = self._ledger.table
+        table = self._ledger.shown()
         return {name: row for name, row in table.items() if name in self._expected} if self._expected else table
 
     def _table_due(self) -> bool:
@@ -261,7 +278,8 @@ def run(settings: Settings, stop: threading.Event, worker_name: str, *, drain: b
         LeadershipLostError: Another aggregator has acquired the lease.
     """
     bus = AllPartitions(required_url(settings.bus_url, "bus"), settings.bus, stop)
-    store = MoodStore(required_url(settings.state_url, "state"), settings.bus.key_prefix, stop)
+    state_url = required_url(settings.state_url, "state")
+    store = MoodStore(state_url, settings.bus.key_prefix, stop)
     expected = {camera.id: camera.recorded for camera in settings.cameras}
     if len(set(expected.values())) > 1:
         log.warning("live cameras are configured beside footage, whose time begins in 1970: they wait for its end")
@@ -270,11 +288,20 @@ def run(settings: Settings, stop: threading.Event, worker_name: str, *, drain: b
     heartbeat = Heartbeat(bus, AggregatorStage.name, worker_name)
     if not lease.wait(stop, lambda: heartbeat.beat("standby")):
         heartbeat.stop()
+        bus.close()
         return
-    stage = AggregatorStage(store, lease, settings.aggregator, settings.run_id, expected, settings.zones)
+    keeper = Connection(state_url, "state", stop)
+    lease.keep(keeper, settings.aggregator.stalled_after_s)
+    stage = AggregatorStage(
+        store, lease, settings.aggregator, settings.run_id, expected, settings.zones, settings.bus.partitions
+    )
     # A former leader that has not noticed its lost lease yet may have the same worker name.
     consumer = f"{worker_name}-{lease.token}"
-    Worker(stage, bus, settings.bus, worker_name, stop, consumer).run(drain=drain)
+    try:
+        Worker(stage, bus, settings.bus, worker_name, stop, consumer).run(drain=drain)
+    finally:
+        bus.close()
+        keeper.close()
 
 
 def _emotions(window: ClosedWindow[Held]) -> ClosedWindow[Emotions]:

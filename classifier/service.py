@@ -14,7 +14,7 @@ from classifier.engines import Engine
 from classifier.model_swap import ModelSwap
 from classifier.quality import quality
 from crowdmood.bus.keys import CLASSIFIER_GROUP, StreamName
-from crowdmood.bus.partitions import Inboxes
+from crowdmood.bus.partitions import Reader
 from crowdmood.bus.streams import Bus, DeadLetter, Entry
 from crowdmood.bus.worker import Outcome, Stage, Worker
 from crowdmood.core import metrics
@@ -64,7 +64,7 @@ class ClassifierStage(Stage[Faces]):
         self._running: RunningBatch | None = None
         self._faces = 0
 
-    def start(self, inbox: Inboxes) -> None:  # noqa: ARG002 (only other stages use it)
+    def start(self, inbox: Reader) -> None:  # noqa: ARG002 (only other stages use it)
         """Load and warm the network."""
         self._use(self._swap.start())
 

@@ -114,6 +114,10 @@ class Inbox:
                 self._call(partial(self._take_over, key, others))
                 self._own_cursors[key] = _SCAN_START
 
+    def unreachable(self) -> frozenset[int]:
+        """Return no partition: `read` waits while the bus is unreachable."""
+        return frozenset()
+
     def idle(self) -> bool:
         """Return whether the streams are empty: no entry is unread or pending."""
         return all(self._bus.backlog(name) == 0 for name in self._names.values())

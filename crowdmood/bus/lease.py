@@ -4,6 +4,9 @@ Both are keys in the state store. The lease expires by the server's clock unless
 process can lead after the leader died. A lease alone protects nothing: a leader that was paused does not know that its
 lease expired. The term protects the data. Each leader begins a term with a larger number, every write watches the term,
 and the server rejects a write of an earlier term (Kleppmann, "How to do distributed locking", 2016: a fencing token).
+
+A leader whose work may take longer than the lease has it renewed by a thread (`Lease.keep`), as long as the work makes
+progress: a leader that hangs is replaced, a leader that is busy or waits for the bus is not.
 """
 
 import contextlib
@@ -55,6 +58,9 @@ class Lease:
         self._clock = clock
         self._renewed = clock()
         self._writes = 0
+        self._keeper: threading.Thread | None = None
+        self._released = threading.Event()
+        self._lost: LeadershipLostError | None = None
         # The token alone does not identify a term: a store that was emptied counts from 1 again.
         self._mark = uuid.uuid4().hex.encode()
 
@@ -103,19 +109,36 @@ class Lease:
                 stop.wait(min(self._ttl_s / 10, _LONGEST_WAIT_S))
         return False
 
+    def keep(self, connection: Connection, stalled_after_s: float) -> None:
+        """Renew the lease in a thread from now on, until it is released.
+
+        The thread renews it only as long as the work calls `renew`, which then reports progress.
+
+        Args:
+            connection: The state store; a connection of its own, since connections are not shared between threads.
+            stalled_after_s: Seconds without progress after which the lease is no longer renewed.
+        """
+        self._renewed = self._clock()
+        self._keeper = threading.Thread(target=self._keep, args=(connection, stalled_after_s), daemon=True)
+        self._keeper.start()
+
     def renew(self) -> None:
         """Renew the lease if a third of its time to live has passed. Call it more often than that.
 
-        A lease that expired and that no other process acquired is renewed too.
+        Where a thread keeps the lease, this reports progress. A lease that expired and that no other process acquired
+        is renewed too.
 
         Raises:
             LeadershipLostError: Another process leads.
             ServerUnavailableError: The state store is unreachable, and the process stops.
         """
-        if self._clock() < self._renewed + self._ttl_s / 3:
-            return
+        if self._lost is not None:
+            raise self._lost
         started = self._clock()
-        self._fenced(lambda multi: multi.set(self._keys.lease, self._holder, px=self._ttl_ms))
+        if self._keeper is None:
+            if started < self._renewed + self._ttl_s / 3:
+                return
+            self._extend(self._connection)
         self._renewed = started
 
     def write(self, queue: Callable[[Client], None]) -> None:
@@ -139,10 +162,41 @@ class Lease:
 
     def release(self) -> None:
         """Release the lease, so that another process can lead at once; on an unreachable store it expires instead."""
+        self._released.set()
+        if self._keeper is not None:
+            self._keeper.join(_LONGEST_WAIT_S)
         with contextlib.suppress(LeadershipLostError, ServerUnavailableError):
             self._fenced(lambda multi: multi.delete(self._keys.lease), patient=False)
 
-    def _fenced(self, queue: Callable[[Client], None], number: int = 0, *, patient: bool = True) -> None:
+    def _keep(self, connection: Connection, stalled_after_s: float) -> None:
+        stalled = False
+        while not self._released.wait(self._ttl_s / 3):
+            idle_s = self._clock() - self._renewed
+            if idle_s > stalled_after_s:
+                if not stalled:
+                    log.error("no progress for %.0f s: the lease is no longer renewed", idle_s)
+                stalled = True
+                continue
+            stalled = False
+            try:
+                self._extend(connection)
+            except LeadershipLostError as error:
+                self._lost = error
+                return
+            except ServerUnavailableError:
+                return
+
+    def _extend(self, connection: Connection) -> None:
+        self._fenced(lambda multi: multi.set(self._keys.lease, self._holder, px=self._ttl_ms), connection=connection)
+
+    def _fenced(
+        self,
+        queue: Callable[[Client], None],
+        number: int = 0,
+        *,
+        patient: bool = True,
+        connection: Connection | None = None,
+    ) -> None:
         def transaction(client: Client) -> None:
             with client.pipeline(transaction=True) as multi:
                 while True:
@@ -167,7 +221,7 @@ class Lease:
                         continue
                     return
 
-        self._connection.call(transaction, patient=patient)
+        (connection or self._connection).call(transaction, patient=patient)
 
     @property
     def _ttl_ms(self) -> int:

@@ -13,8 +13,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Generic, TypeVar
 
+from crowdmood.bus.inbox import Inbox
 from crowdmood.bus.keys import StreamName
-from crowdmood.bus.partitions import Inboxes
+from crowdmood.bus.partitions import AllPartitions, Inboxes, Reader
 from crowdmood.bus.streams import Bus, DeadLetter, Entry
 from crowdmood.core import metrics
 from crowdmood.core.errors import ServerUnavailableError, UndecodableError
@@ -75,7 +76,7 @@ class Stage(ABC, Generic[M]):
     batch_wait_ms: int = 0
     pending: bool = False
 
-    def start(self, inbox: Inboxes) -> None:
+    def start(self, inbox: Reader) -> None:
         """Prepare for work, for example load a model. The worker is healthy only after this."""
 
     @abstractmethod
@@ -130,14 +131,11 @@ class Worker:
         self._bus = bus
         self._settings = settings
         self._heartbeat = Heartbeat(bus, stage.name, name)
-        self._inbox = Inboxes(
-            bus,
-            stage.inputs,
-            stage.name,
-            consumer or name,
-            settings,
-            claims=stage.claims,
-            background=stage.background,
+        read = stage.inputs, stage.name, consumer or name, settings
+        self._inbox = (
+            Inboxes(bus, *read, claims=stage.claims, background=stage.background)
+            if isinstance(bus, AllPartitions)
+            else Inbox(bus, *read, claims=stage.claims, background=stage.background)
         )
 
     def run(self, *, drain: bool = False) -> None:

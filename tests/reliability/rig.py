@@ -162,7 +162,7 @@ def installation(
             if serve:
                 supervisor.start("api")
                 supervisor.start("dispatch")
-            supervisor.start("aggregator")
+            supervisor.start("aggregator", 2)
             supervisor.start("classifier", known.run.classifiers)
             supervisor.start("detector", known.run.detectors)
             supervisor.start("ingest", may_finish=True)

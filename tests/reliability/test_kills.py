@@ -13,7 +13,16 @@ from tests.waiting import eventually
 
 from .rig import Installation, installation
 
-PROCESSES = ("ingest-0", "detector-0", "detector-1", "classifier-0", "aggregator-0", "dispatch-0", "api-0")
+PROCESSES = (
+    "ingest-0",
+    "detector-0",
+    "detector-1",
+    "classifier-0",
+    "aggregator-0",
+    "aggregator-1",
+    "dispatch-0",
+    "api-0",
+)
 KILLS = int(os.environ.get("RELIABILITY_KILLS", "200"))
 SETTINGS: dict[str, Any] = {
     # Entries that were in the hands of several workers that were killed have killed none of them.

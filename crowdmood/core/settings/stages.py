@@ -160,6 +160,12 @@ class AggregatorSettings(Group):
         le=60,
         description="Seconds after a leader's death until another aggregator may replace it.",
     )
+    stalled_after_s: float = Field(
+        default=30.0,
+        ge=1,
+        le=3600,
+        description="Seconds without progress after which a leader gives up its lease. A window may take that long.",
+    )
     history_entries: int = Field(
         default=200_000,
         ge=100,

@@ -20,6 +20,7 @@ from crowdmood.domain.labels import LABELS
 from crowdmood.domain.mood import MoodChange
 from crowdmood.store.keys import StateKeys
 from crowdmood.store.moods import START, MoodStore
+from tests.waiting import eventually
 
 UNKNOWN = dict.fromkeys(LABELS)
 CHANGE = MoodChange(
@@ -158,6 +159,30 @@ def test_renews_the_lease_when_a_third_of_its_time_to_live_has_passed(
         leader.renew()
         assert key.left_s > 2 / 3 * TTL_S
         assert not other.acquire()
+
+
+def test_kept_lease_outlives_work_that_takes_longer_and_expires_when_the_work_stalls(
+    server_url: str, bus_settings: BusSettings
+) -> None:
+    keys = StateKeys(bus_settings.key_prefix).leader()
+    now_s = 0.0
+    leader = Lease(Connection(server_url, "state"), keys, "leader", 0.6, lambda: now_s)
+    other = Lease(Connection(server_url, "state"), keys, "other", 0.6)
+    assert leader.acquire()
+    leader.keep(Connection(server_url, "state"), stalled_after_s=30)
+    for _ in range(3):  # each step of the work takes 29 s of its clock, and twice the lease
+        now_s += 29
+        leader.renew()
+        time.sleep(1.2)
+        assert not other.acquire()
+    now_s += 31
+    eventually(other.acquire)
+    assert other.token == 2
+    now_s -= 31  # the work goes on after all
+    with pytest.raises(LeadershipLostError, match="term 1"):
+        eventually(leader.renew, until=lambda _: False)
+    leader.release()
+    assert not leader.acquire()
 
 
 def test_released_lease_is_free_at_once_and_only_the_leader_releases_it(lease_of: Callable[..., Lease]) -> None:

@@ -1,0 +1,162 @@
+"""Live cameras whose emotions go straight to the bus, and real aggregators: what a drill of the aggregator needs."""
+
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from crowdmood.bus.streams import Bus
+from crowdmood.core.errors import ServerUnavailableError
+from crowdmood.core.settings import BusSettings
+from crowdmood.domain.messages import CameraState, Emotions, FrameRef
+from crowdmood.domain.mood import Mood
+from crowdmood.store.moods import MoodStore
+from tests.crowds import seats, showing
+
+RUN = "live-1"
+
+
+def wall_ms() -> int:
+    """Return milliseconds since 1970-01-01 UTC."""
+    return time.time_ns() // 1_000_000
+
+
+def emotions(camera: str, frame_id: int, at_ms: int, people: int) -> Emotions:
+    """Return the message about one live frame of people who are all happy."""
+    ref = FrameRef(camera, RUN, frame_id, at_ms, 1280, 720, recorded=False)
+    ones = np.ones(people, np.float16)
+    return Emotions(ref, seats(people), showing(["happy"] * people), ones, ones, "conv4", "haar", b"")
+
+
+class LiveCamera:
+    """A thread that publishes the emotions of a live camera while its bus is reachable.
+
+    Args:
+        url: The bus.
+        settings: Its prefix and the camera's partition.
+        name: The camera.
+        people: Number of faces in each frame.
+        every_s: Time between two frames, in seconds.
+        ahead_s: How much the clock is ahead that the frames are stamped with, in seconds.
+
+    Attributes:
+        sent: Number of frames published.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        settings: BusSettings,
+        name: str,
+        *,
+        people: int = 30,
+        every_s: float = 0.5,
+        ahead_s: float = 0.0,
+    ) -> None:
+        self.name, self.sent, self.ahead_s = name, 0, ahead_s
+        self._every_s, self._people = every_s, people
+        self._over = threading.Event()
+        # A connection whose `stop` is set does not retry.
+        self._bus = Bus(url, settings, self._over)
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        state = CameraState(name, RUN, "live", False, "rtsp://camera", "", 0, wall_ms())
+        self._bus.publish([("control", state)])
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stop publishing."""
+        self._over.set()
+        self._thread.join(20)
+        self._bus.close()
+
+    def _run(self) -> None:
+        while not self._over.wait(self._every_s):
+            message = emotions(self.name, self.sent, wall_ms() + round(self.ahead_s * 1000), self._people)
+            try:
+                self._bus.publish([("emotions", message)], patient=False)
+                self.sent += 1
+            except ServerUnavailableError:
+                continue
+
+
+class Aggregators:
+    """Real aggregator processes over live cameras.
+
+    Args:
+        folder: Where the processes run.
+        bus_url: The bus.
+        state_url: The state store.
+        cameras: Names of the configured live cameras.
+        settings: Key prefix and number of partitions.
+        environment: More settings.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        bus_url: str,
+        state_url: str,
+        cameras: Sequence[str],
+        settings: BusSettings,
+        **environment: str,
+    ) -> None:
+        self.folder = folder
+        self.settings = settings
+        self.store = MoodStore(state_url, settings.key_prefix)
+        self.bus = Bus(bus_url, settings)
+        self.processes: dict[str, subprocess.Popen[str]] = {}
+        self._environment = os.environ | {
+            "CROWDMOOD_BUS_URL": bus_url,
+            "CROWDMOOD_STATE_URL": state_url,
+            "CROWDMOOD_BUS__KEY_PREFIX": settings.key_prefix,
+            "CROWDMOOD_BUS__PARTITIONS": str(settings.partitions),
+            "CROWDMOOD_RUN_ID": RUN,
+            "CROWDMOOD_CAMERAS": json.dumps([{"id": name, "uri": f"rtsp://{name}.example"} for name in cameras]),
+            "CROWDMOOD_LOG__FORMAT": "human",
+            **environment,
+        }
+
+    def start(self, name: str) -> None:
+        """Start a process; its log goes to a file of its name."""
+        command = [sys.executable, "-m", "app", "aggregate", "--name", name]
+        if name in self.processes:
+            self.processes[name].wait(20)
+        with (self.folder / f"{name}.log").open("a") as log:
+            self.processes[name] = subprocess.Popen(command, env=self._environment, stderr=log, text=True)
+
+    def log(self, name: str) -> str:
+        """Return what a process has logged."""
+        return (self.folder / f"{name}.log").read_text()
+
+    def roles(self) -> dict[str, str]:
+        """Return the processes with a heartbeat, each with its role."""
+        return self.bus.workers("aggregator")
+
+    def of_stadium(self) -> list[tuple[int, Mood]]:
+        """Return the stadium's moods, oldest first, each with the time of its publication in milliseconds."""
+        entries = self.store.connection.client.xrange(f"{self.settings.key_prefix}:{{state}}:moods", "-", "+")
+        moods = [(int(entry.split(b"-")[0]), Mood.from_json(fields[b"json"])) for entry, fields in entries]
+        return [(at, mood) for at, mood in moods if mood.camera is None and mood.zone == "stadium"]
+
+    def longest_gap_s(self, since_ms: int) -> float:
+        """Return the longest time without a new mood since then, in seconds."""
+        times = [since_ms, *(at for at, mood in self.of_stadium() if at > since_ms and mood.status != "stale")]
+        return max(b - a for a, b in zip(times, [*times[1:], wall_ms()], strict=True)) / 1000
+
+    def newest(self) -> Mood:
+        """Return the newest mood of the stadium."""
+        return self.of_stadium()[-1][1]
+
+    def close(self) -> None:
+        """Kill every process."""
+        for process in self.processes.values():
+            process.kill()
+            process.wait(20)
+        self.bus.close()
+        self.store.close()
