@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from crowdmood.core.logs import redact_text
+from crowdmood.core.logs import redact, redact_text
 from crowdmood.core.settings import STADIUM
 from crowdmood.domain.mood import Mood, MoodChange, Status, to_rfc3339
 from crowdmood.store.moods import CameraTable, published_at_ms
@@ -152,18 +152,23 @@ def no_mood_yet(scope: Scope) -> dict[str, Any]:
     return blank.to_dict() | dict.fromkeys(("as_of", "window_start", "valid_until", "method"))
 
 
-def camera_answers(table: CameraTable) -> list[dict[str, Any]]:
-    """Return the table of cameras as `GET /cameras` shows it, sorted by name."""
-    return [_camera_answer(camera_id, known) for camera_id, known in sorted(table.items())]
+def camera_answers(table: CameraTable, *, sources: bool) -> list[dict[str, Any]]:
+    """Return the table of cameras as `GET /cameras` shows it, sorted by name.
+
+    Args:
+        table: State and counters of each camera.
+        sources: Whether the client may know where frames come from.
+    """
+    return [_camera_answer(camera_id, known, sources) for camera_id, known in sorted(table.items())]
 
 
-def _camera_answer(camera_id: str, known: dict[str, Any]) -> dict[str, Any]:
+def _camera_answer(camera_id: str, known: dict[str, Any], sources: bool) -> dict[str, Any]:
     # An aggregator of another version may write fewer fields. Ingest removes credentials; this is a second safeguard.
     return {
         "id": camera_id,
         "state": known["state"],
         "since": _time(known.get("since_ms")),
-        "source": redact_text(known.get("source", "")),
+        "source": redact(known.get("source", "")) if sources else None,
         "recorded": known.get("recorded"),
         "detail": redact_text(known.get("detail", "")),
         "run_id": known.get("run_id"),

@@ -103,7 +103,7 @@ CAMERAS: dict[str, Any] = {
                 "north": {
                     "state": "live",
                     "since_ms": _AS_OF_MS - 3_600_000,
-                    "source": "rtsp://camera-north.example/stream",
+                    "source": "rtsp://camera-north.example/…",
                     "recorded": False,
                     "detail": "",
                     "run_id": "live-1",
@@ -134,7 +134,8 @@ CAMERAS: dict[str, Any] = {
                     "late": 0,
                     "duplicates": 4,
                 },
-            }
+            },
+            sources=True,
         ),
     }
 }

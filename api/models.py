@@ -63,7 +63,9 @@ class Camera(BaseModel):
     id: str = Field(description="The camera's name.")
     state: CameraStateName = Field(description="`frozen`: the image no longer changes; `ended`: the footage is over.")
     since: Time | None = Field(description="When the camera entered this state.")
-    source: str | None = Field(description="Address or file of its frames, without credentials.")
+    source: str | None = Field(
+        description="Scheme, host and port of its address, or its file; null without the scope `manage`."
+    )
     recorded: bool | None = Field(description="Whether it is recorded footage rather than a live camera.")
     detail: str | None = Field(description="More about the state, for people.")
     run_id: str | None = Field(description="Current run: frames are numbered without a break within a run.")

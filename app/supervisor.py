@@ -10,7 +10,7 @@ import sys
 import tempfile
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -20,7 +20,7 @@ from pydantic import SecretStr
 
 from app.embedded import Keeper, embedded_servers
 from app.restarts import RestartBudget
-from app.stages import STAGES
+from app.stages import STAGES, environment_of
 from crowdmood.bus.streams import Bus
 from crowdmood.core.errors import (
     CrowdMoodError,
@@ -33,7 +33,7 @@ from crowdmood.core.errors import (
 from crowdmood.core.logs import redact
 from crowdmood.core.metrics import MULTIPROCESS_VARIABLE
 from crowdmood.core.process import SUPERVISED_VARIABLE
-from crowdmood.core.settings import Settings, required_url, to_environment
+from crowdmood.core.settings import Settings, required_url
 from crowdmood.domain.messages import CameraState
 
 log = logging.getLogger(__name__)
@@ -86,7 +86,7 @@ class Supervisor:
     """Supervisor of the processes of a pipeline, which starts, restarts and stops them.
 
     Args:
-        settings: Passed to every process; both server URLs must be set.
+        settings: Passed to every process, as far as its stage needs them; both server URLs must be set.
         metrics_dir: Folder of the metrics of all processes, which /metrics of the API adds up; it is emptied first.
         keeper: Keeper of the embedded servers; None when the servers are not embedded.
         clock: Monotonic time in seconds.
@@ -97,16 +97,13 @@ class Supervisor:
     keeper: Keeper | None = None
     clock: Callable[[], float] = time.monotonic
     _children: list[Child] = field(default_factory=list, init=False)
-    _environment: Mapping[str, str] = field(init=False)
+    _environment: dict[str, str] = field(init=False)
 
     def __post_init__(self) -> None:
         shutil.rmtree(self.metrics_dir, ignore_errors=True)
         self.metrics_dir.mkdir(parents=True)
-        self._environment = (
-            {name: value for name, value in os.environ.items() if not name.startswith("CROWDMOOD_")}
-            | to_environment(self.settings)
-            | {SUPERVISED_VARIABLE: uuid.uuid4().hex, MULTIPROCESS_VARIABLE: str(self.metrics_dir)}
-        )
+        self._environment = {name: value for name, value in os.environ.items() if not name.startswith("CROWDMOOD_")}
+        self._environment |= {SUPERVISED_VARIABLE: uuid.uuid4().hex, MULTIPROCESS_VARIABLE: str(self.metrics_dir)}
 
     def start(self, stage: str, count: int = 1, *, may_finish: bool = False) -> None:
         """Start `count` workers of a stage."""
@@ -238,7 +235,7 @@ class Supervisor:
         child.restart_at_s = None
         child.process = subprocess.Popen(
             [sys.executable, "-m", "app", *child.words],
-            env=self._environment,
+            env=self._environment | environment_of(child.stage, self.settings),
             stdin=subprocess.PIPE,
             # Ctrl-C must reach the supervisor alone, which stops the stages in order.
             start_new_session=True,

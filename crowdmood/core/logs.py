@@ -12,31 +12,48 @@ from rich.logging import RichHandler
 
 from crowdmood.core.settings import LogSettings
 
-_SCHEME = re.compile(r"^[a-zA-Z][a-zA-Z0-9+.-]+:(?://)?")
-_QUERY = re.compile(r"(://[^\s?]*)\?[^\s'\"]+")
-_USERINFO = re.compile(r"(?P<scheme>\b[a-zA-Z][a-zA-Z0-9+.-]+:(?://)?)\S*@")
+_ADDRESS = re.compile(r"(?P<scheme>[a-zA-Z][a-zA-Z0-9+.-]+):(?P<slashes>//)?(?P<rest>.*)", re.DOTALL)
+_IN_TEXT = re.compile(r"\b[a-zA-Z][a-zA-Z0-9+.-]+:(?://\S+|\S*@\S*)")
+_AFTER_IN_TEXT = re.compile(r"[\"'`),.;:>}]*$")
+_HOST = re.compile(r"(?:\[[0-9a-fA-F:.]+\]|[a-zA-Z0-9._-]+)(?::[0-9]+)?")
+_LOCAL = ("file", "unix", "webcam")
+"""Schemes of addresses on this machine."""
 
 
 def redact(address: str) -> str:
-    """Return an address of a camera or a server without user, password and query, so that it can be shown.
+    """Return the scheme, host and port of an address of a camera or a server; `…` stands for the rest.
 
-    The query is removed because many cameras expect the password there. A password may contain an unescaped `/`, `?`
-    or `@`; in case of doubt, more is removed rather than less.
+    Cameras expect passwords as user info, in the path or in the query. A password may contain an unescaped `/`, `?` or
+    `@`: where it is not clear which part is the host, it is removed as well. The path of a file, of a local socket and
+    of a webcam stays.
     """
-    scheme = _SCHEME.match(address)
-    if scheme is None:
+    parts = _ADDRESS.fullmatch(address)
+    if parts is None:
         return address
-    rest = address[scheme.end() :].rpartition("@")[2]
-    return scheme.group() + re.split(r"[?#]", rest)[0]
+    scheme, slashes, rest = parts["scheme"], parts["slashes"] or "", parts["rest"]
+    if scheme.lower() in _LOCAL:
+        return f"{scheme}:{slashes}" + re.split(r"[?#]", rest.rpartition("@")[2])[0]
+    authority = re.split(r"[/?#]", rest, maxsplit=1)[0]
+    path = rest[len(authority) :]
+    host = authority.rpartition("@")[2]
+    if not slashes or "@" in path or not _HOST.fullmatch(host):
+        return f"{scheme}:{slashes}…"
+    return f"{scheme}://{host}" + ("/…" if path.strip("/") else path)
 
 
 def redact_text(text: str) -> str:
-    """Return a text with user, password and query removed from every address in it."""
-    return _QUERY.sub(r"\1", _USERINFO.sub(r"\g<scheme>", text))
+    """Return a text in which every address is redacted as by `redact`."""
+
+    def shown(found: re.Match[str]) -> str:
+        after = _AFTER_IN_TEXT.search(found.group())
+        assert after is not None
+        return redact(found.group()[: after.start()]) + after.group()
+
+    return _IN_TEXT.sub(shown, text)
 
 
 class CredentialFilter(logging.Filter):
-    """Filter that removes credentials from every record, including those that libraries log."""
+    """Filter that redacts the addresses in every record, including those that libraries log."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Redact the record's message and traceback. Return True: no record is dropped."""

@@ -43,9 +43,13 @@ def live_source(camera: CameraSettings, settings: IngestSettings) -> LiveSource:
     """Return the source of a live camera; nothing is connected yet.
 
     Raises:
-        SourceError: The address is malformed. The text does not contain it, since it may hold a password.
+        SourceError: The address is missing or malformed. The text does not contain it, since it may hold a password.
     """
     address = camera.uri.get_secret_value()
+    if not address:
+        raise SourceError(
+            f"camera {camera.id} has no address: set it in CROWDMOOD_CAMERA_ADDRESSES, or as `uri` of the camera"
+        )
     if camera.scheme == "webcam":
         try:
             return Webcam(address.partition(":")[2], settings)

@@ -20,6 +20,7 @@ from app import check
 from crowdmood.core.errors import SettingsError
 from crowdmood.core.settings import BusSettings, Settings, load
 from crowdmood.store.api_keys import ApiKey, ApiKeyStore, Scope
+from crowdmood.store.moods import MoodStore
 from tests.serving import ready, running
 
 HEADERS = {
@@ -40,6 +41,13 @@ def settings(server_url: str, bus_settings: BusSettings) -> Settings:
 @pytest.fixture
 def keys(server_url: str, bus_settings: BusSettings) -> Iterator[ApiKeyStore]:
     store = ApiKeyStore(server_url, bus_settings.key_prefix)
+    yield store
+    store.close()
+
+
+@pytest.fixture
+def moods(server_url: str, bus_settings: BusSettings) -> Iterator[MoodStore]:
+    store = MoodStore(server_url, bus_settings.key_prefix)
     yield store
     store.close()
 
@@ -91,6 +99,20 @@ def test_who_may_read_may_not_manage_and_who_may_manage_may_read(settings: Setti
         assert refused.json()["detail"] == f"the key {reader.split('_')[1]} allows 'read', not 'manage'"
         assert api.get("/webhooks").status_code == 401
         assert api.get("/webhooks", manager).status_code == 200
+
+
+def test_only_a_key_that_may_manage_sees_where_frames_come_from(
+    settings: Settings, keys: ApiKeyStore, moods: MoodStore
+) -> None:
+    reader, manager = make(keys, "read"), make(keys, "manage")
+    north = {"state": "live", "source": "rtsp://me:hunter2@192.0.2.1/stream?token=hunter2"}
+    moods.publish([], run_id="test", checkpoint={}, cameras={"north": north}, keep=1)
+    with running(settings) as api:
+        answer = api.eventually("/cameras", lambda answer: answer.status_code == 200 and bool(answer.json()), manager)
+        assert answer.json()[0]["source"] == "rtsp://192.0.2.1/…"
+        read = api.get("/cameras", reader)
+        assert (read.status_code, read.json()[0]["source"]) == (200, None)
+        assert "192.0.2.1" not in read.text
 
 
 def test_a_websocket_opens_for_a_key_that_may_read_and_for_no_foreign_page(

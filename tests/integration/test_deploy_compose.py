@@ -23,9 +23,10 @@ EXAMPLE = (ROOT / ".env.example").read_text()
 FILLED = {
     "CROWDMOOD_BUS_PASSWORD": "b1",
     "CROWDMOOD_STATE_PASSWORD": "s1",
-    "CROWDMOOD_CAMERAS": '[{"id": "north", "uri": "rtsp://camera:8554/test"}]',
+    "CROWDMOOD_CAMERAS": '[{"id": "north"}]',
     "GRAFANA_PASSWORD": "g1",
 }
+ADDRESSES = {"CROWDMOOD_CAMERA_ADDRESSES": '{"north": "rtsp://me:hunter2@camera:8554/test"}'}
 PROFILES = {"live": {"ingest"}, "replay": {"replay"}, "rtsp": {"ingest", "camera"}}
 
 
@@ -42,7 +43,7 @@ def composed(programs: dict[str, str], values: dict[str, str], *profiles: str) -
 
 def composed_services(programs: dict[str, str]) -> dict[str, Any]:
     """Every service of every profile."""
-    done = composed(programs, FILLED, *PROFILES)
+    done = composed(programs, FILLED | ADDRESSES, *PROFILES)
     assert done.returncode == 0, done.stderr
     return yaml.safe_load(done.stdout)["services"]
 
@@ -77,12 +78,16 @@ def test_the_example_names_every_value_that_can_be_set_and_no_other(programs: di
 
 
 def test_every_camera_and_zone_in_the_example_is_one_that_the_settings_take(monkeypatch: pytest.MonkeyPatch) -> None:
-    cameras = re.findall(r"^#CROWDMOOD_CAMERAS='(.*)'$", EXAMPLE, re.MULTILINE)
-    assert len(cameras) == len(PROFILES)
-    for value in cameras:
-        monkeypatch.setenv("CROWDMOOD_CAMERAS", value)
-        assert load().cameras
-    monkeypatch.setenv("CROWDMOOD_CAMERAS", cameras[0])
+    found = re.findall(
+        r"^#CROWDMOOD_CAMERAS='(.*)'\n(?:(?:# .*\n)?#CROWDMOOD_CAMERA_ADDRESSES='(.*)'$)?", EXAMPLE, re.MULTILINE
+    )
+    assert len(found) == len(PROFILES)
+    for cameras, addresses in found:
+        monkeypatch.setenv("CROWDMOOD_CAMERAS", cameras)
+        monkeypatch.setenv("CROWDMOOD_CAMERA_ADDRESSES", addresses or "{}")
+        assert all(camera.uri and camera.recorded is not bool(addresses) for camera in load().cameras)
+    monkeypatch.setenv("CROWDMOOD_CAMERAS", found[0][0])
+    monkeypatch.setenv("CROWDMOOD_CAMERA_ADDRESSES", found[0][1])
     (zones,) = re.findall(r"^#CROWDMOOD_ZONES='(.*)'$", EXAMPLE, re.MULTILINE)
     monkeypatch.setenv("CROWDMOOD_ZONES", zones)
     assert load().zones
@@ -115,7 +120,9 @@ def test_every_service_gets_the_secrets_that_it_needs_and_settings_that_exist(
 ) -> None:
     for name, role in ours(services).items():
         given = {key: value for key, value in services[name]["environment"].items() if value is not None}
-        assert given.keys() & set().union(*SECRETS.values()) == SECRETS[role], name
+        footage = ADDRESSES.keys() if name == "replay" else set()
+        assert given.keys() & set().union(*SECRETS.values()) == SECRETS[role] - footage, name
+        assert ("hunter2" in str(given)) == (name == "ingest")
         with monkeypatch.context() as here:
             for key, value in (environment_of(role) | given).items():
                 here.setenv(key, str(value))

@@ -115,7 +115,8 @@ def inside(role: str, server_url: str) -> dict[str, str]:
     secrets = {
         "CROWDMOOD_BUS_URL": server_url,
         "CROWDMOOD_STATE_URL": server_url,
-        "CROWDMOOD_CAMERAS": '[{"id": "north", "uri": "rtsp://127.0.0.1:9/none"}]',
+        "CROWDMOOD_CAMERAS": '[{"id": "north"}]',
+        "CROWDMOOD_CAMERA_ADDRESSES": '{"north": "rtsp://127.0.0.1:9/none"}',
     }
     port = str(free_port())
     return (

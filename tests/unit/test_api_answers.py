@@ -141,7 +141,7 @@ def test_before_the_first_mood_the_answer_has_every_field_and_a_safe_status() ->
 
 
 def test_a_camera_that_has_not_sent_a_frame_is_shown_with_nulls_and_zeros() -> None:
-    (answer,) = camera_answers({"north": {"state": "opening", "since_ms": 1_500}})
+    (answer,) = camera_answers({"north": {"state": "opening", "since_ms": 1_500}}, sources=True)
     assert answer["since"] == "1970-01-01T00:00:01.500Z"
     assert answer["last_frame_at"] is None
     assert (answer["frames"], answer["lost"]) == (0, {})
@@ -149,23 +149,28 @@ def test_a_camera_that_has_not_sent_a_frame_is_shown_with_nulls_and_zeros() -> N
 
 def test_cameras_are_listed_by_name() -> None:
     table = {"south": {"state": "live"}, "north": {"state": "live"}}
-    assert [answer["id"] for answer in camera_answers(table)] == ["north", "south"]
+    assert [answer["id"] for answer in camera_answers(table, sources=True)] == ["north", "south"]
 
 
 @pytest.mark.parametrize(
     ("text", "shown"),
     [
-        ("rtsp://camera.example/stream", "rtsp://camera.example/stream"),
-        ("rtsp://user:secret@camera.example/stream", "rtsp://camera.example/stream"),
-        ("rtsp://user:sec@ret@[::1]:554/stream", "rtsp://[::1]:554/stream"),
-        ("http://camera.example/video?password=secret&size=1", "http://camera.example/video"),
-        ("no answer from 'rtsp://user:secret@camera.example/s'", "no answer from 'rtsp://camera.example/s'"),
+        ("rtsp://camera.example/stream", "rtsp://camera.example/…"),
+        ("rtsp://user:secret@camera.example/stream", "rtsp://camera.example/…"),
+        ("rtsp://user:sec@ret@[::1]:554/stream", "rtsp://[::1]:554/…"),
+        ("rtsp://camera.example/user=admin_password=secret_channel=1", "rtsp://camera.example/…"),
+        ("http://camera.example/video?password=secret&size=1", "http://camera.example/…"),
         ("footage/match.mp4", "footage/match.mp4"),
     ],
 )
-def test_credentials_in_source_or_detail_are_never_shown(text: str, shown: str) -> None:
-    (answer,) = camera_answers({"north": {"state": "live", "source": text, "detail": text}})
-    assert (answer["source"], answer["detail"]) == (shown, shown)
+def test_source_and_detail_show_no_path_query_or_credential_of_an_address(text: str, shown: str) -> None:
+    (answer,) = camera_answers({"north": {"state": "live", "source": text, "detail": f"opened '{text}'"}}, sources=True)
+    assert (answer["source"], answer["detail"]) == (shown, f"opened '{shown}'")
+
+
+def test_source_is_null_for_clients_that_may_not_know_it() -> None:
+    (answer,) = camera_answers({"north": {"state": "live", "source": "rtsp://camera.example/s"}}, sources=False)
+    assert answer["source"] is None
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """Settings come from one place, say what is wrong with them, and keep secrets."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -81,6 +82,51 @@ def test_a_child_process_loads_the_same_settings(monkeypatch: pytest.MonkeyPatch
     assert "secret@" not in repr(settings)
 
 
+def test_an_address_is_that_of_its_camera(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CROWDMOOD_CAMERAS", '[{"id": "north"}, {"id": "south"}, {"id": "goal", "uri": "goal.mp4"}]')
+    addresses = {"north": "rtsp://camera/1", "south": {"uri": "rtsp://camera/2", "user": "me", "password": "p@ss"}}
+    monkeypatch.setenv("CROWDMOOD_CAMERA_ADDRESSES", json.dumps(addresses))
+    north, south, goal = load().cameras
+    assert (north.uri.get_secret_value(), north.user, north.recorded) == ("rtsp://camera/1", "", False)
+    assert (south.uri.get_secret_value(), south.user) == ("rtsp://camera/2", "me")
+    assert south.password.get_secret_value() == "p@ss"
+    assert goal.recorded
+
+
+@pytest.mark.parametrize(
+    ("addresses", "problem"),
+    [
+        ('{"south": "rtsp://me:hunter2@camera/1"}', "names south, which is not the id of a camera"),
+        ('{"goal": "rtsp://me:hunter2@camera/1"}', "camera goal has an address in cameras and one in camera_addresses"),
+        ('{"north": "hunter2.mp4"}', "the address of camera north in camera_addresses is not that of a live camera"),
+        ('{"north": ""}', "the address of camera north in camera_addresses is not that of a live camera"),
+        ('{"north": {"url": "rtsp://me:hunter2@camera/1"}}', "CROWDMOOD_CAMERA_ADDRESSES__NORTH__URL"),
+        ('{"north": 7}', "CROWDMOOD_CAMERA_ADDRESSES__NORTH"),
+    ],
+)
+def test_refuses_an_address_that_no_live_camera_needs(
+    monkeypatch: pytest.MonkeyPatch, addresses: str, problem: str
+) -> None:
+    monkeypatch.setenv("CROWDMOOD_CAMERAS", '[{"id": "north"}, {"id": "goal", "uri": "goal.mp4"}]')
+    monkeypatch.setenv("CROWDMOOD_CAMERA_ADDRESSES", addresses)
+    with pytest.raises(SettingsError, match=problem) as caught:
+        load()
+    assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize("uri", ["rtsp://me:hunter2@camera/1", "webcam:0", "ftp://me:hunter2@camera/match.mp4"])
+def test_without_an_address_a_camera_has_no_user_and_no_password(uri: str) -> None:
+    camera = CameraSettings.model_validate({"id": "a", "uri": uri, "user": "me", "password": "hunter2"})
+    assert camera.with_address(None) == CameraSettings(id="a")
+
+
+def test_without_an_address_footage_is_still_recorded() -> None:
+    camera = CameraSettings.model_validate({"id": "a", "uri": "match.mp4", "password": "hunter2"})
+    bare = camera.with_address(None)
+    assert bare.recorded
+    assert bare.password.get_secret_value() == ""
+
+
 @pytest.mark.parametrize(
     ("uri", "recorded"),
     [
@@ -90,6 +136,7 @@ def test_a_child_process_loads_the_same_settings(monkeypatch: pytest.MonkeyPatch
         ("rtsp://camera/1", False),
         ("https://camera/video", False),
         ("webcam:0", False),
+        ("", False),
     ],
 )
 def test_footage_is_distinguished_from_a_live_camera_by_its_address(uri: str, recorded: bool) -> None:

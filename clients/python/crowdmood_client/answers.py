@@ -139,7 +139,7 @@ class Camera:
         id: Its name.
         state: `opening`, `live`, `frozen`, `down` or `ended`.
         since: When it came into this state.
-        source: Where its frames come from, without credentials.
+        source: Scheme, host and port of its address, or its file; None for keys without the scope `manage`.
         recorded: Whether it is recorded footage.
         detail: More about the state, for people.
         run_id: The uninterrupted numbering of frames that it is in.

@@ -6,7 +6,7 @@ from typing import Any
 from pydantic import SecretStr
 
 from crowdmood.core.settings.base import Group
-from crowdmood.core.settings.sources import CameraSettings
+from crowdmood.core.settings.sources import CameraAddress
 from crowdmood.core.settings.tree import Settings
 
 
@@ -29,7 +29,7 @@ def _put(environment: dict[str, str], variable: str, value: Any) -> None:
     if isinstance(value, SecretStr):
         environment[variable] = value.get_secret_value()
     elif isinstance(value, dict):
-        environment[variable] = json.dumps(value)
+        environment[variable] = json.dumps({name: _plain(item) for name, item in value.items()})
     elif isinstance(value, tuple):
         environment[variable] = json.dumps([_plain(item) for item in value])
     else:
@@ -37,7 +37,7 @@ def _put(environment: dict[str, str], variable: str, value: Any) -> None:
 
 
 def _plain(item: Any) -> Any:
-    if isinstance(item, CameraSettings):
+    if isinstance(item, CameraAddress):
         secrets = {"uri": item.uri.get_secret_value(), "password": item.password.get_secret_value()}
         return item.model_dump(mode="json") | secrets
     return item

@@ -1,9 +1,9 @@
 """Cameras, and how their frames are sampled."""
 
 import re
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, Self, TypeAlias
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 
 from crowdmood.core.polygons import Polygon
 from crowdmood.core.settings.base import Group
@@ -11,20 +11,32 @@ from crowdmood.core.settings.base import Group
 LIVE_SCHEMES = ("rtsp", "rtsps", "http", "https", "rtmp", "rtmps", "rtp", "srt", "udp", "webcam")
 _SCHEME = re.compile(r"^([a-zA-Z][a-zA-Z0-9+.-]+):")
 
+CameraId: TypeAlias = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
 
-class CameraSettings(Group):
-    """One camera or one piece of recorded footage."""
 
-    id: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")] = Field(
-        description="Name of the camera in messages, metrics and answers: a-z, 0-9, '-' and '_'."
-    )
+class CameraAddress(Group):
+    """Where the frames of a camera come from."""
+
     uri: SecretStr = Field(
+        default=SecretStr(""),
         description="A video file, a folder of images, rtsp://…, http(s)://…, rtmp://…, udp://…, srt://… or webcam:0. "
         "May contain percent-encoded credentials, which are never logged. Footage counts its time from 1970, so live "
-        "cameras beside it wait for its end."
+        "cameras beside it wait for its end. Empty: a live camera, whose address only ingest has "
+        "(`CROWDMOOD_CAMERA_ADDRESSES`).",
     )
     user: str = Field(default="", description="User name for the camera, without percent-encoding.")
     password: SecretStr = Field(default=SecretStr(""), description="Password for the camera, without percent-encoding.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _address_alone(cls, given: Any) -> Any:
+        return {"uri": given} if isinstance(given, str) else given
+
+
+class CameraSettings(CameraAddress):
+    """One camera or one piece of recorded footage."""
+
+    id: CameraId = Field(description="Name of the camera in messages, metrics and answers: a-z, 0-9, '-' and '_'.")
     include: tuple[Polygon, ...] = Field(
         default=(),
         description="Regions where faces are searched, e.g. a stand; none: everywhere. Each is a list of at least "
@@ -45,7 +57,18 @@ class CameraSettings(Group):
     @property
     def recorded(self) -> bool:
         """Whether this is recorded footage, which may wait, and not a live camera."""
-        return self.scheme not in LIVE_SCHEMES
+        return bool(self.uri) and self.scheme not in LIVE_SCHEMES
+
+    def with_address(self, address: CameraAddress | None) -> Self:
+        """Return the camera with another address.
+
+        Args:
+            address: The address, user and password; None removes them. The path of footage stays, because it shows
+                that the camera is recorded.
+        """
+        if address is None:
+            address = CameraAddress(uri=self.uri if self.scheme == "file" else SecretStr(""))
+        return self.model_copy(update={name: getattr(address, name) for name in CameraAddress.model_fields})
 
 
 class IngestSettings(Group):

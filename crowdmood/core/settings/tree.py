@@ -13,13 +13,13 @@ from crowdmood.core.errors import SettingsError
 from crowdmood.core.settings.base import STADIUM
 from crowdmood.core.settings.running import BusSettings, EmbeddedSettings, LogSettings, MetricsSettings, RunSettings
 from crowdmood.core.settings.serving import ApiSettings, WebhookSettings
-from crowdmood.core.settings.sources import CameraSettings, IngestSettings
+from crowdmood.core.settings.sources import CameraAddress, CameraId, CameraSettings, IngestSettings
 from crowdmood.core.settings.stages import YUNET_FILE, AggregatorSettings, ClassifierSettings, DetectorSettings
 
 CONFIG_FILE_VARIABLE = "CROWDMOOD_CONFIG"
-"""Variable with the path of the TOML file; default: `crowdmood.toml` in the current directory."""
+"""Variable with the path of the TOML file; default: `crowdmood.toml` in the current directory. Empty: none is read."""
 
-_MAY_HOLD_CREDENTIALS = ("cameras", "bus_url", "state_url")
+_MAY_HOLD_CREDENTIALS = ("cameras", "camera_addresses", "bus_url", "state_url")
 
 ZoneName: TypeAlias = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
 
@@ -48,7 +48,16 @@ class Settings(BaseSettings):
         pattern=r"^[A-Za-z0-9_.-]{1,64}$",
         description="Name of one pass over recorded footage; the same name resumes it, a new one starts over.",
     )
-    cameras: tuple[CameraSettings, ...] = Field(default=(), description="The cameras, as a list of {id, uri}.")
+    cameras: tuple[CameraSettings, ...] = Field(
+        default=(),
+        description="The cameras, as a list of {id, uri}. Where stages run as separate services, put the addresses of "
+        "live cameras into `CROWDMOOD_CAMERA_ADDRESSES` instead of `uri`.",
+    )
+    camera_addresses: dict[CameraId, CameraAddress] = Field(
+        default_factory=dict,
+        description="Addresses of live cameras by id, for the service `ingest` only, e.g. "
+        '{"north": "rtsp://user:password@192.0.2.1/stream"}; or {uri, user, password} without percent-encoding.',
+    )
     zones: dict[ZoneName, tuple[str, ...]] = Field(
         default_factory=dict,
         description='Named sets of cameras that get a mood of their own, e.g. {"home": ["north", "east"]}; '
@@ -71,6 +80,11 @@ class Settings(BaseSettings):
         """The cameras of this process's partition of the bus."""
         return self.cameras[self.bus.partition :: self.bus.partitions]
 
+    def without_addresses(self) -> Self:
+        """Return the settings without the addresses of live cameras, which only ingest needs."""
+        cameras = tuple(camera.with_address(None) for camera in self.cameras)
+        return self.model_copy(update={"cameras": cameras, "camera_addresses": {}})
+
     @field_validator("cameras")
     @classmethod
     def _distinct_cameras(cls, cameras: tuple[CameraSettings, ...]) -> tuple[CameraSettings, ...]:
@@ -79,6 +93,21 @@ class Settings(BaseSettings):
         if twice:
             raise ValueError(f"camera id used twice: {', '.join(twice)}")
         return cameras
+
+    @model_validator(mode="after")
+    def _addresses_of_live_cameras(self) -> Self:
+        known = {camera.id: camera for camera in self.cameras}
+        for camera_id, address in self.camera_addresses.items():
+            if (camera := known.get(camera_id)) is None:
+                raise ValueError(f"camera_addresses names {camera_id}, which is not the id of a camera")
+            if camera.uri:
+                raise ValueError(f"camera {camera_id} has an address in cameras and one in camera_addresses: keep one")
+            if not address.uri or camera.with_address(address).recorded:
+                raise ValueError(
+                    f"the address of camera {camera_id} in camera_addresses is not that of a live camera: footage "
+                    "belongs into cameras, as uri, because every stage must know that it is recorded"
+                )
+        return self
 
     @model_validator(mode="after")
     def _zones_of_cameras(self) -> Self:
@@ -105,6 +134,8 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Return the sources by priority: the command line, the environment, the TOML file."""
         named = os.environ.get(CONFIG_FILE_VARIABLE)
+        if named == "":
+            return init_settings, env_settings
         file = Path(named or "crowdmood.toml")
         if named and not file.is_file():
             raise SettingsError(f"{CONFIG_FILE_VARIABLE} names {named}, which is not a file")
@@ -120,6 +151,9 @@ def load(**overrides: Any) -> Settings:
 
     Raises:
         SettingsError: A value is missing, malformed or out of bounds; the text lists all problems.
+
+    Returns:
+        The settings, in which each camera has its address and `camera_addresses` is empty.
     """
     try:
         settings = Settings(**overrides)
@@ -128,6 +162,11 @@ def load(**overrides: Any) -> Settings:
         raise SettingsError(f"invalid settings: {problems}") from None
     except (ValueError, OSError) as error:
         raise SettingsError(f"settings cannot be read: {error}") from None
+    addresses = settings.camera_addresses
+    cameras = (
+        camera.with_address(addresses[camera.id]) if camera.id in addresses else camera for camera in settings.cameras
+    )
+    settings = settings.model_copy(update={"cameras": tuple(cameras), "camera_addresses": {}})
     if settings.detector.yunet_model is not None:
         return settings
     # Resolve the path here: a replay gives its processes another data directory, but the same model.

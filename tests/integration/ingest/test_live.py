@@ -182,7 +182,7 @@ def test_camera_that_freezes_fails_and_recovers_changes_its_state_and_shows_no_p
         assert times == sorted(set(times))
         assert began_ms <= times[0] < times[-1] <= time.time_ns() // 1_000_000 + len(refs)
         assert {(ref.run_id, ref.recorded) for ref in refs} == {(seen.states()[0].run_id, False)}
-        assert {state.source for state in seen.states()} == {f"http://127.0.0.1:{camera.server_port}/stream"}
+        assert {state.source for state in seen.states()} == {f"http://127.0.0.1:{camera.server_port}/…"}
         details = {state.state: state.detail for state in seen.states()}
         assert details["down"] != ""
         assert "same image" in details["frozen"]

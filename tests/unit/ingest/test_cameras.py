@@ -10,7 +10,7 @@ RUN = IngestRun(
 
 def test_state_of_a_camera_holds_no_credentials() -> None:
     state = RUN.state("opening")
-    assert state.source == "rtsp://cam.example/1"
+    assert state.source == "rtsp://cam.example/…"
     assert not state.recorded
     assert b"secret" not in b"".join(state.to_fields().values())
 
