@@ -1,4 +1,7 @@
-"""Rate limits. Pure: the caller passes the time."""
+"""Limits on rates and on what is open at the same time. Pure: the caller passes the time."""
+
+from collections import Counter
+from collections.abc import Collection
 
 _MOST_REMEMBERED = 10_000
 
@@ -35,3 +38,33 @@ class RateLimit:
     def _forget(self, now_s: float) -> None:
         """Drop names whose full burst is available again; a new request starts them like new names."""
         self._due = {name: due for name, due in self._due.items() if due > now_s}
+
+
+class Slots:
+    """A limit on what each name may hold at the same time.
+
+    Args:
+        most: Slots of each name; 0: no limit.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._held: Counter[str] = Counter()
+
+    def __len__(self) -> int:
+        """Return the number of names that hold a slot."""
+        return len(self._held)
+
+    def acquire(self, names: Collection[str]) -> bool:
+        """Take a slot of each name, or none if a name has no free slot; return whether they were taken."""
+        if self._most and any(self._held[name] >= self._most for name in names):
+            return False
+        self._held.update(names)
+        return True
+
+    def release(self, names: Collection[str]) -> None:
+        """Give the slots back that `acquire` took for these names."""
+        for name in names:
+            self._held[name] -= 1
+            if not self._held[name]:
+                del self._held[name]

@@ -15,14 +15,13 @@ from api.keys import Caller
 from api.limits import RateLimit
 from api.pictures import to_picture
 from api.problems import Kind, ProblemError
+from api.security import TOO_SLOW
 from crowdmood.bus.photos import PhotoBus
 from crowdmood.core.errors import UnansweredError
 from crowdmood.domain.labels import LABELS
 from crowdmood.domain.messages import Emotions
 
 NO_ANSWER = Kind("no-worker", 503, "No worker classified the photo.")
-TOO_SLOW = Kind("too-slow", 408, "The body took too long to arrive.")
-
 PHOTOS_OFF = Kind("photos-off", 409, "The classification of single photos is off.")
 TOO_MANY_PHOTOS = Kind("photo-quota", 429, "Too many photos.")
 
@@ -35,6 +34,7 @@ MOST_MEGAPIXELS: Final = 4.0
 _BODY_WITHIN_S: Final = 30.0
 _AT_ONCE: Final = 2
 """Most photos in progress: limits the memory that they use and the detectors that they occupy."""
+_CLOSES: Final = {"Connection": "close"}
 _BURST_S: Final = 10.0
 """A burst may use this many seconds of a client's quota."""
 
@@ -89,7 +89,7 @@ class PhotoDesk:
             try:
                 body = await asyncio.wait_for(read(), _BODY_WITHIN_S)
             except TimeoutError:
-                raise ProblemError(TOO_SLOW, f"send the photo within {_BODY_WITHIN_S:g} s") from None
+                raise ProblemError(TOO_SLOW, f"send the photo within {_BODY_WITHIN_S:g} s", _CLOSES) from None
             loop = asyncio.get_running_loop()
             picture = await loop.run_in_executor(self._decoder, to_picture, body, self.max_megapixels)
             found = await self._bus.classify(picture.jpeg, picture.width, picture.height, ANSWER_WITHIN_S)

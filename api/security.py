@@ -1,47 +1,57 @@
-"""Access control: keys and their scopes, rate and size limits, and security headers for browsers.
+"""Access control: keys and their scopes, limits, and security headers for browsers.
 
 `Gate` runs before every route and identifies the client; a route names the scope that it requires with
-`dependencies=[Reader]` or `[Manager]`. Until the first key exists, an API that only this machine can reach is open, and
-any other API is closed.
+`dependencies=[Reader]` or `[Manager]`. FastAPI reads the body before it checks these dependencies, so a router whose
+routes have bodies also has the `route_class` `ManagerRoute`, which checks the scope first and limits the time. Until
+the first key exists, an API that only this machine can reach is open, and any other API is closed.
 """
 
+import asyncio
 import ipaddress
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from functools import lru_cache
-from typing import Final
+from typing import Any, Final
 from urllib.parse import urlsplit
 
-from fastapi import Security
+from fastapi import Request, Response, Security
 from fastapi.openapi.models import HTTPBearer
+from fastapi.routing import APIRoute
 from fastapi.security.base import SecurityBase
-from starlette.requests import HTTPConnection
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, HTTPConnection
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api import problems
 from api.keys import FORBIDDEN, NOT_READY, UNAUTHORIZED, Caller, KeyRing
-from api.limits import RateLimit
-from api.problems import Kind
+from api.limits import RateLimit, Slots
+from api.problems import Kind, ProblemError
 from crowdmood.core.settings import ApiSettings
 from crowdmood.store.api_keys import Scope as KeyScope
 
 FOREIGN_HOST = Kind("foreign-host", 421, "Without keys, the API accepts requests to localhost only.")
 FOREIGN_ORIGIN = Kind("foreign-origin", 403, "Requests from web pages of other origins are not allowed.")
 TOO_OFTEN = Kind("rate-limited", 429, "Too many requests.")
+TOO_MANY_CONNECTIONS = Kind("too-many-connections", 429, "Too many connections.")
+TOO_MANY_STREAMS = Kind("too-many-streams", 429, "Too many streams.")
+TOO_SLOW = Kind("too-slow", 408, "The body took too long to arrive.")
 LENGTH_MISSING = Kind("length-required", 411, "The request has no Content-Length.")
 TOO_LARGE = Kind("too-large", 413, "The body is too large.")
 URL_TOO_LONG = Kind("url-too-long", 414, "The URL is too long.")
 HEAD_TOO_LARGE = Kind("headers-too-large", 431, "The headers are too large.")
 
-GUARDED = problems.responses(UNAUTHORIZED, FORBIDDEN, TOO_OFTEN, NOT_READY)
+GUARDED = problems.responses(UNAUTHORIZED, FORBIDDEN, TOO_OFTEN, TOO_MANY_CONNECTIONS, NOT_READY)
 """The `responses` that `Gate` and a required scope add to a route."""
 
 PHOTO_BYTES: Final = 10 * 1024 * 1024
 """Largest photo that `POST /predict` accepts."""
 _BODY_BYTES: Final = 64 * 1024
 """Largest body that any other route accepts."""
+BODY_WITHIN_S: Final = 10.0
+"""Longest wait for the body of a request, except for a photo."""
+_STREAM: Final = "/mood/stream"
 _URL_BYTES: Final = 8 * 1024
 HEAD_BYTES: Final = 32 * 1024
 """Largest headers of a request, all together."""
@@ -85,6 +95,28 @@ Predictor = Security(_Requires("predict"))
 """For routes that classify photos."""
 
 
+class ManagerRoute(APIRoute):
+    """A route that reads its body only for a client with the scope `manage`, and within `BODY_WITHIN_S`."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """Return the handler, which checks the scope and then reads the body."""
+        handle = super().get_route_handler()
+
+        async def guarded(request: Request) -> Response:
+            caller_of(request.scope).require("manage")
+            try:
+                # The request keeps the body for the handler.
+                await asyncio.wait_for(request.body(), BODY_WITHIN_S)
+            except TimeoutError:
+                detail = f"send the whole body within {BODY_WITHIN_S:g} s"
+                raise ProblemError(TOO_SLOW, detail, {"Connection": "close"}) from None
+            except ClientDisconnect:
+                raise HTTPException(400, "the connection closed before the end of the body") from None
+            return await handle(request)
+
+        return guarded
+
+
 class Gate:
     """Middleware in front of every route: identifies the client, applies the limits and adds headers to every response.
 
@@ -102,6 +134,8 @@ class Gate:
         self._ring = ring
         self._origins = frozenset(settings.cors_origins)
         self._limit = RateLimit(settings.requests_per_s) if settings.requests_per_s else None
+        self._requests = Slots(settings.max_connections)
+        self._streams = Slots(settings.max_streams)
         self._clock = clock
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -118,11 +152,23 @@ class Gate:
         headers = dict(scope["headers"])
         scheme, _, text = headers.get(b"authorization", b"").decode("latin-1").partition(" ")
         gave = scheme.lower() == "bearer"
-        address = _network(scope["client"][0] if scope["client"] else "")
+        address = network_of(scope["client"][0] if scope["client"] else "")
         caller = Caller(self._ring, address, self._ring.find(text.strip()) if gave else None, gave)
         scope[_CALLER] = caller
         refusal = self._too_often(caller) or self._foreign(headers) or _too_much(scope, headers)
-        await (refusal or self._app)(scope, receive, send_with_headers)
+        names = {caller.address, caller.name}
+        slots, too_many = (
+            (self._streams, TOO_MANY_STREAMS) if scope["path"] == _STREAM else (self._requests, TOO_MANY_CONNECTIONS)
+        )
+        if refusal is None and not slots.acquire(names):
+            refusal = too_many_open(too_many)
+        if refusal is not None:
+            await refusal(scope, receive, send_with_headers)
+            return
+        try:
+            await self._app(scope, receive, send_with_headers)
+        finally:
+            slots.release(names)
 
     def _too_often(self, caller: Caller) -> JSONResponse | None:
         """Count a request against its key and its address; an open API does not identify clients and has no limit."""
@@ -151,6 +197,13 @@ class Gate:
         return None
 
 
+def too_many_open(kind: Kind) -> JSONResponse:
+    """Return the response to a client that holds as many connections or streams as it may."""
+    what = "MAX_STREAMS" if kind is TOO_MANY_STREAMS else "MAX_CONNECTIONS"
+    detail = f"this key or address holds as many as CROWDMOOD_API__{what} allows: close some, and try again later"
+    return problems.response(kind, detail, {"Retry-After": "5", "Connection": "close"})
+
+
 @lru_cache(256)
 def _is_here(url: str) -> bool:
     """Return whether a URL names this machine by a loopback address or `localhost`."""
@@ -161,7 +214,7 @@ def _is_here(url: str) -> bool:
         return False
 
 
-def _network(address: str) -> str:
+def network_of(address: str) -> str:
     """Return the /64 network of an IPv6 address, because a client owns all of it; other addresses unchanged."""
     if ":" not in address:
         return address

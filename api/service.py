@@ -14,7 +14,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api.app import context_of, create_app, create_ops_app
 from api.dependencies import Context
-from api.protocol import BoundedProtocol
+from api.protocol import protocol
 from crowdmood.core.errors import ServerUnavailableError, SettingsError
 from crowdmood.core.settings import Settings
 from crowdmood.store.api_keys import ApiKeyStore
@@ -90,7 +90,7 @@ def _serve(
         log_config=None,
         access_log=False,
         lifespan="on",
-        http=BoundedProtocol,
+        http=protocol(settings.api.max_connections, proxies),
         ws_max_size=_CLIENT_MESSAGE_BYTES,
         ws_per_message_deflate=False,  # it would compress each message again for every client
         server_header=False,

@@ -7,9 +7,10 @@ from fastapi import APIRouter, Path
 from api import models
 from api.dependencies import ContextDep
 from api.problems import INVALID, STORE_AWAY, Kind, ProblemError, responses
+from api.security import TOO_SLOW, ManagerRoute
 from crowdmood.store.api_keys import ApiKey
 
-router = APIRouter(prefix="/keys", tags=["keys"])
+router = APIRouter(prefix="/keys", tags=["keys"], route_class=ManagerRoute)
 
 UNKNOWN_KEY = Kind("unknown-key", 404, "There is no such key.")
 
@@ -23,7 +24,7 @@ def keys(context: ContextDep) -> list[models.Key]:
     return [models.Key.of(key, now_ms) for key in context.keys.table().values()]
 
 
-@router.post("", status_code=201, summary="Create a key", responses=responses(INVALID, STORE_AWAY))
+@router.post("", status_code=201, summary="Create a key", responses=responses(INVALID, TOO_SLOW, STORE_AWAY))
 def make_key(context: ContextDep, given: models.KeyRequest) -> models.NewKey:
     """Create a key and return it, only this once: the store keeps a salted hash. It works within 2 s.
 

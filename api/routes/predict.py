@@ -6,10 +6,10 @@ from fastapi import APIRouter, Request
 
 from api import models
 from api.dependencies import ContextDep
-from api.photos import NO_ANSWER, PHOTOS_OFF, TOO_MANY_PHOTOS, TOO_SLOW
+from api.photos import NO_ANSWER, PHOTOS_OFF, TOO_MANY_PHOTOS
 from api.pictures import NO_PICTURE, TOO_MANY_PIXELS
 from api.problems import ProblemError, responses
-from api.security import LENGTH_MISSING, TOO_LARGE, caller_of
+from api.security import LENGTH_MISSING, TOO_LARGE, TOO_MANY_CONNECTIONS, TOO_OFTEN, TOO_SLOW, caller_of
 
 router = APIRouter(tags=["photos"])
 
@@ -21,7 +21,16 @@ _FILE = {"schema": {"type": "string", "format": "binary"}}
     summary="Classify the faces of a photo",
     response_model=models.Prediction,
     responses=responses(
-        PHOTOS_OFF, NO_PICTURE, TOO_MANY_PIXELS, TOO_LARGE, TOO_MANY_PHOTOS, TOO_SLOW, LENGTH_MISSING, NO_ANSWER
+        PHOTOS_OFF,
+        NO_PICTURE,
+        TOO_MANY_PIXELS,
+        TOO_LARGE,
+        TOO_OFTEN,
+        TOO_MANY_CONNECTIONS,
+        TOO_MANY_PHOTOS,
+        TOO_SLOW,
+        LENGTH_MISSING,
+        NO_ANSWER,
     ),
     openapi_extra={
         "requestBody": {

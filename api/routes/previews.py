@@ -18,12 +18,12 @@ from api.problems import (
     ProblemError,
     responses,
 )
-from api.security import TOO_LARGE
+from api.security import TOO_LARGE, TOO_SLOW, ManagerRoute
 from crowdmood.core.errors import UnansweredError, UndecodableError
 from crowdmood.core.settings import CameraSettings
 from crowdmood.store.regions import Regions
 
-router = APIRouter(prefix="/cameras/{camera_id}", tags=["cameras"])
+router = APIRouter(prefix="/cameras/{camera_id}", tags=["cameras"], route_class=ManagerRoute)
 
 PREVIEW_OFF = Kind("preview-off", 409, "Previews are off.")
 NO_FRAME = Kind("no-frame", 503, "No frame came.")
@@ -97,7 +97,7 @@ def regions(context: ContextDep, camera_id: CameraId, response: Response) -> mod
 @router.put(
     "/regions",
     summary="Save a camera's regions",
-    responses=responses(UNKNOWN_CAMERA, CHANGED_SINCE, NO_PRECONDITION, INVALID, TOO_LARGE, STORE_AWAY),
+    responses=responses(UNKNOWN_CAMERA, CHANGED_SINCE, NO_PRECONDITION, INVALID, TOO_LARGE, TOO_SLOW, STORE_AWAY),
 )
 def save_regions(
     context: ContextDep, camera_id: CameraId, given: Regions, response: Response, if_match: IfMatch = None

@@ -12,7 +12,7 @@ from starlette.requests import HTTPConnection
 from api.dependencies import CameraQuery, ContextDep, ZoneQuery, known
 from api.keys import UNAUTHORIZED
 from api.problems import INVALID, STORE_AWAY, UNKNOWN_CAMERA, UNKNOWN_ZONE, ProblemError, responses
-from api.security import caller_of
+from api.security import TOO_MANY_STREAMS, TOO_OFTEN, caller_of
 from api.stream import STOPPING, TOO_SLOW, Message, messages
 from crowdmood.core import metrics
 from crowdmood.core.settings import STADIUM
@@ -57,7 +57,7 @@ _Stream = Annotated[AsyncIterator[Message], Depends(_stream)]
     "/mood/stream",
     summary="Stream moods and changes",
     response_class=Response,
-    responses=responses(UNKNOWN_CAMERA, UNKNOWN_ZONE, INVALID, STORE_AWAY)
+    responses=responses(UNKNOWN_CAMERA, UNKNOWN_ZONE, TOO_OFTEN, TOO_MANY_STREAMS, INVALID, STORE_AWAY)
     | {200: {"description": "Server-sent events.", "content": {"text/event-stream": {"schema": {"type": "string"}}}}},
 )
 async def mood_stream(stream: _Stream) -> StreamingResponse:

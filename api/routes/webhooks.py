@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from api import webhook_resources
 from api.dependencies import Context, ContextDep
 from api.problems import INVALID, STORE_AWAY, Kind, ProblemError, responses
+from api.security import TOO_SLOW, ManagerRoute
 from api.webhook_samples import sample
 from crowdmood.core.settings import STADIUM
 from webhooks.addresses import RefusedAddressError, parse, resolve_now
@@ -19,7 +20,7 @@ from webhooks.deliveries import Delivery, Status
 from webhooks.endpoints import Endpoint, Secret, new_secret
 from webhooks.store import Registered
 
-router = APIRouter(prefix="/webhooks", tags=["webhooks"])
+router = APIRouter(prefix="/webhooks", tags=["webhooks"], route_class=ManagerRoute)
 
 UNKNOWN_WEBHOOK = Kind("unknown-webhook", 404, "There is no such webhook.")
 UNKNOWN_DELIVERY = Kind("unknown-delivery", 404, "There is no such delivery.")
@@ -29,7 +30,9 @@ TOO_MANY = Kind("too-many-webhooks", 409, "The limit of webhooks is reached.")
 EndpointId = Annotated[str, Path(max_length=64, description="Id of the webhook.", examples=["ep_1a2b3c4d5e6f"])]
 
 
-@router.post("", status_code=201, summary="Register a webhook", responses=responses(INVALID, STORE_AWAY, TOO_MANY))
+@router.post(
+    "", status_code=201, summary="Register a webhook", responses=responses(INVALID, TOO_SLOW, STORE_AWAY, TOO_MANY)
+)
 def register(context: ContextDep, given: webhook_resources.EndpointSettings) -> webhook_resources.EndpointWithSecret:
     """Start to send events to an address. Only this response contains the signing secret."""
     _check(context, given)
@@ -52,7 +55,11 @@ def webhook(context: ContextDep, endpoint_id: EndpointId) -> webhook_resources.E
     return webhook_resources.EndpointAnswer.of(_found(context, endpoint_id))
 
 
-@router.patch("/{endpoint_id}", summary="Change a webhook", responses=responses(UNKNOWN_WEBHOOK, INVALID, STORE_AWAY))
+@router.patch(
+    "/{endpoint_id}",
+    summary="Change a webhook",
+    responses=responses(UNKNOWN_WEBHOOK, INVALID, TOO_SLOW, STORE_AWAY),
+)
 def change_webhook(
     context: ContextDep, endpoint_id: EndpointId, given: webhook_resources.EndpointPatch
 ) -> webhook_resources.EndpointAnswer:
@@ -93,7 +100,7 @@ def rotate_secret(context: ContextDep, endpoint_id: EndpointId) -> webhook_resou
     "/{endpoint_id}/test",
     status_code=202,
     summary="Send a test event",
-    responses=responses(UNKNOWN_WEBHOOK, DISABLED, INVALID, STORE_AWAY),
+    responses=responses(UNKNOWN_WEBHOOK, DISABLED, INVALID, TOO_SLOW, STORE_AWAY),
 )
 def test_webhook(
     context: ContextDep, endpoint_id: EndpointId, given: webhook_resources.TrialRequest | None = None
@@ -159,7 +166,7 @@ def redeliver(
     "/{endpoint_id}/redeliver",
     status_code=202,
     summary="Send a range of deliveries again",
-    responses=responses(UNKNOWN_WEBHOOK, DISABLED, INVALID, STORE_AWAY),
+    responses=responses(UNKNOWN_WEBHOOK, DISABLED, INVALID, TOO_SLOW, STORE_AWAY),
 )
 def redeliver_range(
     context: ContextDep, endpoint_id: EndpointId, given: webhook_resources.RedeliverRequest

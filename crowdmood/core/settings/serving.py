@@ -44,6 +44,19 @@ class ApiSettings(Group):
         description="Requests per second that each key, and each address, may send to one API process once keys exist; "
         "a burst may have twice as many; 0: no limit.",
     )
+    max_connections: int = Field(
+        default=500,
+        ge=0,
+        le=1_000_000,
+        description="Connections that each address may hold to one API process, and requests that each key and each "
+        "client behind a trusted proxy may have in progress there; 0: no limit.",
+    )
+    max_streams: int = Field(
+        default=200,
+        ge=0,
+        le=1_000_000,
+        description="Event streams that each key, and each address, may hold open on one API process; 0: no limit.",
+    )
     cors_origins: tuple[str, ...] = Field(
         default=(),
         description='Origins whose web pages may use the API, e.g. ["https://boards.example"]; none: browsers block '
