@@ -6,9 +6,7 @@ from typing import Any
 from aggregator.camera_run import Account
 from crowdmood.core import metrics
 from crowdmood.domain.messages import CameraState, Emotions, FrameRef
-from crowdmood.store.moods import CameraTable
-
-_COUNTERS = ("accepted", "frames", "faces", "late", "duplicates", "awaited", "held", "run_accepted")
+from crowdmood.store.moods import CameraRow, CameraTable
 
 
 class Ledger:
@@ -19,8 +17,8 @@ class Ledger:
         self._cut_off: dict[str, int] = {}
 
     def restore(self, table: CameraTable) -> None:
-        """Continue from a stored table."""
-        self.table = table
+        """Continue from a stored table; rows of an earlier release may lack fields."""
+        self.table = {name: _empty_row() | row for name, row in table.items()}
 
     def count(self, emotions: Emotions, unfit: Mapping[str, int]) -> None:
         """Record a counted frame.
@@ -103,22 +101,11 @@ class Ledger:
         return table
 
     def _row(self, camera_id: str) -> dict[str, Any]:
-        empty: dict[str, Any] = {
-            "state": "opening",
-            "since_ms": None,
-            "source": "",
-            "recorded": False,
-            "detail": "",
-            "run_id": None,
-            "model": None,
-            "detector": None,
-            "frame_count": 0,
-            "last_frame_at_ms": None,
-            "lost": {},
-            "unfit": {},
-            **dict.fromkeys(_COUNTERS, 0),
-        }
-        return self.table.setdefault(camera_id, empty)
+        return self.table.setdefault(camera_id, _empty_row())
+
+
+def _empty_row() -> dict[str, Any]:
+    return CameraRow().model_dump()
 
 
 def _add(row: dict[str, Any], emotions: Emotions, unfit: Mapping[str, int], times: int) -> None:

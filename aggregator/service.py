@@ -13,16 +13,18 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from aggregator.changes import Changes
+from aggregator.checkpoint import check
 from aggregator.ledger import Ledger
 from aggregator.moods import Finding, Moods, unfit
-from aggregator.windows import ClosedWindow, EventTimeWindows, WindowPolicy
+from aggregator.windows import ClosedWindow, EventTimeWindows, Verdict, WindowPolicy
 from crowdmood.bus.connection import Connection
 from crowdmood.bus.keys import StreamName
 from crowdmood.bus.lease import Lease
 from crowdmood.bus.partitions import AllPartitions, Reader
-from crowdmood.bus.streams import Entry
+from crowdmood.bus.streams import DeadLetter, Entry
 from crowdmood.bus.worker import Heartbeat, Outcome, Stage, Worker
-from crowdmood.core import metrics
+from crowdmood.core import metrics, stored
+from crowdmood.core.errors import UndecodableError
 from crowdmood.core.process import identity
 from crowdmood.core.settings import AggregatorSettings, Settings, required_url
 from crowdmood.domain.messages import CameraState, Emotions, FramesLost
@@ -108,8 +110,7 @@ class AggregatorStage(Stage[Emotions | FramesLost | CameraState]):
 
     def start(self, inbox: Reader) -> None:
         """Continue the run where the previous leader stopped."""
-        checkpoint = self._store.checkpoint(self._run_id)
-        if checkpoint is not None:
+        if checkpoint := self._checkpoint():
             self._windows.restore(checkpoint["windows"])
             self._ledger.restore(checkpoint["cameras"])
             self._changes.restore(checkpoint["changes"])
@@ -132,11 +133,16 @@ class AggregatorStage(Stage[Emotions | FramesLost | CameraState]):
             self._inbox.claim_all()
             self._claimed_at = self._clock()
         self._notice_unreachable()
+        dead: list[DeadLetter] = []
         for entry, message in work:
             if entry.identity in self._unacknowledged:
                 continue
             if isinstance(message, Emotions):
-                if not self._observe(entry, message):
+                verdict = self._observe(entry, message)
+                if verdict == "impossible":
+                    dead.append(DeadLetter(entry, "out_of_range", f"frame {message.ref.frame_id} is far ahead"))
+                    continue
+                if verdict != "counted":
                     self._unneeded.append(entry)
             elif isinstance(message, FramesLost):
                 self._lose(message)
@@ -153,8 +159,8 @@ class AggregatorStage(Stage[Emotions | FramesLost | CameraState]):
             done = [held.entry for held in released] + self._unneeded
             self._unneeded = []
             self._unacknowledged.difference_update(entry.identity for entry in done)
-            return Outcome(done=done, needed=self._windows.needed())
-        return Outcome()
+            return Outcome(done=done, dead=dead, needed=self._windows.needed())
+        return Outcome(dead=dead)
 
     def summary(self) -> str:
         """Return the number of moods and frames for the log at shutdown."""
@@ -166,7 +172,18 @@ class AggregatorStage(Stage[Emotions | FramesLost | CameraState]):
         self._lease.release()
         self._store.close()
 
-    def _observe(self, entry: Entry, emotions: Emotions) -> bool:
+    def _checkpoint(self) -> dict[str, Any] | None:
+        try:
+            checkpoint = self._store.checkpoint(self._run_id)
+            if checkpoint is not None:
+                check(checkpoint)
+        except UndecodableError as error:
+            stored.skipped("checkpoint", self._run_id, error)
+            log.error("the run %s begins again without its checkpoint: its counts start at 0", self._run_id)
+            return None
+        return checkpoint
+
+    def _observe(self, entry: Entry, emotions: Emotions) -> Verdict:
         verdict = self._windows.observe(emotions.ref, Held(entry, emotions))
         self._table_changed = True
         match verdict:
@@ -179,7 +196,7 @@ class AggregatorStage(Stage[Emotions | FramesLost | CameraState]):
             case "late":
                 self._ledger.late(emotions.ref)
                 metrics.FRAMES_LATE.labels(emotions.ref.camera_id).inc()
-        return verdict == "counted"
+        return verdict
 
     def _unfit(self, emotions: Emotions) -> dict[str, int]:
         return {reason: int(which.sum()) for reason, which in unfit(emotions, self._settings).items()}

@@ -9,7 +9,7 @@ order of arrival.
 """
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Generic, Literal, TypeAlias, TypeVar
 
@@ -19,7 +19,10 @@ from crowdmood.domain.mood import WindowCameraState
 
 T = TypeVar("T")
 _RETIRED_RUNS_REMEMBERED = 1000
-Verdict: TypeAlias = Literal["counted", "duplicate", "late"]
+_LARGEST_GAP = 10_000_000
+"""Most frames between two frames of a run, which are accounted for one by one: three weeks at 5 a second."""
+
+Verdict: TypeAlias = Literal["counted", "duplicate", "late", "impossible"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,9 +84,12 @@ class EventTimeWindows(Generic[T]):
         """Add a frame.
 
         Returns:
-            `counted`; `duplicate` (accounted for before: ignored); or `late` (a window that it belongs to has
-            closed, or its camera's run is retired: ignored).
+            `counted`; `duplicate` (accounted for before: ignored); `late` (a window that it belongs to has
+            closed, or its camera's run is retired: ignored); or `impossible` (its number is millions ahead of the
+            run's other frames: ignored).
         """
+        if self._leaps(ref.camera_id, ref.run_id, ref.frame_id):
+            return "impossible"
         run = self._run(ref.camera_id, ref.run_id, recorded=ref.recorded)
         if run is None:
             return self._straggle(ref.camera_id, ref.run_id, ref.frame_id)
@@ -98,12 +104,14 @@ class EventTimeWindows(Generic[T]):
             run.give_up_before(ref.captured_at_ms - self._policy.allowed_lateness_ms)
         return "counted"
 
-    def lose(self, camera_id: str, run_id: str, frame_ids: Iterable[int]) -> int:
+    def lose(self, camera_id: str, run_id: str, frame_ids: Sequence[int]) -> int:
         """Account for frames that will never arrive.
 
         Returns:
-            How many of them were not accounted for before.
+            How many of them were not accounted for before; 0 if their numbers are impossible.
         """
+        if frame_ids and self._leaps(camera_id, run_id, frame_ids[0]):
+            return 0
         run = self._run(camera_id, run_id, recorded=self._unheard.get(camera_id, False))
         if run is None:
             return sum(self._straggle(camera_id, run_id, frame_id) == "late" for frame_id in frame_ids)
@@ -212,6 +220,12 @@ class EventTimeWindows(Generic[T]):
                 older.superseded = older.superseded or older.camera_id == camera_id
             self._runs[camera_id, run_id] = CameraRun(camera_id, run_id, recorded)
         return self._runs[camera_id, run_id]
+
+    def _leaps(self, camera_id: str, run_id: str, frame_id: int) -> bool:
+        """Return whether a frame's number is too far ahead of those known of its run."""
+        run = self._runs.get((camera_id, run_id))
+        known = self._retired.get((camera_id, run_id), 0) if run is None else run.known
+        return frame_id > known + _LARGEST_GAP
 
     def _retire(self, key: tuple[str, str], run: CameraRun[T]) -> None:
         """Remove a run; keep its number of frames, and count frames that may still arrive as missing."""

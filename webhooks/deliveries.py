@@ -3,7 +3,7 @@
 import math
 import random
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 from typing import Any, Self
@@ -90,18 +90,6 @@ class Delivery:
     def to_dict(self) -> dict[str, Any]:
         """Return the fields as the state store keeps them."""
         return asdict(self)
-
-    @classmethod
-    def from_dict(cls, fields: Mapping[str, Any]) -> Self:
-        """Read what `to_dict` wrote."""
-        return cls(
-            **{
-                **fields,
-                "event": Event.from_dict(fields["event"]),
-                "status": Status(fields["status"]),
-                "attempts": tuple(Attempt(**attempt) for attempt in fields["attempts"]),
-            }
-        )
 
     def again(self, now_ms: int) -> Self:
         """Return the delivery for another round, which the owner requested: retried for a day, even if expired."""

@@ -2,11 +2,10 @@
 
 import base64
 import secrets
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Self
 
-from webhooks.adapters import Adapter, AdapterName
+from webhooks.adapters import Adapter
 from webhooks.deliveries import RETRY_AFTER_S, Attempt
 from webhooks.events import Event, EventType
 
@@ -97,19 +96,6 @@ class Endpoint:
     def to_dict(self) -> dict[str, Any]:
         """Return the fields as the state store keeps them, secrets included."""
         return asdict(self)
-
-    @classmethod
-    def from_dict(cls, fields: Mapping[str, Any]) -> Self:
-        """Read what `to_dict` wrote."""
-        return cls(
-            **{
-                **fields,
-                "events": tuple(EventType(event) for event in fields["events"]),
-                "zones": tuple(fields["zones"]),
-                "adapter": Adapter(**{**fields["adapter"], "name": AdapterName(fields["adapter"]["name"])}),
-                "secrets": tuple(Secret(**secret) for secret in fields["secrets"]),
-            }
-        )
 
 
 @dataclass(frozen=True, slots=True)

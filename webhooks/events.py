@@ -1,16 +1,19 @@
 """Events, made from moods, changes and the table of cameras. Pure, the time is given."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any, Self
 
+from crowdmood.core import stored
+from crowdmood.core.errors import UndecodableError
 from crowdmood.core.logs import redact_text
 from crowdmood.domain.mood import Mood, MoodChange, to_rfc3339
 from crowdmood.store.moods import CameraTable, published_at_ms
+from crowdmood.store.positions import entry_id
 
 NO_MOOD = 0
-"""In `Watch.sent`: the endpoint's last event was mood.unavailable, so the next mood needs no minimum interval."""
+"""In `Watch.told`: the endpoint's last event was mood.unavailable, so the next mood needs no minimum interval."""
 
 
 class EventType(StrEnum):
@@ -64,11 +67,6 @@ class Event:
         """Return the fields as the state store keeps them."""
         return asdict(self)
 
-    @classmethod
-    def from_dict(cls, fields: Mapping[str, Any]) -> Self:
-        """Read what `to_dict` wrote."""
-        return cls(**{**fields, "type": EventType(fields["type"])})
-
     def payload(self) -> dict[str, Any]:
         """Return the body that the specification recommends: `type`, `timestamp`, `data`; `test` in a test."""
         body = {"type": self.type.value, "timestamp": to_rfc3339(self.at_ms), "data": self.data}
@@ -97,7 +95,7 @@ class Watch:
         changes: Position of the newest change read.
         crowds: The last known state of each crowd, by `zone/camera`.
         cameras: Whether each camera was up when its state was last read.
-        sent: When each endpoint was last sent a mood.updated of each crowd, by `endpoint/zone/camera`, in
+        told: When each endpoint was last sent a mood.updated of each crowd, by `endpoint/zone/camera`, in
             milliseconds since 1970-01-01 UTC; `NO_MOOD` when it was sent a mood.unavailable since.
         newest: The moods at the crowds' positions. They are not written with the rest every second: a successor reads
             them again.
@@ -107,7 +105,7 @@ class Watch:
     changes: str
     crowds: dict[str, Crowd] = field(default_factory=dict)
     cameras: dict[str, bool] = field(default_factory=dict)
-    sent: dict[str, int] = field(default_factory=dict)
+    told: dict[str, int] = field(default_factory=dict)
     newest: dict[str, Mood] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
@@ -117,14 +115,23 @@ class Watch:
             "changes": self.changes,
             "crowds": {key: asdict(crowd) for key, crowd in self.crowds.items()},
             "cameras": dict(self.cameras),
-            "told": dict(self.sent),
+            "told": dict(self.told),
         }
 
     @classmethod
-    def from_dict(cls, fields: Mapping[str, Any]) -> Self:
-        """Read what `to_dict` wrote."""
-        crowds = {key: Crowd(**crowd) for key, crowd in fields["crowds"].items()}
-        return cls(fields["moods"], fields["changes"], crowds, fields["cameras"], fields["told"])
+    def from_json(cls, text: str | bytes) -> Self:
+        """Read what `to_dict` gave, as the state store keeps it.
+
+        Raises:
+            UndecodableError: The text is damaged.
+        """
+        watch = stored.from_json(cls, text)
+        try:
+            for position in (watch.moods, watch.changes, *(crowd.position for crowd in watch.crowds.values())):
+                entry_id(position)
+        except ValueError as error:
+            raise UndecodableError(str(error)) from None
+        return watch
 
     def changed(self, position: bytes, change: MoodChange, *, recorded: bool) -> Event:
         """Return the event of a change.

@@ -53,7 +53,7 @@ def wanted(
         now_ms: Wall-clock time in milliseconds since 1970-01-01 UTC.
     """
     ids = {endpoint.id for endpoint in endpoints}
-    watch.sent = {key: at_ms for key, at_ms in watch.sent.items() if key.partition("/")[0] in ids}
+    watch.told = {key: at_ms for key, at_ms in watch.told.items() if key.partition("/")[0] in ids}
     return [
         (endpoint, event) for event in events for endpoint in endpoints if _receives(watch, event, endpoint, now_ms)
     ]
@@ -77,17 +77,17 @@ def _receives(watch: Watch, event: Event, endpoint: Endpoint, now_ms: int) -> bo
     until the next change.
     """
     key = f"{endpoint.id}/{event.zone}/{event.camera or ''}"
-    if not endpoint.wants(event, has_none=watch.sent.get(key) == NO_MOOD):
+    if not endpoint.wants(event, has_none=watch.told.get(key) == NO_MOOD):
         return False
     if event.type is EventType.MOOD_UNAVAILABLE:
-        watch.sent[key] = NO_MOOD
+        watch.told[key] = NO_MOOD
     if event.type is not EventType.MOOD_UPDATED:
         return True
     if event.expires_at_ms is not None and event.expires_at_ms <= now_ms:
         return False
-    if event.at_ms - watch.sent.get(key, NO_MOOD) < endpoint.min_interval_s * 1000:
+    if event.at_ms - watch.told.get(key, NO_MOOD) < endpoint.min_interval_s * 1000:
         return False
-    watch.sent[key] = event.at_ms
+    watch.told[key] = event.at_ms
     return True
 
 

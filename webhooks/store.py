@@ -1,7 +1,6 @@
 """Endpoints and deliveries in the state store. Synchronous: routes and the dispatcher call it from threads."""
 
 import functools
-import json
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,6 +9,8 @@ from typing import TypeVar
 import redis
 
 from crowdmood.bus.connection import Client, Connection
+from crowdmood.core import stored
+from crowdmood.core.errors import UndecodableError
 from crowdmood.store.keys import StateKeys
 from webhooks.deliveries import Delivery, Status
 from webhooks.endpoints import Endpoint, Health
@@ -65,7 +66,8 @@ class WebhookStore:
                 both.hgetall(self.keys.webhooks)
                 both.hgetall(self.keys.webhooks_health)
                 endpoints, health = both.execute()
-            return [_registered(text, health.get(id_)) for id_, text in endpoints.items()]
+            registered = (_registered(id_, text, health.get(id_)) for id_, text in endpoints.items())
+            return [one for one in registered if one is not None]
 
         found = self._call(read)
         return sorted(found, key=lambda one: (one.endpoint.created_at_ms, one.endpoint.id))
@@ -74,7 +76,7 @@ class WebhookStore:
         """Register an endpoint; return False when there are `most` endpoints already."""
 
         def queue(_found: Registered | None, multi: Client) -> bool:
-            multi.hset(self.keys.webhooks, endpoint.id, json.dumps(endpoint.to_dict()))
+            multi.hset(self.keys.webhooks, endpoint.id, stored.to_json(endpoint.to_dict()))
             return True
 
         def add(client: Client) -> bool:
@@ -94,7 +96,7 @@ class WebhookStore:
         def queue(found: Registered | None, multi: Client) -> bool:
             if found is None:
                 return False
-            multi.hset(self.keys.webhooks, endpoint_id, json.dumps(change(found.endpoint).to_dict()))
+            multi.hset(self.keys.webhooks, endpoint_id, stored.to_json(change(found.endpoint).to_dict()))
             if forgive:
                 multi.hdel(self.keys.webhooks_health, endpoint_id)
             return True
@@ -116,7 +118,7 @@ class WebhookStore:
     def delivery(self, endpoint_id: str, delivery_id: str) -> Delivery | None:
         """Return a delivery; None when it does not exist."""
         text = self._call(lambda client: client.hget(self.keys.deliveries(endpoint_id), delivery_id))
-        return None if text is None else Delivery.from_dict(json.loads(text))
+        return None if text is None else _delivery(delivery_id, text)
 
     def deliveries(
         self, endpoint_id: str, wanted: Callable[[Delivery], bool], limit: int, before: int | None = None
@@ -162,17 +164,26 @@ class WebhookStore:
         return int(self._call(lambda client: client.get(self.keys.webhooks_revision)) or 0)
 
     def watch(self) -> Watch | None:
-        """Return how far the dispatcher has read; None before the first one."""
+        """Return how far the dispatcher has read; None before the first one, and when it cannot be read."""
         text = self._call(lambda client: client.get(self.keys.webhooks_watch))
-        return None if text is None else Watch.from_dict(json.loads(text))
+        if text is None:
+            return None
+        try:
+            return Watch.from_json(text)
+        except UndecodableError as error:
+            stored.skipped("webhook_watch", self.keys.webhooks_watch, error)
+            return None
 
     def work(self, endpoint_id: str) -> tuple[Registered | None, list[Delivery]]:
-        """Return an endpoint and its pending deliveries."""
+        """Return an endpoint and its pending deliveries; give up those that cannot be read."""
 
         def read(client: Client) -> tuple[Registered | None, list[Delivery]]:
             found = self._read_one(client, endpoint_id)
             ids = client.zrange(self.keys.pending_deliveries(endpoint_id), 0, -1)
-            return found, self._read_deliveries(client, endpoint_id, ids)
+            deliveries = self._read_deliveries(client, endpoint_id, ids)
+            if lacking := set(ids) - {delivery.id.encode() for delivery in deliveries}:
+                client.zrem(self.keys.pending_deliveries(endpoint_id), *lacking)
+            return found, deliveries
 
         return self._call(read)
 
@@ -204,18 +215,18 @@ class WebhookStore:
             if ids:
                 multi.hdel(self.keys.deliveries(endpoint_id), *ids)
                 multi.zrem(self.keys.delivery_order(endpoint_id), *ids)
-        multi.set(self.keys.webhooks_watch, json.dumps(watch.to_dict()))
+        multi.set(self.keys.webhooks_watch, stored.to_json(watch.to_dict()))
 
     def queue_outcome(
         self, multi: Client, endpoint_id: str, deliveries: Iterable[Delivery], health: Health | None = None
     ) -> None:
         """Add to a transaction: the new state of deliveries and the health of their endpoint."""
         for delivery in deliveries:
-            multi.hset(self.keys.deliveries(endpoint_id), delivery.id, json.dumps(delivery.to_dict()))
+            multi.hset(self.keys.deliveries(endpoint_id), delivery.id, stored.to_json(delivery.to_dict()))
             if delivery.status is not Status.PENDING:
                 multi.zrem(self.keys.pending_deliveries(endpoint_id), delivery.id)
         if health is not None:
-            multi.hset(self.keys.webhooks_health, endpoint_id, json.dumps(health.to_dict()))
+            multi.hset(self.keys.webhooks_health, endpoint_id, stored.to_json(health.to_dict()))
 
     def queue_forgetting(self, endpoint_id: str, multi: Client) -> None:
         """Add to a transaction: the removal of an endpoint's health and deliveries."""
@@ -237,7 +248,7 @@ class WebhookStore:
                 multi.watch(self.keys.webhooks)
                 text = multi.hget(self.keys.webhooks, endpoint_id)
                 multi.multi()
-                if not queue(None if text is None else _registered(text, None), multi):
+                if not queue(None if text is None else _registered(endpoint_id, text, None), multi):
                     return False
                 multi.incr(self.keys.webhooks_revision)
                 try:
@@ -248,11 +259,14 @@ class WebhookStore:
 
     def _read_one(self, client: Client, endpoint_id: str) -> Registered | None:
         text = client.hget(self.keys.webhooks, endpoint_id)
-        return None if text is None else _registered(text, client.hget(self.keys.webhooks_health, endpoint_id))
+        if text is None:
+            return None
+        return _registered(endpoint_id, text, client.hget(self.keys.webhooks_health, endpoint_id))
 
     def _read_deliveries(self, client: Client, endpoint_id: str, ids: Sequence[bytes]) -> list[Delivery]:
         texts = client.hmget(self.keys.deliveries(endpoint_id), ids) if ids else []
-        return [Delivery.from_dict(json.loads(text)) for text in texts if text is not None]
+        found = (_delivery(id_, text) for id_, text in zip(ids, texts, strict=True) if text is not None)
+        return [one for one in found if one is not None]
 
     def _page(self, endpoint_id: str, end: str, client: Client) -> list[Delivery]:
         ids = client.zrevrangebyscore(self.keys.delivery_order(endpoint_id), end, "-inf", 0, _PAGE)
@@ -260,11 +274,28 @@ class WebhookStore:
 
     def _put(self, multi: Client, endpoint_id: str, deliveries: Iterable[Delivery]) -> None:
         for delivery in deliveries:
-            multi.hset(self.keys.deliveries(endpoint_id), delivery.id, json.dumps(delivery.to_dict()))
+            multi.hset(self.keys.deliveries(endpoint_id), delivery.id, stored.to_json(delivery.to_dict()))
             multi.zadd(self.keys.delivery_order(endpoint_id), {delivery.id: delivery.sequence})
             multi.zadd(self.keys.pending_deliveries(endpoint_id), {delivery.id: delivery.sequence})
 
 
-def _registered(endpoint: bytes, health: bytes | None) -> Registered:
-    known = Health() if health is None else Health(**json.loads(health))
-    return Registered(Endpoint.from_dict(json.loads(endpoint)), known)
+def _registered(endpoint_id: str | bytes, endpoint: bytes, health: bytes | None) -> Registered | None:
+    """Return an endpoint with its health; None when the endpoint cannot be read."""
+    try:
+        read = stored.from_json(Endpoint, endpoint)
+    except UndecodableError as error:
+        stored.skipped("webhook_endpoint", endpoint_id, error)
+        return None
+    try:
+        return Registered(read, Health() if health is None else stored.from_json(Health, health))
+    except UndecodableError as error:
+        stored.skipped("webhook_health", endpoint_id, error)
+        return Registered(read, Health())
+
+
+def _delivery(delivery_id: str | bytes, text: bytes) -> Delivery | None:
+    try:
+        return stored.from_json(Delivery, text)
+    except UndecodableError as error:
+        stored.skipped("webhook_delivery", delivery_id, error)
+        return None

@@ -155,8 +155,8 @@ class Bus:
     def published_frames(self) -> dict[str, tuple[str, int]]:
         """Return camera to (run, frames): the number of frames of its newest run that ingest published or lost."""
         found = self.connection.call(lambda client: client.hgetall(self.keys.cursors), patient=False)
-        cursors = {key.decode(): value.decode().rpartition(" ") for key, value in found.items() if b"/" not in key}
-        return {camera_id: (run_id, int(frame_id) + 1) for camera_id, (run_id, _, frame_id) in cursors.items()}
+        cursors = {key.decode(): _cursor(value) for key, value in found.items() if b"/" not in key}
+        return {camera_id: (run_id, frame_id + 1) for camera_id, (run_id, frame_id) in cursors.items()}
 
     def stream_lengths(self) -> dict[StreamName, int]:
         """Return the length of each stream between the stages. Entries that move on during the call may count twice."""
@@ -191,7 +191,8 @@ class Bus:
             return list(zip(keys, client.mget(keys), strict=True)) if keys else []
 
         found = self.connection.call(ask, patient=False)
-        return {key.decode().rpartition(":")[2]: using.decode() for key, using in found if using is not None}
+        running = ((key.decode().rpartition(":")[2], using) for key, using in found if using is not None)
+        return {name: using.decode(errors="replace") for name, using in running}
 
     def close(self) -> None:
         """Close the sockets."""
@@ -199,8 +200,8 @@ class Bus:
 
     def _frame_of(self, key: str, camera_id: str, run_id: str, default: int) -> int:
         value = self.connection.call(lambda client: client.hget(key, camera_id))
-        stored_run, _, frame_id = (value or b"").decode().rpartition(" ")
-        return int(frame_id) if stored_run == run_id else default
+        stored_run, frame_id = _cursor(value or b"")
+        return frame_id if stored_run == run_id else default
 
     def _key(self, name: StreamName, message: Message) -> str:
         """Return the key of a message's stream: photos have streams of their own, so no mood counts or awaits them."""
@@ -212,6 +213,12 @@ class Bus:
         if not reply_to:
             return self.keys.stream(name)
         return self.keys.stream(_OF_PHOTOS[name]) if name in _OF_PHOTOS else self.keys.reply(reply_to)
+
+
+def _cursor(value: bytes) -> tuple[str, int]:
+    """Return run and frame of a cursor; no run if it is damaged, so that the camera starts over."""
+    run_id, _, frame_id = value.decode(errors="replace").rpartition(" ")
+    return (run_id, int(frame_id)) if frame_id.isascii() and frame_id.removeprefix("-").isdigit() else ("", -1)
 
 
 def _dead_letter_fields(letter: DeadLetter, group: str) -> Fields:

@@ -69,6 +69,11 @@ FRAMES_LATE = Counter("crowdmood_frames_late_total", "Frames that arrived after 
 MOOD_AS_OF_SECONDS = Gauge(
     "crowdmood_mood_as_of_timestamp_seconds", "Event time of the newest mood.", multiprocess_mode="mostrecent"
 )
+STORED_SKIPPED = Counter(
+    "crowdmood_stored_skipped_total",
+    "Objects of the state store that were skipped because they are damaged or of a much newer release.",
+    ["kind"],
+)
 WEBHOOK_ATTEMPTS = Counter("crowdmood_webhook_attempts_total", "Attempts to deliver a webhook.", ["outcome"])
 WEBHOOK_DELIVERIES = Counter(
     "crowdmood_webhook_deliveries_total",

@@ -94,7 +94,8 @@ class Confusions:
         """Decode, or return None when `raw` is empty.
 
         Raises:
-            UndecodableError: The version or the number of labels is unknown, or the size is wrong.
+            UndecodableError: The version or the number of labels is unknown, the size is wrong, or a value is not
+                finite or not possible.
         """
         return _decoded(raw)
 
@@ -120,9 +121,14 @@ def _decoded(raw: bytes) -> Confusions | None:
     expected = _HEADER.size + 4 * sum(lengths)
     if len(raw) != expected:
         raise UndecodableError(f"confusions of {len(raw)} bytes, expected {expected}")
-    values = np.split(np.frombuffer(raw, "<f4", offset=_HEADER.size).astype(np.float64), np.cumsum(lengths)[:-1])
+    numbers = np.frombuffer(raw, "<f4", offset=_HEADER.size).astype(np.float64)
+    if not np.isfinite(numbers).all():
+        raise UndecodableError("confusions have values that are not finite", "out_of_range")
+    values = np.split(numbers, np.cumsum(lengths)[:-1])
     faces, biases, priors, counts, scenes, means, covariances, scene = (
         part.reshape(shape) for part, shape in zip(values, shapes, strict=True)
     )
+    if faces < 0 or not all(((part >= 0) & (part <= 1)).all() for part in (priors, means)):
+        raise UndecodableError("confusions have shares that are not from 0 to 1", "out_of_range")
     priors, counts, scenes = np.maximum(priors, _LEAST_PRIOR), np.maximum(counts, 1.0), np.maximum(scenes, 1.0)
     return Confusions(int(faces), biases, priors, counts, scenes, means, covariances, scene)

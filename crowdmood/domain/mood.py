@@ -9,6 +9,7 @@ from pydantic import BeforeValidator, ConfigDict, Field, PlainSerializer, TypeAd
 from pydantic.dataclasses import dataclass
 from typing_extensions import TypedDict
 
+from crowdmood.core import stored
 from crowdmood.core.errors import UndecodableError
 from crowdmood.domain.labels import LABELS, Label
 from crowdmood.domain.messages import CameraStateName
@@ -113,14 +114,16 @@ class _Published:
             UndecodableError: The text is not such an object.
         """
         try:
-            given: dict[str, Any] = json.loads(text)
+            given = stored.parse(text)
+            if given["schema"] > SCHEMA + 1:
+                raise ValueError(f"schema {given['schema']} is more than one ahead of {SCHEMA}")
             unknown = dict.fromkeys(_SINCE_SCHEMA_2) if given["schema"] == 1 else {}
             by_label = {name: dict.fromkeys(LABELS) | given[name] for name in _BY_LABEL if given.get(name) is not None}
             read: Self = _ADAPTERS[cls].validate_python(unknown | given | by_label | {"schema": SCHEMA})
         except ValidationError as error:
             problems = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors())
             raise UndecodableError(f"no {cls.WHAT}: {problems}") from None
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
+        except (UndecodableError, ValueError, TypeError, KeyError, AttributeError) as error:
             raise UndecodableError(f"no {cls.WHAT}: {error!r}") from None
         return read
 

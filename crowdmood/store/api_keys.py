@@ -2,8 +2,6 @@
 
 import hashlib
 import hmac
-import json
-import logging
 import secrets
 import threading
 from collections.abc import Iterable, Mapping
@@ -11,10 +9,9 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, Final, Literal, Self, TypeAlias, get_args
 
 from crowdmood.bus.connection import Client, Connection
+from crowdmood.core import stored
 from crowdmood.core.errors import UndecodableError
 from crowdmood.store.keys import StateKeys
-
-log = logging.getLogger(__name__)
 
 Scope: TypeAlias = Literal["read", "manage", "predict"]
 SCOPES: Final[tuple[Scope, ...]] = get_args(Scope)
@@ -77,7 +74,7 @@ class ApiKey:
 
     def to_json(self) -> str:
         """Return the key as it is stored."""
-        return json.dumps(asdict(self))
+        return stored.to_json(asdict(self))
 
     @classmethod
     def from_json(cls, text: str | bytes) -> Self:
@@ -87,13 +84,14 @@ class ApiKey:
             UndecodableError: The text is not a key.
         """
         try:
-            given = json.loads(text)
-            known = {name: value for name, value in given.items() if name in cls.__slots__}
+            given = stored.parse(text)
             # Earlier releases stored one scope per key.
             scopes = [given["scope"]] if "scopes" not in given else given["scopes"]
-            return cls(**known | {"scopes": tuple(scope for scope in SCOPES if scope in scopes)})
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
-            raise UndecodableError(f"not an API key: {error!r}") from None
+            key = stored.build(cls, given | {"scopes": [scope for scope in SCOPES if scope in scopes]})
+            bytes.fromhex(key.salt)
+        except (UndecodableError, ValueError, TypeError, KeyError) as error:
+            raise UndecodableError(f"not an API key: {error}") from None
+        return key
 
 
 KeyTable: TypeAlias = dict[str, ApiKey]
@@ -114,7 +112,7 @@ def read_table(raw: Mapping[bytes, bytes]) -> KeyTable:
         try:
             found.append(ApiKey.from_json(text))
         except UndecodableError as error:
-            log.warning("skipped the API key %s: %s", key_id.decode(errors="replace")[:40], error)
+            stored.skipped("api_key", key_id, error)
     return {key.key_id: key for key in sorted(found, key=lambda key: (key.created_at_ms, key.key_id))}
 
 

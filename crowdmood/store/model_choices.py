@@ -1,12 +1,13 @@
 """The network chosen for a run's classifiers, in the state store: it applies while they run, and after restarts."""
 
-import json
 import threading
 import time
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from crowdmood.bus.connection import Connection
+from crowdmood.core import stored
+from crowdmood.core.errors import UndecodableError
 from crowdmood.store.keys import StateKeys
 
 
@@ -39,7 +40,7 @@ class ModelChoices:
             ServerUnavailableError: The state store is unreachable.
         """
         choice = ModelChoice(folder, model_id, time.time_ns() // 1_000_000)
-        self.connection.call(lambda client: client.set(self._key, json.dumps(asdict(choice))), patient=False)
+        self.connection.call(lambda client: client.set(self._key, stored.to_json(asdict(choice))), patient=False)
         return choice
 
     def forget(self) -> None:
@@ -51,7 +52,7 @@ class ModelChoices:
         self.connection.call(lambda client: client.delete(self._key), patient=False)
 
     def chosen(self, *, patient: bool = False) -> ModelChoice | None:
-        """Return the current choice; None without one.
+        """Return the current choice; None without one, and for one that cannot be read.
 
         Args:
             patient: Whether to wait while the state store is unreachable.
@@ -60,7 +61,13 @@ class ModelChoices:
             ServerUnavailableError: It is unreachable, and `patient` is False or the process is stopping.
         """
         value: Any = self.connection.call(lambda client: client.get(self._key), patient=patient)
-        return None if value is None else ModelChoice(**json.loads(value))
+        if value is None:
+            return None
+        try:
+            return stored.from_json(ModelChoice, value)
+        except UndecodableError as error:
+            stored.skipped("model_choice", self._key, error)
+            return None
 
     def close(self) -> None:
         """Close the sockets."""

@@ -1,7 +1,5 @@
 """Moods, their changes, cameras and the aggregator's checkpoint in the state store."""
 
-import json
-import logging
 import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping
@@ -9,18 +7,46 @@ from typing import Any, TypeAlias, TypeVar
 
 import redis
 import redis.asyncio
+from pydantic import BaseModel, StrictBool, StrictInt
 
 from crowdmood.bus.connection import Client, Connection
 from crowdmood.bus.lease import Lease
+from crowdmood.core import stored
 from crowdmood.core.errors import ServerUnavailableError, SettingsError, UndecodableError
 from crowdmood.core.logs import redact
+from crowdmood.domain.messages import CameraStateName
 from crowdmood.domain.mood import Mood, MoodChange
 from crowdmood.store.api_keys import KeyTable, read_table
 from crowdmood.store.keys import StateKeys
 from crowdmood.store.positions import Position, merged, order
 
-log = logging.getLogger(__name__)
 T = TypeVar("T")
+
+
+class CameraRow(BaseModel):
+    """The types of a camera's row; rows of other releases have fewer fields, or more."""
+
+    state: CameraStateName = "opening"
+    since_ms: StrictInt | None = None
+    source: str = ""
+    recorded: StrictBool = False
+    detail: str = ""
+    run_id: str | None = None
+    model: str | None = None
+    detector: str | None = None
+    frame_count: StrictInt = 0
+    last_frame_at_ms: StrictInt | None = None
+    lost: dict[str, StrictInt] = {}
+    unfit: dict[str, StrictInt] = {}
+    accepted: StrictInt = 0
+    frames: StrictInt = 0
+    faces: StrictInt = 0
+    late: StrictInt = 0
+    duplicates: StrictInt = 0
+    awaited: StrictInt = 0
+    held: StrictInt = 0
+    run_accepted: StrictInt = 0
+
 
 CameraTable: TypeAlias = dict[str, dict[str, Any]]
 """Camera to its row, as `GET /cameras` returns it."""
@@ -75,9 +101,9 @@ class MoodStore:
                 multi.xadd(key, {"run": run_id, "json": text}, maxlen=keep, approximate=True)
             for key in (self._keys.moods, self._keys.changes):
                 multi.xtrim(key, minid=kept_from_ms, approximate=False)
-            multi.set(self._keys.checkpoint(run_id), json.dumps(checkpoint))
+            multi.set(self._keys.checkpoint(run_id), stored.to_json(checkpoint))
             for camera_id, known in cameras.items():
-                multi.hset(self._keys.cameras, camera_id, json.dumps(known))
+                multi.hset(self._keys.cameras, camera_id, stored.to_json(known))
             if gone:
                 multi.hdel(self._keys.cameras, *gone)
 
@@ -92,9 +118,13 @@ class MoodStore:
             lease.write(queue)
 
     def checkpoint(self, run_id: str) -> dict[str, Any] | None:
-        """Return the state from which the aggregator of this run continues; None before the first checkpoint."""
+        """Return the state from which the aggregator of this run continues; None before the first checkpoint.
+
+        Raises:
+            UndecodableError: It is damaged, or of a much newer release.
+        """
         value: Any = self.connection.call(lambda client: client.get(self._keys.checkpoint(run_id)))
-        return None if value is None else dict(json.loads(value))
+        return None if value is None else stored.parse(value)
 
     def cameras(self, *, patient: bool = True) -> CameraTable:
         """Return the row of each camera.
@@ -132,7 +162,7 @@ class MoodStore:
         self, key: str, read: Callable[[bytes], T], position: bytes, count: int
     ) -> tuple[bytes, list[tuple[str, T]]]:
         entries: Any = self.connection.call(lambda client: client.xrange(key, b"(" + position, "+", count))
-        found = [(fields[b"run"].decode(), item) for _, fields in entries if (item := _decoded(fields, read))]
+        found = [(_run(fields), item) for _, fields in entries if (item := _decoded(fields, read))]
         return (entries[-1][0] if entries else position), found
 
 
@@ -269,9 +299,22 @@ def _decoded(fields: Mapping[bytes, bytes], read: Callable[[bytes], T]) -> T | N
     try:
         return read(fields.get(b"json", b""))
     except UndecodableError as error:
-        log.warning("skipped an entry of the state store: %s", error)
+        stored.skipped("mood", _run(fields), error)
         return None
 
 
+def _run(fields: Mapping[bytes, bytes]) -> str:
+    return fields.get(b"run", b"").decode(errors="replace")
+
+
 def _cameras(raw: Any) -> CameraTable:
-    return {camera_id.decode(): json.loads(known) for camera_id, known in sorted(raw.items())}
+    table: CameraTable = {}
+    for camera_id, known in sorted(raw.items()):
+        try:
+            fields = stored.parse(known)
+            stored.build(CameraRow, fields)
+        except UndecodableError as error:
+            stored.skipped("camera", camera_id, error)
+        else:
+            table[camera_id.decode(errors="replace")] = fields
+    return table

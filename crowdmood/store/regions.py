@@ -1,19 +1,18 @@
 """Regions of cameras that were drawn during a run, in the state store: they narrow those of the settings."""
 
 import hashlib
-import logging
 import threading
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import redis
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from crowdmood.bus.connection import Client, Connection
+from crowdmood.core import stored
+from crowdmood.core.errors import UndecodableError
 from crowdmood.core.polygons import Polygon
 from crowdmood.store.keys import StateKeys
-
-log = logging.getLogger(__name__)
 
 
 class Regions(BaseModel):
@@ -67,7 +66,7 @@ class SavedRegions:
         Returns:
             The new version; None when the saved version is not the expected one, and nothing was saved.
         """
-        text = regions.model_dump_json().encode()
+        text = stored.to_json(regions.model_dump(mode="json")).encode()
         saved = self._replace(camera_id, lambda multi: multi.hset(self._key, camera_id, text), expected)
         return _version(text) if saved else None
 
@@ -112,9 +111,10 @@ class SavedRegions:
 
 def _read(camera_id: str, text: bytes) -> Regions | None:
     try:
-        return Regions.model_validate_json(text)
-    except ValidationError as error:
-        log.warning("skipped the regions of camera %s: %s", camera_id, error)
+        given = stored.parse(text)
+        return stored.build(Regions, {name: given[name] for name in Regions.model_fields if name in given})
+    except UndecodableError as error:
+        stored.skipped("regions", camera_id, error)
         return None
 
 

@@ -4,6 +4,7 @@ import random
 import threading
 from collections.abc import Iterator, Sequence
 
+import numpy as np
 import pytest
 
 from aggregator.service import AggregatorStage
@@ -11,6 +12,7 @@ from crowdmood.bus.keys import StreamName
 from crowdmood.bus.lease import Lease
 from crowdmood.bus.streams import Bus
 from crowdmood.bus.worker import Worker
+from crowdmood.core import metrics
 from crowdmood.core.settings import AggregatorSettings, BusSettings
 from crowdmood.domain.messages import CameraState, CameraStateName, Emotions, FramesLost, Message
 from crowdmood.domain.mood import Mood
@@ -83,6 +85,44 @@ def test_footage_becomes_moods_and_nothing_is_left_on_the_bus(pipeline: Pipeline
         ("ended", 40, 200, 40)
     ] * 2
     assert (pipeline.bus.backlog("emotions"), pipeline.bus.backlog("control")) == (0, 0)
+
+
+POISON: dict[str, dict[bytes, bytes]] = {
+    "NaN": {b"probabilities": np.full((5, 8), np.nan, "<f2").tobytes()},
+    "infinite": {b"quality": np.full(5, np.inf, "<f2").tobytes()},
+    "in doubt of nothing": {b"probabilities": np.ones((5, 8), "<f2").tobytes()},
+    "a box without end": {b"boxes": np.full((5, 4), [0, 0, 2**31 - 1, 9], "<i4").tobytes()},
+    "the year 300000": {b"captured_at_ms": b"9" * 16},
+    "cut off": {b"readable": b""},
+    "no camera": {b"camera_id": b"\xff"},
+    "two thousand million frames ahead": {b"frame_id": b"2000000000"},
+}
+
+
+@pytest.mark.parametrize("poison", POISON)
+def test_a_poisoned_entry_becomes_a_dead_letter_without_pixels_and_moods_go_on(pipeline: Pipeline, poison: str) -> None:
+    messages = footage(20)
+    publish(pipeline, messages[:20])
+    key = pipeline.bus.keys.stream("emotions")
+    north = next(m for name, m in messages if isinstance(m, Emotions) and m.ref.frame_id == 18)
+    pipeline.bus.connection.client.xadd(key, north.to_fields() | POISON[poison])
+    publish(pipeline, [entry for entry in messages[20:] if entry[1] is not north])
+    # Without the identity of its frame, nothing says that this frame is lost: it is published by its camera again.
+    if poison in ("the year 300000", "no camera", "two thousand million frames ahead"):
+        publish(pipeline, [("emotions", north)])
+    before = metrics.DEAD_LETTERS.labels("aggregator", "out_of_range")._value.get()
+    for life in ("first", "second"):
+        pipeline.aggregator(name=life).run(drain=True)
+    assert [mood.as_of_ms for mood in pipeline.moods()] == [1000 * second for second in range(1, 11)]
+    assert pipeline.bus.backlog("emotions") == 0
+    ((_, letter),) = pipeline.bus.connection.client.xrange(pipeline.bus.keys.stream("dead"))
+    assert letter[b"stage"] == b"aggregator"
+    assert not {b"boxes", b"probabilities", b"quality", b"readable"} & letter.keys()
+    if letter[b"reason"] == b"out_of_range":
+        assert metrics.DEAD_LETTERS.labels("aggregator", "out_of_range")._value.get() == before + 1
+    rows = pipeline.store.cameras()
+    assert rows["south"]["frames"] == 20
+    assert rows["north"]["frames"] + sum(rows["north"]["lost"].values()) == rows["north"]["accepted"] == 20
 
 
 @pytest.mark.parametrize("seed", range(4))

@@ -1,6 +1,5 @@
 """What goes next to an endpoint, when, and what is given up: time lines without a clock."""
 
-import json
 import random
 from dataclasses import replace
 
@@ -8,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from crowdmood.core import stored
 from webhooks.deliveries import GIVE_UP_AFTER_S, RETRY_AFTER_S, Attempt, Delivery, Status, plan
 from webhooks.endpoints import Endpoint, Health, Secret
 from webhooks.events import Event, EventType
@@ -145,7 +145,7 @@ def test_the_id_is_of_event_and_endpoint() -> None:
 
 def test_a_delivery_is_kept_and_read_as_it_was() -> None:
     one = delivery(1, expires=5).after(failed(), random.Random(1))
-    assert Delivery.from_dict(json.loads(json.dumps(one.to_dict()))) == one
+    assert stored.from_json(Delivery, stored.to_json(one.to_dict())) == one
 
 
 def test_health_says_since_when_it_fails_and_why_it_was_disabled() -> None:

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from api.webhook_samples import sample
+from crowdmood.core import stored
 from crowdmood.domain.mood import Mood, MoodChange
 from crowdmood.store.moods import CameraTable
 from crowdmood.store.positions import Position
@@ -150,7 +151,7 @@ def test_a_camera_that_was_never_up_is_reported_without_its_credentials() -> Non
 def test_a_successor_finds_the_same_events_under_the_same_ids() -> None:
     watch = watching()
     seen(watch, (0, mood(0)))
-    copies = [Watch.from_dict(json.loads(json.dumps(watch.to_dict()))) for _ in range(2)]
+    copies = [Watch.from_json(stored.to_json(watch.to_dict())) for _ in range(2)]
     assert copies[0].crowds == watch.crowds
     found = [
         seen(copy, (1, timelines.too_few(NOW_S + 1)), table={"north": {"state": "down", "since_ms": 5}})
@@ -163,7 +164,7 @@ def test_a_successor_finds_the_same_events_under_the_same_ids() -> None:
 def test_an_event_is_kept_and_read_as_it_was() -> None:
     for type_ in EventType:
         event = sample(type_, "1", NOW_S * 1000)
-        assert Event.from_dict(json.loads(json.dumps(event.to_dict()))) == event
+        assert stored.from_json(Event, stored.to_json(event.to_dict())) == event
 
 
 @pytest.mark.parametrize(
@@ -262,5 +263,5 @@ def test_the_mood_after_a_gap_passes_the_other_filters_and_is_remembered_over_a_
     unsure = replace(mood(2), low={**(mood(2).low or {}), "happy": 0.3})
     watch = watching()
     assert sent_to(watch, sure, (0, mood(0)), (1, timelines.too_few(NOW_S + 1))) == [("mood.unavailable", 1)]
-    watch = Watch.from_dict(json.loads(json.dumps(watch.to_dict())))
+    watch = Watch.from_json(stored.to_json(watch.to_dict()))
     assert sent_to(watch, sure, (2, unsure), (3, mood(3)), (4, mood(4))) == [("mood.updated", 3)]

@@ -81,6 +81,15 @@ def test_a_lost_frame_is_not_waited_for() -> None:
     assert spans(target.close_ready())[-1] == (1000, 4000, "A1 A3")
 
 
+def test_a_frame_millions_ahead_of_its_run_is_ignored_with_its_loss() -> None:
+    target = windows({"A": False})
+    see(target, "A", 0, 0, recorded=False)
+    assert see(target, "A", 2**31 - 2, 1000, recorded=False) == "impossible"
+    assert target.lose("A", "r", range(2**31 - 2, 2**31 - 1)) == 0
+    assert see(target, "A", 1, 5000, recorded=False) == "counted"
+    assert (target.accounts()["A"].accepted, target.accounts()["A"].missing) == (2, 0)
+
+
 def test_a_gap_of_a_live_camera_is_waited_for_as_long_as_lateness_allows() -> None:
     target = windows({"A": False})
     for frame_id in (0, 1, 3):

@@ -5,7 +5,16 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal, Self, TypeAlias
 
 from crowdmood.core.errors import UndecodableError
-from crowdmood.domain.messages.wire import Fields, check_header, header, read_integer, read_text
+from crowdmood.domain.messages.frames import MOST_FRAMES
+from crowdmood.domain.messages.wire import (
+    Fields,
+    check_header,
+    header,
+    read_count,
+    read_name,
+    read_text,
+    read_time_ms,
+)
 
 CameraStateName: TypeAlias = Literal["opening", "live", "frozen", "refused", "down", "ended"]
 
@@ -54,7 +63,8 @@ class CameraState:
         """Decode.
 
         Raises:
-            UndecodableError: The message has another kind or version, or the state is unknown.
+            UndecodableError: The message has another kind or version, the state is unknown, or a field is missing or
+                out of range.
 
         """
         check_header(fields, cls.KIND)
@@ -62,14 +72,14 @@ class CameraState:
         match state:
             case "opening" | "live" | "frozen" | "refused" | "down" | "ended":
                 return cls(
-                    read_text(fields, b"camera_id"),
-                    read_text(fields, b"run_id"),
+                    read_name(fields, b"camera_id"),
+                    read_name(fields, b"run_id"),
                     state,
-                    bool(read_integer(fields, b"recorded")),
+                    bool(read_count(fields, b"recorded", 1)),
                     read_text(fields, b"source"),
                     read_text(fields, b"detail"),
-                    read_integer(fields, b"frame_count"),
-                    read_integer(fields, b"at_ms"),
+                    read_count(fields, b"frame_count", MOST_FRAMES),
+                    read_time_ms(fields, b"at_ms"),
                 )
             case _:
                 raise UndecodableError(f"unknown camera state {state!r}")

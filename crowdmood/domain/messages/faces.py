@@ -14,6 +14,7 @@ from crowdmood.domain.messages.frames import FrameRef
 from crowdmood.domain.messages.wire import (
     Fields,
     check_header,
+    check_range,
     header,
     pack,
     read_array,
@@ -26,6 +27,14 @@ CROP_SIZE = 48
 """Side of a face crop in pixels, as in FER2013."""
 
 _LABEL_COUNTS = (len(FER_LABELS), len(LABELS))
+
+_SUM_TOLERANCE = 0.02
+"""Rounding to float16 changes the sum of eight probabilities by less than 0.005."""
+
+_LARGEST_SCORE = float(np.finfo(np.float32).max)
+
+_FRAMES_AROUND = 2
+"""Boxes reach at most so many frame sizes beyond the frame: detectors clip them to one, and sizes are rounded."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -66,14 +75,17 @@ class Faces:
         """Decode.
 
         Raises:
-            UndecodableError: The message has another kind or version, or an array has the wrong size.
+            UndecodableError: The message has another kind or version, an array has the wrong size, a box has its
+                corners in another order or is far outside the frame, or a score is not finite.
         """
         check_header(fields, cls.KIND)
-        n = read_integer(fields, b"n")
+        n, ref = read_integer(fields, b"n"), FrameRef.from_fields(fields)
+        scores = read_array(fields, b"scores", "<f4", (n,))
+        check_range("scores", scores, -_LARGEST_SCORE, _LARGEST_SCORE)
         return cls(
-            FrameRef.from_fields(fields),
-            read_array(fields, b"boxes", "<i4", (n, 4)),
-            read_array(fields, b"scores", "<f4", (n,)),
+            ref,
+            _boxes(fields, ref, n),
+            scores,
             read_array(fields, b"crops", "u1", (n, CROP_SIZE, CROP_SIZE)),
             read_text(fields, b"detector"),
         )
@@ -127,23 +139,48 @@ class Emotions:
         """Decode.
 
         Raises:
-            UndecodableError: The message has another kind or version, an array has the wrong size, or the number of
-                labels is unknown.
+            UndecodableError: The message has another kind or version, an array has the wrong size, the number of
+                labels is unknown, probabilities are not finite, not from 0 to 1 or do not add up to 1, or a box has its
+                corners in another order or is far outside the frame.
         """
         check_header(fields, cls.KIND)
         n, k = read_integer(fields, b"n"), read_integer(fields, b"k")
         if k not in _LABEL_COUNTS:
             raise UndecodableError(f"{k} labels a face, expected {' or '.join(map(str, _LABEL_COUNTS))}")
+        ref = FrameRef.from_fields(fields)
         return cls(
-            FrameRef.from_fields(fields),
-            read_array(fields, b"boxes", "<i4", (n, 4)),
-            read_array(fields, b"probabilities", "<f2", (n, k)),
-            read_array(fields, b"readable", "<f2", (n,)),
-            read_array(fields, b"quality", "<f2", (n,)),
+            ref,
+            _boxes(fields, ref, n),
+            _probabilities(fields, n, k),
+            _shares(fields, b"readable", (n,)),
+            _shares(fields, b"quality", (n,)),
             read_text(fields, b"model_id"),
             read_text(fields, b"detector"),
             _confusions(fields, k),
         )
+
+
+def _boxes(fields: Mapping[bytes, bytes], ref: FrameRef, n: int) -> npt.NDArray[np.int32]:
+    boxes = read_array(fields, b"boxes", "<i4", (n, 4))
+    for columns, side in ((boxes[:, 0::2], ref.width), (boxes[:, 1::2], ref.height)):
+        check_range("boxes", columns, -_FRAMES_AROUND * side, (1 + _FRAMES_AROUND) * side)
+    if (boxes[:, 2:] < boxes[:, :2]).any():
+        raise UndecodableError("field 'boxes' has boxes that end before they begin", "out_of_range")
+    return boxes
+
+
+def _probabilities(fields: Mapping[bytes, bytes], n: int, k: int) -> npt.NDArray[np.float16]:
+    rows = _shares(fields, b"probabilities", (n, k))
+    sums = rows.sum(axis=1, dtype=np.float64)
+    if (np.abs(sums - 1) > _SUM_TOLERANCE).any():
+        raise UndecodableError("field 'probabilities' has rows that do not add up to 1", "out_of_range")
+    return rows
+
+
+def _shares(fields: Mapping[bytes, bytes], name: bytes, shape: tuple[int, ...]) -> npt.NDArray[np.float16]:
+    values = read_array(fields, name, "<f2", shape)
+    check_range(name.decode(), values, 0, 1)
+    return values
 
 
 def _confusions(fields: Mapping[bytes, bytes], k: int) -> bytes:

@@ -5,7 +5,18 @@ from dataclasses import dataclass
 from typing import ClassVar, Self
 
 from crowdmood.core.errors import UndecodableError
-from crowdmood.domain.messages.wire import Fields, check_header, header, read_bytes, read_integer, read_text
+from crowdmood.domain.messages.wire import (
+    Fields,
+    check_header,
+    header,
+    read_bytes,
+    read_count,
+    read_integer,
+    read_name,
+    read_reason,
+    read_text,
+    read_time_ms,
+)
 
 PHOTO_CAMERA = "@photo"
 """The `camera_id` of photos; no camera can have this id.
@@ -15,6 +26,11 @@ Workers of releases without `reply_to` recognise a photo by it, and reply to the
 
 _MOST_LOST = 10_000_000
 """Frames of one loss: a day at 120 a second, or three weeks at 5. Receivers process each of them."""
+
+MOST_FRAMES = 2**31 - 1
+"""Frames of one run: 200 days at 120 a second."""
+
+_LONGEST_SIDE_PX = 2**20
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,13 +83,13 @@ class FrameRef:
             camera_id=camera_id,
             run_id=run_id,
             frame_id=frame_id,
-            captured_at_ms=read_integer(fields, b"captured_at_ms"),
-            width=read_integer(fields, b"width"),
-            height=read_integer(fields, b"height"),
-            recorded=bool(read_integer(fields, b"recorded")),
+            captured_at_ms=read_time_ms(fields, b"captured_at_ms"),
+            width=read_count(fields, b"width", _LONGEST_SIDE_PX),
+            height=read_count(fields, b"height", _LONGEST_SIDE_PX),
+            recorded=bool(read_count(fields, b"recorded", 1)),
             reply_to=_reply_to(fields),
         )
-        if frame.width <= 0 or frame.height <= 0:
+        if not frame.width or not frame.height:
             raise UndecodableError(f"frame {frame.frame_id} of {frame.width}x{frame.height} pixels cannot exist")
         return frame
 
@@ -161,14 +177,14 @@ class FramesLost:
         """
         check_header(fields, cls.KIND)
         first, last = read_integer(fields, b"first_frame_id"), read_integer(fields, b"last_frame_id")
-        if not 0 <= first <= last < first + _MOST_LOST:
+        if not 0 <= first <= last < min(first + _MOST_LOST, MOST_FRAMES):
             raise UndecodableError(f"frames {first} to {last} cannot have been lost")
         return cls(
-            read_text(fields, b"camera_id"),
-            read_text(fields, b"run_id"),
+            read_name(fields, b"camera_id"),
+            read_name(fields, b"run_id"),
             first,
             last,
-            read_text(fields, b"reason"),
+            read_reason(fields, b"reason"),
             _reply_to(fields),
         )
 
@@ -176,9 +192,9 @@ class FramesLost:
 def _identity(fields: Mapping[bytes, bytes]) -> tuple[str, str, int]:
     """Return camera, run and number of the frame that a message is about."""
     frame_id = read_integer(fields, b"frame_id")
-    if frame_id < 0:
+    if not 0 <= frame_id < MOST_FRAMES:
         raise UndecodableError(f"frame {frame_id} cannot exist")
-    return read_text(fields, b"camera_id"), read_text(fields, b"run_id"), frame_id
+    return read_name(fields, b"camera_id"), read_name(fields, b"run_id"), frame_id
 
 
 def _encoded_reply(reply_to: str) -> Fields:
@@ -189,4 +205,4 @@ def _reply_to(fields: Mapping[bytes, bytes]) -> str:
     if b"reply_to" in fields:
         return read_text(fields, b"reply_to")
     # Releases before this field addressed replies like this. Remove it with the next version of the schema.
-    return read_text(fields, b"run_id") if fields.get(b"camera_id") == PHOTO_CAMERA.encode() else ""
+    return read_name(fields, b"run_id") if fields.get(b"camera_id") == PHOTO_CAMERA.encode() else ""

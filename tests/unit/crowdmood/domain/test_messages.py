@@ -4,6 +4,7 @@ import contextlib
 from dataclasses import fields, replace
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -25,11 +26,16 @@ from crowdmood.domain.messages import (
 REF = FrameRef("north", "run-1", 7, 1400, 1280, 720, recorded=True)
 
 
+def boxes(rng: np.random.Generator, n: int) -> npt.NDArray[np.int32]:
+    corners = rng.integers(-5, 1000, (n, 2))
+    return np.concatenate([corners, corners + rng.integers(0, 300, (n, 2))], axis=1).astype(np.int32)
+
+
 def faces(n: int) -> Faces:
     rng = np.random.default_rng(n)
     return Faces(
         REF,
-        rng.integers(-5, 1280, (n, 4)).astype(np.int32),
+        boxes(rng, n),
         rng.random(n).astype(np.float32),
         rng.integers(0, 256, (n, 48, 48)).astype(np.uint8),
         "haar",
@@ -52,8 +58,8 @@ def emotions(n: int, k: int = 8) -> Emotions:
     rng = np.random.default_rng(n)
     return Emotions(
         REF,
-        rng.integers(0, 1280, (n, 4)).astype(np.int32),
-        rng.random((n, k)).astype(np.float16),
+        boxes(rng, n),
+        rng.dirichlet(np.ones(k), n).astype(np.float16),
         rng.random(n).astype(np.float16),
         rng.random(n).astype(np.float16),
         "conv4-abc",
@@ -110,7 +116,14 @@ def test_names_a_missing_field(message: Message) -> None:
         (b"frame_id", b"one", "not an integer"),
         (b"frame_id", b"-1", "cannot exist"),
         (b"width", b"0", "cannot exist"),
+        (b"frame_id", b"999999999999999999", "cannot exist"),
+        (b"width", b"999999999999", "outside 0 to"),
+        (b"captured_at_ms", b"-1", "outside 0 to"),
+        (b"captured_at_ms", b"999999999999999999", "outside 0 to"),
+        (b"recorded", b"7", "outside 0 to 1"),
         (b"camera_id", b"\xff\xfe", "not UTF-8"),
+        (b"camera_id", b"", "expected 1 to 64"),
+        (b"run_id", b"x" * 65, "expected 1 to 64"),
         (b"reply_to", b"\xff\xfe", "not UTF-8"),
     ],
 )
@@ -144,6 +157,59 @@ def test_refuses_confusions_of_a_wrong_size() -> None:
 def test_refuses_confusions_of_another_number_of_labels() -> None:
     with pytest.raises(UndecodableError, match="confusions of 7 labels do not match probabilities of 8"):
         decode(emotions(1).to_fields() | {b"confusions": confusions(7)})
+
+
+FACE = np.array([[10, 10, 50, 50]], np.int32)
+CERTAIN = np.eye(8, dtype=np.float16)[:1]
+
+
+@pytest.mark.parametrize(
+    ("field", "values", "text"),
+    [
+        ("probabilities", [[np.nan, *[0] * 7]], "from 0 to 1"),
+        ("probabilities", [[np.inf, *[0] * 7]], "from 0 to 1"),
+        ("probabilities", [[-0.5, 1.5, *[0] * 6]], "from 0 to 1"),
+        ("probabilities", [[0.5, 0.4, *[0] * 6]], "add up to 1"),
+        ("probabilities", [[0] * 8], "add up to 1"),
+        ("readable", [np.nan], "'readable' has values"),
+        ("readable", [1.5], "'readable' has values"),
+        ("quality", [-0.1], "'quality' has values"),
+        ("boxes", [[50, 10, 10, 50]], "end before they begin"),
+        ("boxes", [[10, 50, 50, 10]], "end before they begin"),
+        ("boxes", [[-(2**31), 10, 2**31 - 1, 50]], "'boxes' has values"),  # its width exceeds int32
+        ("boxes", [[10, 10, 50, 9000]], "'boxes' has values"),
+    ],
+)
+def test_refuses_emotions_with_impossible_values(field: str, values: object, text: str) -> None:
+    one = np.ones(1, np.float16)
+    good = Emotions(REF, FACE, CERTAIN, one, one, "net", "haar")
+    assert same(decode(good.to_fields()), good)
+    damaged = replace(good, **{field: np.array(values, getattr(good, field).dtype)})  # type: ignore[arg-type]
+    with pytest.raises(UndecodableError, match=text) as refused:
+        decode(damaged.to_fields())
+    assert refused.value.reason == "out_of_range"
+
+
+@pytest.mark.parametrize("score", [np.nan, np.inf, -np.inf])
+def test_refuses_faces_with_a_score_that_is_not_finite(score: float) -> None:
+    damaged = Faces(REF, FACE, np.array([score], np.float32), np.zeros((1, 48, 48), np.uint8), "haar")
+    with pytest.raises(UndecodableError, match="'scores' has values"):
+        decode(damaged.to_fields())
+
+
+@pytest.mark.parametrize("damage", [np.nan, np.inf, -1.0, 2.0])
+def test_refuses_confusions_with_impossible_values(damage: float) -> None:
+    raw = bytearray(confusions(8))
+    first_mean = 5 + 4 * (1 + 4 * 8)
+    raw[first_mean : first_mean + 4] = np.float32(damage).tobytes()
+    with pytest.raises(UndecodableError, match=r"not finite|not from 0 to 1"):
+        decode(emotions(1).to_fields() | {b"confusions": bytes(raw)})
+
+
+@pytest.mark.parametrize("reason", [b"", b"no reason", b"x" * 65])
+def test_refuses_a_loss_without_a_short_reason(reason: bytes) -> None:
+    with pytest.raises(UndecodableError, match="expected a short word"):
+        decode(FramesLost("north", "run-1", 3, 9, "overload").to_fields() | {b"reason": reason})
 
 
 def test_refuses_an_unknown_camera_state() -> None:
