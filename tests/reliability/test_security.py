@@ -1,7 +1,7 @@
 """Addresses in disguise, names that lead out of folders, archives that unfold: each is refused by who reads it.
 
 What users of the servers may not do, that redirects are not followed and which networks are private is tested beside
-what it belongs to: tests/integration/test_deploy_acl.py and webhooks, tests/unit/test_webhook_addresses.py.
+what it belongs to: tests/integration/deploy/test_acl.py and webhooks, tests/unit/webhooks/test_addresses.py.
 """
 
 import hmac

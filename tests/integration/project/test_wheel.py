@@ -18,7 +18,7 @@ from packaging.utils import canonicalize_name
 
 from tests.environments import make_environment
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 SHIPPED_README = "simulator/README.md"
 NOT_INSTALLED = {"torch"}
 """Optional: another backend of Keras, for training."""

@@ -7,7 +7,7 @@ from typer.testing import CliRunner
 from app.cli import app
 from crowdmood.core.settings import table
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 def test_the_page_is_what_the_command_prints() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import grimp
 import pytest
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 INSTALLED = [name.replace(".", "/") for name in PROJECT["tool"]["setuptools"]["packages"]]
 OTHERS = ["benchmarks", "examples", "tests"]

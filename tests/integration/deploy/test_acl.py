@@ -22,7 +22,7 @@ from app.stages import PARTS
 from tests.ports import free_port
 from tests.waiting import eventually
 
-DEPLOY = Path(__file__).parents[2] / "deploy"
+DEPLOY = Path(__file__).parents[3] / "deploy"
 COMMANDS = {
     "api": "api",
     "dispatch": "dispatch",

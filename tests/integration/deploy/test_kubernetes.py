@@ -18,9 +18,9 @@ from crowdmood.bus.keys import BusKeys
 from crowdmood.core.settings import BusSettings, load
 from detector.service import DetectorStage
 
-from .test_deploy_roles import OPERATIONS, ROLES, SECRETS, environment_of
+from .test_roles import OPERATIONS, ROLES, SECRETS, environment_of
 
-DEPLOY = Path(__file__).parents[2] / "deploy"
+DEPLOY = Path(__file__).parents[3] / "deploy"
 PARTITIONED = {name for name, spec in REGISTRY.items() if spec.partitioned}
 OF_OPERATORS: dict[str, Any] = {
     "ScaledObject": keda.ScaledObject,

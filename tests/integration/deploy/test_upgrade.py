@@ -8,7 +8,7 @@ from crowdmood.core.settings import Settings, load
 from crowdmood.store.moods import MoodStore
 from tests.pipelines import STAGES, Running, complete, moods, pipeline, small_footage, wait_for
 
-RUNBOOK = (Path(__file__).parents[2] / "docs/operations.md").read_text()
+RUNBOOK = (Path(__file__).parents[3] / "docs/operations.md").read_text()
 CAMERAS, FRAMES = 2, 50
 
 

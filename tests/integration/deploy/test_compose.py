@@ -15,9 +15,9 @@ from typer.main import get_command
 from app import check, cli
 from crowdmood.core.settings import CONFIG_FILE_VARIABLE, load
 
-from .test_deploy_roles import ROLES, SECRETS, STAGES, environment_of, words
+from .test_roles import ROLES, SECRETS, STAGES, environment_of, words
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 COMPOSE = ROOT / "docker-compose.yml"
 EXAMPLE = (ROOT / ".env.example").read_text()
 FILLED = {

