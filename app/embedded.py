@@ -5,6 +5,7 @@ restarts a server that dies, and stops both when its standard input closes, howe
 """
 
 import contextlib
+import errno
 import fcntl
 import json
 import logging
@@ -39,6 +40,9 @@ log = logging.getLogger(__name__)
 _STOP_TIMEOUT_S = 15.0
 _CHECK_EVERY_S = 0.2
 _RETRY_EVERY_S = 1.0
+_LEAST_SPACE = 256 * 1024
+"""Bytes that must be free on the disk before a server is started again."""
+
 _ANNOUNCEMENT = "servers.json"
 # Longest path of a unix socket that every system accepts.
 _LONGEST_SOCKET_PATH = 100
@@ -196,10 +200,19 @@ def keep(data_dir: Path, sockets: Path, settings: EmbeddedSettings, run: RunSett
             announcement.write_text(json.dumps(urls))
             stack.callback(announcement.unlink, missing_ok=True)
             budget = RestartBudget(run.max_restarts, run.restart_window_s)
+            full = False
             while not select.select([sys.stdin], [], [], _CHECK_EVERY_S)[0]:
                 for role, server in servers.items():
                     if not server.died():
                         continue
+                    if _is_full(data_dir):
+                        # A server that cannot write its file does not start: wait, however long it takes.
+                        if not full:
+                            full = True
+                            _report({"died": role, "problem": f"no space is left in {data_dir}: free space there"})
+                        time.sleep(_RETRY_EVERY_S)
+                        continue
+                    full = False
                     if not budget.spend(time.monotonic()):
                         sys.exit(StageFailedError.exit_code)
                     _restart(role, server)
@@ -251,11 +264,21 @@ class _Server:
             self._server = None
 
 
+def _is_full(folder: Path) -> bool:
+    try:
+        with tempfile.TemporaryFile(dir=folder) as file:
+            file.write(bytes(_LEAST_SPACE))
+            file.flush()
+    except OSError as error:
+        return error.errno in (errno.ENOSPC, errno.EDQUOT)
+    return False
+
+
 def _restart(role: str, server: _Server) -> None:
     server.stop()
     try:
         server.start()
-    except Exception as error:  # e.g. a full disk; the next attempt also counts against the budget
+    except Exception as error:  # the next attempt also counts against the budget
         _report({"died": role, "problem": str(error)})
         time.sleep(_RETRY_EVERY_S)
     else:

@@ -36,6 +36,9 @@ _TRANSIENT = (
     redis.exceptions.AskError,
     redis.exceptions.ClusterDownError,
 )
+_DISK_FULL = "MISCONF"
+"""Begins what a server answers to writes while it cannot write its file; it goes on answering reads."""
+
 # redis-py derives these from ConnectionError, but retrying does not help.
 _REFUSED = (redis.exceptions.AuthenticationError, redis.exceptions.AuthorizationError)
 
@@ -66,7 +69,7 @@ def connect(url: str, timeout_s: float = 10.0) -> Client:
 
 
 class Connection:
-    """Runs operations on one server and retries them while it is unreachable.
+    """Runs operations on one server and retries them while it is unreachable, and writes while its disk is full.
 
     Args:
         url: The server's URL.
@@ -90,11 +93,12 @@ class Connection:
         self._role = role
         self._shown = redact(url)
         self._user = self.client.get_connection_kwargs().get("username") or "default"
-        self._up = True
+        self._up = self._writable = True
         metrics.SERVER_UP.labels(role).set(1)
+        metrics.SERVER_WRITABLE.labels(role).set(1)
 
     def call(self, operation: Callable[[Client], T], *, patient: bool = True) -> T:
-        """Run an operation; while the server is unreachable, retry it with a jittered, growing pause.
+        """Run an operation; while the server is unreachable or refuses it, retry it with a jittered, growing pause.
 
         An operation may have taken effect although its reply was lost, so it can take effect twice. Receivers of
         messages recognise duplicates by the frame's identity.
@@ -104,10 +108,12 @@ class Connection:
             patient: Whether to retry. If not, the first failure is raised.
 
         Raises:
-            ServerUnavailableError: The server is unreachable, and the process stops or `patient` is false.
+            ServerUnavailableError: The server is unreachable or cannot write to its disk, and the process stops or
+                `patient` is false.
             SettingsError: The server refuses the login, or the user lacks a permission.
         """
         backoff = Backoff()
+        refused = False
         while True:
             try:
                 self._find_primary()
@@ -128,8 +134,21 @@ class Connection:
                     raise ServerUnavailableError(
                         f"{self._role} server {self._shown} cannot be reached: {error}"
                     ) from None
+            except redis.ResponseError as error:
+                # Errors of a pipeline quote the command first, with its arguments, which must not be shown.
+                _, misconfigured, why = str(error).partition(_DISK_FULL)
+                if not misconfigured:
+                    raise
+                refused = True
+                self._report_writable(writable=False, why=why.strip())
+                if not patient or self.stop.wait(backoff.next_s()):
+                    raise ServerUnavailableError(
+                        f"{self._role} server {self._shown} cannot write to its disk: {why.strip()}; free space there"
+                    ) from None
             else:
                 self._report(up=True)
+                if refused:
+                    self._report_writable(writable=True)
                 return result
 
     def confirm(self, client: Client) -> None:
@@ -168,3 +187,18 @@ class Connection:
         else:
             self.outages += 1
             log.warning("%s server %s is unreachable, retrying: %s", self._role, self._shown, why)
+
+    def _report_writable(self, *, writable: bool, why: str = "") -> None:
+        if writable is self._writable:
+            return
+        self._writable = writable
+        metrics.SERVER_WRITABLE.labels(self._role).set(writable)
+        if writable:
+            log.warning("%s server %s writes to its disk again", self._role, self._shown)
+        else:
+            log.error(
+                "%s server %s cannot write to its disk, so writes wait and reads go on; free space there: %s",
+                self._role,
+                self._shown,
+                why,
+            )

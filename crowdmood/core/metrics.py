@@ -60,6 +60,12 @@ MODELS_REFUSED = Counter(
 SERVER_UP = Gauge(
     "crowdmood_server_up", "1 if the process reaches the server, 0 if not.", ["server"], multiprocess_mode="livemin"
 )
+SERVER_WRITABLE = Gauge(
+    "crowdmood_server_writable",
+    "1 if the server accepts writes, 0 while it refuses them because it cannot write to its disk.",
+    ["server"],
+    multiprocess_mode="livemin",
+)
 MOODS = Counter("crowdmood_moods_total", "Moods published.", ["status"])
 FRAMES_COUNTED = Counter("crowdmood_frames_counted_total", "Frames counted in windows.", ["camera"])
 FRAMES_DUPLICATE = Counter(

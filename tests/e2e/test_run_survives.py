@@ -1,5 +1,6 @@
 """`crowdmood run` continues when an embedded server dies, and when a camera crashes its process."""
 
+import contextlib
 import json
 import os
 import signal
@@ -16,6 +17,7 @@ import pytest
 
 from app.embedded import running_servers
 from crowdmood.bus.connection import connect
+from tests.disks import unable_to_save
 from tests.ports import free_port
 from tests.waiting import eventually
 
@@ -23,6 +25,8 @@ from .conftest import COMMAND, running
 from .test_commands import video
 
 RECOVERY_S = 15.0
+_RESTARTS_WITHIN_S = 3.0
+"""More than a process needs to die as often as the budget allows."""
 
 
 @dataclass
@@ -51,9 +55,19 @@ class Run:
 
 
 @pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 8 MB; only root may mount one."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(disk)], check=True)
+    yield disk
+    subprocess.run(["umount", str(disk)], check=True)
+
+
+@pytest.fixture
 def run(tmp_path: Path) -> Iterator[Callable[..., Any]]:
     @contextmanager
-    def started(cameras: dict[str, Path], **settings: str) -> Iterator[Run]:
+    def started(cameras: dict[str, Path], folder: Path = tmp_path, **settings: str) -> Iterator[Run]:
         port, log = free_port(), tmp_path / "log"
         environment = os.environ | {
             "CROWDMOOD_CAMERAS": json.dumps([{"id": name, "uri": str(uri)} for name, uri in cameras.items()]),
@@ -64,7 +78,7 @@ def run(tmp_path: Path) -> Iterator[Callable[..., Any]]:
         }
         with log.open("wb") as out:
             process = subprocess.Popen(
-                [*COMMAND, "run", "--data-dir", str(tmp_path / "data")],
+                [*COMMAND, "run", "--data-dir", str(folder / "data")],
                 env=environment,
                 stdin=subprocess.DEVNULL,
                 stdout=out,
@@ -72,7 +86,7 @@ def run(tmp_path: Path) -> Iterator[Callable[..., Any]]:
                 start_new_session=True,
             )
         try:
-            yield Run(f"http://127.0.0.1:{port}", tmp_path / "data", log, process)
+            yield Run(f"http://127.0.0.1:{port}", folder / "data", log, process)
             assert process.poll() is None, log.read_text()
         finally:
             os.killpg(process.pid, signal.SIGINT)
@@ -101,6 +115,54 @@ def test_moods_resume_within_15_s_after_a_server_or_the_keeper_is_killed(
         assert time.monotonic() - killed_s < RECOVERY_S
         assert "the keeper of the embedded servers died" in installation.log.read_text()
         assert first in {mood["as_of"] for mood in installation.get("/moods?limit=1000")["moods"]}
+
+
+def test_a_full_disk_under_the_state_store_ends_no_process_and_moods_resume_by_themselves(
+    run: Callable[..., Any], tmp_path: Path
+) -> None:
+    with run({"stand": video(tmp_path / "stand.mp4", 3000)}) as installation:
+        installation.wait_for_a_new_mood()
+        servers = running_servers(installation.data_dir)
+        assert servers is not None
+        with unable_to_save(connect(servers.state_url)):
+            eventually(lambda: "writes wait and reads go on" in installation.log.read_text())
+            (aggregator,) = running("aggregate", "--name", "aggregator-0")
+            os.kill(aggregator, signal.SIGKILL)  # the next one waits for the lease, which is a write too
+            eventually(lambda: running("aggregate", "--name", "aggregator-0") not in ([], [aggregator]))
+            time.sleep(3 * _RESTARTS_WITHIN_S)
+            before = installation.get("/mood")["as_of"]
+            assert httpx.get(f"{installation.url}/readyz", timeout=5).status_code in (200, 503)
+        freed_s = time.monotonic()
+        eventually(lambda: installation.get("/mood")["as_of"] > before, 60, (httpx.HTTPError, TypeError))
+        assert time.monotonic() - freed_s < RECOVERY_S
+        log = installation.log.read_text()
+        died = [json.loads(line)["text"] for line in log.splitlines() if " died " in line]
+        assert died == ["aggregator-0 died (exit code -9): restarted"]
+        pids = [json.loads(line)["pid"] for line in log.splitlines() if "writes wait and reads go on" in line]
+        assert len(pids) == len(set(pids))  # each process logs it once
+
+
+@pytest.mark.soak
+def test_a_server_that_dies_on_a_full_disk_starts_again_when_space_is_free(
+    run: Callable[..., Any], tmp_path: Path, small_disk: Path
+) -> None:
+    with run({"stand": video(tmp_path / "stand.mp4", 3000)}, folder=small_disk) as installation:
+        installation.wait_for_a_new_mood()
+        ballast = small_disk / "ballast"
+        with ballast.open("wb", buffering=0) as file, contextlib.suppress(OSError):
+            while file.write(bytes(4096)):
+                pass
+        eventually(lambda: "cannot write to its disk" in installation.log.read_text())
+        os.kill(installation.pid_of("state"), signal.SIGKILL)
+        eventually(lambda: "no space is left in" in installation.log.read_text())
+        time.sleep(3 * _RESTARTS_WITHIN_S)
+        ballast.unlink()
+        freed_s = time.monotonic()
+        installation.wait_for_a_new_mood()
+        assert time.monotonic() - freed_s < RECOVERY_S
+        assert [
+            line for line in installation.log.read_text().splitlines() if " died " in line and "stage" in line
+        ] == []
 
 
 def test_a_camera_that_keeps_crashing_its_process_does_not_stop_others(run: Callable[..., Any], tmp_path: Path) -> None:

