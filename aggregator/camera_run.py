@@ -39,7 +39,8 @@ class CameraRun(Generic[T]):
         newest_ms: Latest capture time seen; None before the first frame.
         total: Number of frames of the run; None until it is known.
         superseded: Whether a newer run of the camera has begun.
-        returning: Frames that a predecessor had seen and that are delivered again.
+        returning: Frames that a predecessor counted and windows still need: they are delivered again, unless the bus
+            was emptied.
         known: Number of known frames: one more than the largest id.
         missing: Number of frames that were given up without a message about them.
     """
@@ -68,8 +69,8 @@ class CameraRun(Generic[T]):
 
     @property
     def awaited(self) -> int:
-        """Number of known frames that may still arrive."""
-        return self.known - self._next_id - len(self._beyond)
+        """Number of known frames that may still arrive and are not counted yet."""
+        return self.known - self._next_id - len(self._beyond) - len(self.returning)
 
     def end(self, total: int) -> None:
         """End the run with `total` frames."""
@@ -90,14 +91,15 @@ class CameraRun(Generic[T]):
         self._advance()
 
     def lose(self, frame_ids: Iterable[int]) -> int:
-        """Account for frames that will not arrive; return how many were not accounted for before."""
+        """Account for frames that will not arrive; return how many were neither accounted for nor counted before."""
         new = [frame_id for frame_id in frame_ids if not self.accounted_for(frame_id)]
         self.known = max(self.known, max(new, default=-1) + 1)
-        # A frame that a predecessor had seen may be lost too, with the bus that was to deliver it again.
-        self.returning.difference_update(new)
+        # The bus that was to deliver them again may have been emptied: they stay counted.
+        counted = self.returning.intersection(new)
+        self.returning -= counted
         self._beyond.update(dict.fromkeys(new))
         self._advance()
-        return len(new)
+        return len(new) - len(counted)
 
     def give_up_before(self, limit_ms: int) -> None:
         """Stop waiting for the frames missing before those captured at or before `limit_ms`."""

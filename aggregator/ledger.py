@@ -1,6 +1,6 @@
 """The account of every camera's frames: the table behind `GET /cameras` and `crowdmood ledger`."""
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from aggregator.camera_run import Account
@@ -28,7 +28,10 @@ class Ledger:
             unfit: Number of its faces that do not count towards a mood, by reason.
         """
         row = self._row(emotions.ref.camera_id)
-        _add(row, emotions, unfit, 1)
+        row["frames"] += 1
+        row["faces"] += len(emotions.boxes)
+        for reason, faces in unfit.items():
+            row["unfit"][reason] = row["unfit"].get(reason, 0) + faces
         row["model"], row["detector"] = emotions.model_id, emotions.detector
         row["last_frame_at_ms"] = max(row["last_frame_at_ms"] or 0, emotions.ref.captured_at_ms)
 
@@ -65,7 +68,7 @@ class Ledger:
             detail=message.detail,
             run_id=message.run_id,
         )
-        if message.frame_count or message.state == "ended":
+        if message.recorded and (message.frame_count or message.state == "ended"):
             self._row(message.camera_id)["frame_count"] = message.frame_count
 
     def cut_off(self, cameras: Collection[str], at_ms: int) -> None:
@@ -93,23 +96,9 @@ class Ledger:
             name: row["state"] for name, row in self.shown().items() if row["state"] in ("frozen", "refused", "down")
         }
 
-    def without(self, held: Iterable[tuple[Emotions, Mapping[str, int]]]) -> CameraTable:
-        """Return the table without the held frames, which a successor will receive and count again."""
-        table = {name: row | {"unfit": dict(row["unfit"])} for name, row in self.table.items()}
-        for emotions, unfit in held:
-            _add(table[emotions.ref.camera_id], emotions, unfit, -1)
-        return table
-
     def _row(self, camera_id: str) -> dict[str, Any]:
         return self.table.setdefault(camera_id, _empty_row())
 
 
 def _empty_row() -> dict[str, Any]:
     return CameraRow().model_dump()
-
-
-def _add(row: dict[str, Any], emotions: Emotions, unfit: Mapping[str, int], times: int) -> None:
-    row["frames"] += times
-    row["faces"] += times * len(emotions.boxes)
-    for reason, faces in unfit.items():
-        row["unfit"][reason] = row["unfit"].get(reason, 0) + times * faces

@@ -18,7 +18,7 @@ from aggregator.ledger import Ledger
 from aggregator.moods import Finding, Moods, unfit
 from aggregator.windows import ClosedWindow, EventTimeWindows, Verdict, WindowPolicy
 from crowdmood.bus.connection import Connection
-from crowdmood.bus.keys import StreamName
+from crowdmood.bus.keys import AGGREGATOR_GROUP, StreamName
 from crowdmood.bus.lease import Lease
 from crowdmood.bus.partitions import AllPartitions, Reader
 from crowdmood.bus.streams import DeadLetter, Entry
@@ -60,7 +60,7 @@ class AggregatorStage(Stage[Emotions | FramesLost | CameraState]):
         clock: Monotonic time in seconds; only used to publish `stale`, and for periodic tasks.
     """
 
-    name: ClassVar[str] = "aggregator"
+    name: ClassVar[str] = AGGREGATOR_GROUP
     inputs: ClassVar[tuple[StreamName, ...]] = ("control", "emotions")
     accepts: ClassVar[tuple[type[Any], ...]] = (Emotions, FramesLost, CameraState)
     output: ClassVar[StreamName | None] = None
@@ -142,7 +142,7 @@ class AggregatorStage(Stage[Emotions | FramesLost | CameraState]):
                 if verdict == "impossible":
                     dead.append(DeadLetter(entry, "out_of_range", f"frame {message.ref.frame_id} is far ahead"))
                     continue
-                if verdict != "counted":
+                if verdict not in ("counted", "returned"):
                     self._unneeded.append(entry)
             elif isinstance(message, FramesLost):
                 self._lose(message)
@@ -177,6 +177,7 @@ class AggregatorStage(Stage[Emotions | FramesLost | CameraState]):
             checkpoint = self._store.checkpoint(self._run_id)
             if checkpoint is not None:
                 check(checkpoint)
+                _count_held(checkpoint)
         except UndecodableError as error:
             stored.skipped("checkpoint", self._run_id, error)
             log.error("the run %s begins again without its checkpoint: its counts start at 0", self._run_id)
@@ -210,7 +211,7 @@ class AggregatorStage(Stage[Emotions | FramesLost | CameraState]):
     def _state(self, message: CameraState) -> None:
         self._ledger.state(message)
         self._table_changed = True
-        if message.state == "ended":
+        if message.state == "ended" or (message.frame_count and not message.recorded):
             self._windows.end(message.camera_id, message.run_id, message.frame_count, recorded=message.recorded)
         else:
             self._windows.expect(message.camera_id, message.run_id, recorded=message.recorded)
@@ -262,7 +263,6 @@ class AggregatorStage(Stage[Emotions | FramesLost | CameraState]):
 
     def _publish(self, findings: list[Finding]) -> None:
         self._ledger.settle(self._windows.accounts())
-        held = [(item.emotions, self._unfit(item.emotions)) for item in self._windows.held()]
         changes = self._changes.take(findings)
         moods = [finding.mood for finding in findings]
         cameras = self._cameras()
@@ -271,8 +271,9 @@ class AggregatorStage(Stage[Emotions | FramesLost | CameraState]):
             changes=changes,
             run_id=self._run_id,
             checkpoint={
+                "counts_held": True,
                 "windows": self._windows.snapshot(),
-                "cameras": self._ledger.without(held),
+                "cameras": self._ledger.table,
                 "changes": self._changes.snapshot(),
             },
             cameras=cameras,
@@ -319,6 +320,14 @@ def run(settings: Settings, stop: threading.Event, worker_name: str, *, drain: b
     finally:
         bus.close()
         keeper.close()
+
+
+def _count_held(checkpoint: dict[str, Any]) -> None:
+    """Count the held frames of a checkpoint of an earlier build, whose successor counted them again."""
+    if not checkpoint.get("counts_held"):
+        for run in checkpoint["windows"]["runs"]:
+            row = checkpoint["cameras"].get(run["camera_id"], {})
+            row["frames"] = row.get("frames", 0) + len(run["held"])
 
 
 def _emotions(window: ClosedWindow[Held]) -> ClosedWindow[Emotions]:

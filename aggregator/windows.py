@@ -22,7 +22,7 @@ _RETIRED_RUNS_REMEMBERED = 1000
 _LARGEST_GAP = 10_000_000
 """Most frames between two frames of a run, which are accounted for one by one: three weeks at 5 a second."""
 
-Verdict: TypeAlias = Literal["counted", "duplicate", "late", "impossible"]
+Verdict: TypeAlias = Literal["counted", "returned", "duplicate", "late", "impossible"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,9 +84,9 @@ class EventTimeWindows(Generic[T]):
         """Add a frame.
 
         Returns:
-            `counted`; `duplicate` (accounted for before: ignored); `late` (a window that it belongs to has
-            closed, or its camera's run is retired: ignored); or `impossible` (its number is millions ahead of the
-            run's other frames: ignored).
+            `counted`; `returned` (a predecessor counted it, and windows still need it); `duplicate` (accounted for
+            before: ignored); `late` (a window that it belongs to has closed, or its camera's run is retired: ignored);
+            or `impossible` (its number is millions ahead of the run's other frames: ignored).
         """
         if self._leaps(ref.camera_id, ref.run_id, ref.frame_id):
             return "impossible"
@@ -96,19 +96,20 @@ class EventTimeWindows(Generic[T]):
         self._first_ms = ref.captured_at_ms if self._first_ms is None else min(self._first_ms, ref.captured_at_ms)
         if run.accounted_for(ref.frame_id):
             return "duplicate"
-        if self._closed_before(ref.captured_at_ms) and ref.frame_id not in run.returning:
+        returned = ref.frame_id in run.returning
+        if self._closed_before(ref.captured_at_ms) and not returned:
             run.lose([ref.frame_id])
             return "late"
         run.see(ref.frame_id, ref.captured_at_ms, observation)
         if not run.recorded:
             run.give_up_before(ref.captured_at_ms - self._policy.allowed_lateness_ms)
-        return "counted"
+        return "returned" if returned else "counted"
 
     def lose(self, camera_id: str, run_id: str, frame_ids: Sequence[int]) -> int:
         """Account for frames that will never arrive.
 
         Returns:
-            How many of them were not accounted for before; 0 if their numbers are impossible.
+            How many of them were neither accounted for nor counted before; 0 if their numbers are impossible.
         """
         if frame_ids and self._leaps(camera_id, run_id, frame_ids[0]):
             return 0
@@ -122,7 +123,7 @@ class EventTimeWindows(Generic[T]):
         self._run(camera_id, run_id, recorded=recorded)
 
     def end(self, camera_id: str, run_id: str, frame_count: int, *, recorded: bool) -> None:
-        """End a camera's run with `frame_count` frames."""
+        """End a camera's run with `frame_count` frames: its footage is over, or ingest has stopped its live camera."""
         if run := self._run(camera_id, run_id, recorded=recorded):
             run.end(frame_count)
 
@@ -284,7 +285,8 @@ class EventTimeWindows(Generic[T]):
             inside = run.between(start_ms, end_ms)
             frames.setdefault(run.camera_id, []).extend(inside)
             if (inside or self._awaits(run)) and (not run.superseded or run.camera_id not in states):
-                over = run.done and not run.superseded and (run.newest_ms is None or run.newest_ms < end_ms)
+                over = run.recorded and run.done and not run.superseded
+                over = over and (run.newest_ms is None or run.newest_ms < end_ms)
                 states[run.camera_id] = "ended" if over else "live" if inside else "idle"
         self._last_end_ms = end_ms
         return ClosedWindow(

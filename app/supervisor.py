@@ -44,6 +44,8 @@ _CRASHES: Final = {signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGILL,
 _CRASHES_BEFORE_SPLIT: Final = 2
 """Crashes after which the cameras of an ingest process are divided between two processes."""
 
+_DRAIN_POLL_S: Final = 0.1
+
 _LONGEST_PAUSE_S: Final = 60.0
 """Longest pause before a camera whose decoder crashes is tried again."""
 
@@ -153,6 +155,8 @@ class Supervisor:
             for child in ours:
                 if child.process is not None:
                     self._wait(child, child.process, deadline)
+            if stage == "ingest":
+                self._drain(deadline)
 
     def _ended(self, child: Child, code: int) -> None:
         child.incomplete = code == IncompleteFootageError.exit_code
@@ -208,6 +212,18 @@ class Supervisor:
         bus = Bus(required_url(self.settings.bus_url, "bus"), self.settings.bus)
         with contextlib.closing(bus), contextlib.suppress(ServerUnavailableError):
             bus.publish([("control", state)], patient=False)
+
+    def _drain(self, deadline: float) -> None:
+        """Wait until the frames of live cameras are counted: an embedded bus ends with its entries."""
+        if all(camera.recorded for camera in self.settings.cameras):
+            return  # footage is read again from the first frame that is not counted
+        bus = Bus(required_url(self.settings.bus_url, "bus"), self.settings.bus)
+        with contextlib.closing(bus), contextlib.suppress(ServerUnavailableError):
+            while not bus.drained():
+                if self.clock() >= deadline:
+                    log.warning("frames are left on the bus: they will be missing")
+                    return
+                time.sleep(_DRAIN_POLL_S)
 
     def _budget(self) -> RestartBudget:
         return RestartBudget(self.settings.run.max_restarts, self.settings.run.restart_window_s)

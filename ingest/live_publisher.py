@@ -101,7 +101,9 @@ class LivePublisher:
                 self._publish([])
 
     def close(self) -> None:
-        """Publish the last reports and leave the consumer group."""
+        """Publish the last reports and the number of frames, so that none is missed, and leave the consumer group."""
+        frames = self._last_frame_id + 1
+        self._reports.set_state(self._run.state("opening", "ingest has stopped", frame_count=frames))
         self.flush()
         with contextlib.suppress(ServerUnavailableError):
             self._inbox.leave()

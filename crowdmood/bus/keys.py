@@ -13,6 +13,9 @@ DETECTOR_GROUP = "detector"
 CLASSIFIER_GROUP = "classifier"
 """Consumer group that reads `faces`; also the name of the stage."""
 
+AGGREGATOR_GROUP = "aggregator"
+"""Consumer group that reads `emotions` and `control`; also the name of the stage."""
+
 
 @dataclass(frozen=True, slots=True)
 class BusKeys:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from crowdmood.bus.connection import Client, Connection
-from crowdmood.bus.keys import BusKeys, StreamName
+from crowdmood.bus.keys import AGGREGATOR_GROUP, BusKeys, StreamName
 from crowdmood.core import metrics
 from crowdmood.core.errors import UndecodableError
 from crowdmood.core.settings import BusSettings
@@ -143,6 +143,21 @@ class Bus:
         entries = self.connection.call(lambda client: int(client.xlen(self.keys.stream(name))))
         metrics.STREAM_ENTRIES.labels(name).set(entries)
         return entries
+
+    def drained(self) -> bool:
+        """Return whether no frame is left to work on: the aggregator has read the emotions of all of them."""
+
+        def ask(client: Client) -> bool:
+            with client.pipeline(transaction=True) as pipeline:
+                for name in ("frames", "faces", "control", "emotions"):
+                    pipeline.xlen(self.keys.stream(name))
+                # Emotions stay pending as long as windows need them.
+                pipeline.xpending(self.keys.stream("emotions"), AGGREGATOR_GROUP)
+                *lengths, emotions, pending = pipeline.execute(raise_on_error=False)
+            held = pending["pending"] if isinstance(pending, dict) else 0
+            return not any(lengths) and emotions <= held
+
+        return self.connection.call(ask, patient=False)
 
     def cursor(self, camera_id: str, run_id: str) -> int:
         """Return the last published frame of a run, or -1."""

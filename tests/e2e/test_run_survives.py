@@ -3,21 +3,25 @@
 import contextlib
 import json
 import os
+import re
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import httpx
+import numpy as np
 import pytest
+import simplejpeg
 
 from app.embedded import running_servers
 from crowdmood.bus.connection import connect
 from tests.disks import unable_to_save
+from tests.http_cameras import http_camera
 from tests.ports import free_port
 from tests.waiting import eventually
 
@@ -40,6 +44,12 @@ class Run:
 
     def get(self, path: str) -> Any:
         return httpx.get(self.url + path, timeout=5).raise_for_status().json()
+
+    def ledger(self) -> list[dict[str, Any]]:
+        """Return what `crowdmood ledger` prints; nothing before the servers run."""
+        command = [*COMMAND, "ledger", "--json", "--data-dir", str(self.data_dir)]
+        done = subprocess.run(command, check=False, capture_output=True, text=True)
+        return list(json.loads(done.stdout or "[]"))
 
     def pid_of(self, server: str) -> int:
         servers = running_servers(self.data_dir)
@@ -67,7 +77,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 @pytest.fixture
 def run(tmp_path: Path) -> Iterator[Callable[..., Any]]:
     @contextmanager
-    def started(cameras: dict[str, Path], folder: Path = tmp_path, **settings: str) -> Iterator[Run]:
+    def started(cameras: Mapping[str, str | Path], folder: Path = tmp_path, **settings: str) -> Iterator[Run]:
         port, log = free_port(), tmp_path / "log"
         environment = os.environ | {
             "CROWDMOOD_CAMERAS": json.dumps([{"id": name, "uri": str(uri)} for name, uri in cameras.items()]),
@@ -163,6 +173,26 @@ def test_a_server_that_dies_on_a_full_disk_starts_again_when_space_is_free(
         assert [
             line for line in installation.log.read_text().splitlines() if " died " in line and "stage" in line
         ] == []
+
+
+def test_a_planned_restart_loses_no_frame_of_live_cameras(run: Callable[..., Any], tmp_path: Path) -> None:
+    grain = np.random.default_rng(0)
+    images = [simplejpeg.encode_jpeg(grain.integers(0, 256, (48, 64, 3), np.uint8), 80) for _ in range(20)]
+    with http_camera(images) as north, http_camera(images) as south:
+        cameras = {"north": north.uri, "south": south.uri}
+        with run(cameras) as installation:
+            before = eventually(
+                installation.ledger, until=lambda rows: rows and all(row["counted"] > 60 for row in rows)
+            )
+        log = installation.log.read_text()
+        (published,) = re.findall(r"ingest ingest-0 stops after .*: (\d+) frames, lost: none", log)
+        assert sum(row["counted"] for row in before) <= int(published)
+        with run(cameras) as installation:
+            rows = eventually(
+                installation.ledger,
+                until=lambda rows: rows and sum(row["counted"] for row in rows) > int(published) + 60,
+            )
+        assert [(row["lost"], row["balance"]) for row in rows] == [({}, 0)] * 2
 
 
 def test_a_camera_that_keeps_crashing_its_process_does_not_stop_others(run: Callable[..., Any], tmp_path: Path) -> None:

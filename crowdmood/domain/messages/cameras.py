@@ -31,7 +31,8 @@ class CameraState:
         recorded: Whether the camera is recorded footage.
         source: The camera's address, without credentials.
         detail: The reason for the state, for people; may be empty.
-        frame_count: With `ended`, the number of frames of the run; before, the number expected, or 0 if unknown.
+        frame_count: With `ended`, and when ingest stops a live camera, the number of frames of the run. Before, the
+            number expected of footage, or 0.
         at_ms: Wall-clock time of the change in milliseconds since 1970-01-01 UTC.
     """
 

@@ -30,7 +30,7 @@ def restarted(before: EventTimeWindows[str], expected: dict[str, bool]) -> Event
     for name in before.held():
         camera, frame_id = name[0], int(name[1:])
         recorded = next(run["recorded"] for run in before.snapshot()["runs"] if run["camera_id"] == camera)
-        assert see(target, camera, frame_id, recorded=recorded) == "counted"
+        assert see(target, camera, frame_id, recorded=recorded) == "returned"
     return target
 
 

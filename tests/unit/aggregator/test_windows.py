@@ -261,7 +261,7 @@ def test_a_successor_goes_on_as_if_nothing_had_happened(seed: int) -> None:
             target = windows({"A": True, "B": True, "C": True})
             target.restore(snapshot)
             for again in unacknowledged:
-                assert target.observe(again, f"{again.camera_id}{again.frame_id}") == "counted"
+                assert target.observe(again, f"{again.camera_id}{again.frame_id}") == "returned"
     for camera in "ABC":
         target.end(camera, "r", 60, recorded=True)
     closed += target.close_ready()
