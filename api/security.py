@@ -9,6 +9,7 @@ the first key exists, an API that only this machine can reach is open, and any o
 import asyncio
 import ipaddress
 import math
+import re
 import time
 from collections.abc import Callable, Coroutine
 from functools import lru_cache
@@ -32,6 +33,7 @@ from crowdmood.core.settings import ApiSettings
 from crowdmood.store.api_keys import Scope as KeyScope
 
 FOREIGN_HOST = Kind("foreign-host", 421, "Without keys, the API accepts requests to localhost only.")
+PROXIED = Kind("proxied", 403, "Without keys, the API accepts no requests through a proxy.")
 FOREIGN_ORIGIN = Kind("foreign-origin", 403, "Requests from web pages of other origins are not allowed.")
 TOO_OFTEN = Kind("rate-limited", 429, "Too many requests.")
 TOO_MANY_CONNECTIONS = Kind("too-many-connections", 429, "Too many connections.")
@@ -52,6 +54,11 @@ _BODY_BYTES: Final = 64 * 1024
 BODY_WITHIN_S: Final = 10.0
 """Longest wait for the body of a request, except for a photo."""
 _STREAM: Final = "/mood/stream"
+_OF_PROXIES: Final = re.compile(
+    rb"x-forwarded(-.*)?|forwarded|via|(x-)?real-ip|x-original-(for|host|forwarded-for)|x-proxyuser-ip|"
+    rb"x-(client|cluster-client|envoy-external-address|envoy-original)(-.*)?|true-client-ip|(cf|do|fastly|fly)-(connecting|client)-ip.*|cf-ray"
+)
+"""Headers that reverse proxies and tunnels add. Browsers and clients of this machine send none of them."""
 _URL_BYTES: Final = 8 * 1024
 HEAD_BYTES: Final = 32 * 1024
 """Largest headers of a request, all together."""
@@ -182,19 +189,31 @@ class Gate:
         return problems.response(TOO_OFTEN, "the limit of requests per second of this key or address is reached", after)
 
     def _foreign(self, headers: dict[bytes, bytes]) -> JSONResponse | None:
-        """Refuse requests of foreign web pages: an open API trusts this machine, not the pages in its browser.
+        """Refuse requests of foreign web pages and of proxies: an open API trusts this machine only.
 
         A page's host name may resolve to this machine (DNS rebinding). Its requests then have no `Origin`, but they
-        have its name in `Host`.
+        have its name in `Host`. A proxy on this machine forwards requests of other machines.
         """
         if not self._ring.open:
             return None
+        proxied = next(filter(_is_of_proxies, headers), None)
+        if proxied is not None:
+            detail = (
+                f"the request has the header {proxied.decode()!r} of a proxy: create a key (`crowdmood keys create`), "
+                "and name the proxy in CROWDMOOD_API__TRUSTED_PROXIES"
+            )
+            return problems.response(PROXIED, detail)
         host, origin = (headers.get(name, b"").decode("latin-1") for name in (b"host", b"origin"))
         if not _is_here(f"//{host}"):
             return problems.response(FOREIGN_HOST, "use localhost, or create a key (`crowdmood keys create`)")
         if origin and origin not in self._origins and not _is_here(origin):
             return problems.response(FOREIGN_ORIGIN, f"{origin} is not among CROWDMOOD_API__CORS_ORIGINS")
         return None
+
+
+@lru_cache(1024)
+def _is_of_proxies(name: bytes) -> bool:
+    return _OF_PROXIES.fullmatch(name) is not None
 
 
 def too_many_open(kind: Kind) -> JSONResponse:

@@ -64,7 +64,8 @@ class ApiSettings(Group):
     )
     trusted_proxies: tuple[str, ...] = Field(
         default=(),
-        description="Addresses or networks of proxies whose X-Forwarded-For and -Proto headers are trusted.",
+        description="Addresses or networks of proxies whose X-Forwarded-For and -Proto headers are trusted, e.g. "
+        '["10.0.0.5", "10.1.0.0/24"]; a proxy requires a key (`crowdmood keys create`).',
     )
     creatives: dict[Leading, Creative] = Field(
         default={
@@ -101,6 +102,20 @@ class ApiSettings(Group):
         default=False,
         description="Whether boxes in previews show each face's expression by colour and name: a label for each seat.",
     )
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _addresses_of_proxies(cls, proxies: tuple[str, ...]) -> tuple[str, ...]:
+        for proxy in proxies:
+            try:
+                trusts_all = ip_network(proxy).prefixlen == 0
+            except ValueError:
+                raise ValueError(
+                    f"{proxy!r} is not the address or network of a proxy: write e.g. 10.0.0.5 or 10.1.0.0/24"
+                ) from None
+            if trusts_all:
+                raise ValueError(f"{proxy} would trust every client's headers: name your proxies")
+        return proxies
 
     @property
     def only_here(self) -> bool:

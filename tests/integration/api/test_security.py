@@ -256,6 +256,30 @@ def test_cross_origin_requests_are_allowed_for_the_origins_that_are_named(
         assert "access-control-allow-origin" not in httpx.options(api.url + "/mood", headers=asked).headers
 
 
+@pytest.mark.parametrize(
+    "header",
+    ["X-Forwarded-For", "X-FORWARDED-PROTO", "X-Forwarded-Host", "Forwarded", "Via", "X-Real-IP", "CF-Connecting-IP"],
+)
+def test_without_keys_a_request_through_a_proxy_is_refused(settings: Settings, header: str) -> None:
+    with ready(settings) as api:
+        for path in ("/keys", "/mood"):
+            refused = httpx.get(api.url + path, headers={header: "192.0.2.1"})
+            assert (refused.status_code, refused.json()["type"]) == (403, "/problems/proxied")
+            assert f"'{header.lower()}' of a proxy: create a key (`crowdmood keys create`)" in refused.json()["detail"]
+        with pytest.raises(InvalidStatus) as caught:
+            connect(api.url.replace("http", "ws", 1) + "/mood/stream", additional_headers={header: "192.0.2.1"})
+        assert caught.value.response.status_code == 403
+        assert api.get("/keys").status_code == 200
+
+
+def test_with_a_key_a_request_through_a_proxy_is_answered(settings: Settings, keys: ApiKeyStore) -> None:
+    key = make(keys, "read")
+    with running(settings) as api:
+        login = {"Authorization": f"Bearer {key}", "Via": "1.1 proxy", "X-Forwarded-For": "192.0.2.1"}
+        api.eventually("/mood", lambda answer: answer.status_code == 200, key)
+        assert httpx.get(api.url + "/mood", headers=login).status_code == 200
+
+
 def test_what_operators_ask_can_be_moved_to_a_port_of_its_own(settings: Settings, keys: ApiKeyStore) -> None:
     make(keys, "read")
     with socket.create_server(("127.0.0.1", 0)) as free:

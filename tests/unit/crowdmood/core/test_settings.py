@@ -82,6 +82,28 @@ def test_a_child_process_loads_the_same_settings(monkeypatch: pytest.MonkeyPatch
     assert "secret@" not in repr(settings)
 
 
+@pytest.mark.parametrize(
+    ("proxies", "problem"),
+    [
+        (["*"], "'\\*' is not the address or network of a proxy"),
+        (["proxy.example"], "'proxy.example' is not the address or network of a proxy"),
+        (["10.0.0.5:80"], "'10.0.0.5:80' is not the address or network of a proxy"),
+        (["10.0.0.1/8"], "'10.0.0.1/8' is not the address or network of a proxy"),
+        (["127.0.0.1", ""], "'' is not the address or network of a proxy"),
+        (["0.0.0.0/0"], "0.0.0.0/0 would trust every client's headers"),
+        (["::/0"], "::/0 would trust every client's headers"),
+    ],
+)
+def test_refuses_proxies_that_are_no_addresses(proxies: list[str], problem: str) -> None:
+    with pytest.raises(SettingsError, match=f"CROWDMOOD_API__TRUSTED_PROXIES.*{problem}"):
+        load(api={"trusted_proxies": proxies})
+
+
+def test_accepts_addresses_and_networks_of_proxies() -> None:
+    proxies = ("127.0.0.1", "10.0.0.0/24", "::1", "2001:db8::/48")
+    assert load(api={"trusted_proxies": proxies}).api.trusted_proxies == proxies
+
+
 def test_an_address_is_that_of_its_camera(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CROWDMOOD_CAMERAS", '[{"id": "north"}, {"id": "south"}, {"id": "goal", "uri": "goal.mp4"}]')
     addresses = {"north": "rtsp://camera/1", "south": {"uri": "rtsp://camera/2", "user": "me", "password": "p@ss"}}
