@@ -15,6 +15,15 @@ from webhooks.events import Event
 
 LONGEST = 4096
 """Characters of a template."""
+LONGEST_EXPRESSION = 64
+"""Tokens of one expression or statement. Jinja2 parses and compiles nested operators in more than linear time."""
+MOST_SIGNS = 2
+"""Signs and `not` that follow each other: one token of these is one level."""
+DEEPEST = 16
+"""Levels of nested `if`; Python compiles fewer than 100."""
+_SIGNS = frozenset({"not", "-", "+"})
+_BEGINS = frozenset({"variable_begin", "block_begin"})
+_ENDS = frozenset({"variable_end", "block_end"})
 
 _FILTERS = frozenset({"default", "float", "int", "lower", "round", "title", "tojson", "upper"})
 _ALLOWED: tuple[type[nodes.Node], ...] = (
@@ -60,6 +69,7 @@ def check(source: str) -> None:
     if len(source) > LONGEST:
         raise ValueError(f"a template has at most {LONGEST} characters")
     try:
+        _check_size(source)
         parsed = _ENVIRONMENT.parse(source)
         for node in parsed.find_all(nodes.Node):
             if not isinstance(node, _ALLOWED):
@@ -72,7 +82,7 @@ def check(source: str) -> None:
             if isinstance(node, nodes.Name) and node.name not in _NAMES:
                 raise ValueError(f"line {node.lineno}: there is no {node.name!r}: use {', '.join(sorted(_NAMES))}")
         _compiled(source)
-    except (TemplateError, RecursionError) as error:
+    except (TemplateError, RecursionError, SyntaxError) as error:
         raise ValueError(f"no template: {error}") from None
 
 
@@ -98,6 +108,26 @@ def render(event: Event, reading: Reading, source: str, content_type: str) -> Bo
         return Body(_compiled(source).render(names).encode(), content_type)
     except Exception as error:  # an owner's template must not stop the dispatcher
         raise ValueError(f"the template fails: {error}") from None
+
+
+def _check_size(source: str) -> None:
+    """Refuse long expressions and deep nesting before they are parsed, by tokens alone, in linear time."""
+    tokens, signs, depth, begins = 0, 0, 0, False
+    for line, kind, text in _ENVIRONMENT.lex(source):
+        if kind in _BEGINS:
+            tokens, signs, begins = 0, 0, kind == "block_begin"
+        elif kind not in _ENDS and kind not in ("data", "whitespace"):
+            tokens += 1
+            signs = signs + 1 if text in _SIGNS else 0
+            if begins:
+                depth += {"if": 1, "endif": -1}.get(text, 0)
+            begins = False
+        if tokens > LONGEST_EXPRESSION:
+            raise ValueError(f"line {line}: an expression has at most {LONGEST_EXPRESSION} names, values and operators")
+        if signs > MOST_SIGNS:
+            raise ValueError(f"line {line}: at most {MOST_SIGNS} of 'not', '-' and '+' may follow each other")
+        if depth > DEEPEST:
+            raise ValueError(f"line {line}: 'if' may be nested at most {DEEPEST} levels deep")
 
 
 def _harmless(node: nodes.Filter) -> bool:

@@ -1,6 +1,7 @@
 """Bodies, as their documentation shows them."""
 
 import json
+import time
 from dataclasses import replace
 
 import pytest
@@ -139,11 +140,66 @@ def test_players_get_cheering_as_a_word_of_its_own() -> None:
         "{{ value ",
         "(" * 5000,
         "{{ " + "(" * 1500 + "1" + ")" * 1500 + " }}",
+        "{{ " + "not " * 1000 + "ttl }}",
+        "{{ " + "-" * 4000 + "ttl }}",
+        "{{ ttl" + "|int" * 1000 + " }}",
+        "{{ 1 " + "if ttl else 1 " * 250 + "}}",
+        "{{ data" + ".a" * 1900 + " }}",
+        "{% if " + "not " * 1000 + "ttl %}{% endif %}",
+        "{% if ttl %}" * 150 + "x" + "{% endif %}" * 150,
+        "{%if ttl%}" * 17 + "x" + "{%endif%}" * 17,
     ],
 )
 def test_a_template_that_could_do_more_is_refused_when_it_is_registered(source: str) -> None:
     with pytest.raises(ValueError, match=r"line \d|no template|at most"):
         template.check(source)
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("not ", ""),
+        ("-", ""),
+        ("(", ")"),
+        ("--(", ")"),
+        ("not not (", ")"),
+        ("-(ttl + ", ")"),
+        ("ttl if ttl else ", ""),
+        ("ttl and ", ""),
+        ("ttl + ", ""),
+        ("ttl|int + ", ""),
+        ("ttl < ", ""),
+        ("data[", "]"),
+        ("ttl|default(", ")"),
+    ],
+)
+def test_a_template_of_the_longest_expressions_is_checked_within_a_second(before: str, after: str) -> None:
+    """The time grows more than linearly with the length and the nesting of an expression."""
+
+    def expression(parts: int) -> str:
+        return "{{ " + before * parts + "ttl" + after * parts + " }}"
+
+    parts = 1
+    while _accepted(expression(parts + 1)):
+        parts += 1
+    source = expression(parts) * (template.LONGEST // len(expression(parts)))
+    started_s = time.process_time()
+    template.check(source)
+    assert time.process_time() - started_s < 1.0
+
+
+def _accepted(source: str) -> bool:
+    try:
+        template.check(source)
+    except ValueError:
+        return False
+    return True
+
+
+def test_an_if_may_be_nested_to_the_limit() -> None:
+    source = "{% if ttl %}" * template.DEEPEST + "{{ value }}" + "{% endif %}" * template.DEEPEST
+    template.check(source)
+    assert text(AdapterName.TEMPLATE, event(), source) == "happy"
 
 
 @pytest.mark.parametrize(
