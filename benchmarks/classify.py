@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from benchmarks.figures import Chart, Figure, Goal, cores
+from benchmarks.figures import Chart, Figure, Goal
 from benchmarks.processes import ROOMY, worker_rate
 from benchmarks.session import configured
 from classifier import DEFAULT_MODEL
 from classifier.card import NETWORK_FILE
 from classifier.engines import load_engine
 from classifier.engines.openvino import precisions
+from crowdmood.core import processors
 from crowdmood.core.settings import ClassifierSettings
 from crowdmood.domain.messages import Faces, FrameRef
 
@@ -162,7 +163,7 @@ def figure_of(rates: dict[str, list[float]]) -> Figure:
             {
                 "way": name,
                 "faces/s": rate,
-                "faces/s a core": rate / cores(),
+                "faces/s a core": rate / processors.available(),
                 "times the baseline's network in batches": rate / base,
                 "spread": spread(rates[name]),
             }

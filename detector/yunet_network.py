@@ -1,5 +1,6 @@
 """YuNet's network in OpenVINO: one inference thread, and a compiled network for each size of input."""
 
+import logging
 from typing import Any, Final
 
 import numpy as np
@@ -9,6 +10,8 @@ from crowdmood.core.settings import DetectorSettings
 from detector.base import Image
 from detector.yunet_decoding import OUTPUTS, Outputs
 from detector.yunet_file import missing
+
+log = logging.getLogger("crowdmood.detector")
 
 _MULTIPLE: Final = 32
 """Sides of the input are multiples of the largest stride, in pixels."""
@@ -89,10 +92,25 @@ class YuNetNetwork:
         return self._pixels[:size].reshape(1, height, width, 3)
 
     def _choose(self, asked: str) -> str:
-        has_bf16 = "BF16" in self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-        if asked == "bf16" and not has_bf16:
+        if asked == "f32":
+            return "f32"
+        if self._runs_bf16():
+            return "bf16"
+        if asked == "bf16":
             raise SettingsError("this processor has no bfloat16: set CROWDMOOD_DETECTOR__PRECISION to auto or f32")
-        return "bf16" if has_bf16 and asked != "f32" else "f32"
+        return "f32"
+
+    def _runs_bf16(self) -> bool:
+        if "BF16" not in self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+            return False
+        # Some processors and virtual machines list it and lack what the network needs.
+        self.precision = "bf16"
+        try:
+            self._compile(_MULTIPLE, _MULTIPLE)
+        except RuntimeError:
+            log.warning("this processor lists bfloat16 and cannot run YuNet in it")
+            return False
+        return True
 
     def _for_size(self, height: int, width: int) -> Any:
         size = height, width

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from classifier.card import GRAPH_FILE
+from crowdmood.core import processors
 from crowdmood.core.errors import ModelError, NotInstalledError
 from crowdmood.core.settings import ClassifierSettings
 
@@ -57,14 +58,15 @@ def load_engine(model: Path, settings: ClassifierSettings) -> Engine:
     if engine == "auto":
         preferred = find_spec("openvino") or not find_spec("tensorflow")
         engine = "openvino" if preferred and (model / GRAPH_FILE).is_file() else "tensorflow"
+    threads = settings.threads or processors.limited()
     if engine == "openvino":
         from classifier.engines.openvino import OpenVINOEngine
 
-        return OpenVINOEngine(model, settings.max_batch_size, settings.threads, settings.precision)
+        return OpenVINOEngine(model, settings.max_batch_size, threads, settings.precision)
     if find_spec("tensorflow") is None:
         raise NotInstalledError(f"the network in {model}", "tensorflow", "tensorflow")
     if settings.precision not in ("auto", "f32"):
         raise ModelError("the TensorFlow engine computes in float32 only: leave CROWDMOOD_CLASSIFIER__PRECISION alone")
     from classifier.engines.tensorflow import TensorFlowEngine
 
-    return TensorFlowEngine(model, settings.max_batch_size, settings.threads)
+    return TensorFlowEngine(model, settings.max_batch_size, threads)

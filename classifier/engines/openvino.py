@@ -1,5 +1,6 @@
 """OpenVINO: runs the graph of a model folder without TensorFlow, in half precision where that is faster."""
 
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,8 @@ from classifier.engines.shared import check_outputs, padded, warm_up
 from crowdmood.core.errors import ModelError
 from crowdmood.core.settings import NetworkPrecision
 from crowdmood.domain.messages import CROP_SIZE
+
+log = logging.getLogger("crowdmood.classifier")
 
 
 class OpenVINOEngine:
@@ -27,8 +30,8 @@ class OpenVINOEngine:
             units (AMX), else `f32`: without them, half precision is slower.
 
     Raises:
-        ModelError: The folder does not match its card or holds no graph, or the network lacks an output that the card
-            lists, or returns NaN or infinite values.
+        ModelError: The folder does not match its card or holds no graph, the processor cannot run the network, or the
+            network lacks an output that the card lists, or returns NaN or infinite values.
     """
 
     def __init__(self, model: Path, max_batch_size: int, threads: int, precision: NetworkPrecision) -> None:
@@ -56,11 +59,24 @@ class OpenVINOEngine:
         options: dict[str, Any] = {"PERFORMANCE_HINT": "THROUGHPUT", "ENABLE_CPU_PINNING": False}
         if threads:
             options |= {"NUM_STREAMS": str(threads), "INFERENCE_NUM_THREADS": str(threads)}
+        refused: list[str] = []
         for chosen in precisions(core) if precision == "auto" else [precision]:
-            compiled = core.compile_model(graph, "CPU", options | {"INFERENCE_PRECISION_HINT": chosen})
+            try:
+                compiled = core.compile_model(graph, "CPU", options | {"INFERENCE_PRECISION_HINT": chosen})
+            except RuntimeError as error:
+                reason = " ".join(str(error).split())
+                if chosen in (precision, "f32"):
+                    raise ModelError(
+                        f"{file}: this processor cannot run it in {chosen}; set another "
+                        f"CROWDMOOD_CLASSIFIER__PRECISION, or CROWDMOOD_CLASSIFIER__ENGINE=tensorflow ({reason})"
+                    ) from None
+                refused.append(chosen)
+                continue
             if chosen in (precision, "f32") or _multiplies_matrices(compiled):
                 break
         self.name = f"openvino-{chosen}"
+        if refused:
+            log.warning("this processor lists %s and cannot run the network so: %s is used", ", ".join(refused), chosen)
         # Twice as many requests as threads: a thread that finishes a batch starts the next one without waiting.
         self._queue = openvino.AsyncInferQueue(compiled, 2 * compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS"))
         warm_up(self.predict, file)

@@ -1,10 +1,10 @@
 """Servers, processes, logs and metrics."""
 
-import os
 from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
+from crowdmood.core import processors
 from crowdmood.core.settings.base import Group
 
 
@@ -82,10 +82,10 @@ class RunSettings(Group):
     """The processes that `crowdmood run` and `crowdmood replay` start on this machine."""
 
     detectors: int = Field(
-        default_factory=lambda: os.cpu_count() or 1,
+        default_factory=processors.available,
         ge=1,
         le=256,
-        description="Number of detector workers; default: one per CPU core.",
+        description="Number of detector workers; default: one for each CPU core that the process may use.",
     )
     classifiers: int = Field(default=1, ge=1, le=64, description="Number of classifier workers.")
     max_restarts: int = Field(

@@ -91,7 +91,9 @@ class ClassifierSettings(Group):
     batch_wait_ms: int = Field(
         default=20, ge=0, le=10_000, description="Longest wait for a batch to fill, in milliseconds."
     )
-    threads: int = Field(default=0, ge=0, le=256, description="Threads of the network; 0: every core.")
+    threads: int = Field(
+        default=0, ge=0, le=256, description="Threads of the network; 0: every core that the process may use."
+    )
 
 
 class AggregatorSettings(Group):

@@ -1,6 +1,7 @@
 """YuNet in OpenVINO compared with OpenCV's, and both detectors on real photographs."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -79,6 +80,20 @@ def test_bfloat16_finds_nearly_the_same_faces(model: Path, photos: list[np.ndarr
         exact, fast = (find(each, _MIN_SCORE, photo)[0][:, :4] for each in (network, auto))
         assert abs(len(exact) - len(fast)) <= max(2, len(exact) // 10)
         assert (iou(exact, fast).max(axis=1) > 0.7).mean() > 0.9
+
+
+def test_float32_is_used_on_a_processor_that_lists_bfloat16_and_cannot_run_it(model: Path) -> None:
+    code = (
+        "from pathlib import Path; from detector.yunet_network import YuNetNetwork; "
+        "from crowdmood.core.settings import DetectorSettings; "
+        f"print(YuNetNetwork(DetectorSettings(yunet_model=Path({str(model)!r}))).precision)"
+    )
+    environment = os.environ | {"ONEDNN_MAX_CPU_ISA": "AVX2"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True, timeout=120
+    )
+    assert done.stdout.strip() == "f32"
+    assert done.stderr.count("\n") <= 1
 
 
 def test_boxes_of_an_image_do_not_depend_on_earlier_images(detector: Detector, photos: list[np.ndarray]) -> None:

@@ -14,10 +14,12 @@ import pytest
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 
 import keras
+import openvino
 
 from classifier import DEFAULT_MODEL
 from classifier.card import GRAPH_FILE, NETWORK_FILE, file_entry, load_card, save_card
 from classifier.engines import Engine, load_engine
+from classifier.engines.openvino import precisions
 from crowdmood.core.errors import ModelError
 from crowdmood.core.settings import ClassifierSettings
 from crowdmood.domain.labels import FER_LABELS, LABELS
@@ -156,19 +158,35 @@ def test_openvino_is_the_default_with_a_graph_and_loads_within_two_seconds_witho
     [
         ("AVX512_CORE_FP16", {"openvino-f32"}),  # without matrix units, half precision is slower
         ("AVX512_CORE_AMX", {"openvino-bf16", "openvino-f32"}),  # matrix units without f16
+        ("AVX2", {"openvino-f32"}),
     ],
 )
 def test_half_precision_is_the_default_only_with_matrix_units_for_it(newest: str, possible: set[str]) -> None:
+    done = on_processor(newest, "auto")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() in possible
+
+
+def on_processor(newest: str, precision: str) -> subprocess.CompletedProcess[str]:
+    """Load the network in a process that uses no newer instructions; print the engine's name."""
     code = (
         "from classifier import DEFAULT_MODEL; from classifier.engines import load_engine; "
         "from crowdmood.core.settings import ClassifierSettings; "
-        "print(load_engine(DEFAULT_MODEL, ClassifierSettings()).name)"
+        f"print(load_engine(DEFAULT_MODEL, ClassifierSettings(precision={precision!r})).name)"
     )
     environment = os.environ | {"ONEDNN_MAX_CPU_ISA": newest}
-    done = subprocess.run(
-        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True, timeout=120
-    )
-    assert done.stdout.strip() in possible
+    return subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=120)
+
+
+def test_a_precision_that_the_processor_lists_and_cannot_run_is_one_line() -> None:
+    if "bf16" not in precisions(openvino.Core()):
+        return  # nor does this one list it
+    fallen_back, refused = on_processor("AVX2", "auto"), on_processor("AVX2", "bf16")
+    (line,) = fallen_back.stderr.splitlines()
+    assert line == "this processor lists bf16 and cannot run the network so: f32 is used"
+    assert refused.returncode == 1
+    (line,) = [line for line in refused.stderr.splitlines() if "errors.ModelError:" in line]
+    assert "this processor cannot run it in bf16; set another CROWDMOOD_CLASSIFIER__PRECISION" in line
 
 
 def test_refuses_a_model_that_the_engine_cannot_run(tmp_path: Path) -> None:
