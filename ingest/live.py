@@ -21,6 +21,7 @@ from ingest.timing import FreezeWatch, LiveClock, Sampler
 log = logging.getLogger("crowdmood.ingest")
 
 _FLUSH_EVERY_S = 1.0
+_REPEAT_STATE_EVERY_S = 10.0
 _FIRST_PAUSE_S = 0.5
 
 
@@ -62,6 +63,7 @@ class LiveCamera:
         self._next_frame_id = 0
         self._event_clock = LiveClock()
         self._warned = False
+        self._repeat_at_s = self._started_s + _REPEAT_STATE_EVERY_S
 
     def run(self) -> None:
         """Publish the camera's frames until `stop` is set."""
@@ -122,14 +124,22 @@ class LiveCamera:
 
     def _set_state(self, state: CameraStateName, detail: str) -> None:
         if state == self._state:
+            self._repeat_state()
             return
+        self._repeat_at_s = self._clock() + _REPEAT_STATE_EVERY_S
         self._state = state
         level = logging.INFO if state == "live" else logging.WARNING
         log.log(level, "camera %s is %s%s", self._run.camera.id, state, f": {detail}" if detail else "")
         self._publisher.report_state(state, detail)
 
+    def _repeat_state(self) -> None:
+        if self._clock() >= self._repeat_at_s:
+            self._repeat_at_s = self._clock() + _REPEAT_STATE_EVERY_S
+            self._publisher.repeat_state()
+
     def _pause(self, pause_s: float) -> None:
         until_s = self._clock() + pause_s
         while not self._stop.is_set() and (left_s := until_s - self._clock()) > 0:
+            self._repeat_state()
             self._publisher.flush()
             self._stop.wait(min(left_s, _FLUSH_EVERY_S))

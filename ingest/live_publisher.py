@@ -68,6 +68,7 @@ class LivePublisher:
         self._inbox = Inbox(bus, ["frames"], DETECTOR_GROUP, consumer, settings, claims=False)
         self._taken: list[Entry] = []
         self._last_frame_id = -1
+        self._state: CameraState | None = None
 
     def publish(self, frame: Frame) -> None:
         """Publish a frame and all pending reports, or report the frame as lost."""
@@ -92,7 +93,13 @@ class LivePublisher:
 
     def report_state(self, name: CameraStateName, detail: str = "") -> None:
         """Set the camera's state; the report is published with the next frame or by `flush`."""
-        self._reports.set_state(self._run.state(name, detail))
+        self._state = self._run.state(name, detail)
+        self._reports.set_state(self._state)
+
+    def repeat_state(self) -> None:
+        """Report the camera's state again, as of its change: an aggregator that lost it learns it."""
+        if self._state is not None:
+            self._reports.set_state(self._state)
 
     def flush(self) -> None:
         """Publish the pending reports if the bus is reachable."""

@@ -11,6 +11,7 @@ import typer
 from app.cli.processes import stoppable
 from app.stages import settings_of
 from crowdmood.core.errors import SettingsError
+from crowdmood.core.health import WATCHDOG
 from crowdmood.core.process import default_name
 from crowdmood.core.settings import CameraSettings, Settings, load
 
@@ -94,7 +95,8 @@ def _running(stage: str) -> Iterator[tuple[Settings, threading.Event]]:
                 "this process was given addresses of cameras, which only ingest needs, and ignores them: give them to "
                 "ingest alone, as CROWDMOOD_CAMERA_ADDRESSES"
             )
-        yield settings, stop
+        with WATCHDOG.watch():
+            yield settings, stop
 
 
 def _run_worker(stage: str, service_run: Callable[..., None], name: str | None, drain: bool) -> None:

@@ -14,6 +14,7 @@ from crowdmood.bus.cluster import Cluster, is_cluster
 from crowdmood.core import metrics
 from crowdmood.core.backoff import Backoff
 from crowdmood.core.errors import ServerUnavailableError, SettingsError
+from crowdmood.core.health import WATCHDOG
 from crowdmood.core.logs import redact
 
 log = logging.getLogger(__name__)
@@ -130,6 +131,7 @@ class Connection:
             except _TRANSIENT as error:
                 self._report(up=False, why=str(error))
                 self._primary_unknown = self._cluster is not None
+                WATCHDOG.extend()
                 if not patient or self.stop.wait(backoff.next_s()):
                     raise ServerUnavailableError(
                         f"{self._role} server {self._shown} cannot be reached: {error}"
@@ -141,6 +143,7 @@ class Connection:
                     raise
                 refused = True
                 self._report_writable(writable=False, why=why.strip())
+                WATCHDOG.extend()
                 if not patient or self.stop.wait(backoff.next_s()):
                     raise ServerUnavailableError(
                         f"{self._role} server {self._shown} cannot write to its disk: {why.strip()}; free space there"

@@ -19,7 +19,7 @@ from crowdmood.bus.partitions import AllPartitions, Inboxes, Reader
 from crowdmood.bus.streams import Bus, DeadLetter, Entry
 from crowdmood.core import metrics
 from crowdmood.core.errors import ServerUnavailableError, UndecodableError
-from crowdmood.core.health import READINESS, READY_FOR_S
+from crowdmood.core.health import READINESS, READY_FOR_S, WATCHDOG
 from crowdmood.core.settings import BusSettings
 from crowdmood.domain.messages import Message
 
@@ -275,6 +275,7 @@ class Heartbeat:
 
     def beat(self, using: str = "") -> None:
         """Write the heartbeat with the value of `Stage.using`, if the last one is older than two seconds."""
+        WATCHDOG.renew()
         if self._clock() >= self._next:
             self._bus.beat(self._stage, self._worker, READY_FOR_S, using)
             READINESS.renew()

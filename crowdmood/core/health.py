@@ -3,12 +3,15 @@
 The API process has its own endpoints for these. This module does not depend on what a worker does.
 """
 
+import contextlib
+import faulthandler
 import json
 import math
 import socket
+import sys
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Final
 from wsgiref.simple_server import WSGIRequestHandler, make_server
 
@@ -20,6 +23,53 @@ if TYPE_CHECKING:
 
 READY_FOR_S: Final = 15.0
 """Seconds for which a worker counts as ready after its last report, on /readyz and on the bus."""
+
+
+STUCK_AFTER_S: Final = 120.0
+"""Seconds without any progress after which a stage's process ends itself, to be restarted."""
+
+_RENEW_EVERY_S = 2.0
+
+
+class Watchdog:
+    """Ends a process that makes no progress, with the stacks of its threads on standard error and exit code 1.
+
+    The timer runs in C, so it also ends a process whose native code hangs. It starts with the first `renew` after
+    `watch`; a process that waits for an unreachable server renews it.
+
+    Args:
+        after_s: Seconds without a call of `renew`.
+    """
+
+    def __init__(self, after_s: float = STUCK_AFTER_S) -> None:
+        self._after_s = after_s
+        self._watches = False
+        self._renewed_s = -math.inf
+
+    @contextlib.contextmanager
+    def watch(self) -> Iterator[None]:
+        """Watch this process for as long as the context lasts; not in a debugger, which stops it."""
+        self._watches = sys.gettrace() is None
+        try:
+            yield
+        finally:
+            self._watches = False
+            faulthandler.cancel_dump_traceback_later()
+
+    def renew(self) -> None:
+        """Start the timer again; call it at least once in `after_s` seconds."""
+        if self._watches and time.monotonic() >= self._renewed_s + min(_RENEW_EVERY_S, self._after_s / 4):
+            self._renewed_s = time.monotonic()
+            faulthandler.dump_traceback_later(self._after_s, exit=True)
+
+    def extend(self) -> None:
+        """Start the timer again if it runs, during a wait that the process cannot end."""
+        if self._renewed_s > -math.inf:
+            self.renew()
+
+
+WATCHDOG: Final = Watchdog()
+"""Watchdog of this process."""
 
 
 class Readiness:
@@ -35,6 +85,7 @@ class Readiness:
 
     def renew(self) -> None:
         """Mark the process as ready for the next `READY_FOR_S` seconds."""
+        WATCHDOG.renew()
         self._until_s = self._clock() + READY_FOR_S
 
     def end(self) -> None:

@@ -77,6 +77,24 @@ def test_drops_the_oldest_frames_of_a_full_stream_and_reports_exactly_these(
     assert counts.published == 10  # each was on the bus at first
 
 
+def test_repeats_the_state_as_of_its_change_until_ingest_stops(
+    publisher: LivePublisher, bus: Bus, settings: BusSettings
+) -> None:
+    publisher.repeat_state()
+    publisher.flush()  # nothing is known yet
+    publisher.report_state("down", "the stream ended")
+    for _ in range(3):
+        publisher.flush()
+        publisher.repeat_state()
+    publisher.publish(frame(0))
+    publisher.close()
+    messages = [entry.message() for entry in read(bus, settings, "control")]
+    assert messages[:-1] == [messages[0]] * 4
+    last = messages[-1]
+    assert isinstance(last, CameraState)
+    assert (last.state, last.frame_count, last.detail) == ("opening", 1, "ingest has stopped")
+
+
 def test_never_drops_a_frame_that_a_detector_works_on(
     publisher: LivePublisher, bus: Bus, settings: BusSettings
 ) -> None:
