@@ -37,6 +37,7 @@ class CameraRun(Generic[T]):
         recorded: Whether it is recorded footage, whose windows wait for missing frames without limit.
         frames: Frame id to (capture time in ms, observation), of the frames that windows still need.
         newest_ms: Latest capture time seen; None before the first frame.
+        arrived_ms: When the last frame arrived; None before that, and in a successor.
         total: Number of frames of the run; None until it is known.
         superseded: Whether a newer run of the camera has begun.
         returning: Frames that a predecessor counted and windows still need: they are delivered again, unless the bus
@@ -51,6 +52,7 @@ class CameraRun(Generic[T]):
         self.recorded = recorded
         self.frames: dict[int, tuple[int, T]] = {}
         self.newest_ms: int | None = None
+        self.arrived_ms: float | None = None
         self.total: int | None = None
         self.superseded = False
         self.returning: set[int] = set()
@@ -124,6 +126,16 @@ class CameraRun(Generic[T]):
         floor = self.needed_from()
         self._lost_before_next = {frame_id for frame_id in self._lost_before_next if frame_id >= floor}
         return released
+
+    def forget_after(self, limit_ms: int) -> list[T]:
+        """Remove and return the observations captured after `limit_ms`, a time that is still to come."""
+        gone = [frame_id for frame_id, (at, _) in self.frames.items() if at > limit_ms]
+        forgotten = [self.frames.pop(frame_id)[1] for frame_id in gone]
+        self._beyond = {frame_id: None if at is None else min(at, limit_ms) for frame_id, at in self._beyond.items()}
+        self.newest_ms = None if self.newest_ms is None else min(self.newest_ms, limit_ms)
+        if self._reached_ms is not None and self._reached_ms > limit_ms:
+            self._reached_ms = None
+        return forgotten
 
     def needed_from(self) -> int:
         """Return the id below which every frame is accounted for and no longer needed."""

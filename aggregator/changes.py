@@ -37,6 +37,9 @@ _MARGIN = 0.5
 """Distance between the intervals of a lead in a turn, as a multiple of the half-width of the new one. Each interval is
 right in nine cases of ten, and a match has thousands of windows."""
 
+_SKIPPED = 1000
+"""More changes than a state store can lose: those of the seconds that no disk had yet."""
+
 _LASTING_WINDOWS = 3
 """Number of whole windows after which a label that is clearly ahead leads, without a turn."""
 
@@ -68,6 +71,16 @@ class Changes:
                 if change := zone.take(finding.mood, finding.lately):
                     changes.append(change)
         return changes
+
+    def forget_after(self, limit_ms: int) -> None:
+        """Return to an earlier time after a clock was ahead: windows beyond `limit_ms` count as windows before it."""
+        for zone in self._zones.values():
+            zone.forget_after(limit_ms)
+
+    def skip_sequences(self) -> None:
+        """Continue with numbers that were never published, when changes may have been published and lost since."""
+        for zone in self._zones.values():
+            zone.skip_sequences()
 
     def snapshot(self) -> dict[str, Any]:
         """Return the state that a successor needs, as JSON values."""
@@ -143,6 +156,16 @@ class _Zone:
             self._recent.append((now_ms, estimate))
             return None
         return self._change(top, lately, estimate)
+
+    def skip_sequences(self) -> None:
+        self._sequence += _SKIPPED
+
+    def forget_after(self, limit_ms: int) -> None:
+        ahead_ms = 0 if self._newest_ms is None else max(0, self._newest_ms - limit_ms)
+        self._first_ms, self._newest_ms, self._changed_ms = (
+            None if at_ms is None else at_ms - ahead_ms for at_ms in (self._first_ms, self._newest_ms, self._changed_ms)
+        )
+        self._recent = deque((at_ms - ahead_ms, estimate) for at_ms, estimate in self._recent)
 
     def snapshot(self) -> dict[str, Any]:
         return {

@@ -128,7 +128,7 @@ class Moods:
         blank = Mood.blank(
             as_of_ms=window.end_ms,
             window_start_ms=window.start_ms,
-            valid_until_ms=window.end_ms + round(self._settings.valid_for_s * 1000),
+            valid_until_ms=window.end_ms + round(self._settings.valid_for_s * 1000) + window.waited_ms,
             zone=scope.zone,
             camera=scope.camera,
             method=self._settings.method,

@@ -1,15 +1,17 @@
 """The aggregator's process: reads emotions and control messages, publishes moods.
 
-Entries stay unacknowledged until no window needs them, and the state store's checkpoint records which those are. So a
-successor receives exactly the frames that it needs again, and each window is published once and is the same in any
-process. One aggregator leads and the others stand by; writes, and acknowledgements after them, require the lease.
+Entries stay unacknowledged until no window needs them, and the state store's checkpoint records which those are. They
+are acknowledged once that checkpoint is durable. So a successor receives exactly the frames that it needs again, also
+after a power cut, and each window is published once and is the same in any process. One aggregator leads and the others
+stand by; writes, and acknowledgements after them, require the lease.
 """
 
 import logging
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 from aggregator.changes import Changes
@@ -17,8 +19,9 @@ from aggregator.checkpoint import check
 from aggregator.ledger import Ledger
 from aggregator.moods import Finding, Moods, unfit
 from aggregator.windows import ClosedWindow, EventTimeWindows, Verdict, WindowPolicy
+from crowdmood.bus.clock import BusClock
 from crowdmood.bus.connection import Connection
-from crowdmood.bus.keys import AGGREGATOR_GROUP, StreamName
+from crowdmood.bus.keys import AGGREGATOR_GROUP, PUBLICATIONS, StreamName
 from crowdmood.bus.lease import Lease
 from crowdmood.bus.partitions import AllPartitions, Reader
 from crowdmood.bus.streams import DeadLetter, Entry
@@ -57,6 +60,7 @@ class AggregatorStage(Stage[Emotions | FramesLost | CameraState]):
         expected: Configured cameras, each with whether it is recorded; if there are any, the table omits others.
         zones: Named sets of cameras that have their own mood.
         partitions: Number of partitions of the bus, to which the configured cameras are assigned in turn.
+        clocks: The clock of each partition's server; live frames count by that of the first. None: as they are stamped.
         clock: Monotonic time in seconds; only used to publish `stale`, and for periodic tasks.
     """
 
@@ -76,6 +80,7 @@ class AggregatorStage(Stage[Emotions | FramesLost | CameraState]):
         expected: dict[str, bool],
         zones: Mapping[str, Sequence[str]] | None = None,
         partitions: int = 1,
+        clocks: Sequence[BusClock] = (),
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._store = store
@@ -83,6 +88,9 @@ class AggregatorStage(Stage[Emotions | FramesLost | CameraState]):
         self._settings = settings
         self._run_id = run_id
         self._clock = clock
+        self._clocks = clocks
+        self._max_ahead_ms = round(settings.max_ahead_s * 1000)
+        self._ahead: set[str] = set()
         self._expected = expected
         self._partition_of = {camera_id: number % partitions for number, camera_id in enumerate(expected)}
         self._unreachable: frozenset[int] = frozenset()
@@ -92,6 +100,7 @@ class AggregatorStage(Stage[Emotions | FramesLost | CameraState]):
                 hop_ms=round(settings.hop_s * 1000),
                 allowed_lateness_ms=round(settings.allowed_lateness_s * 1000),
                 idle_timeout_ms=round(settings.idle_timeout_s * 1000),
+                max_wait_ms=round(settings.max_wait_s * 1000),
             ),
             expected,
         )
@@ -100,8 +109,12 @@ class AggregatorStage(Stage[Emotions | FramesLost | CameraState]):
         self._ledger = Ledger()
         self._newest: list[Mood] = []
         self._silent_since = clock()
-        # No longer needed; acknowledged after the next checkpoint.
+        # No longer needed; the next checkpoint covers them.
         self._unneeded: list[Entry] = []
+        # Covered by a checkpoint, oldest first: number of the write, entries, first needed frames.
+        self._covered: deque[tuple[int, list[Entry], dict[str, tuple[str, int]]]] = deque()
+        self._publications = 0
+        self._announced = False
         # Unacknowledged entries, which are delivered again after an outage of the bus and then ignored.
         self._unacknowledged: set[tuple[int, StreamName, bytes]] = set()
         self._table_changed = False
@@ -114,6 +127,12 @@ class AggregatorStage(Stage[Emotions | FramesLost | CameraState]):
             self._windows.restore(checkpoint["windows"])
             self._ledger.restore(checkpoint["cameras"])
             self._changes.restore(checkpoint["changes"])
+            self._publications = checkpoint.get("publications", 0)
+            live = any(not run["recorded"] for run in checkpoint["windows"]["runs"])
+            known = inbox.needed(PUBLICATIONS, self._run_id) if live else 0
+            if known < 0 or known > self._publications:
+                # The bus was emptied, or a newer checkpoint was lost: changes may have been published that are unknown.
+                self._changes.skip_sequences()
             log.info("continuing the run %s from its checkpoint", self._run_id)
         inbox.claim_all()
         self._inbox, self._claimed_at = inbox, self._clock()
@@ -133,12 +152,14 @@ class AggregatorStage(Stage[Emotions | FramesLost | CameraState]):
             self._inbox.claim_all()
             self._claimed_at = self._clock()
         self._notice_unreachable()
+        self._windows.advance(self._clock() * 1000)
+        self._forget_the_future()
         dead: list[DeadLetter] = []
         for entry, message in work:
             if entry.identity in self._unacknowledged:
                 continue
             if isinstance(message, Emotions):
-                verdict = self._observe(entry, message)
+                verdict = self._observe(entry, self._on_common_time(message, entry.partition))
                 if verdict == "impossible":
                     dead.append(DeadLetter(entry, "out_of_range", f"frame {message.ref.frame_id} is far ahead"))
                     continue
@@ -158,9 +179,23 @@ class AggregatorStage(Stage[Emotions | FramesLost | CameraState]):
             self._publish(findings)
             done = [held.entry for held in released] + self._unneeded
             self._unneeded = []
-            self._unacknowledged.difference_update(entry.identity for entry in done)
-            return Outcome(done=done, dead=dead, needed=self._windows.needed())
-        return Outcome(dead=dead)
+            self._covered.append((self._lease.writes, done, self._windows.needed()))
+            return self._acknowledge(dead, {PUBLICATIONS: (self._run_id, self._publications)})
+        return self._acknowledge(dead, {})
+
+    def _acknowledge(self, dead: Sequence[DeadLetter], needed: dict[str, tuple[str, int]]) -> Outcome:
+        """Return the entries that a durable checkpoint covers, and dead letters."""
+        if not self._announced:
+            # A checkpoint older than the one that ingest knows of asks for frames again.
+            self._announced = True
+            needed |= self._windows.needed()
+        done: list[Entry] = []
+        while self._covered and self._covered[0][0] <= self._lease.durable_writes:
+            _, entries, first_needed = self._covered.popleft()
+            done += entries
+            needed |= first_needed
+        self._unacknowledged.difference_update(entry.identity for entry in done)
+        return Outcome(done=done, dead=dead, needed=needed)
 
     def summary(self) -> str:
         """Return the number of moods and frames for the log at shutdown."""
@@ -198,6 +233,36 @@ class AggregatorStage(Stage[Emotions | FramesLost | CameraState]):
                 self._ledger.late(emotions.ref)
                 metrics.FRAMES_LATE.labels(emotions.ref.camera_id).inc()
         return verdict
+
+    def _on_common_time(self, emotions: Emotions, partition: int) -> Emotions:
+        """Return a live frame with its time by the clock of the first partition, and not later than now."""
+        ref = emotions.ref
+        now_ms = self._clocks[0].now_ms() if self._clocks else None
+        if ref.recorded or now_ms is None:
+            return emotions
+        there_ms = self._clocks[partition].now_ms()
+        at_ms = ref.captured_at_ms + (0 if there_ms is None else now_ms - there_ms)
+        if at_ms > now_ms + self._max_ahead_ms:
+            metrics.FRAMES_AHEAD.labels(ref.camera_id).inc()
+            if ref.camera_id not in self._ahead:
+                self._ahead.add(ref.camera_id)
+                log.warning(
+                    "camera %s: its frames are %.1f s ahead of the bus server's clock: they count at their arrival",
+                    ref.camera_id,
+                    (at_ms - now_ms) / 1000,
+                )
+        return replace(emotions, ref=replace(ref, captured_at_ms=min(at_ms, now_ms)))
+
+    def _forget_the_future(self) -> None:
+        now_ms = self._clocks[0].now_ms() if self._clocks and not any(self._expected.values()) else None
+        if now_ms is None:
+            return
+        limit_ms = now_ms + self._max_ahead_ms
+        forgotten = self._windows.forget_after(limit_ms)
+        if forgotten is not None:
+            log.warning("windows had closed that end after now: a clock was ahead, they begin again")
+            self._changes.forget_after(limit_ms)
+            self._unneeded += [held.entry for held in forgotten]
 
     def _unfit(self, emotions: Emotions) -> dict[str, int]:
         return {reason: int(which.sum()) for reason, which in unfit(emotions, self._settings).items()}
@@ -266,6 +331,7 @@ class AggregatorStage(Stage[Emotions | FramesLost | CameraState]):
         changes = self._changes.take(findings)
         moods = [finding.mood for finding in findings]
         cameras = self._cameras()
+        self._publications += 1
         self._store.publish(
             moods,
             changes=changes,
@@ -275,6 +341,7 @@ class AggregatorStage(Stage[Emotions | FramesLost | CameraState]):
                 "windows": self._windows.snapshot(),
                 "cameras": self._ledger.table,
                 "changes": self._changes.snapshot(),
+                "publications": self._publications,
             },
             cameras=cameras,
             gone=self._ledger.table.keys() - cameras.keys(),
@@ -282,6 +349,8 @@ class AggregatorStage(Stage[Emotions | FramesLost | CameraState]):
             keep_s=self._settings.history_hours * 3600,
             lease=self._lease,
         )
+        for camera_id, lag_ms in self._windows.lags_ms().items():
+            metrics.WATERMARK_LAG_SECONDS.labels(camera_id).set(lag_ms / 1000)
         for mood in moods:
             metrics.MOODS.labels(mood.status).inc()
         self._published += len(moods)
@@ -310,8 +379,11 @@ def run(settings: Settings, stop: threading.Event, worker_name: str, *, drain: b
         return
     keeper = Connection(state_url, "state", stop)
     lease.keep(keeper, settings.aggregator.stalled_after_s)
+    clocks = [BusClock(one.connection, number) for number, one in enumerate(bus.partitions)]
+    for each in clocks:
+        each.follow(stop)
     stage = AggregatorStage(
-        store, lease, settings.aggregator, settings.run_id, expected, settings.zones, settings.bus.partitions
+        store, lease, settings.aggregator, settings.run_id, expected, settings.zones, settings.bus.partitions, clocks
     )
     # A former leader that has not noticed its lost lease yet may have the same worker name.
     consumer = f"{worker_name}-{lease.token}"
@@ -332,4 +404,4 @@ def _count_held(checkpoint: dict[str, Any]) -> None:
 
 def _emotions(window: ClosedWindow[Held]) -> ClosedWindow[Emotions]:
     frames = {camera_id: [held.emotions for held in items] for camera_id, items in window.frames.items()}
-    return ClosedWindow(window.start_ms, window.end_ms, frames, window.cameras)
+    return ClosedWindow(window.start_ms, window.end_ms, frames, window.cameras, window.waited_ms)

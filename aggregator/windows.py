@@ -6,10 +6,15 @@ closed-open: a window [start, end) holds a frame captured at `start` and not one
 A camera's watermark is the capture time up to which every frame is accounted for (seen, or known to be lost). A window
 closes when the watermark of every camera that still counts has reached its end, so its content does not depend on the
 order of arrival.
+
+For live cameras that wait is bounded, by the time of arrival (`advance`) and not by capture time, so a camera whose
+clock is ahead makes no other camera idle: a window waits for at most `max_wait_ms` after the first live camera has
+reached its end, and not at all for a camera of which nothing arrives.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Generic, Literal, TypeAlias, TypeVar
 
@@ -27,19 +32,21 @@ Verdict: TypeAlias = Literal["counted", "returned", "duplicate", "late", "imposs
 
 @dataclass(frozen=True, slots=True)
 class WindowPolicy:
-    """When windows end and how long they wait; milliseconds of event time.
+    """When windows end and how long they wait, in milliseconds.
 
     Attributes:
         window_ms: Length of a window.
         hop_ms: Time between the ends of two windows; ends are multiples of it.
-        allowed_lateness_ms: How long windows wait for a live camera's missing frame; without limit for footage.
-        idle_timeout_ms: Lag of a live camera behind the newest frame beyond which windows close without it.
+        allowed_lateness_ms: Event time for which windows wait for a live camera's missing frame; footage: unlimited.
+        idle_timeout_ms: Time since the arrival of a live camera's last frame after which windows close without it.
+        max_wait_ms: Longest time that a window waits for live cameras behind the first one that has reached its end.
     """
 
     window_ms: int
     hop_ms: int
     allowed_lateness_ms: int
     idle_timeout_ms: int
+    max_wait_ms: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,12 +59,14 @@ class ClosedWindow(Generic[T]):
         frames: Observations by camera, in the order of the camera's frames; cameras without frames are absent.
         cameras: Every camera's state in this window: `live` (it has frames in it), `ended` (its footage ended
             before the window's end) or `idle`.
+        waited_ms: For how long it waited for live cameras after the first one had reached its end.
     """
 
     start_ms: int
     end_ms: int
     frames: dict[str, list[T]]
     cameras: dict[str, WindowCameraState]
+    waited_ms: int = 0
 
 
 class EventTimeWindows(Generic[T]):
@@ -79,6 +88,14 @@ class EventTimeWindows(Generic[T]):
         self._closed: dict[str, Account] = {}
         self._last_end_ms: int | None = None
         self._first_ms: int | None = None
+        self._now_ms = 0.0
+        self._first_arrival_ms: float | None = None
+        # Watermarks of the live camera that was first, oldest first, each with the time at which it was reached.
+        self._progress: deque[tuple[float, float]] = deque()
+
+    def advance(self, now_ms: float) -> None:
+        """Set the time at which the next observations arrive: monotonic milliseconds."""
+        self._now_ms = now_ms
 
     def observe(self, ref: FrameRef, observation: T) -> Verdict:
         """Add a frame.
@@ -94,6 +111,9 @@ class EventTimeWindows(Generic[T]):
         if run is None:
             return self._straggle(ref.camera_id, ref.run_id, ref.frame_id)
         self._first_ms = ref.captured_at_ms if self._first_ms is None else min(self._first_ms, ref.captured_at_ms)
+        if self._first_arrival_ms is None:
+            self._first_arrival_ms = self._now_ms
+        run.arrived_ms = self._now_ms
         if run.accounted_for(ref.frame_id):
             return "duplicate"
         returned = ref.frame_id in run.returning
@@ -130,10 +150,34 @@ class EventTimeWindows(Generic[T]):
     def close_ready(self) -> list[ClosedWindow[T]]:
         """Close every window that may close, oldest first; skip windows without frames."""
         closed: list[ClosedWindow[T]] = []
+        self._note_progress()
         watermark = self.watermark_ms()
-        while (end := self._next_end_ms()) is not None and end <= watermark:
+        while (end := self._next_end_ms()) is not None and (end <= watermark or self._overdue(end)):
             closed.append(self._close(end))
         return closed
+
+    def lags_ms(self) -> dict[str, float]:
+        """Return how far each camera is behind the first camera of its kind, live or recorded, in event time."""
+        runs = [run for run in self._runs.values() if self._awaits(run) and math.isfinite(run.watermark_ms())]
+        first: dict[bool, float] = {}
+        for run in runs:
+            first[run.recorded] = max(run.watermark_ms(), first.get(run.recorded, -math.inf))
+        return {run.camera_id: first[run.recorded] - run.watermark_ms() for run in runs}
+
+    def forget_after(self, limit_ms: int) -> list[T] | None:
+        """Return to an earlier time after a clock was ahead, so that frames of now are not late for hours.
+
+        Args:
+            limit_ms: Event time that no live frame can have reached yet.
+
+        Returns:
+            Observations beyond it, which count in no later window; None if nothing was beyond it.
+        """
+        if self._last_end_ms is None or self._last_end_ms <= limit_ms + self._policy.hop_ms:
+            return None
+        self._last_end_ms = self._first_ms = None
+        self._progress.clear()
+        return [item for run in self._runs.values() if not run.recorded for item in run.forget_after(limit_ms)]
 
     def release(self) -> list[T]:
         """Return the observations that no later window needs, and retire runs that are over."""
@@ -160,14 +204,10 @@ class EventTimeWindows(Generic[T]):
 
     def watermark_ms(self) -> float:
         """Return the event time up to which every camera that counts is complete; infinite when all have ended."""
-        newest = max((run.newest_ms for run in self._runs.values() if run.newest_ms is not None), default=None)
-        if newest is None:
+        if all(run.newest_ms is None for run in self._runs.values()):
             return math.inf if self._over() else -math.inf
-        waiting = [
-            run.watermark_ms() for run in self._runs.values() if self._awaits(run) and not self._idle(run, newest)
-        ]
-        first = self._first_ms if self._first_ms is not None else newest
-        silent = (recorded or newest <= first + self._policy.idle_timeout_ms for recorded in self._unheard.values())
+        waiting = [run.watermark_ms() for run in self._runs.values() if self._awaits(run) and not self._idle(run)]
+        silent = (recorded or not self._long_ago(self._first_arrival_ms) for recorded in self._unheard.values())
         return -math.inf if any(silent) else min(waiting, default=-math.inf)
 
     def ended(self, camera_id: str) -> bool:
@@ -250,11 +290,33 @@ class EventTimeWindows(Generic[T]):
     def _awaits(self, run: CameraRun[T]) -> bool:
         return not self._expected or run.camera_id in self._expected
 
-    def _idle(self, run: CameraRun[T], newest_ms: int) -> bool:
+    def _live_runs(self) -> Iterator[CameraRun[T]]:
+        return (run for run in self._runs.values() if not run.recorded and not run.done and self._awaits(run))
+
+    def _idle(self, run: CameraRun[T]) -> bool:
         if run.recorded:
             return False
-        heard = run.newest_ms if run.newest_ms is not None else self._first_ms
-        return heard is not None and newest_ms > heard + self._policy.idle_timeout_ms
+        return self._long_ago(run.arrived_ms if run.arrived_ms is not None else self._first_arrival_ms)
+
+    def _long_ago(self, arrived_ms: float | None) -> bool:
+        return arrived_ms is not None and self._now_ms > arrived_ms + self._policy.idle_timeout_ms
+
+    def _note_progress(self) -> None:
+        first = max((run.watermark_ms() for run in self._live_runs()), default=-math.inf)
+        if first > (self._progress[-1][0] if self._progress else -math.inf):
+            self._progress.append((first, self._now_ms))
+
+    def _waited_ms(self, end_ms: int) -> float | None:
+        """Return how long ago the first live camera reached a time; None if none has."""
+        return next((self._now_ms - since_ms for at_ms, since_ms in self._progress if at_ms >= end_ms), None)
+
+    def _overdue(self, end_ms: int) -> bool:
+        """Return whether a window has waited for live cameras for as long as it may, and for no footage."""
+        waited_ms = self._waited_ms(end_ms)
+        if waited_ms is None or waited_ms < self._policy.max_wait_ms or any(self._unheard.values()):
+            return False
+        footage = (run for run in self._runs.values() if run.recorded and self._awaits(run))
+        return all(run.watermark_ms() >= end_ms for run in footage)
 
     def _closed_before(self, at_ms: int) -> bool:
         return self._last_end_ms is not None and at_ms < self._last_end_ms
@@ -289,9 +351,13 @@ class EventTimeWindows(Generic[T]):
                 over = over and (run.newest_ms is None or run.newest_ms < end_ms)
                 states[run.camera_id] = "ended" if over else "live" if inside else "idle"
         self._last_end_ms = end_ms
+        waited_ms = round(self._waited_ms(end_ms) or 0)
+        while self._progress and self._progress[0][0] < end_ms:
+            self._progress.popleft()
         return ClosedWindow(
             start_ms,
             end_ms,
             {camera: frames[camera] for camera in sorted(frames) if frames[camera]},
             {camera: states[camera] for camera in sorted(states)},
+            waited_ms,
         )

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 STAGES: Final = ("ingest", "detector", "classifier", "aggregator")
 """In the order of the pipeline."""
 
-ROOMY: Final = {"max_backlog": 100_000}
+ROOMY: Final = {"max_backlog": 100_000, "max_emotions": 10_000_000}
 """Settings of a bus on which no stage waits for the next one."""
 
 _STREAMS: Final[dict[str, tuple[Any, Any]]] = {

@@ -52,8 +52,8 @@ class ClassifierStage(Stage[Faces]):
     inputs: ClassVar[tuple[StreamName, ...]] = ("faces",)
     background: ClassVar[tuple[StreamName, ...]] = ("photo_faces",)
     accepts: ClassVar[tuple[type[Faces]]] = (Faces,)
-    # The aggregator keeps entries as long as windows need them, so the stream of emotions has no maximum length.
-    output: ClassVar[StreamName | None] = None
+    output: ClassVar[StreamName | None] = "emotions"
+    drops: ClassVar[bool] = True
     read_count: int = 16
 
     _engine: Engine

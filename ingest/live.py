@@ -11,7 +11,7 @@ from crowdmood.core.backoff import Backoff
 from crowdmood.core.errors import SourceError, UndecodableError
 from crowdmood.core.settings import IngestSettings
 from crowdmood.domain.messages import CameraStateName, Frame, FrameRef
-from ingest.cameras import IngestRun, wall_ms
+from ingest.cameras import IngestRun
 from ingest.encoding import Planes
 from ingest.live_publisher import LivePublisher
 from ingest.sources.base import LiveFrame, LiveSource
@@ -34,8 +34,11 @@ class LiveCamera:
         publisher: Publishes the frames.
         settings: Sampling, image quality, and the longest waits.
         stop: Set when the camera is to stop.
+        bus_ms: Returns the bus server's time in milliseconds since 1970-01-01 UTC, for event time; None before it is
+            known.
         clock: Monotonic time in seconds, for intervals.
-        wall: Milliseconds since 1970-01-01 UTC, for event time.
+        phase: Part of the sampling interval by which this camera's samples are shifted, 0 to 1, so that not all cameras
+            are sampled at the same time.
     """
 
     def __init__(
@@ -45,8 +48,9 @@ class LiveCamera:
         publisher: LivePublisher,
         settings: IngestSettings,
         stop: threading.Event,
+        bus_ms: Callable[[], int | None],
         clock: Callable[[], float] = time.monotonic,
-        wall: Callable[[], int] = wall_ms,
+        phase: float = 0.0,
     ) -> None:
         self._run = run
         self._source = source
@@ -54,8 +58,8 @@ class LiveCamera:
         self._settings = settings
         self._stop = stop
         self._clock = clock
-        self._wall = wall
-        self._started_s = clock()
+        self._bus_ms = bus_ms
+        self._shift_s = phase / settings.sample_fps
         self._sampler = Sampler(settings.sample_fps)
         self._freeze_watch = FreezeWatch(settings.frozen_after_s)
         self._backoff = Backoff(_FIRST_PAUSE_S, settings.reconnect_max_s)
@@ -63,7 +67,7 @@ class LiveCamera:
         self._next_frame_id = 0
         self._event_clock = LiveClock()
         self._warned = False
-        self._repeat_at_s = self._started_s + _REPEAT_STATE_EVERY_S
+        self._repeat_at_s = clock() + _REPEAT_STATE_EVERY_S
 
     def run(self) -> None:
         """Publish the camera's frames until `stop` is set."""
@@ -93,7 +97,7 @@ class LiveCamera:
                     if self._stop.is_set():
                         break
                     now_s = self._clock()
-                    if self._sampler.take(round((now_s - self._started_s) * 1000)):
+                    if self._sampler.take(round((now_s + self._shift_s) * 1000)):
                         self._publish(frame, now_s)
         except RefusedError:
             raise
@@ -104,7 +108,11 @@ class LiveCamera:
     def _publish(self, frame: LiveFrame, now_s: float) -> None:
         frame_id = self._next_frame_id
         self._next_frame_id += 1
-        at_ms = self._event_clock.at_ms(self._wall(), now_s)
+        bus_ms = self._bus_ms()
+        if bus_ms is None:
+            self._publisher.report_lost(frame_id, "bus_unavailable")
+            return
+        at_ms = self._event_clock.at_ms(bus_ms, now_s)
         try:
             planes = Planes.of(frame.image, self._settings.max_frame_megapixels, frame.pixel_aspect)
         except UndecodableError as error:

@@ -66,6 +66,10 @@ class _BusEmptiedError(Exception):
     """The bus no longer has the mark of this run: its server restarted, and all entries are lost."""
 
 
+class _NeededAgainError(Exception):
+    """The aggregator continues from an older checkpoint, and needs frames that are no longer on the bus."""
+
+
 @dataclass(slots=True)
 class _Progress:
     """The progress of one camera."""
@@ -133,6 +137,8 @@ class RecordedFootage:
                 # published again; the aggregator counts each once. The pacer goes on, so these frames are due at once.
                 log.warning("the bus was emptied: frames that are still needed are published again")
                 self._bus.publish([("control", camera.run.opening()) for camera in self._cameras])
+            except _NeededAgainError:
+                log.warning("the aggregator lost its newest checkpoint: frames that it needs are published again")
             else:
                 return
 
@@ -209,7 +215,12 @@ class RecordedFootage:
             self._needed_read_s = time.monotonic()
             # Keep the values: a bus that was emptied no longer has them.
             for camera in self._cameras:
-                camera.needed = max(camera.needed, self._bus.needed(camera.run.camera.id, camera.run.run_id))
+                needed = self._bus.needed(camera.run.camera.id, camera.run.run_id)
+                if 0 <= needed < camera.needed:
+                    camera.needed = needed
+                    self._bus.publish(cursors={camera.run.camera.id: (camera.run.run_id, needed - 1)})
+                    raise _NeededAgainError
+                camera.needed = max(camera.needed, needed)
 
     def _wait_until_due(self, at_ms: int) -> bool:
         while (delay_s := self._pacer.delay_s(at_ms)) > 0:
@@ -220,7 +231,7 @@ class RecordedFootage:
 
     def _wait_for_room(self) -> bool:
         while not self._stop.is_set():
-            if self._bus.backlog("frames") < self._max_backlog:
+            if self._bus.unread("frames").count < self._max_backlog:
                 return True
             self._do_idle()
             self._stop.wait(_ROOM_POLL_S)

@@ -2,10 +2,12 @@
 
 import contextlib
 import logging
+import math
 import threading
 import time
 from collections.abc import Sequence
 
+from crowdmood.bus.clock import BusClock
 from crowdmood.bus.streams import Bus
 from crowdmood.bus.worker import Heartbeat
 from crowdmood.core.errors import IncompleteFootageError, ServerUnavailableError, SettingsError, SourceError
@@ -22,6 +24,8 @@ from ingest.timing import Pacer
 log = logging.getLogger("crowdmood.ingest")
 
 _CHECK_EVERY_S = 0.1
+_GOLDEN_RATIO = (math.sqrt(5) - 1) / 2
+"""Distance between the phases of two cameras: spreads any number of cameras evenly over the sampling interval."""
 _JOIN_WITHIN_S = 2.0
 """Longest wait for the threads of cameras at the end. A thread that still waits for its camera has nothing to lose."""
 
@@ -84,15 +88,27 @@ class _Ingest:
         stopped = threading.Event()
         stopped.set()
         self._live_bus = Bus(bus_url, settings.bus, stopped)
+        self._clock = BusClock(self._live_bus.connection, settings.bus.partition)
         self._heartbeat = Heartbeat(self._live_bus, "ingest", name)
         self._runs = [run for run, _ in [*recorded, *live]]
         self._footage = RecordedFootage(
             recorded, self._bus, settings.bus, Pacer(settings.ingest.speed), stop, self._check_health, self._counts
         )
         self._threads = []
+        sharing = max(len(settings.cameras_here), len(live))
+        numbers = {camera.id: number for number, camera in enumerate(settings.cameras)}
         for camera_run, source in live:
-            publisher = LivePublisher(camera_run, self._live_bus, settings.bus, self._counts)
-            camera = LiveCamera(camera_run, source, publisher, settings.ingest, self._stop_cameras)
+            publisher = LivePublisher(camera_run, self._live_bus, settings.bus, self._counts, sharing)
+            phase = numbers.get(camera_run.camera.id, 0) * _GOLDEN_RATIO % 1
+            camera = LiveCamera(
+                camera_run,
+                source,
+                publisher,
+                settings.ingest,
+                self._stop_cameras,
+                self._clock.now_ms,
+                phase=phase,
+            )
             self._threads.append(
                 # A daemon thread, so that waiting for a camera does not keep the process alive.
                 threading.Thread(target=self._run_camera, args=(camera,), name=camera_run.camera.id, daemon=True)
@@ -116,6 +132,10 @@ class _Ingest:
 
     def _publish(self) -> None:
         self._bus.publish([("control", camera_run.opening()) for camera_run in self._runs])
+        if self._threads:
+            with contextlib.suppress(ServerUnavailableError):
+                self._clock.measure()
+            self._clock.follow(self._stop_cameras)
         log.info("ingest %s is ready", self._name)
         for thread in self._threads:
             thread.start()

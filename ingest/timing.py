@@ -17,7 +17,7 @@ _JUMP_S = 1
 """A step back by more than this is a new clock (a restarted recorder). A smaller one is frames out of order."""
 
 _SLOWEST = 0.9
-"""Pace of event time, as a part of real time, until a wall clock that was set back has caught up."""
+"""Pace of event time, as a part of real time, until a clock that was set back has caught up."""
 
 
 class Sampler:
@@ -36,7 +36,7 @@ class Sampler:
         """Return whether to sample the next frame.
 
         Args:
-            at_ms: Milliseconds since the start, 0 or more. A frame that is not later than the last one is not sampled.
+            at_ms: Milliseconds since any start, 0 or more. A frame that is not later than the last one is not sampled.
         """
         interval = math.floor(at_ms * self._per_ms + _SAMPLING_TOLERANCE)
         if interval < self._due or at_ms <= self._last_ms:
@@ -77,26 +77,26 @@ class FootageClock:
 
 
 class LiveClock:
-    """Event time of a live camera: the wall clock as milliseconds since 1970-01-01 UTC, strictly increasing.
+    """Event time of a live camera: the bus server's clock as milliseconds since 1970-01-01 UTC, strictly increasing.
 
-    If the wall clock is set forward, event time follows at once. If it is set back, event time continues at a slower
-    pace until the wall clock has caught up: closed windows cannot reopen, and without progress no window would close.
+    If that clock is set forward, event time follows at once. If it is set back, event time continues at a slower pace
+    until the clock has caught up: closed windows cannot reopen, and without progress no window would close.
     """
 
     def __init__(self) -> None:
         self._last: tuple[int, float] | None = None
 
-    def at_ms(self, wall_ms: int, now_s: float) -> int:
+    def at_ms(self, bus_ms: int, now_s: float) -> int:
         """Return the event time of a frame that has just arrived.
 
         Args:
-            wall_ms: Wall-clock time in milliseconds since 1970-01-01 UTC.
+            bus_ms: The bus server's time in milliseconds since 1970-01-01 UTC.
             now_s: Monotonic time in seconds.
         """
-        at_ms = wall_ms
+        at_ms = bus_ms
         if self._last is not None:
             last_ms, last_s = self._last
-            at_ms = max(wall_ms, last_ms + max(1, round((now_s - last_s) * 1000 * _SLOWEST)))
+            at_ms = max(bus_ms, last_ms + max(1, round((now_s - last_s) * 1000 * _SLOWEST)))
         self._last = at_ms, now_s
         return at_ms
 

@@ -29,6 +29,7 @@ def assets() -> Path:
 PROGRAMS = {
     "chromium": "chromium",
     "docker-compose": "docker-compose",
+    "faketime": "faketime",
     "openssl": "openssl",
     "prometheus": "prometheus",
     "promtool": "prometheus",

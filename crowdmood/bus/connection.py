@@ -44,6 +44,12 @@ _DISK_FULL = "MISCONF"
 _REFUSED = (redis.exceptions.AuthenticationError, redis.exceptions.AuthorizationError)
 
 
+def is_full(error: Exception) -> bool:
+    """Return whether a server refused a command because its memory is full; commands that free memory still work."""
+    aborted = isinstance(error, redis.exceptions.ExecAbortError) and "OOM" in str(error)
+    return aborted or isinstance(error, redis.exceptions.OutOfMemoryError)
+
+
 def connect(url: str, timeout_s: float = 10.0) -> Client:
     """Return a client for a Redis-protocol server; it connects when first used.
 
@@ -129,14 +135,11 @@ class Connection:
                     f"deploy/redis/{self._role}.acl has what each user needs"
                 ) from None
             except _TRANSIENT as error:
-                self._report(up=False, why=str(error))
-                self._primary_unknown = self._cluster is not None
-                WATCHDOG.extend()
-                if not patient or self.stop.wait(backoff.next_s()):
-                    raise ServerUnavailableError(
-                        f"{self._role} server {self._shown} cannot be reached: {error}"
-                    ) from None
+                self._wait_for_server(error, backoff, patient=patient)
             except redis.ResponseError as error:
+                if is_full(error):
+                    self._wait_for_server(error, backoff, patient=patient)
+                    continue
                 # Errors of a pipeline quote the command first, with its arguments, which must not be shown.
                 _, misconfigured, why = str(error).partition(_DISK_FULL)
                 if not misconfigured:
@@ -172,6 +175,14 @@ class Connection:
     def close(self) -> None:
         """Close the sockets."""
         self.client.close()
+
+    def _wait_for_server(self, error: redis.RedisError, backoff: Backoff, *, patient: bool) -> None:
+        """Report the outage and wait; raise if the caller does not wait, or if the process stops."""
+        self._report(up=False, why=str(error))
+        self._primary_unknown = self._cluster is not None
+        WATCHDOG.extend()
+        if not patient or self.stop.wait(backoff.next_s()):
+            raise ServerUnavailableError(f"{self._role} server {self._shown} cannot be reached: {error}") from None
 
     def _find_primary(self) -> None:
         """Connect to the cluster node that has the keys, at first and after each failure."""

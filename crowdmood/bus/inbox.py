@@ -10,7 +10,7 @@ import redis
 
 from crowdmood.bus.connection import Client
 from crowdmood.bus.keys import StreamName
-from crowdmood.bus.streams import Bus, Entry
+from crowdmood.bus.streams import Bus, Entry, create_group
 from crowdmood.core.settings import BusSettings
 
 T = TypeVar("T")
@@ -113,6 +113,10 @@ class Inbox:
             if others := self._other_consumers(key):
                 self._call(partial(self._take_over, key, others))
                 self._own_cursors[key] = _SCAN_START
+
+    def needed(self, field: str, run_id: str) -> int:
+        """Return a field of the hash `needed`; -1 if it is unknown."""
+        return self._bus.needed(field, run_id)
 
     def unreachable(self) -> frozenset[int]:
         """Return no partition: `read` waits while the bus is unreachable."""
@@ -235,11 +239,7 @@ class Inbox:
 
     def _create_groups(self, client: Client) -> None:
         for key in self._names:
-            try:
-                client.xgroup_create(key, self.group, id="0", mkstream=True)
-            except redis.ResponseError as error:
-                if not str(error).startswith("BUSYGROUP"):
-                    raise
+            create_group(client, key, self.group)
 
 
 def _pairs(reply: Any) -> list[tuple[bytes, list[Any]]]:

@@ -16,6 +16,17 @@ CLASSIFIER_GROUP = "classifier"
 AGGREGATOR_GROUP = "aggregator"
 """Consumer group that reads `emotions` and `control`; also the name of the stage."""
 
+PUBLICATIONS = "aggregator/"
+"""Field of the hash `needed` with the number of times that the aggregator has published; no camera has such a name."""
+
+READERS: dict[StreamName, str] = {
+    "frames": DETECTOR_GROUP,
+    "faces": CLASSIFIER_GROUP,
+    "emotions": AGGREGATOR_GROUP,
+    "control": AGGREGATOR_GROUP,
+}
+"""The consumer group that reads each stream between the stages."""
+
 
 @dataclass(frozen=True, slots=True)
 class BusKeys:
@@ -52,7 +63,11 @@ class BusKeys:
 
     @property
     def needed(self) -> str:
-        """Hash, camera to `run_id frame_id`: the first frame to publish again if the bus is emptied."""
+        """Hash, camera to `run_id frame_id`: the first frame that windows still need.
+
+        Ingest publishes recorded footage again from there if the bus is emptied, or if the value decreases: the
+        aggregator then continues from an older checkpoint. `PUBLICATIONS` is a field too.
+        """
         return f"{self._root}:needed"
 
     def health(self, stage: str, worker: str = "*") -> str:

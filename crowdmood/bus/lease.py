@@ -7,6 +7,9 @@ and the server rejects a write of an earlier term (Kleppmann, "How to do distrib
 
 A leader whose work may take longer than the lease has it renewed by a thread (`Lease.keep`), as long as the work makes
 progress: a leader that hangs is replaced, a leader that is busy or waits for the bus is not.
+
+A write is durable when neither a power cut nor a failover to a replica can undo it. The same thread asks the server for
+this, so that the work does not wait for a disk.
 """
 
 import contextlib
@@ -14,17 +17,26 @@ import logging
 import threading
 import time
 import uuid
+from collections import deque
 from collections.abc import Callable
 
 import redis
 
 from crowdmood.bus.connection import Client, Connection
 from crowdmood.bus.keys import LeaseKeys
-from crowdmood.core.errors import LeadershipLostError, ServerUnavailableError
+from crowdmood.core.errors import LeadershipLostError, ServerUnavailableError, SettingsError
 
 log = logging.getLogger(__name__)
 
 _LONGEST_WAIT_S = 0.5
+
+_REPLICA_MS = 50
+
+_DURABLE_AFTER_S = 2.5
+"""Age of a write that counts as durable where the server cannot say so: with `appendfsync everysec`, a disk has it."""
+
+_UNCONFIRMED_S = 15.0
+"""Age of a write that counts as durable although disk or replica do not confirm it: the bus must not fill up."""
 
 
 class Lease:
@@ -60,7 +72,11 @@ class Lease:
         self._writes = 0
         self._keeper: threading.Thread | None = None
         self._released = threading.Event()
-        self._lost: LeadershipLostError | None = None
+        self._lost: Exception | None = None
+        self._durable = 0
+        self._unconfirmed: deque[tuple[int, float]] = deque()
+        self._can_wait_for_disk = True
+        self._replicated = False
         # The token alone does not identify a term: a store that was emptied counts from 1 again.
         self._mark = uuid.uuid4().hex.encode()
 
@@ -85,6 +101,16 @@ class Lease:
         self.token = self._connection.call(transaction)
         self._renewed, self._writes = started, 0
         return self.token > 0
+
+    @property
+    def writes(self) -> int:
+        """Number of this term's writes."""
+        return self._writes
+
+    @property
+    def durable_writes(self) -> int:
+        """Number of this term's writes that are durable; all of them where no thread keeps the lease."""
+        return self._writes if self._keeper is None else self._durable
 
     def wait(self, stop: threading.Event, beat: Callable[[], None]) -> bool:
         """Stand by until this process leads.
@@ -115,7 +141,7 @@ class Lease:
         The thread renews it only as long as the work calls `renew`, which then reports progress.
 
         Args:
-            connection: The state store; a connection of its own, since connections are not shared between threads.
+            connection: The state store; a connection of its own, because a server confirms the writes of a connection.
             stalled_after_s: Seconds without progress after which the lease is no longer renewed.
         """
         self._renewed = self._clock()
@@ -170,7 +196,7 @@ class Lease:
 
     def _keep(self, connection: Connection, stalled_after_s: float) -> None:
         stalled = False
-        while not self._released.wait(self._ttl_s / 3):
+        while not self._released.wait(self._ttl_s / 4):
             idle_s = self._clock() - self._renewed
             if idle_s > stalled_after_s:
                 if not stalled:
@@ -179,12 +205,62 @@ class Lease:
                 continue
             stalled = False
             try:
+                written = self._writes
                 self._extend(connection)
-            except LeadershipLostError as error:
-                self._lost = error
-                return
+                self._confirm(connection, written)
             except ServerUnavailableError:
+                if connection.stop.is_set():
+                    return
+            except Exception as error:
+                self._lost = error  # `renew` raises it
                 return
+
+    def _confirm(self, connection: Connection, written: int) -> None:
+        """Learn which writes are durable, after a write of the connection that followed `written` writes."""
+        now_s = self._clock()
+        if written > (self._unconfirmed[-1][0] if self._unconfirmed else self._durable):
+            self._unconfirmed.append((written, now_s))
+        if not self._unconfirmed:
+            return
+        on_disk = self._on_disk(connection)
+        replicas = self._replicas(connection)
+        self._replicated = self._replicated or replicas > 0
+        copied = replicas > 0 or not self._replicated
+        if on_disk and copied:
+            self._durable = written
+        while self._unconfirmed:
+            number, since_s = self._unconfirmed[0]
+            old = now_s - since_s
+            if number > self._durable and not (
+                (on_disk is None and copied and old > _DURABLE_AFTER_S) or old > _UNCONFIRMED_S
+            ):
+                return
+            if number > self._durable and on_disk is not None:
+                log.warning("neither disk nor replica of the state store confirms a write of %.0f s ago", old)
+            self._durable = max(self._durable, number)
+            self._unconfirmed.popleft()
+
+    def _replicas(self, connection: Connection) -> int:
+        """Return how many replicas have this connection's writes."""
+        try:
+            return connection.call(lambda client: int(client.wait(1, _REPLICA_MS)), patient=False)
+        except (redis.ResponseError, SettingsError):
+            return 0
+
+    def _on_disk(self, connection: Connection) -> bool | None:
+        """Return whether the disk has this connection's writes; None if the server cannot say so."""
+        if not self._can_wait_for_disk:
+            return None
+
+        def ask(client: Client) -> bool:
+            return bool(client.waitaof(1, 0, round(self._ttl_s * 250))[0])
+
+        try:
+            return connection.call(ask, patient=False)
+        except (redis.ResponseError, SettingsError) as error:
+            log.info("the state store cannot say what is on its disk (%s): writes count as durable by age", error)
+            self._can_wait_for_disk = False
+            return None
 
     def _extend(self, connection: Connection) -> None:
         self._fenced(lambda multi: multi.set(self._keys.lease, self._holder, px=self._ttl_ms), connection=connection)

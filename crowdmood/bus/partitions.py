@@ -41,6 +41,9 @@ class AllPartitions(Bus):
     """Every partition, each with a connection and a thread of its own; no call waits for a partition.
 
     Operations of one partition are executed in the order in which they were submitted.
+
+    Attributes:
+        own: The configured partition, for what concerns no camera.
     """
 
     def __init__(self, url: str, settings: BusSettings, stop: threading.Event | None = None) -> None:
@@ -54,7 +57,7 @@ class AllPartitions(Bus):
         self._lock = threading.Lock()
         self._writes: dict[int, Future[None]] = {}
         self._beat: Future[None] | None = None
-        self._own = settings.partition
+        self.own = settings.partition
 
     def submit(self, number: int, operation: Callable[[], T]) -> Future[T]:
         """Execute an operation in the thread of a partition."""
@@ -69,20 +72,26 @@ class AllPartitions(Bus):
         dead: Iterable[DeadLetter] = (),
         cursors: Mapping[str, tuple[str, int]] | None = None,
         needed: Mapping[str, tuple[str, int]] | None = None,
+        drop: Iterable[tuple[StreamName, bytes]] = (),
+        when_full: Callable[[], object] | None = None,
         patient: bool = True,
-    ) -> None:
+    ) -> list[bytes]:
         """Acknowledge and give up entries as `Bus.publish` does, soon, in one transaction for each partition.
 
         A partition that is unreachable gets everything in one transaction when it is back. Messages and cursors are
         published at once, in the configured partition.
+
+        Returns:
+            The ids of the messages.
 
         Raises:
             ServerUnavailableError: An earlier write failed because the process stops.
             SettingsError: The server of an earlier write refuses the login, or the user lacks a permission.
         """
         messages = list(messages)
+        ids: list[bytes] = []
         if messages or cursors:
-            super().publish(messages, cursors=cursors, patient=patient)
+            ids = super().publish(messages, cursors=cursors, drop=drop, when_full=when_full, patient=patient)
         with self._lock:
             for entry in done:
                 self._outboxes[entry.partition].done.append(entry)
@@ -90,18 +99,19 @@ class AllPartitions(Bus):
                 self._outboxes[letter.entry.partition].dead.append(letter)
             for number, outbox in enumerate(self._outboxes):
                 outbox.needed.update(needed or {})
-                if not outbox.queued and (outbox.done or outbox.dead or (outbox.needed and number == self._own)):
+                if not outbox.queued and (outbox.done or outbox.dead or (outbox.needed and number == self.own)):
                     outbox.queued = True
                     self._queue_write(number, group)
+        return ids
 
     def beat(self, stage: str, worker: str, ttl_s: float, using: str = "") -> None:
         """Write a worker's heartbeat in the configured partition, as soon as that is reachable."""
         if self._beat is None or self._beat.done():
-            self._beat = self.submit(self._own, partial(super().beat, stage, worker, ttl_s, using))
+            self._beat = self.submit(self.own, partial(super().beat, stage, worker, ttl_s, using))
 
     def end_heartbeat(self, stage: str, worker: str) -> None:
         """Delete the heartbeat of a worker that stops."""
-        ended = self.submit(self._own, partial(super().end_heartbeat, stage, worker))
+        ended = self.submit(self.own, partial(super().end_heartbeat, stage, worker))
         with suppress(TimeoutError):
             ended.result(_LEAVE_WITHIN_S)
 
@@ -177,6 +187,12 @@ class Inboxes:
         wait([read for _, read in self._reads.values()], block_ms / 1000, FIRST_COMPLETED)
         arrived = [number for number, (_, read) in self._reads.items() if read.done()]
         return [entry for number in arrived for entry in self._reads.pop(number)[1].result()]
+
+    def needed(self, field: str, run_id: str) -> int:
+        """Return a field of the hash `needed` of the configured partition; -1 if it is unknown or unreachable."""
+        with suppress(TimeoutError):
+            return self._bus.submit(self._bus.own, partial(self._bus.needed, field, run_id)).result(_LEAVE_WITHIN_S)
+        return -1
 
     def unreachable(self) -> frozenset[int]:
         """Return the partitions that have not replied for some seconds."""

@@ -5,15 +5,18 @@ they are needed.
 """
 
 import threading
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
-from crowdmood.bus.connection import Client, Connection
-from crowdmood.bus.keys import AGGREGATOR_GROUP, BusKeys, StreamName
+import redis
+
+from crowdmood.bus.connection import Client, Connection, is_full
+from crowdmood.bus.keys import AGGREGATOR_GROUP, READERS, BusKeys, StreamName
 from crowdmood.core import metrics
 from crowdmood.core.errors import UndecodableError
 from crowdmood.core.settings import BusSettings
-from crowdmood.domain.messages import Emotions, Faces, Fields, Frame, FramesLost, Message, decode
+from crowdmood.domain.messages import Emotions, Faces, Fields, Frame, FrameRef, FramesLost, Message, decode
 
 PHOTO_TTL_MS = 10_000
 """Time to live of a photo, its faces and its result on the bus: no client waits longer."""
@@ -67,6 +70,19 @@ class DeadLetter:
     detail: str
 
 
+@dataclass(frozen=True, slots=True)
+class Unread:
+    """The entries of a stream that were delivered to no consumer yet.
+
+    Attributes:
+        count: Their number.
+        after: Id of the last entry that was delivered; unread ones have larger ids.
+    """
+
+    count: int
+    after: bytes
+
+
 class Bus:
     """The streams of one partition.
 
@@ -91,9 +107,14 @@ class Bus:
         dead: Iterable[DeadLetter] = (),
         cursors: Mapping[str, tuple[str, int]] | None = None,
         needed: Mapping[str, tuple[str, int]] | None = None,
+        drop: Iterable[tuple[StreamName, bytes]] = (),
+        when_full: Callable[[], object] | None = None,
         patient: bool = True,
-    ) -> None:
+    ) -> list[bytes]:
         """Publish results, acknowledge their inputs and give up dead letters, all in one transaction.
+
+        While the server's memory is full, only what frees memory takes effect at once: entries are dropped, and entries
+        that need no result are acknowledged.
 
         Args:
             messages: Results, each with its stream.
@@ -102,13 +123,19 @@ class Bus:
             dead: Entries to give up. A dead letter without pixels is kept, and the loss of the frame is published.
             cursors: Camera to (run, frame): the last frame of the run that ingest has published or reported lost.
             needed: Camera to (run, frame): the first frame to publish again if the bus is emptied.
+            drop: Unread entries to delete, each with its stream.
+            when_full: Called when the server's memory is full, to free some.
             patient: Whether to retry while the bus is unreachable.
+
+        Returns:
+            The ids of the messages.
 
         Raises:
             ServerUnavailableError: The bus is unreachable, and the process stops or `patient` is false.
         """
         additions = [(self._key(name, message), message.to_fields()) for name, message in messages]
-        finished = list(done)
+        count = len(additions)
+        finished, dropped = list(done), [(self.keys.stream(name), entry_id) for name, entry_id in drop]
         for letter in dead:
             finished.append(letter.entry)
             additions.append((self.keys.stream("dead"), _dead_letter_fields(letter, group)))
@@ -118,25 +145,101 @@ class Bus:
                 continue  # the entry does not say which frame it is about
             additions.append((self._key("control", lost), lost.to_fields()))
 
-        def transaction(client: Client) -> None:
-            with client.pipeline(transaction=True) as multi:
-                for key, fields in additions:
-                    bounded = self._dead_letters_kept if key == self.keys.stream("dead") else None
-                    multi.xadd(key, fields, maxlen=bounded, approximate=False)
-                    if key == self.keys.stream("photo_faces") or key.startswith(self.keys.reply("")):
-                        multi.pexpire(key, PHOTO_TTL_MS)
-                for entry in finished:
-                    key = self.keys.stream(entry.stream)
-                    multi.xack(key, group, entry.entry_id)
-                    multi.xdel(key, entry.entry_id)
-                for key, frames in ((self.keys.cursors, cursors), (self.keys.needed, needed)):
-                    for camera_id, (run_id, frame_id) in (frames or {}).items():
-                        multi.hset(key, camera_id, f"{run_id} {frame_id}")
-                multi.execute()
+        def acknowledge(multi: Client) -> None:
+            for entry in finished:
+                key = self.keys.stream(entry.stream)
+                multi.xack(key, group, entry.entry_id)
+                multi.xdel(key, entry.entry_id)
+
+        def delete(multi: Client) -> None:
+            for key, entry_id in dropped:
+                multi.xdel(key, entry_id)
+
+        def add(multi: Client) -> None:
+            for key, fields in additions:
+                bounded = self._dead_letters_kept if key == self.keys.stream("dead") else None
+                multi.xadd(key, fields, maxlen=bounded, approximate=False)
+            for key in {key for key, _ in additions}:
+                if key == self.keys.stream("photo_faces") or key.startswith(self.keys.reply("")):
+                    multi.pexpire(key, PHOTO_TTL_MS)
+            for key, frames in ((self.keys.cursors, cursors), (self.keys.needed, needed)):
+                for camera_id, (run_id, frame_id) in (frames or {}).items():
+                    multi.hset(key, camera_id, f"{run_id} {frame_id}")
+
+        def transaction(client: Client) -> list[bytes]:
+            try:
+                with client.pipeline(transaction=True) as multi:
+                    add(multi)
+                    acknowledge(multi)
+                    delete(multi)
+                    ids: list[bytes] = multi.execute()[:count]
+            except redis.RedisError as error:
+                if is_full(error):
+                    with client.pipeline(transaction=True) as multi:
+                        delete(multi)
+                        if not additions:
+                            acknowledge(multi)
+                        multi.execute()
+                    if when_full is not None:
+                        when_full()
+                raise
             if patient:
                 self.connection.confirm(client)
+            return ids
 
-        self.connection.call(transaction, patient=patient)
+        return self.connection.call(transaction, patient=patient)
+
+    def unread(self, name: StreamName) -> Unread:
+        """Return the unread entries of a stream between the stages.
+
+        The consumer group of its reader is created if it is missing: creating it later needs memory, which a full bus
+        lacks.
+        """
+        group = READERS[name]
+        names = [name, *(other for other, reader in READERS.items() if reader == group and other != name)]
+        keys = [self.keys.stream(one) for one in names]
+
+        def ask(client: Client) -> Unread:
+            with client.pipeline(transaction=False) as pipeline:
+                pipeline.xlen(keys[0])
+                for key in keys:
+                    pipeline.xinfo_groups(key)
+                length, *groups = pipeline.execute(raise_on_error=False)
+            found = [_group(reply, group) for reply in groups]
+            for key, known in zip(keys, found, strict=True):
+                if known is None:
+                    create_group(client, key, group)
+            metrics.STREAM_ENTRIES.labels(name).set(length)
+            state = found[0] or {"pending": 0, "last-delivered-id": b"0-0"}
+            # Acknowledged entries are deleted, so an entry is unread or pending.
+            return Unread(max(0, length - state["pending"]), state["last-delivered-id"])
+
+        return self.connection.call(ask)
+
+    def drop_live(self, name: StreamName, count: int) -> list[FramesLost]:
+        """Delete the oldest unread messages about live frames.
+
+        Args:
+            name: The stream.
+            count: Most messages to delete; messages about recorded footage among them stay.
+
+        Returns:
+            The losses, which the caller must publish.
+        """
+        after = self.unread(name).after
+        key = self.keys.stream(name)
+        entries = self.connection.call(lambda client: client.xrange(key, b"(" + after, "+", count))
+        live: list[tuple[bytes, FrameRef]] = []
+        for entry_id, fields in entries:
+            try:
+                ref = FrameRef.from_fields(fields)
+            except UndecodableError:
+                continue  # its reader makes a dead letter of it
+            if not ref.recorded:
+                live.append((entry_id, ref))
+        if live:
+            self.connection.call(lambda client: client.xdel(key, *(entry_id for entry_id, _ in live)))
+        return losses_of((ref for _, ref in live), "overload")
 
     def backlog(self, name: StreamName) -> int:
         """Return the number of entries of a stream that are unread or pending."""
@@ -164,8 +267,8 @@ class Bus:
         return self._frame_of(self.keys.cursors, camera_id, run_id, default=-1)
 
     def needed(self, camera_id: str, run_id: str) -> int:
-        """Return the first frame of a run that would have to be published again if the bus were emptied; 0 at first."""
-        return self._frame_of(self.keys.needed, camera_id, run_id, default=0)
+        """Return the first frame of a run that windows still need; -1 if that is unknown."""
+        return self._frame_of(self.keys.needed, camera_id, run_id, default=-1)
 
     def published_frames(self) -> dict[str, tuple[str, int]]:
         """Return camera to (run, frames): the number of frames of its newest run that ingest published or lost."""
@@ -186,9 +289,13 @@ class Bus:
         return dict(zip(names, self.connection.call(ask, patient=False), strict=True))
 
     def beat(self, stage: str, worker: str, ttl_s: float, using: str = "") -> None:
-        """Write a worker's heartbeat, with the value of `Stage.using`; it expires after `ttl_s` seconds."""
+        """Write a worker's heartbeat, with the value of `Stage.using`; it expires after `ttl_s` seconds.
+
+        Raises:
+            ServerUnavailableError: The bus is unreachable, or its memory is full.
+        """
         key = self.keys.health(stage, worker)
-        self.connection.call(lambda client: client.set(key, using.encode(), px=int(ttl_s * 1000)))
+        self.connection.call(lambda client: client.set(key, using.encode(), px=int(ttl_s * 1000)), patient=False)
 
     def end_heartbeat(self, stage: str, worker: str) -> None:
         """Delete the heartbeat of a worker that stops."""
@@ -234,6 +341,40 @@ def _cursor(value: bytes) -> tuple[str, int]:
     """Return run and frame of a cursor; no run if it is damaged, so that the camera starts over."""
     run_id, _, frame_id = value.decode(errors="replace").rpartition(" ")
     return (run_id, int(frame_id)) if frame_id.isascii() and frame_id.removeprefix("-").isdigit() else ("", -1)
+
+
+def create_group(client: Client, key: str | bytes, group: str) -> None:
+    """Create a consumer group that reads a stream from its start, if it does not exist."""
+    try:
+        client.xgroup_create(key, group, id="0", mkstream=True)
+    except redis.ResponseError as error:
+        if not str(error).startswith("BUSYGROUP"):
+            raise
+
+
+def losses_of(refs: Iterable[FrameRef], reason: str) -> list[FramesLost]:
+    """Return the messages that frames are lost, one for each range of consecutive frames of a camera."""
+    losses: list[FramesLost] = []
+    for ref in sorted(refs, key=lambda ref: (ref.camera_id, ref.run_id, ref.frame_id)):
+        last = losses[-1] if losses else None
+        if (
+            last is not None
+            and (last.camera_id, last.run_id) == (ref.camera_id, ref.run_id)
+            and last.last_frame_id + 1 >= ref.frame_id
+        ):
+            losses[-1] = replace(last, last_frame_id=ref.frame_id)
+        else:
+            losses.append(FramesLost(ref.camera_id, ref.run_id, ref.frame_id, ref.frame_id, reason))
+    return losses
+
+
+def _group(reply: Any, group: str) -> dict[str, Any] | None:
+    """Return a group's row in a reply of XINFO GROUPS; None if the stream or the group is missing."""
+    if isinstance(reply, Exception):
+        if "no such key" in str(reply):
+            return None
+        raise reply
+    return next((row for row in reply if row["name"] == group.encode()), None)
 
 
 def _dead_letter_fields(letter: DeadLetter, group: str) -> Fields:

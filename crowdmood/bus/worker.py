@@ -21,7 +21,7 @@ from crowdmood.core import metrics
 from crowdmood.core.errors import ServerUnavailableError, UndecodableError
 from crowdmood.core.health import READINESS, READY_FOR_S, WATCHDOG
 from crowdmood.core.settings import BusSettings
-from crowdmood.domain.messages import Message
+from crowdmood.domain.messages import FramesLost, Message
 
 log = logging.getLogger(__name__)
 M = TypeVar("M")
@@ -42,7 +42,7 @@ class Outcome:
         publish: Results, each with its stream.
         done: Entries that need no more work; they may be from earlier batches.
         dead: Entries that cannot be processed.
-        needed: Camera to (run, frame): the first frame to publish again if the bus is emptied.
+        needed: Camera to (run, frame): the first frame that is still needed.
     """
 
     publish: Sequence[tuple[StreamName, Message]] = ()
@@ -60,6 +60,7 @@ class Stage(ABC, Generic[M]):
         background: Streams to read only while `inputs` have no entries.
         accepts: Messages to accept; entries with others become dead letters.
         output: Stream that must have room before the stage reads more; None if there is no limit.
+        drops: Whether the oldest live messages of the output are dropped when it has no room.
         read_count: Most entries of a stream in one read.
         batch_wait_ms: Longest wait for more entries after a first one, in milliseconds.
         claims: Whether to claim entries that other workers of the stage left pending.
@@ -71,6 +72,7 @@ class Stage(ABC, Generic[M]):
     background: ClassVar[tuple[StreamName, ...]] = ()
     accepts: ClassVar[tuple[type[Any], ...]]
     output: ClassVar[StreamName | None]
+    drops: ClassVar[bool] = False
     claims: ClassVar[bool] = True
     read_count: int = 1
     batch_wait_ms: int = 0
@@ -131,6 +133,8 @@ class Worker:
         self._bus = bus
         self._settings = settings
         self._heartbeat = Heartbeat(bus, stage.name, name)
+        # Losses of dropped messages; they are published with the next outcome.
+        self._losses: list[FramesLost] = []
         read = stage.inputs, stage.name, consumer or name, settings
         self._inbox = (
             Inboxes(bus, *read, claims=stage.claims, background=stage.background)
@@ -200,10 +204,17 @@ class Worker:
         if was_pending or (work and not self.stage.pending):
             metrics.WORK_SECONDS.labels(self.stage.name).observe(time.perf_counter() - started)
         letters = [*dead, *outcome.dead]
-        if outcome.publish or outcome.done or letters:
+        losses = list(self._losses)
+        if outcome.publish or outcome.done or outcome.needed or letters or losses:
             self._bus.publish(
-                outcome.publish, done=outcome.done, dead=letters, group=self.stage.name, needed=outcome.needed
+                [*outcome.publish, *(("control", loss) for loss in losses)],
+                done=outcome.done,
+                dead=letters,
+                group=self.stage.name,
+                needed=outcome.needed,
+                when_full=self._drop if self.stage.drops else None,
             )
+            del self._losses[: len(losses)]
         for letter in letters:
             metrics.DEAD_LETTERS.labels(self.stage.name, letter.reason).inc()
             log.warning("%s: gave up a message of %s: %s", self.stage.name, letter.entry.stream, letter.detail)
@@ -252,13 +263,29 @@ class Worker:
         return work, dead
 
     def _wait_for_room(self) -> bool:
-        if self.stage.output is None:
-            return True
-        while self._bus.backlog(self.stage.output) >= self._settings.max_backlog:
+        while not self._has_room():
             self._heartbeat.beat(self.stage.using())
             if self.stop.wait(_ROOM_POLL_S):
                 return False
         return True
+
+    def _has_room(self) -> bool:
+        output = self.stage.output
+        if output is None:
+            return True
+        most = self._settings.max_emotions if output == "emotions" else self._settings.max_backlog
+        too_many = self._bus.unread(output).count + 1 - most
+        return too_many <= 0 or (self.stage.drops and self._drop(too_many))
+
+    def _drop(self, too_many: int = 1) -> bool:
+        """Drop the oldest unread live messages of the output; return whether there were any."""
+        assert self.stage.output is not None
+        # An eighth more at once, so that few messages report the losses.
+        losses = self._bus.drop_live(self.stage.output, too_many + self._settings.max_emotions // 8)
+        self._losses += losses
+        for loss in losses:
+            metrics.FRAMES_LOST.labels(self.stage.name, loss.reason).inc(loss.last_frame_id + 1 - loss.first_frame_id)
+        return bool(losses)
 
 
 def _redelivered(entries: Sequence[Entry]) -> bool:
@@ -274,11 +301,15 @@ class Heartbeat:
         self._next = clock()
 
     def beat(self, using: str = "") -> None:
-        """Write the heartbeat with the value of `Stage.using`, if the last one is older than two seconds."""
+        """Write the heartbeat with the value of `Stage.using`, if the last one is older than two seconds.
+
+        On an unreachable or full bus it is written later: reading must not wait for it.
+        """
         WATCHDOG.renew()
         if self._clock() >= self._next:
-            self._bus.beat(self._stage, self._worker, READY_FOR_S, using)
-            READINESS.renew()
+            with contextlib.suppress(ServerUnavailableError):
+                self._bus.beat(self._stage, self._worker, READY_FOR_S, using)
+                READINESS.renew()
             self._next = self._clock() + _BEAT_EVERY_S
 
     def stop(self) -> None:

@@ -66,12 +66,29 @@ SERVER_WRITABLE = Gauge(
     ["server"],
     multiprocess_mode="livemin",
 )
+CLOCK_SKEW_SECONDS = Gauge(
+    "crowdmood_clock_skew_seconds",
+    "How far this host's wall clock is ahead of the clock of the bus server.",
+    ["partition"],
+    multiprocess_mode="livemostrecent",
+)
 MOODS = Counter("crowdmood_moods_total", "Moods published.", ["status"])
 FRAMES_COUNTED = Counter("crowdmood_frames_counted_total", "Frames counted in windows.", ["camera"])
 FRAMES_DUPLICATE = Counter(
     "crowdmood_frames_duplicate_total", "Frames that were delivered again and not counted again."
 )
 FRAMES_LATE = Counter("crowdmood_frames_late_total", "Frames that arrived after their windows had closed.", ["camera"])
+FRAMES_AHEAD = Counter(
+    "crowdmood_frames_ahead_total",
+    "Live frames whose capture time was ahead of the bus server's clock; they count at the time of their arrival.",
+    ["camera"],
+)
+WATERMARK_LAG_SECONDS = Gauge(
+    "crowdmood_camera_watermark_lag_seconds",
+    "How far the frames of a camera are behind those of the first camera, in event time.",
+    ["camera"],
+    multiprocess_mode="livemostrecent",
+)
 MOOD_AS_OF_SECONDS = Gauge(
     "crowdmood_mood_as_of_timestamp_seconds", "Event time of the newest mood.", multiprocess_mode="mostrecent"
 )

@@ -240,7 +240,9 @@ class MoodChange(_Published):
     schema: Literal[2] = Field(default=SCHEMA, description="Version of this shape: 2.")
     as_of_ms: Time = _public("as_of", "End of the window that confirmed the change (exclusive), event time.")
     valid_until_ms: Time = _public("valid_until", "Event time after which a client must not act on the change.")
-    sequence: int = Field(description="1, 2, 3, … within a run and zone, without gaps.", ge=1)
+    sequence: int = Field(
+        description="1, 2, 3, … within a run and zone; 1,000 numbers are skipped after the servers lost data.", ge=1
+    )
     zone: str = Field(description="Zone, a named set of cameras; `stadium` contains every camera.")
     from_label: Label = _public("from", "Leading expression before the change.")
     to_label: Label = _public("to", "Leading expression after the change.")

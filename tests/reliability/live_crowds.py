@@ -6,7 +6,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,9 @@ from crowdmood.domain.messages import CameraState, Emotions, FrameRef
 from crowdmood.domain.mood import Mood
 from crowdmood.store.moods import MoodStore
 from tests.crowds import seats, showing
+from tests.waiting import eventually
+
+from .servers import Server
 
 RUN = "live-1"
 
@@ -47,6 +51,7 @@ class LiveCamera:
 
     Attributes:
         sent: Number of frames published.
+        silent: Whether it publishes nothing for now.
     """
 
     def __init__(
@@ -59,7 +64,8 @@ class LiveCamera:
         every_s: float = 0.5,
         ahead_s: float = 0.0,
     ) -> None:
-        self.name, self.sent, self.ahead_s = name, 0, ahead_s
+        self.name, self.sent, self.silent = name, 0, False
+        self._ahead_s = ahead_s
         self._every_s, self._people = every_s, people
         self._over = threading.Event()
         # A connection whose `stop` is set does not retry.
@@ -77,7 +83,9 @@ class LiveCamera:
 
     def _run(self) -> None:
         while not self._over.wait(self._every_s):
-            message = emotions(self.name, self.sent, wall_ms() + round(self.ahead_s * 1000), self._people)
+            if self.silent:
+                continue
+            message = emotions(self.name, self.sent, wall_ms() + round(self._ahead_s * 1000), self._people)
             try:
                 self._bus.publish([("emotions", message)], patient=False)
                 self.sent += 1
@@ -86,14 +94,15 @@ class LiveCamera:
 
 
 class Aggregators:
-    """Real aggregator processes over live cameras.
+    """Real aggregator processes.
 
     Args:
         folder: Where the processes run.
         bus_url: The bus.
         state_url: The state store.
-        cameras: Names of the configured live cameras.
+        cameras: Names of the configured cameras.
         settings: Key prefix and number of partitions.
+        uri: Address of a camera, with braces in place of its name.
         environment: More settings.
     """
 
@@ -104,6 +113,7 @@ class Aggregators:
         state_url: str,
         cameras: Sequence[str],
         settings: BusSettings,
+        uri: str = "rtsp://{}.example",
         **environment: str,
     ) -> None:
         self.folder = folder
@@ -117,8 +127,8 @@ class Aggregators:
             "CROWDMOOD_BUS__KEY_PREFIX": settings.key_prefix,
             "CROWDMOOD_BUS__PARTITIONS": str(settings.partitions),
             "CROWDMOOD_RUN_ID": RUN,
-            "CROWDMOOD_CAMERAS": json.dumps([{"id": name, "uri": f"rtsp://{name}.example"} for name in cameras]),
-            "CROWDMOOD_LOG__FORMAT": "human",
+            "CROWDMOOD_CAMERAS": json.dumps([{"id": name, "uri": uri.format(name)} for name in cameras]),
+            "CROWDMOOD_LOG__FORMAT": "json",
             **environment,
         }
 
@@ -149,6 +159,14 @@ class Aggregators:
         times = [since_ms, *(at for at, mood in self.of_stadium() if at > since_ms and mood.status != "stale")]
         return max(b - a for a, b in zip(times, [*times[1:], wall_ms()], strict=True)) / 1000
 
+    def validity(self, since_ms: int) -> tuple[float, float]:
+        """Return the share of moods that had expired when they were published, and of time with a valid mood."""
+        moods = [(at, mood) for at, mood in self.of_stadium() if at > since_ms and mood.status != "stale"]
+        expired = sum(mood.valid_until_ms <= at for at, mood in moods)
+        times = range(moods[0][0], moods[-1][0], 50)
+        valid = sum(any(at <= now < mood.valid_until_ms for at, mood in moods) for now in times)
+        return expired / len(moods), valid / len(times)
+
     def newest(self) -> Mood:
         """Return the newest mood of the stadium."""
         return self.of_stadium()[-1][1]
@@ -160,3 +178,20 @@ class Aggregators:
             process.wait(20)
         self.bus.close()
         self.store.close()
+
+
+@contextmanager
+def two_aggregators(folder: Path, cameras: Sequence[str], **environment: str) -> Iterator[tuple[Aggregators, Server]]:
+    """Run a leader `one` and a standby `two`; yield them and the server of their bus."""
+    bus, state = Server("bus", folder), Server("state", folder)
+    with ExitStack() as stack:
+        for server in (bus, state):
+            stack.callback(server.kill)
+            server.start()
+        aggregators = Aggregators(folder, bus.url, state.url, cameras, BusSettings(key_prefix="drill"), **environment)
+        stack.callback(aggregators.close)
+        aggregators.start("one")
+        eventually(lambda: aggregators.roles() == {"one": "leading"})
+        aggregators.start("two")
+        eventually(lambda: aggregators.roles() == {"one": "leading", "two": "standby"})
+        yield aggregators, bus

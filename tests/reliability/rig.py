@@ -121,6 +121,7 @@ def installation(
     cameras: Sequence[Mapping[str, Any]],
     *,
     serve: bool = False,
+    start_ingest: bool = True,
     bus_url: Callable[[Server], str] = lambda server: server.url,
     state_url: Callable[[Server], str] = lambda server: server.url,
     **settings: Any,
@@ -131,6 +132,7 @@ def installation(
         folder: Where servers and processes write.
         cameras: What they look at.
         serve: Whether the API and the dispatcher run too.
+        start_ingest: Whether ingest runs; a test may start it in its own way.
         bus_url: How processes reach the bus.
         state_url: How they reach the state store.
         settings: What differs from the defaults.
@@ -165,7 +167,8 @@ def installation(
             supervisor.start("aggregator", 2)
             supervisor.start("classifier", known.run.classifiers)
             supervisor.start("detector", known.run.detectors)
-            supervisor.start("ingest", may_finish=True)
+            if start_ingest:
+                supervisor.start("ingest", may_finish=True)
             watcher.start()
             yield rig
         finally:

@@ -1,44 +1,24 @@
 """A leader that is busy, or whose bus is unreachable, keeps its lease; one that dies is replaced once."""
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 from crowdmood.bus.keys import StreamName
-from crowdmood.core.settings import BusSettings
 from crowdmood.domain.messages import Message
 from tests.waiting import eventually, seconds_until
 
-from .live_crowds import Aggregators, LiveCamera, emotions, wall_ms
-from .servers import Server
+from .live_crowds import Aggregators, LiveCamera, emotions, two_aggregators, wall_ms
 
 LEASE_S = 0.5
+LEASE = {"CROWDMOOD_AGGREGATOR__LEASE_S": str(LEASE_S)}
 CAMERAS = tuple(f"camera-{number}" for number in range(8))
 FACES = 1500
 
 
-@contextmanager
-def two_aggregators(folder: Path, cameras: tuple[str, ...], lease_s: float) -> Iterator[tuple[Aggregators, Server]]:
-    """A leader `one`, a standby `two`, and the server of their bus."""
-    bus, state = Server("bus", folder), Server("state", folder)
-    with ExitStack() as stack:
-        for server in (bus, state):
-            stack.callback(server.kill)
-            server.start()
-        environment = {"CROWDMOOD_AGGREGATOR__LEASE_S": str(lease_s)}
-        aggregators = Aggregators(folder, bus.url, state.url, cameras, BusSettings(key_prefix="drill"), **environment)
-        stack.callback(aggregators.close)
-        aggregators.start("one")
-        eventually(lambda: aggregators.roles() == {"one": "leading"})
-        aggregators.start("two")
-        eventually(lambda: aggregators.roles() == {"one": "leading", "two": "standby"})
-        yield aggregators, bus
-
-
 def test_bus_outage_longer_than_the_lease_begins_no_term(tmp_path: Path, figures: Callable[..., None]) -> None:
     outage_s = 6.0
-    with two_aggregators(tmp_path, ("north",), LEASE_S) as (aggregators, bus):
+    with two_aggregators(tmp_path, ("north",), **LEASE) as (aggregators, bus):
         camera = LiveCamera(bus.url, aggregators.settings, "north")
         try:
             eventually(aggregators.of_stadium)
@@ -65,7 +45,7 @@ def test_cold_takeover_whose_windows_outlast_the_lease_takes_one_term(
             aggregators.bus.publish(messages)
 
     first_ms = wall_ms()
-    with two_aggregators(tmp_path, CAMERAS, LEASE_S) as (aggregators, _):
+    with two_aggregators(tmp_path, CAMERAS, **LEASE) as (aggregators, _):
         send(aggregators, range(12))
         eventually(aggregators.of_stadium, 240)
         aggregators.processes["one"].kill()

@@ -106,7 +106,7 @@ class MoodChange:
         schema: Version of this shape.
         as_of: End of the window that settled it (exclusive).
         valid_until: Event time after which the change must not be acted on.
-        sequence: 1, 2, 3, … within a run and zone, without gaps.
+        sequence: 1, 2, 3, … within a run and zone; 1,000 numbers are skipped after the servers lost data.
         zone: The named set of cameras; `stadium` holds every camera.
         from_label: The leading label before.
         to_label: The leading label now.

@@ -35,7 +35,18 @@ class BusSettings(Group):
         default=0, ge=0, le=1023, description="Partition of this ingest, detector, classifier or API process."
     )
     max_backlog: int = Field(
-        default=32, ge=1, le=100_000, description="Entries of a stage's output from which the stage waits."
+        default=32,
+        ge=1,
+        le=100_000,
+        description="Unread frames, or faces of frames, from which footage and detectors wait. Live cameras share "
+        "them: a camera drops its oldest unread frame beyond its share, which is at least two frames.",
+    )
+    max_emotions: int = Field(
+        default=4096,
+        ge=1,
+        le=10_000_000,
+        description="Unread emotions, one entry for each frame, from which the oldest of live cameras are dropped and "
+        "footage waits.",
     )
     claim_idle_s: float = Field(
         default=15.0,

@@ -114,7 +114,21 @@ class AggregatorSettings(Group):
         default=5.0,
         gt=0,
         le=3600,
-        description="Lag of a live camera, in seconds, beyond which windows close without it.",
+        description="Seconds of wall-clock time without a frame of a live camera after which windows close without it.",
+    )
+    max_wait_s: float = Field(
+        default=3.0,
+        ge=0,
+        le=600,
+        description="Longest time that a window waits for live cameras that are behind the first one, in seconds of "
+        "wall-clock time; it is added to `valid_until`.",
+    )
+    max_ahead_s: float = Field(
+        default=2.0,
+        ge=0,
+        le=3600,
+        description="Seconds by which a live frame may be ahead of the bus server's clock before it is reported; it "
+        "counts at the time of its arrival.",
     )
     stale_after_s: float = Field(
         default=10.0,
@@ -123,7 +137,11 @@ class AggregatorSettings(Group):
         description="Seconds of wall-clock time without a new mood after which the last one is stale.",
     )
     valid_for_s: float = Field(
-        default=5.0, gt=0, le=3600, description="Seconds after `as_of` during which a mood may be acted on."
+        default=5.0,
+        gt=0,
+        le=3600,
+        description="Seconds after `as_of` during which a mood may be acted on; the time for which its window waited "
+        "for live cameras is added.",
     )
     min_faces: int = Field(
         default=20,

@@ -1,8 +1,11 @@
 """The aggregator's process against real servers: every window once, whichever process closes it."""
 
+import json
 import random
 import threading
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -48,13 +51,19 @@ class Pipeline:
         self.store = MoodStore(url, settings.key_prefix)
         self.now = [1_000.0]
 
-    def aggregator(self, expected: dict[str, bool] | None = None, name: str = "one", **more: object) -> Worker:
+    def aggregator(
+        self,
+        expected: dict[str, bool] | None = None,
+        name: str = "one",
+        clocks: Sequence[Any] = (),
+        **more: object,
+    ) -> Worker:
         store = MoodStore(self.url, self.settings.key_prefix)
         settings = SETTINGS.model_copy(update=more)
         cameras = CAMERAS if expected is None else expected
         lease = Lease(store.connection, StateKeys(self.settings.key_prefix).leader(), "aggregators", 60)
         assert lease.acquire()
-        stage = AggregatorStage(store, lease, settings, "run-1", cameras, clock=lambda: self.now[0])
+        stage = AggregatorStage(store, lease, settings, "run-1", cameras, clocks=clocks, clock=lambda: self.now[0])
         return Worker(stage, self.bus, self.settings, name, threading.Event())
 
     def moods(self, camera: str | None = None) -> list[Mood]:
@@ -215,6 +224,64 @@ def test_silence_of_every_live_camera_is_said_once_as_stale(pipeline: Pipeline) 
     ]
 
 
+class ServerClock:
+    """The clock of the bus server, which a test sets."""
+
+    def __init__(self, now_ms: int) -> None:
+        self.ms = now_ms
+
+    def now_ms(self) -> int:
+        return self.ms
+
+
+@pytest.mark.parametrize("ahead_ms", [4_000, 8_000, 30_000, 3_600_000])
+def test_camera_whose_clock_is_ahead_counts_at_its_arrival_and_makes_no_other_late(
+    pipeline: Pipeline, ahead_ms: int
+) -> None:
+    clock = ServerClock(0)
+    aggregator = pipeline.aggregator({"north": False, "south": False}, clocks=[clock])
+    for camera in ("north", "south"):
+        publish(pipeline, [("control", state(camera, "live", recorded=False))])
+    aggregator.start()
+    for second in range(20):
+        clock.ms = 1_000 * second
+        pipeline.now[0] += 1
+        for camera, at_ms in (("north", clock.ms + ahead_ms), ("south", clock.ms)):
+            frame = emotions(camera, second, recorded=False)
+            publish(pipeline, [("emotions", replace(frame, ref=replace(frame.ref, captured_at_ms=at_ms)))])
+        aggregator.poll(block_ms=1)
+    table = pipeline.store.cameras()
+    assert [(row["frames"], row["late"], row["accepted"]) for row in table.values()] == [(20, 0, 20)] * 2
+    moods = pipeline.moods()
+    assert [mood.as_of_ms for mood in moods] == [1000 * second for second in range(1, 20)]
+    assert moods[-1].people == 10
+    assert metrics.FRAMES_AHEAD.labels("north")._value.get() > 0
+
+
+def test_checkpoint_of_a_clock_that_was_an_hour_ahead_costs_one_window(pipeline: Pipeline) -> None:
+    hour_ms = 3_600_000
+    clock = ServerClock(hour_ms)
+    first = pipeline.aggregator({"north": False}, clocks=[clock])
+    first.start()
+    for number in range(8):
+        frame = emotions("north", number, recorded=False)
+        publish(pipeline, [("emotions", replace(frame, ref=replace(frame.ref, captured_at_ms=hour_ms + 500 * number)))])
+        clock.ms = hour_ms + 500 * number
+        first.poll(block_ms=1)
+    assert pipeline.moods()[-1].as_of_ms == hour_ms + 3_000
+    clock.ms = 10_000  # the clock is right again
+    second = pipeline.aggregator({"north": False}, name="two", clocks=[clock])
+    second.start()
+    for number in range(8, 20):
+        frame = emotions("north", number, recorded=False)
+        publish(pipeline, [("emotions", replace(frame, ref=replace(frame.ref, captured_at_ms=clock.ms)))])
+        second.poll(block_ms=1)
+        clock.ms += 500
+    moods = pipeline.moods()
+    assert [mood.as_of_ms for mood in moods][-5:] == [11_000, 12_000, 13_000, 14_000, 15_000]
+    assert pipeline.store.cameras()["north"]["late"] == 0
+
+
 def test_recorded_footage_that_waits_does_not_grow_stale(pipeline: Pipeline) -> None:
     aggregator = pipeline.aggregator({"north": True})
     publish(pipeline, [("control", state("north", "opening"))])
@@ -294,3 +361,78 @@ def test_who_led_before_is_forgotten_and_loses_nothing(pipeline: Pipeline) -> No
     assert [mood.as_of_ms for mood in pipeline.moods()] == [1000 * second for second in range(1, 21)]
     assert [row["frames"] for row in pipeline.store.cameras().values()] == [40, 40]
     assert [row["name"] for row in client.xinfo_consumers(keys.stream("emotions"), "aggregator")] == [b"leader-3"]
+
+
+class LaggingLease(Lease):
+    """A lease whose writes reach the disk when a test says so."""
+
+    on_disk = 0
+
+    @property
+    def durable_writes(self) -> int:
+        return self.on_disk
+
+
+def test_entries_stay_until_the_checkpoint_that_covers_them_is_durable(
+    pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(globals(), "Lease", LaggingLease)
+    publish(pipeline, footage())
+    aggregator = pipeline.aggregator()
+    aggregator.start()
+    while aggregator.poll(block_ms=1):
+        pass
+    moods = pipeline.moods()
+    assert len(moods) == 20
+    assert pipeline.bus.backlog("emotions") == 80
+    LaggingLease.on_disk = 1_000
+    aggregator.poll(block_ms=1)
+    assert pipeline.bus.backlog("emotions") == 0
+    LaggingLease.on_disk = 0
+
+
+@pytest.mark.parametrize("recorded", [True, False])
+def test_older_checkpoint_asks_for_its_frames_and_repeats_no_sequence(pipeline: Pipeline, *, recorded: bool) -> None:
+    cameras = dict.fromkeys(CAMERAS, recorded)
+    messages = [("emotions", emotions(name, i, recorded=recorded)) for i in range(40) for name in CAMERAS]
+    first = pipeline.aggregator(cameras)
+    first.start()
+    client = pipeline.store.connection.client
+    checkpoint = StateKeys(pipeline.settings.key_prefix).checkpoint("run-1")
+    publish(pipeline, messages[:20])  # type: ignore[arg-type]
+    while first.poll(block_ms=1):
+        pass
+    older = client.get(checkpoint)
+    publish(pipeline, messages[20:])  # type: ignore[arg-type]
+    while first.poll(block_ms=1):
+        pass
+    assert json.loads(older)["changes"]["stadium"]["sequence"] == 0
+    needed = [pipeline.bus.needed(name, "run-1") for name in CAMERAS]
+    client.set(checkpoint, older)  # a power cut, or a failover to a replica that lags
+
+    second = pipeline.aggregator(cameras, name="two")
+    second.start()
+    second.poll(block_ms=1)
+    if recorded:
+        asked = [pipeline.bus.needed(name, "run-1") for name in CAMERAS]
+        assert all(again < before for again, before in zip(asked, needed, strict=True))
+    publish(pipeline, [("emotions", emotions("north", i, recorded=recorded)) for i in range(40, 44)])
+    second.poll(block_ms=1)
+    pipeline.now[0] += 5
+    second.poll(block_ms=1)
+    sequence = json.loads(client.get(checkpoint))["changes"]["stadium"]["sequence"]
+    assert sequence == (0 if recorded else 1000)
+
+
+def test_takeover_with_the_newest_checkpoint_goes_on_with_the_next_sequence(pipeline: Pipeline) -> None:
+    cameras = dict.fromkeys(CAMERAS, False)
+    for number in range(2):
+        frames = range(number * 10, number * 10 + 10)
+        publish(pipeline, [("emotions", emotions(name, i, recorded=False)) for i in frames for name in CAMERAS])
+        leader = pipeline.aggregator(cameras, name=f"leader-{number}")
+        leader.start()
+        while leader.poll(block_ms=1):
+            pass
+    stored = pipeline.store.checkpoint("run-1")
+    assert stored is not None
+    assert stored["changes"]["stadium"]["sequence"] == 0

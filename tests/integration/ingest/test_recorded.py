@@ -288,3 +288,26 @@ def test_publishes_every_frame_that_is_still_needed_to_a_bus_that_was_emptied(
     assert reader.states()[0] == ("north", "opening", 30)
     assert reader.states()[-1] == ("north", "ended", 30)
     assert sum("the bus was emptied" in record.message for record in caplog.records) == 1
+
+
+def test_publishes_frames_again_that_an_older_checkpoint_of_the_aggregator_needs(
+    server_url: str, bus_settings: BusSettings, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings = configure(server_url, bus_settings, {"north": images(tmp_path / "north", 12)}, speed=1, sample_fps=1)
+    with Reader(settings) as reader, running(settings), closing(Bus(server_url, bus_settings)) as bus:
+
+        def reads_needed() -> None:
+            calls = hget_calls(bus)
+            eventually(lambda: hget_calls(bus) > calls + 4)
+
+        eventually(lambda: len(reader.frames) >= 5)
+        bus.publish(needed={"north": ("match-1", 4)})
+        reads_needed()
+        before = len(reader.frames)
+        bus.publish(needed={"north": ("match-1", 2)})
+        eventually(lambda: [f.ref.frame_id for f in reader.frames[before:]].count(2) == 1)
+        eventually(lambda: any(f.ref.frame_id > 6 for f in reader.frames[before:]))
+    again = [f.ref.frame_id for f in reader.frames[before:]]
+    first = again.index(2)
+    assert again[first : first + 3] == [2, 3, 4]
+    assert sum("lost its newest checkpoint" in record.message for record in caplog.records) == 1

@@ -8,7 +8,7 @@ import pytest
 from aggregator.windows import EventTimeWindows, WindowPolicy
 from crowdmood.domain.messages import FrameRef
 
-POLICY = WindowPolicy(window_ms=3000, hop_ms=1000, allowed_lateness_ms=2000, idle_timeout_ms=5000)
+POLICY = WindowPolicy(window_ms=3000, hop_ms=1000, allowed_lateness_ms=2000, idle_timeout_ms=5000, max_wait_ms=60_000)
 
 
 @pytest.mark.parametrize("seed", range(20))

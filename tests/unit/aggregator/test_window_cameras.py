@@ -9,13 +9,14 @@ import json
 from aggregator.windows import ClosedWindow, EventTimeWindows, WindowPolicy
 from crowdmood.domain.messages import FrameRef
 
-POLICY = WindowPolicy(window_ms=3000, hop_ms=1000, allowed_lateness_ms=2000, idle_timeout_ms=5000)
+POLICY = WindowPolicy(window_ms=3000, hop_ms=1000, allowed_lateness_ms=2000, idle_timeout_ms=5000, max_wait_ms=60_000)
 
 
 def see(
     target: EventTimeWindows[str], camera: str, frame_id: int, at_ms: int | None = None, *, recorded: bool = True
 ) -> str:
     at_ms = frame_id * 1000 if at_ms is None else at_ms
+    target.advance(at_ms)
     return target.observe(FrameRef(camera, "r", frame_id, at_ms, 640, 480, recorded), f"{camera}{frame_id}")
 
 

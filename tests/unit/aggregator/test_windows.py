@@ -11,7 +11,7 @@ import pytest
 from aggregator.windows import ClosedWindow, EventTimeWindows, WindowPolicy
 from crowdmood.domain.messages import FrameRef
 
-POLICY = WindowPolicy(window_ms=3000, hop_ms=1000, allowed_lateness_ms=2000, idle_timeout_ms=5000)
+POLICY = WindowPolicy(window_ms=3000, hop_ms=1000, allowed_lateness_ms=2000, idle_timeout_ms=5000, max_wait_ms=60_000)
 
 
 def ref(camera: str, frame_id: int, at_ms: int, *, recorded: bool = True, run: str = "r") -> FrameRef:
@@ -23,6 +23,8 @@ def windows(expected: dict[str, bool] | None = None, policy: WindowPolicy = POLI
 
 
 def see(target: EventTimeWindows[str], camera: str, frame_id: int, at_ms: int, **more: object) -> str:
+    """Add a frame that arrives when it is captured."""
+    target.advance(at_ms)
     return target.observe(ref(camera, frame_id, at_ms, **more), f"{camera}{frame_id}")  # type: ignore[arg-type]
 
 

@@ -185,6 +185,33 @@ def test_kept_lease_outlives_work_that_takes_longer_and_expires_when_the_work_st
     assert not leader.acquire()
 
 
+@pytest.mark.parametrize("fsync", ["everysec", "no", "without a file"])
+def test_kept_lease_knows_which_writes_are_durable(
+    tmp_path: Path, bus_settings: BusSettings, fsync: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    persistence = {"appendonly": "no"} if " " in fsync else {"appendonly": "yes", "appendfsync": fsync}
+    with ValkeyServer(
+        port=0, data_dir=tmp_path, unix_socket_path=tmp_path / "s.sock", save="", config=persistence
+    ) as server:
+        url = f"unix://{server.unix_socket_path}"
+        leader = Lease(Connection(url, "state"), StateKeys(bus_settings.key_prefix).leader(), "leader", 1.0)
+        assert leader.acquire()
+        keeper = Connection(url, "state")
+        leader.keep(keeper, stalled_after_s=60)
+        time.sleep(1.5)  # the file is complete
+        leader.write(lambda multi: multi.set("written", "once"))
+        assert (leader.writes, leader.durable_writes) == (1, 0)
+        if fsync == "no":
+            time.sleep(4)
+            assert leader.durable_writes == 0
+        else:
+            eventually(lambda: leader.durable_writes == 1)
+        assert any("cannot say" in record.message for record in caplog.records) is (" " in fsync)
+        leader.release()
+        keeper.close()
+
+
 def test_released_lease_is_free_at_once_and_only_the_leader_releases_it(lease_of: Callable[..., Lease]) -> None:
     first, second, third = lease_of("first"), lease_of("second"), lease_of("third")
     first.acquire()
