@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import logging
 import time
 from collections.abc import AsyncIterator
 from typing import Any
@@ -17,18 +18,26 @@ from api.feed import Feed
 from api.follower import Follower
 from api.keys import KeyRing
 from api.photos import PhotoDesk
-from api.routes import cameras, display, health, keys, metrics, moods, page, predict, previews, schemas, stream
+from api.routes import audit, cameras, display, health, keys, metrics, moods, page, predict, previews, schemas, stream
 from api.routes import webhooks as webhook_routes
-from api.security import GUARDED, Gate, Manager, Predictor, Reader
+from api.security import GUARDED, Auditor, Gate, Manager, Predictor, Reader
 from crowdmood import __version__
 from crowdmood.bus.photos import PhotoBus
 from crowdmood.bus.previews import Previews
 from crowdmood.core import tasks
+from crowdmood.core.errors import CrowdMoodError
 from crowdmood.core.settings import ApiSettings, Settings, required_url
 from crowdmood.store.api_keys import ApiKeyStore
+from crowdmood.store.audit import AuditLog
 from crowdmood.store.moods import MoodReader
 from crowdmood.store.regions import SavedRegions
 from webhooks.store import WebhookStore
+
+log = logging.getLogger("crowdmood.api")
+
+_TRIM_EVERY_S = 3600.0
+_TRIM_AGAIN_S = 60.0
+"""Pause after a failure."""
 
 _DESCRIPTION = """
 The share of a stadium's readable people with each of eight expressions: one response, one enum, a safe default.
@@ -43,6 +52,7 @@ _TAGS = [
     {"name": "photos", "description": "Classification of single photos."},
     {"name": "webhooks", "description": "Webhooks and their deliveries."},
     {"name": "keys", "description": "API keys."},
+    {"name": "audit", "description": "Who did what, and when."},
     {"name": "health", "description": "Health checks and metrics for operators."},
 ]
 
@@ -82,6 +92,7 @@ def create_app(settings: Settings, reader: MoodReader, clock: Clock = time.time)
         WebhookStore(*state),
         ApiKeyStore(*state),
         SavedRegions(*state, settings.run_id),
+        AuditLog(*state, settings.audit.keep_days, clock=clock),
         Previews(settings.bus_url.get_secret_value(), settings.bus) if settings.bus_url else None,
         clock,
     )
@@ -93,6 +104,7 @@ def create_app(settings: Settings, reader: MoodReader, clock: Clock = time.time)
     app.include_router(predict.router, dependencies=[Predictor], responses=GUARDED)
     for resource in (previews, webhook_routes, keys):
         app.include_router(resource.router, dependencies=[Manager], responses=GUARDED)
+    app.include_router(audit.router, dependencies=[Auditor], responses=GUARDED)
     if not settings.api.ops_port:
         app.include_router(health.router)
         app.include_router(metrics.router, dependencies=[Reader], responses=GUARDED)
@@ -152,17 +164,31 @@ def context_of(app: FastAPI) -> Context:
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     context = context_of(app)
     following = asyncio.create_task(context.follower.run(), name="follower")
+    trimming = asyncio.create_task(_trim_audit_log(context.audit), name="audit log")
     try:
         yield
     finally:
-        await tasks.end(following)
+        await tasks.end(following, trimming)
         await context.photos.close()
         await context.reader.close()
         context.webhooks.close()
         context.keys.close()
         context.regions.close()
+        context.audit.close()
         if context.previews is not None:
             context.previews.close()
+
+
+async def _trim_audit_log(entries: AuditLog) -> None:
+    """Delete old entries now and then until cancelled: an entry that is appended may be the last one for months."""
+    while True:
+        try:
+            await asyncio.to_thread(entries.trim)
+            pause_s = _TRIM_EVERY_S
+        except CrowdMoodError as error:
+            log.warning("old entries of the audit log remain: %s", error)
+            pause_s = _TRIM_AGAIN_S
+        await asyncio.sleep(pause_s)
 
 
 def _photo_desk(settings: Settings) -> PhotoDesk:

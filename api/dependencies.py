@@ -17,6 +17,7 @@ from crowdmood.bus.previews import Previews
 from crowdmood.core.settings import STADIUM, Settings
 from crowdmood.domain.mood import to_ms
 from crowdmood.store.api_keys import ApiKeyStore
+from crowdmood.store.audit import AuditLog
 from crowdmood.store.moods import MoodReader
 from crowdmood.store.positions import entry_id
 from crowdmood.store.regions import SavedRegions
@@ -39,6 +40,7 @@ class Context:
     webhooks: WebhookStore
     keys: ApiKeyStore
     regions: SavedRegions
+    audit: AuditLog
     previews: Previews | None
     clock: Clock
 

@@ -1,6 +1,6 @@
 """The shapes of the responses, as the OpenAPI document describes them; moods and changes: `crowdmood.domain.mood`."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 from pydantic.dataclasses import dataclass
@@ -11,6 +11,7 @@ from crowdmood.domain.mood import TIME_SCHEMA, Dominant, Mood, MoodChange, Share
 from crowdmood.domain.mood import Time as MoodTime
 from crowdmood.store.api_keys import SCOPES, ApiKey
 from crowdmood.store.api_keys import Scope as KeyScope
+from crowdmood.store.audit import ACTIONS
 from crowdmood.store.regions import Regions
 
 Time = Annotated[str, Field(pattern=TIME_SCHEMA["pattern"]), WithJsonSchema(TIME_SCHEMA)]
@@ -141,7 +142,7 @@ class CameraRegions(Regions):
 
 _SCOPES = (
     "Permissions: `read` moods, history and cameras; `manage`, which includes `read`, change webhooks, keys and "
-    "regions and see previews; `predict`, classify single photos."
+    "regions and see previews; `predict`, classify single photos; `audit`, read the audit log."
 )
 
 
@@ -187,6 +188,32 @@ class NewKey(Key):
     """A new key, with its secret."""
 
     key: str = Field(description="`cm_…`: send it as `Authorization: Bearer …`. It is shown only once: keep it.")
+
+
+class AuditEntry(BaseModel):
+    """One action. It has no mood, no secret and no credential."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    id: str = Field(description="Identifies the entry; entries are in the order of their ids.")
+    at: Time = Field(description="When it happened, wall-clock time.")
+    via: Literal["api", "command line"] = Field(description="How it was done.")
+    key: str | None = Field(description="Id of the API key; null without a key.")
+    name: str | None = Field(description="Name of the API key, or of the operating system's user.")
+    address: str | None = Field(
+        description="Address of the client (for IPv6 its /64 network), or name of the user's machine."
+    )
+    action: str = Field(description=f"What was done: {', '.join(f'`{action}`' for action in ACTIONS)}.")
+    target: str | None = Field(description="What it was done to: a camera, key, webhook or run.")
+    from_: Any = Field(alias="from", description="State before, as far as it concerns the action; null: none.")
+    to: Any = Field(description="State after, as far as it concerns the action; null: none.")
+
+
+class Audit(BaseModel):
+    """A page of the audit log."""
+
+    entries: list[AuditEntry] = Field(description="Entries of the range, newest first.")
+    next: Next
 
 
 class Live(BaseModel):

@@ -67,12 +67,15 @@ class PhotoDesk:
         # One thread, because decoding an image needs far more memory than its file.
         self._decoder = ThreadPoolExecutor(1, "decoder")
 
-    async def classify(self, caller: Caller, read: Callable[[], Awaitable[bytes]]) -> dict[str, Any]:
+    async def classify(
+        self, caller: Caller, read: Callable[[], Awaitable[bytes]], record: Callable[[], Awaitable[object]]
+    ) -> dict[str, Any]:
         """Return the response to one photo.
 
         Args:
             caller: The client; the photo counts against its quota.
             read: Reads the file, whose size is already limited.
+            record: Records the use before a worker reads the photo; raises if it cannot.
 
         Raises:
             ProblemError: The photo is invalid, the client's quota is used up, or no worker responded.
@@ -92,6 +95,7 @@ class PhotoDesk:
                 raise ProblemError(TOO_SLOW, f"send the photo within {_BODY_WITHIN_S:g} s", _CLOSES) from None
             loop = asyncio.get_running_loop()
             picture = await loop.run_in_executor(self._decoder, to_picture, body, self.max_megapixels)
+            await record()
             found = await self._bus.classify(picture.jpeg, picture.width, picture.height, ANSWER_WITHIN_S)
         except UnansweredError as error:
             raise _unanswered(str(error)) from None

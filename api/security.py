@@ -13,10 +13,10 @@ import re
 import time
 from collections.abc import Callable, Coroutine
 from functools import lru_cache
-from typing import Any, Final
+from typing import Annotated, Any, Final
 from urllib.parse import urlsplit
 
-from fastapi import Request, Response, Security
+from fastapi import Depends, Request, Response, Security
 from fastapi.openapi.models import HTTPBearer
 from fastapi.routing import APIRoute
 from fastapi.security.base import SecurityBase
@@ -31,6 +31,7 @@ from api.limits import RateLimit, Slots
 from api.problems import Kind, ProblemError
 from crowdmood.core.settings import ApiSettings
 from crowdmood.store.api_keys import Scope as KeyScope
+from crowdmood.store.audit import Actor
 
 FOREIGN_HOST = Kind("foreign-host", 421, "Without keys, the API accepts requests to localhost only.")
 PROXIED = Kind("proxied", 403, "Without keys, the API accepts no requests through a proxy.")
@@ -81,13 +82,24 @@ def caller_of(scope: Scope) -> Caller:
     return caller
 
 
+# Asynchronous although it awaits nothing: FastAPI would run a plain function in a thread.
+async def _who(connection: HTTPConnection) -> Actor:
+    caller = caller_of(connection.scope)
+    key_id, name = (None, None) if caller.key is None else (caller.key.key_id, caller.key.name)
+    return Actor("api", key_id, name, caller.address)
+
+
+WhoDep = Annotated[Actor, Depends(_who)]
+"""The client, for the audit log."""
+
+
 class _Requires(SecurityBase):
     def __init__(self, scope: KeyScope) -> None:
         self._scope = scope
         self.scheme_name = "key"
         self.model = HTTPBearer(
-            description="A key from `crowdmood keys create`. `manage` includes `read`; `predict` is a separate scope. "
-            "Until the first key exists, an API on a loopback address is open."
+            description="A key from `crowdmood keys create`. `manage` includes `read`; other scopes include nothing "
+            "else. Until the first key exists, an API on a loopback address is open."
         )
 
     async def __call__(self, connection: HTTPConnection) -> None:
@@ -100,6 +112,8 @@ Manager = Security(_Requires("manage"))
 """For routes that change webhooks, keys or regions, or show previews."""
 Predictor = Security(_Requires("predict"))
 """For routes that classify photos."""
+Auditor = Security(_Requires("audit"))
+"""For the route that reads the audit log."""
 
 
 class ManagerRoute(APIRoute):

@@ -4,6 +4,7 @@ import base64
 import secrets
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Self
+from urllib.parse import urlsplit
 
 from webhooks.adapters import Adapter
 from webhooks.deliveries import RETRY_AFTER_S, Attempt
@@ -11,6 +12,7 @@ from webhooks.events import Event, EventType
 
 _SECRET_BYTES = 32
 GONE = 410
+_NOT_SHOWN = frozenset({"id", "created_at_ms", "secrets"})
 _SILENT_MS = round(2 * RETRY_AFTER_S[-1] * 1000)
 """After so long without an attempt nothing was being retried, so the pause does not count as a failure."""
 
@@ -92,6 +94,23 @@ class Endpoint:
         old = [secret for secret in self.secrets if secret.until_ms is None or now_ms < secret.until_ms]
         kept = (replace(secret, until_ms=min(secret.until_ms or until_ms, until_ms)) for secret in old)
         return replace(self, secrets=(Secret(new_secret()), *kept))
+
+    def shown(self) -> dict[str, Any]:
+        """Return the owner's settings for the audit log, without what may hold a credential.
+
+        Of the URL, the scheme and the host remain; of a template, its length.
+        """
+        fields = {name: value for name, value in asdict(self).items() if name not in _NOT_SHOWN}
+        parts = urlsplit(self.url)
+        url = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}" + ("/…" if parts.path or parts.query else "")
+        template = f"{len(self.adapter.template)} characters"
+        return fields | {"url": url, "adapter": fields["adapter"] | {"template": template}}
+
+    def difference(self, new: Self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Return the settings that differ from those of another endpoint, as `shown` gives them: ours, and theirs."""
+        changed = [name for name in self.shown() if getattr(self, name) != getattr(new, name)]
+        ours, theirs = ({name: one.shown()[name] for name in changed} for one in (self, new))
+        return ours, theirs
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields as the state store keeps them, secrets included."""

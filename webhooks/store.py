@@ -11,6 +11,8 @@ import redis
 from crowdmood.bus.connection import Client, Connection
 from crowdmood.core import stored
 from crowdmood.core.errors import UndecodableError
+from crowdmood.store import audit
+from crowdmood.store.audit import Actor
 from crowdmood.store.keys import StateKeys
 from webhooks.deliveries import Delivery, Status
 from webhooks.endpoints import Endpoint, Health
@@ -72,11 +74,14 @@ class WebhookStore:
         found = self._call(read)
         return sorted(found, key=lambda one: (one.endpoint.created_at_ms, one.endpoint.id))
 
-    def add(self, endpoint: Endpoint, most: int) -> bool:
+    # Each change is recorded in the audit log; without `who`, the operating system's user makes it.
+
+    def add(self, endpoint: Endpoint, most: int, who: Actor | None = None) -> bool:
         """Register an endpoint; return False when there are `most` endpoints already."""
 
         def queue(_found: Registered | None, multi: Client) -> bool:
             multi.hset(self.keys.webhooks, endpoint.id, stored.to_json(endpoint.to_dict()))
+            audit.append(multi, self.keys, who, "webhook.created", endpoint.id, after=endpoint.shown())
             return True
 
         def add(client: Client) -> bool:
@@ -84,26 +89,38 @@ class WebhookStore:
 
         return self._call(add)
 
-    def change(self, endpoint_id: str, change: Callable[[Endpoint], Endpoint], *, forgive: bool = False) -> bool:
+    def change(
+        self,
+        endpoint_id: str,
+        change: Callable[[Endpoint], Endpoint],
+        *,
+        forgive: bool = False,
+        who: Actor | None = None,
+    ) -> bool:
         """Change an endpoint; return False when it does not exist.
 
         Args:
             endpoint_id: The endpoint's id.
             change: Returns the new endpoint for the current one.
             forgive: Whether to delete its health, so that a disabled endpoint receives deliveries again.
+            who: Who changes it.
         """
 
         def queue(found: Registered | None, multi: Client) -> bool:
             if found is None:
                 return False
-            multi.hset(self.keys.webhooks, endpoint_id, stored.to_json(change(found.endpoint).to_dict()))
+            old, new = found.endpoint, change(found.endpoint)
+            multi.hset(self.keys.webhooks, endpoint_id, stored.to_json(new.to_dict()))
             if forgive:
                 multi.hdel(self.keys.webhooks_health, endpoint_id)
+            action: audit.Action = "webhook.changed" if new.secrets == old.secrets else "webhook.secret_rotated"
+            before, after = old.difference(new)
+            audit.append(multi, self.keys, who, action, endpoint_id, before=before, after=after)
             return True
 
         return self._call(lambda client: self._changed(client, endpoint_id, queue))
 
-    def remove(self, endpoint_id: str) -> bool:
+    def remove(self, endpoint_id: str, who: Actor | None = None) -> bool:
         """Delete an endpoint and its deliveries; return False when it does not exist."""
 
         def queue(found: Registered | None, multi: Client) -> bool:
@@ -111,6 +128,7 @@ class WebhookStore:
                 return False
             multi.hdel(self.keys.webhooks, endpoint_id)
             self.queue_forgetting(endpoint_id, multi)
+            audit.append(multi, self.keys, who, "webhook.deleted", endpoint_id, before=found.endpoint.shown())
             return True
 
         return self._call(lambda client: self._changed(client, endpoint_id, queue))

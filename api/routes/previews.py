@@ -18,7 +18,8 @@ from api.problems import (
     ProblemError,
     responses,
 )
-from api.security import TOO_LARGE, TOO_SLOW, ManagerRoute
+from api.recording import NOT_RECORDED, record
+from api.security import TOO_LARGE, TOO_SLOW, ManagerRoute, WhoDep
 from crowdmood.core.errors import UnansweredError, UndecodableError
 from crowdmood.core.settings import CameraSettings
 from crowdmood.store.regions import Regions
@@ -40,7 +41,7 @@ CameraId = Annotated[str, Path(max_length=64, description="The camera's `id` in 
     "/preview",
     summary="Get a camera's next frame with the faces found",
     response_class=Response,
-    responses=responses(UNKNOWN_CAMERA, PREVIEW_OFF, NO_FRAME, INVALID, STORE_AWAY)
+    responses=responses(UNKNOWN_CAMERA, PREVIEW_OFF, NO_FRAME, NOT_RECORDED, INVALID, STORE_AWAY)
     | {
         200: {
             "description": "A JPEG file.",
@@ -48,13 +49,13 @@ CameraId = Annotated[str, Path(max_length=64, description="The camera's `id` in 
         }
     },
 )
-def preview(context: ContextDep, camera_id: CameraId) -> Response:
+def preview(context: ContextDep, who: WhoDep, camera_id: CameraId) -> Response:
     """Return the camera's next frame, with a box around each face that was found.
 
     The whole frame is pixelated, so that no face can be recognised, whether it was found or missed, and regions that
     are not searched for faces are darker, unless `CROWDMOOD_API__PREVIEW_FACES` is `clear`.
     `CROWDMOOD_API__PREVIEW_LABELS` adds the expression of each face. Off unless `CROWDMOOD_API__PREVIEW` is set. The
-    frame is not stored.
+    frame is not stored. Every preview is in the audit log; one that cannot be recorded is refused.
     """
     settings = context.settings.api
     if not settings.preview:
@@ -65,6 +66,8 @@ def preview(context: ContextDep, camera_id: CameraId) -> Response:
     if not _AT_ONCE.acquire(blocking=False):
         raise _no_frame("too many previews are requested at once")
     try:
+        shown = {"faces": settings.preview_faces, "labels": settings.preview_labels}
+        record(context.audit, who, "preview.viewed", camera_id, after=shown)
         frame, found = context.previews.next_frame(camera_id, WITHIN_S)
         saved = context.regions.find(camera_id).regions
         regions = [_floor(camera), *([] if saved is None else [saved])]
@@ -100,7 +103,12 @@ def regions(context: ContextDep, camera_id: CameraId, response: Response) -> mod
     responses=responses(UNKNOWN_CAMERA, CHANGED_SINCE, NO_PRECONDITION, INVALID, TOO_LARGE, TOO_SLOW, STORE_AWAY),
 )
 def save_regions(
-    context: ContextDep, camera_id: CameraId, given: Regions, response: Response, if_match: IfMatch = None
+    context: ContextDep,
+    who: WhoDep,
+    camera_id: CameraId,
+    given: Regions,
+    response: Response,
+    if_match: IfMatch = None,
 ) -> models.CameraRegions:
     """Narrow the regions of the settings to these. Detectors apply them within about 1 s, and again after a restart.
 
@@ -108,7 +116,7 @@ def save_regions(
     apply to this run; each replay is a separate run. The request fails unless `If-Match` names the current version.
     """
     camera = _camera(context, camera_id)
-    version = context.regions.save(camera_id, given, matching(if_match))
+    version = context.regions.save(camera_id, given, matching(if_match), who)
     if version is None:
         raise _changed(camera_id)
     response.headers["ETag"] = etag(version)
@@ -121,10 +129,10 @@ def save_regions(
     summary="Delete a camera's saved regions",
     responses=responses(UNKNOWN_CAMERA, CHANGED_SINCE, NO_PRECONDITION, INVALID, STORE_AWAY),
 )
-def forget_regions(context: ContextDep, camera_id: CameraId, if_match: IfMatch = None) -> None:
+def forget_regions(context: ContextDep, who: WhoDep, camera_id: CameraId, if_match: IfMatch = None) -> None:
     """Delete the saved regions, so that those of the settings apply. Fails unless `If-Match` names their version."""
     _camera(context, camera_id)
-    if not context.regions.forget(camera_id, matching(if_match)):
+    if not context.regions.forget(camera_id, matching(if_match), who):
         raise _changed(camera_id)
 
 

@@ -12,9 +12,10 @@ from pydantic import ValidationError
 from api import webhook_resources
 from api.dependencies import Context, ContextDep
 from api.problems import INVALID, STORE_AWAY, Kind, ProblemError, responses
-from api.security import TOO_SLOW, ManagerRoute
+from api.security import TOO_SLOW, ManagerRoute, WhoDep
 from api.webhook_samples import sample
 from crowdmood.core.settings import STADIUM
+from crowdmood.store.audit import Actor
 from webhooks.addresses import RefusedAddressError, parse, resolve_now
 from webhooks.deliveries import Delivery, Status
 from webhooks.endpoints import Endpoint, Secret, new_secret
@@ -33,12 +34,14 @@ EndpointId = Annotated[str, Path(max_length=64, description="Id of the webhook."
 @router.post(
     "", status_code=201, summary="Register a webhook", responses=responses(INVALID, TOO_SLOW, STORE_AWAY, TOO_MANY)
 )
-def register(context: ContextDep, given: webhook_resources.EndpointSettings) -> webhook_resources.EndpointWithSecret:
+def register(
+    context: ContextDep, who: WhoDep, given: webhook_resources.EndpointSettings
+) -> webhook_resources.EndpointWithSecret:
     """Start to send events to an address. Only this response contains the signing secret."""
     _check(context, given)
     id_, created_at_ms = f"ep_{secrets.token_hex(6)}", _now_ms(context)
     endpoint = given.endpoint(id_, created_at_ms, (Secret(new_secret()),))
-    if not context.webhooks.add(endpoint, context.settings.webhooks.max_endpoints):
+    if not context.webhooks.add(endpoint, context.settings.webhooks.max_endpoints, who):
         raise ProblemError(TOO_MANY, "delete one, or raise CROWDMOOD_WEBHOOKS__MAX_ENDPOINTS")
     return webhook_resources.EndpointWithSecret.of(_found(context, id_))
 
@@ -61,14 +64,14 @@ def webhook(context: ContextDep, endpoint_id: EndpointId) -> webhook_resources.E
     responses=responses(UNKNOWN_WEBHOOK, INVALID, TOO_SLOW, STORE_AWAY),
 )
 def change_webhook(
-    context: ContextDep, endpoint_id: EndpointId, given: webhook_resources.EndpointPatch
+    context: ContextDep, who: WhoDep, endpoint_id: EndpointId, given: webhook_resources.EndpointPatch
 ) -> webhook_resources.EndpointAnswer:
     """Change the given fields only, also within `adapter`. `enabled: true` enables a disabled webhook again."""
     _merged(_found(context, endpoint_id).endpoint, given)
     _check(context, given)
     forgive = given.enabled and "enabled" in given.model_fields_set
     # Merge again with the stored endpoint when writing: another request may have changed it since.
-    _change(context, endpoint_id, lambda now: _merged(now, given).applied(now), forgive=forgive)
+    _change(context, who, endpoint_id, lambda now: _merged(now, given).applied(now), forgive=forgive)
     return webhook_resources.EndpointAnswer.of(_found(context, endpoint_id))
 
 
@@ -78,9 +81,9 @@ def change_webhook(
     summary="Delete a webhook",
     responses=responses(UNKNOWN_WEBHOOK, INVALID, STORE_AWAY),
 )
-def delete_webhook(context: ContextDep, endpoint_id: EndpointId) -> None:
+def delete_webhook(context: ContextDep, who: WhoDep, endpoint_id: EndpointId) -> None:
     """Delete a webhook and its deliveries. Nothing more is sent to it."""
-    if not context.webhooks.remove(endpoint_id):
+    if not context.webhooks.remove(endpoint_id, who):
         raise _unknown(endpoint_id)
 
 
@@ -89,10 +92,10 @@ def delete_webhook(context: ContextDep, endpoint_id: EndpointId) -> None:
     summary="Replace a webhook's secret",
     responses=responses(UNKNOWN_WEBHOOK, INVALID, STORE_AWAY),
 )
-def rotate_secret(context: ContextDep, endpoint_id: EndpointId) -> webhook_resources.EndpointWithSecret:
+def rotate_secret(context: ContextDep, who: WhoDep, endpoint_id: EndpointId) -> webhook_resources.EndpointWithSecret:
     """Create a new secret and return it, only this once. Until `old_secret_until` the old secret signs as well."""
     now_ms, grace_s = _now_ms(context), context.settings.webhooks.rotation_grace_s
-    _change(context, endpoint_id, lambda endpoint: endpoint.rotated(now_ms, grace_s))
+    _change(context, who, endpoint_id, lambda endpoint: endpoint.rotated(now_ms, grace_s))
     return webhook_resources.EndpointWithSecret.of(_found(context, endpoint_id))
 
 
@@ -230,9 +233,9 @@ def _open(context: Context, endpoint_id: str) -> Registered:
 
 
 def _change(
-    context: Context, endpoint_id: str, change: Callable[[Endpoint], Endpoint], *, forgive: bool = False
+    context: Context, who: Actor, endpoint_id: str, change: Callable[[Endpoint], Endpoint], *, forgive: bool = False
 ) -> None:
-    if not context.webhooks.change(endpoint_id, change, forgive=forgive):
+    if not context.webhooks.change(endpoint_id, change, forgive=forgive, who=who):
         raise _unknown(endpoint_id)
 
 

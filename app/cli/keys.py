@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from app.cli.processes import DataDir, settings_for
+from app.cli.processes import DataDir, settings_for, state_url
 from crowdmood.core.errors import SettingsError
-from crowdmood.core.settings import Settings
 
 if TYPE_CHECKING:
     from crowdmood.store.api_keys import ApiKeyStore
@@ -27,6 +26,7 @@ class KeyScope(StrEnum):
     READ = "read"
     MANAGE = "manage"
     PREDICT = "predict"
+    AUDIT = "audit"
 
 
 @keys.command()
@@ -36,7 +36,7 @@ def create(
         list[KeyScope] | None,
         typer.Option(
             help="What the key allows; may be repeated. `read`: moods and cameras. `manage`: also webhooks, keys and "
-            "previews. `predict`: single photos.",
+            "previews. `predict`: single photos. `audit`: the audit log.",
             show_default="read",
         ),
     ] = None,
@@ -92,21 +92,8 @@ def _store(data_dir: Path | None) -> Iterator["ApiKeyStore"]:
     from crowdmood.store.api_keys import ApiKeyStore
 
     settings = settings_for(data_dir)
-    with _state_url(settings) as url, closing(ApiKeyStore(url, settings.bus.key_prefix)) as store:
+    with state_url(settings) as url, closing(ApiKeyStore(url, settings.bus.key_prefix)) as store:
         yield store
-
-
-@contextmanager
-def _state_url(settings: Settings) -> Iterator[str]:
-    from app.embedded import embedded_servers, running_servers
-
-    if settings.state_url is not None:
-        yield settings.state_url.get_secret_value()
-    elif running := running_servers(settings.data_dir):
-        yield running.state_url
-    else:
-        with embedded_servers(settings.data_dir, settings.embedded) as keeper:
-            yield keeper.servers.state_url
 
 
 def _now_ms() -> int:

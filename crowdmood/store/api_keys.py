@@ -11,9 +11,12 @@ from typing import Any, Final, Literal, Self, TypeAlias, get_args
 from crowdmood.bus.connection import Client, Connection
 from crowdmood.core import stored
 from crowdmood.core.errors import UndecodableError
+from crowdmood.domain.mood import to_rfc3339
+from crowdmood.store import audit
+from crowdmood.store.audit import Actor
 from crowdmood.store.keys import StateKeys
 
-Scope: TypeAlias = Literal["read", "manage", "predict"]
+Scope: TypeAlias = Literal["read", "manage", "predict", "audit"]
 SCOPES: Final[tuple[Scope, ...]] = get_args(Scope)
 """`manage` includes `read`; every other scope allows only what it names."""
 
@@ -117,18 +120,29 @@ def read_table(raw: Mapping[bytes, bytes]) -> KeyTable:
 
 
 class ApiKeyStore:
-    """Adds and revokes keys; synchronous.
+    """Adds and revokes keys, and records both in the audit log; synchronous.
 
-    While the store is unreachable, calls raise ServerUnavailableError at once unless they take `patient`.
+    While the store is unreachable, calls raise ServerUnavailableError at once unless they take `patient`. Without
+    `who`, the operating system's user acts.
     """
 
     def __init__(self, url: str, key_prefix: str, stop: threading.Event | None = None) -> None:
         self.connection = Connection(url, "state", stop)
-        self._key = StateKeys(key_prefix).api_keys
+        self._keys = StateKeys(key_prefix)
+        self._key = self._keys.api_keys
 
-    def add(self, key: ApiKey) -> None:
+    def add(self, key: ApiKey, who: Actor | None = None) -> None:
         """Store a key."""
-        self.connection.call(lambda client: client.hset(self._key, key.key_id, key.to_json()), patient=False)
+        expires_at = None if key.expires_at_ms is None else to_rfc3339(key.expires_at_ms)
+        shown = {"name": key.name, "scopes": key.scopes, "expires_at": expires_at}
+
+        def transaction(client: Client) -> None:
+            with client.pipeline(transaction=True) as multi:
+                multi.hset(self._key, key.key_id, key.to_json())
+                audit.append(multi, self._keys, who, "key.created", key.key_id, after=shown)
+                multi.execute()
+
+        self.connection.call(transaction, patient=False)
 
     def table(self, *, patient: bool = False) -> KeyTable:
         """Return every key, also expired and revoked ones.
@@ -139,7 +153,7 @@ class ApiKeyStore:
         raw: Any = self.connection.call(lambda client: client.hgetall(self._key), patient=patient)
         return read_table(raw)
 
-    def revoke(self, key_id: str, at_ms: int) -> ApiKey | None:
+    def revoke(self, key_id: str, at_ms: int, who: Actor | None = None) -> ApiKey | None:
         """Revoke a key and return it; None when it does not exist.
 
         The key stays in the table: without any key, the API would not require one.
@@ -150,8 +164,14 @@ class ApiKeyStore:
             if text is None:
                 return None
             key = ApiKey.from_json(text)
-            revoked = key if key.revoked_at_ms is not None else replace(key, revoked_at_ms=at_ms)
-            client.hset(self._key, key_id, revoked.to_json())
+            if key.revoked_at_ms is not None:
+                return key
+            revoked = replace(key, revoked_at_ms=at_ms)
+            before, after = ({"name": one.name, "state": one.state(at_ms)} for one in (key, revoked))
+            with client.pipeline(transaction=True) as multi:
+                multi.hset(self._key, key_id, revoked.to_json())
+                audit.append(multi, self._keys, who, "key.revoked", key_id, before=before, after=after)
+                multi.execute()
             return revoked
 
         return self.connection.call(transaction, patient=False)

@@ -31,6 +31,11 @@ class StateKeys:
         """Hash, key id to JSON: the API keys, as salted hashes; revoked keys stay."""
         return f"{self._root}:api_keys"
 
+    @property
+    def audit(self) -> str:
+        """Stream of the audit log, oldest first; an entry's id is the wall-clock time of the action."""
+        return f"{self._root}:audit"
+
     def model(self, run_id: str) -> str:
         """String, JSON: the network that this run's classifiers use instead of the one in their settings."""
         return f"{self._root}:model:{run_id}"

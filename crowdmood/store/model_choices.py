@@ -5,9 +5,10 @@ import time
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from crowdmood.bus.connection import Connection
+from crowdmood.bus.connection import Client, Connection
 from crowdmood.core import stored
 from crowdmood.core.errors import UndecodableError
+from crowdmood.store import audit
 from crowdmood.store.keys import StateKeys
 
 
@@ -27,11 +28,16 @@ class ModelChoice:
 
 
 class ModelChoices:
-    """The choice of one run: a replay has its own run, so a live choice does not apply to it."""
+    """The choice of one run: a replay has its own run, so a live choice does not apply to it.
+
+    Changes are recorded in the audit log; the operating system's user makes them.
+    """
 
     def __init__(self, url: str, key_prefix: str, run_id: str, stop: threading.Event | None = None) -> None:
         self.connection = Connection(url, "state", stop)
-        self._key = StateKeys(key_prefix).model(run_id)
+        self._keys = StateKeys(key_prefix)
+        self._run_id = run_id
+        self._key = self._keys.model(run_id)
 
     def choose(self, folder: str, model_id: str) -> ModelChoice:
         """Make every classifier of the run use this network from now on.
@@ -40,7 +46,7 @@ class ModelChoices:
             ServerUnavailableError: The state store is unreachable.
         """
         choice = ModelChoice(folder, model_id, time.time_ns() // 1_000_000)
-        self.connection.call(lambda client: client.set(self._key, stored.to_json(asdict(choice))), patient=False)
+        self._replace(choice, "model.chosen")
         return choice
 
     def forget(self) -> None:
@@ -49,7 +55,7 @@ class ModelChoices:
         Raises:
             ServerUnavailableError: The state store is unreachable.
         """
-        self.connection.call(lambda client: client.delete(self._key), patient=False)
+        self._replace(None, "model.reset")
 
     def chosen(self, *, patient: bool = False) -> ModelChoice | None:
         """Return the current choice; None without one, and for one that cannot be read.
@@ -68,6 +74,23 @@ class ModelChoices:
         except UndecodableError as error:
             stored.skipped("model_choice", self._key, error)
             return None
+
+    def _replace(self, choice: ModelChoice | None, action: audit.Action) -> None:
+        def transaction(client: Client) -> None:
+            text: Any = client.get(self._key)
+            new = None if choice is None else stored.to_json(asdict(choice)).encode()
+            if text is None and new is None:
+                return
+            before, after = audit.shown(text), audit.shown(new)
+            with client.pipeline(transaction=True) as multi:
+                if new is None:
+                    multi.delete(self._key)
+                else:
+                    multi.set(self._key, new)
+                audit.append(multi, self._keys, None, action, self._run_id, before=before, after=after)
+                multi.execute()
+
+        self.connection.call(transaction, patient=False)
 
     def close(self) -> None:
         """Close the sockets."""

@@ -12,6 +12,8 @@ from crowdmood.bus.connection import Client, Connection
 from crowdmood.core import stored
 from crowdmood.core.errors import UndecodableError
 from crowdmood.core.polygons import Polygon
+from crowdmood.store import audit
+from crowdmood.store.audit import Actor
 from crowdmood.store.keys import StateKeys
 
 
@@ -43,36 +45,44 @@ class Saved(NamedTuple):
 class SavedRegions:
     """The saved regions of one run's cameras: a replay has its own run, so a live camera's do not apply to it.
 
-    While the store is unreachable, calls raise ServerUnavailableError at once unless they take `patient`.
+    While the store is unreachable, calls raise ServerUnavailableError at once unless they take `patient`. Changes are
+    recorded in the audit log; without `who`, the operating system's user makes them.
     """
 
     def __init__(self, url: str, key_prefix: str, run_id: str, stop: threading.Event | None = None) -> None:
         self.connection = Connection(url, "state", stop)
-        self._key = StateKeys(key_prefix).regions(run_id)
+        self._keys = StateKeys(key_prefix)
+        self._key = self._keys.regions(run_id)
 
     def find(self, camera_id: str) -> Saved:
         """Return the saved regions of a camera and their version."""
         text: Any = self.connection.call(lambda client: client.hget(self._key, camera_id), patient=False)
         return Saved(None if text is None else _read(camera_id, text), _version(text))
 
-    def save(self, camera_id: str, regions: Regions, expected: Callable[[str], bool] | None = None) -> str | None:
+    def save(
+        self,
+        camera_id: str,
+        regions: Regions,
+        expected: Callable[[str], bool] | None = None,
+        who: Actor | None = None,
+    ) -> str | None:
         """Narrow a camera's regions to these, from now on.
 
         Args:
             camera_id: The camera.
             regions: The new regions, which replace the saved ones.
             expected: Returns whether the version to replace is the one that the caller knows; None accepts any.
+            who: Who saves them.
 
         Returns:
             The new version; None when the saved version is not the expected one, and nothing was saved.
         """
         text = stored.to_json(regions.model_dump(mode="json")).encode()
-        saved = self._replace(camera_id, lambda multi: multi.hset(self._key, camera_id, text), expected)
-        return _version(text) if saved else None
+        return _version(text) if self._replace(camera_id, text, expected, who) else None
 
-    def forget(self, camera_id: str, expected: Callable[[str], bool] | None = None) -> bool:
+    def forget(self, camera_id: str, expected: Callable[[str], bool] | None = None, who: Actor | None = None) -> bool:
         """Delete a camera's saved regions; return False when the saved version is not the expected one."""
-        return self._replace(camera_id, lambda multi: multi.hdel(self._key, camera_id), expected)
+        return self._replace(camera_id, None, expected, who)
 
     def all(self, *, patient: bool = False) -> dict[str, Regions]:
         """Return the saved regions by camera; skip those that cannot be read.
@@ -89,7 +99,7 @@ class SavedRegions:
         self.connection.close()
 
     def _replace(
-        self, camera_id: str, write: Callable[[Client], object], expected: Callable[[str], bool] | None
+        self, camera_id: str, new: bytes | None, expected: Callable[[str], bool] | None, who: Actor | None
     ) -> bool:
         def transaction(client: Client) -> bool:
             with client.pipeline(transaction=True) as multi:
@@ -98,8 +108,16 @@ class SavedRegions:
                     text: Any = multi.hget(self._key, camera_id)
                     if expected is not None and not expected(_version(text)):
                         return False
+                    if new is None and text is None:
+                        return True
                     multi.multi()
-                    write(multi)
+                    if new is None:
+                        multi.hdel(self._key, camera_id)
+                    else:
+                        multi.hset(self._key, camera_id, new)
+                    action: audit.Action = "regions.deleted" if new is None else "regions.saved"
+                    before, after = audit.shown(text), audit.shown(new)
+                    audit.append(multi, self._keys, who, action, camera_id, before=before, after=after)
                     try:
                         multi.execute()
                     except redis.WatchError:

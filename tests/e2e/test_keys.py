@@ -1,5 +1,9 @@
-"""`crowdmood keys`, before the first start and while the API runs."""
+"""`crowdmood keys` and `crowdmood audit`, before the first start and while the API runs."""
 
+import csv
+import json
+import os
+import pwd
 import re
 from pathlib import Path
 
@@ -42,9 +46,36 @@ def test_keys_are_created_before_the_first_start_listed_without_secrets_and_revo
     assert re.search(r"north board.*revoked", crowdmood("keys", "list", COLUMNS="160", **home).stdout)
 
 
+def test_the_audit_log_is_exported_with_who_created_and_revoked_keys(tmp_path: Path) -> None:
+    home = {"CROWDMOOD_DATA_DIR": str(tmp_path / "data")}
+    made = crowdmood("keys", "create", "=north", **home)
+    assert made.returncode == 0, made.stderr
+    _, key_id, secret = made.stdout.strip().split("_", 2)
+    assert crowdmood("keys", "revoke", key_id, **home).returncode == 0
+
+    exported = crowdmood("audit", "export", **home)
+    assert exported.returncode == 0, exported.stderr
+    created, revoked = map(json.loads, exported.stdout.splitlines())
+    assert [entry["action"] for entry in (created, revoked)] == ["key.created", "key.revoked"]
+    assert [created["target"], created["to"]["name"], revoked["target"]] == [key_id, "=north", key_id]
+    user = pwd.getpwuid(os.getuid()).pw_name
+    for entry in (created, revoked):
+        assert [entry[name] for name in ("via", "key", "name")] == ["command line", None, user]
+    assert secret not in exported.stdout
+
+    table = tmp_path / "audit.csv"
+    since = crowdmood("audit", "export", "--format", "csv", "--from", revoked["at"], "--out", table, **home)
+    assert (since.returncode, since.stdout) == (0, "")
+    with table.open(encoding="utf-8", newline="") as file:
+        (row,) = csv.DictReader(file)
+    assert [row["action"], row["target"], json.loads(row["to"])["state"]] == ["key.revoked", key_id, "revoked"]
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
+        (("audit", "export", "--from", "yesterday"), "'yesterday' is not an RFC 3339 time"),
+        (("audit", "export", "--out", "/nowhere/audit.csv"), "cannot write /nowhere/audit.csv: No such file"),
         (("keys", "revoke", "nothing"), "there is no key 'nothing': `crowdmood keys list` shows all keys"),
         (("api",), "no API key exists yet: create one with `crowdmood keys create NAME`"),
     ],

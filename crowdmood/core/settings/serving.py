@@ -1,4 +1,4 @@
-"""The API and webhooks."""
+"""The API, webhooks and the audit log."""
 
 import socket
 from ipaddress import ip_address, ip_network
@@ -161,3 +161,14 @@ class WebhookSettings(Group):
     @classmethod
     def _networks(cls, networks: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(str(ip_network(network)) for network in networks)
+
+
+class AuditSettings(Group):
+    """What is kept of the audit log."""
+
+    keep_days: float = Field(
+        default=180.0,
+        gt=0,
+        le=3650,
+        description="Days after which entries of the audit log are deleted; only their age deletes them.",
+    )

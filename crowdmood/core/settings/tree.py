@@ -12,7 +12,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from crowdmood.core.errors import SettingsError
 from crowdmood.core.settings.base import STADIUM
 from crowdmood.core.settings.running import BusSettings, EmbeddedSettings, LogSettings, MetricsSettings, RunSettings
-from crowdmood.core.settings.serving import ApiSettings, WebhookSettings
+from crowdmood.core.settings.serving import ApiSettings, AuditSettings, WebhookSettings
 from crowdmood.core.settings.sources import CameraAddress, CameraId, CameraSettings, IngestSettings
 from crowdmood.core.settings.stages import YUNET_FILE, AggregatorSettings, ClassifierSettings, DetectorSettings
 
@@ -72,6 +72,7 @@ class Settings(BaseSettings):
     aggregator: AggregatorSettings = AggregatorSettings()
     api: ApiSettings = ApiSettings()
     webhooks: WebhookSettings = WebhookSettings()
+    audit: AuditSettings = AuditSettings()
     metrics: MetricsSettings = MetricsSettings()
     run: RunSettings = RunSettings()
 

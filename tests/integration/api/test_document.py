@@ -14,7 +14,7 @@ from schemathesis.checks import not_a_server_error, positive_data_acceptance
 from api import examples
 from api.app import create_app
 from crowdmood.core.settings import BusSettings, Settings, load
-from crowdmood.store.api_keys import ApiKey, ApiKeyStore
+from crowdmood.store.api_keys import SCOPES, ApiKey, ApiKeyStore
 from crowdmood.store.moods import MoodReader, MoodStore
 from tests.serving import Running, running
 
@@ -51,7 +51,7 @@ def served(server_url: str) -> Iterator[Served]:
         keep=100,
     )
     store.close()
-    text, key = ApiKey.make("everything", "manage", round(time.time() * 1000), None)
+    text, key = ApiKey.make("everything", SCOPES, round(time.time() * 1000), None)
     with closing(ApiKeyStore(server_url, bus.key_prefix)) as keys:
         keys.add(key)
     limits = {"port": 0, "requests_per_s": 0}

@@ -76,7 +76,7 @@ def test_needs_a_scope_of_its_own(settings: Settings, keys: dict[str, str]) -> N
     with running(with_photos(settings)) as api:
         api.eventually("/mood", lambda answer: answer.status_code == 200, keys["read"])
         assert problem(post(api, photo())) == (401, "/problems/unauthorized")
-        for scope in ("read", "manage"):
+        for scope in ("read", "manage", "audit"):
             assert problem(post(api, photo(), keys[scope])) == (403, "/problems/forbidden")
         assert problem(post(api, photo(), keys["predict"])) == (503, "/problems/no-worker")  # allowed, and no worker
         for path in ("/mood", "/cameras", "/webhooks", "/keys"):

@@ -134,6 +134,9 @@ def test_everything_works_with_users_that_may_do_no_more_than_they_need(
         (account,) = json.loads(crowdmood(operator, "ledger", "--json").stdout)
         assert (account["camera"], account["balance"]) == ("fans", 0)
         assert crowdmood(operator, "keys", "create", "board").returncode == 0
+        exported = crowdmood(operator, "audit", "export")
+        actions = [json.loads(line)["action"] for line in exported.stdout.splitlines()]
+        assert actions == ["photo.classified", "webhook.created", "key.created"], exported.stderr
     finally:
         for process in processes.values():
             process.send_signal(signal.SIGTERM)
@@ -162,6 +165,14 @@ def test_everything_works_with_users_that_may_do_no_more_than_they_need(
         ("state", "api", ["XADD", "crowdmood:{state}:moods", "*", "a", "b"]),
         ("state", "dispatch", ["XADD", "crowdmood:{state}:changes", "*", "a", "b"]),
         ("state", "aggregator", ["HGETALL", "crowdmood:{state}:webhooks"]),  # their secrets
+        ("state", "api", ["DEL", "crowdmood:{state}:audit"]),
+        ("state", "api", ["XDEL", "crowdmood:{state}:audit", "1-0"]),
+        ("state", "api", ["SET", "crowdmood:{state}:audit", ""]),
+        ("state", "api", ["XADD", "crowdmood:{state}:webhooks", "*", "a", "b"]),
+        ("state", "operator", ["DEL", "crowdmood:{state}:audit"]),
+        ("state", "operator", ["XTRIM", "crowdmood:{state}:audit", "MAXLEN", "0"]),
+        ("state", "dispatch", ["XRANGE", "crowdmood:{state}:audit", "-", "+"]),
+        ("state", "aggregator", ["XADD", "crowdmood:{state}:audit", "*", "a", "b"]),
         ("state", "classifier", ["FLUSHALL"]),
     ],
 )

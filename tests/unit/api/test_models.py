@@ -127,6 +127,7 @@ def test_the_document_holds_every_resource_with_a_tag_and_a_description(app: Fas
         "/predict",
         "/keys",
         "/keys/{key_id}",
+        "/audit",
         "/webhooks",
         "/webhooks/{endpoint_id}",
         "/webhooks/{endpoint_id}/test",
