@@ -3,13 +3,17 @@
 import hashlib
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from crowdmood.core.logs import redact, redact_text
 from crowdmood.core.settings import STADIUM
 from crowdmood.domain.mood import Mood, MoodChange, Status, to_rfc3339
+from crowdmood.domain.override import Override, Overrides
 from crowdmood.store.moods import CameraTable, published_at_ms
+
+_OVERRIDE_FRESH_MS = 3000
+"""Time for which a client may act on an override without another request: it may be cleared at any time."""
 
 
 class Scope(NamedTuple):
@@ -59,6 +63,7 @@ class Published:
     at_ms: int
     answer: Answer | None = None
     stale_answer: Answer | None = None
+    overridden: tuple[Override, Answer] | None = None
 
 
 class Board:
@@ -67,6 +72,7 @@ class Board:
     Attributes:
         loaded: Whether the state store was ever read; before that, every camera and zone counts as known.
         cameras: State and counters of each camera.
+        overrides: The overrides.
     """
 
     def __init__(self, stale_after_s: float, cameras: Iterable[str] = (), zones: Iterable[str] = ()) -> None:
@@ -79,6 +85,7 @@ class Board:
         """
         self.loaded = False
         self.cameras: CameraTable = {}
+        self.overrides = Overrides()
         self._stale_after_ms = stale_after_s * 1000
         self._cameras = frozenset(cameras)
         self._zones = {STADIUM, *zones}
@@ -86,7 +93,9 @@ class Board:
 
     def take(self, entry: bytes, mood: Mood) -> None:
         """Keep the mood of an entry of the state store; call in the order of publication."""
-        self._newest[mood.zone, mood.camera] = Published(mood, published_at_ms(entry))
+        # The mark concerns the history; whether an override applies now, `overrides` says.
+        unmarked = mood if mood.override is None else replace(mood, override=None)
+        self._newest[mood.zone, mood.camera] = Published(unmarked, published_at_ms(entry))
 
     def forget(self) -> None:
         """Drop every mood, after the state store lost them."""
@@ -113,6 +122,10 @@ class Board:
             now_ms: Wall-clock time in milliseconds since 1970-01-01 UTC.
         """
         found = self._newest.get(scope)
+        override = self.overrides.of(*scope, now_ms)
+        if override is not None:
+            until_ms = min(override.until_ms, now_ms + _OVERRIDE_FRESH_MS)
+            return replace(_overridden(scope, found, override), fresh_until_ms=until_ms)
         if found is None:
             return Answer.of("stale", json.dumps(no_mood_yet(scope), separators=(",", ":")))
         if now_ms - found.at_ms > self._stale_after_ms and not found.mood.ended():
@@ -121,6 +134,9 @@ class Board:
             return found.stale_answer
         if found.answer is None:
             found.answer = Answer.of(found.mood.status, found.mood.to_json(), self._fresh_until_ms(found))
+        starts_ms = self.overrides.next_start_ms(*scope, now_ms)
+        if starts_ms < found.answer.fresh_until_ms:
+            return replace(found.answer, fresh_until_ms=starts_ms)
         return found.answer
 
     def _fresh_until_ms(self, found: Published) -> float:
@@ -133,6 +149,16 @@ class Board:
         recorded = all(self.cameras.get(camera, {}).get("recorded") for camera in mood.cameras)
         ahead_ms = found.at_ms - mood.as_of_ms if mood.cameras and recorded else 0
         return min(mood.valid_until_ms + ahead_ms, found.at_ms + self._stale_after_ms)
+
+
+def _overridden(scope: Scope, found: Published | None, override: Override) -> Answer:
+    if found is None:
+        blank = no_mood_yet(scope) | {"status": "overridden", "override": override.note()}
+        return Answer.of("overridden", json.dumps(blank, separators=(",", ":"), ensure_ascii=False))
+    if found.overridden is None or found.overridden[0] != override:
+        text = found.mood.overridden(override.note()).to_json()
+        found.overridden = override, Answer.of("overridden", text)
+    return found.overridden[1]
 
 
 def no_mood_yet(scope: Scope) -> dict[str, Any]:

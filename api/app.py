@@ -18,9 +18,23 @@ from api.feed import Feed
 from api.follower import Follower
 from api.keys import KeyRing
 from api.photos import PhotoDesk
-from api.routes import audit, cameras, display, health, keys, metrics, moods, page, predict, previews, schemas, stream
+from api.routes import (
+    audit,
+    cameras,
+    display,
+    health,
+    keys,
+    metrics,
+    moods,
+    override,
+    page,
+    predict,
+    previews,
+    schemas,
+    stream,
+)
 from api.routes import webhooks as webhook_routes
-from api.security import GUARDED, Auditor, Gate, Manager, Predictor, Reader
+from api.security import GUARDED, Auditor, Gate, Manager, Operator, Predictor, Reader
 from crowdmood import __version__
 from crowdmood.bus.photos import PhotoBus
 from crowdmood.bus.previews import Previews
@@ -30,11 +44,13 @@ from crowdmood.core.settings import ApiSettings, Settings, required_url
 from crowdmood.store.api_keys import ApiKeyStore
 from crowdmood.store.audit import AuditLog
 from crowdmood.store.moods import MoodReader
+from crowdmood.store.overrides import OverrideStore
 from crowdmood.store.regions import SavedRegions
 from webhooks.store import WebhookStore
 
 log = logging.getLogger("crowdmood.api")
 
+_END_EVERY_S = 1.0
 _TRIM_EVERY_S = 3600.0
 _TRIM_AGAIN_S = 60.0
 """Pause after a failure."""
@@ -48,6 +64,7 @@ times are RFC 3339 in UTC, and event time (when the cameras captured the frames)
 
 _TAGS = [
     {"name": "moods", "description": "The crowd's mood, now and in the past."},
+    {"name": "overrides", "description": "What operators make boards show, whatever the crowd shows."},
     {"name": "cameras", "description": "The cameras, their states, previews and regions."},
     {"name": "photos", "description": "Classification of single photos."},
     {"name": "webhooks", "description": "Webhooks and their deliveries."},
@@ -68,7 +85,7 @@ def create_app(settings: Settings, reader: MoodReader, clock: Clock = time.time)
     board = Board(settings.aggregator.stale_after_s, [camera.id for camera in settings.cameras], settings.zones)
     feed = Feed()
     ring = KeyRing(local=settings.api.only_here, clock=clock)
-    follower = Follower(reader, board, feed, ring)
+    follower = Follower(reader, board, feed, ring, settings.zones, clock=clock)
     state = required_url(settings.state_url, "state"), settings.bus.key_prefix
     app = _App(
         settings.api,
@@ -92,6 +109,7 @@ def create_app(settings: Settings, reader: MoodReader, clock: Clock = time.time)
         WebhookStore(*state),
         ApiKeyStore(*state),
         SavedRegions(*state, settings.run_id),
+        OverrideStore(*state),
         AuditLog(*state, settings.audit.keep_days, clock=clock),
         Previews(settings.bus_url.get_secret_value(), settings.bus) if settings.bus_url else None,
         clock,
@@ -104,6 +122,7 @@ def create_app(settings: Settings, reader: MoodReader, clock: Clock = time.time)
     app.include_router(predict.router, dependencies=[Predictor], responses=GUARDED)
     for resource in (previews, webhook_routes, keys):
         app.include_router(resource.router, dependencies=[Manager], responses=GUARDED)
+    app.include_router(override.router, dependencies=[Operator], responses=GUARDED)
     app.include_router(audit.router, dependencies=[Auditor], responses=GUARDED)
     if not settings.api.ops_port:
         app.include_router(health.router)
@@ -165,18 +184,32 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     context = context_of(app)
     following = asyncio.create_task(context.follower.run(), name="follower")
     trimming = asyncio.create_task(_trim_audit_log(context.audit), name="audit log")
+    ending = asyncio.create_task(_end_overrides(context), name="overrides")
     try:
         yield
     finally:
-        await tasks.end(following, trimming)
+        await tasks.end(following, trimming, ending)
         await context.photos.close()
         await context.reader.close()
         context.webhooks.close()
         context.keys.close()
         context.regions.close()
         context.audit.close()
+        context.overrides.close()
         if context.previews is not None:
             context.previews.close()
+
+
+async def _end_overrides(context: Context) -> None:
+    """Delete and record overrides that have ended until cancelled; they stop to apply by the clock, without this."""
+    while True:
+        now_ms = context.clock() * 1000
+        if any(one.until_ms <= now_ms for one in context.board.overrides.all):
+            try:
+                await asyncio.to_thread(context.overrides.end, now_ms)
+            except CrowdMoodError as error:
+                log.warning("the end of an override is not recorded yet: %s", error)
+        await asyncio.sleep(_END_EVERY_S)
 
 
 async def _trim_audit_log(entries: AuditLog) -> None:

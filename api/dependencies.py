@@ -19,6 +19,7 @@ from crowdmood.domain.mood import to_ms
 from crowdmood.store.api_keys import ApiKeyStore
 from crowdmood.store.audit import AuditLog
 from crowdmood.store.moods import MoodReader
+from crowdmood.store.overrides import OverrideStore
 from crowdmood.store.positions import entry_id
 from crowdmood.store.regions import SavedRegions
 from webhooks.store import WebhookStore
@@ -40,6 +41,7 @@ class Context:
     webhooks: WebhookStore
     keys: ApiKeyStore
     regions: SavedRegions
+    overrides: OverrideStore
     audit: AuditLog
     previews: Previews | None
     clock: Clock
@@ -60,6 +62,12 @@ def _time_in_query(text: object) -> int:
         raise ValueError(
             f"{text!r} is not an RFC 3339 time such as 2026-05-01T15:00:00Z (write '+' as %2B in a URL)"
         ) from None
+
+
+def _text(given: object) -> str:
+    if not isinstance(given, str):
+        raise ValueError("Input should be a valid string")
+    return given
 
 
 def known(context: Context, zone: str, camera: str | None) -> Scope:
@@ -102,6 +110,8 @@ TimeQuery = Annotated[
     WithJsonSchema({"type": "string", "format": "date-time", "examples": ["2026-05-01T15:00:00Z"]}),
 ]
 """RFC 3339 text with a time zone, as milliseconds since 1970-01-01 UTC."""
+TimeGiven = Annotated[TimeQuery, BeforeValidator(_text)]
+"""The same in a body, where it must be a string."""
 FromQuery = Annotated[TimeQuery | None, Query(alias="from", description="Earliest `as_of`, inclusive.")]
 ToQuery = Annotated[TimeQuery | None, Query(description="Latest `as_of`, exclusive.")]
 CursorQuery = Annotated[

@@ -70,6 +70,12 @@ MOOD: dict[str, Any] = {
     "seven labels": {"summary": "The network does not know cheering", "value": SEVEN_LABELS.to_dict()},
     "insufficient": {"summary": "Too few readable people: show your default", "value": INSUFFICIENT.to_dict()},
     "stale": {"summary": "Nothing new for too long: show your default", "value": OK.as_stale().to_dict()},
+    "overridden": {
+        "summary": "An operator decides what boards show",
+        "value": OK.overridden(
+            {"show": "anthem", "from": "2026-05-01T14:59:00.000Z", "until": "2026-05-01T15:01:00.000Z"}
+        ).to_dict(),
+    },
     "none": {"summary": "Before the first mood: show your default", "value": no_mood_yet(Scope())},
 }
 

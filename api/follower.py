@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 
 from api.answers import Board
 from api.feed import Feed
@@ -12,6 +12,7 @@ from crowdmood.core import metrics
 from crowdmood.core.backoff import Backoff
 from crowdmood.core.errors import ServerUnavailableError
 from crowdmood.domain.mood import Mood
+from crowdmood.domain.override import Overrides
 from crowdmood.store.moods import START, MoodReader
 from crowdmood.store.positions import Position
 
@@ -36,13 +37,17 @@ class Follower:
         board: Board,
         feed: Feed,
         ring: KeyRing,
+        zones: Mapping[str, Iterable[str]],
         monotonic: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self.failure: Exception | None = None
         self._reader = reader
         self._board = board
         self._feed = feed
         self._ring = ring
+        self._zones = zones
+        self._clock = clock
         self._monotonic = monotonic
         self._connected: bool | None = None
         self._next_refresh = monotonic()
@@ -80,11 +85,18 @@ class Follower:
             self._next_refresh = self._monotonic() + _REFRESH_EVERY_S
             self._note(connected=True)
         read = await self._reader.follow(self._feed.head, _BLOCK_MS)
+        # After the moods and before they are served: a mood must not be served without an override that is older.
+        await self._read_overrides()
         for position, item in read:
             if isinstance(item, Mood):
                 self._board.take(position.moods, item)
         if read:
             self._feed.put(read)
+
+    async def _read_overrides(self) -> None:
+        overrides, now_ms = await self._reader.overrides(), self._clock() * 1000
+        self._board.overrides = Overrides(overrides, self._zones)
+        metrics.OVERRIDES.set(sum(one.in_force(now_ms) for one in overrides))
 
     async def _refresh(self) -> None:
         """Read keys and cameras, and start over if the store has lost entries since the last read."""
@@ -101,6 +113,7 @@ class Follower:
                     self._board.take(entry, mood)
             self._feed.start_at(Position(moods[0][0] if moods else START, newest.changes))
         self._board.cameras = await self._reader.cameras()
+        await self._read_overrides()
         self._board.loaded = True
 
     def _note(self, *, connected: bool, why: str = "") -> None:

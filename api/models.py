@@ -5,6 +5,9 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 from pydantic.dataclasses import dataclass
 
+from api.dependencies import TimeGiven
+from crowdmood.core.settings import STADIUM
+from crowdmood.domain import override
 from crowdmood.domain.labels import Label
 from crowdmood.domain.messages import CameraStateName
 from crowdmood.domain.mood import TIME_SCHEMA, Dominant, Mood, MoodChange, Shares, to_rfc3339
@@ -141,8 +144,9 @@ class CameraRegions(Regions):
 
 
 _SCOPES = (
-    "Permissions: `read` moods, history and cameras; `manage`, which includes `read`, change webhooks, keys and "
-    "regions and see previews; `predict`, classify single photos; `audit`, read the audit log."
+    "Permissions: `read` moods, history and cameras; `operate`, set overrides; `manage`, which includes `read` and "
+    "`operate`, change webhooks, keys and regions and see previews; `predict`, classify single photos; `audit`, read "
+    "the audit log."
 )
 
 
@@ -190,6 +194,49 @@ class NewKey(Key):
     key: str = Field(description="`cm_…`: send it as `Authorization: Bearer …`. It is shown only once: keep it.")
 
 
+class OverrideRequest(BaseModel):
+    """The override to set."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    zone: str = Field(
+        default=STADIUM,
+        min_length=1,
+        max_length=64,
+        description="Zone whose boards it concerns, with its cameras; `stadium`: every zone and camera.",
+        examples=["stadium"],
+    )
+    show: str = Field(
+        default=override.DEFAULT,
+        pattern=r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]{1,200}$",
+        description="What boards show: `default`, their own default, or a creative.",
+    )
+    from_: TimeGiven | None = Field(default=None, alias="from", description="When it starts; default: now.")
+    until: TimeGiven = Field(
+        description="When it ends, at most `CROWDMOOD_API__OVERRIDE_MAX_S` after its start.",
+    )
+    why: str = Field(min_length=1, max_length=500, description="The reason, for operators and the audit log.")
+
+
+class Override(BaseModel):
+    """An override."""
+
+    id: str = Field(description="Identifies it: the zone, with the start of one that was scheduled.")
+    zone: str = Field(description="Zone whose boards it concerns; `stadium`: every zone and camera.")
+    show: str = Field(description="What boards show: `default`, their own default, or a creative.")
+    from_: Time = Field(alias="from", description="When it starts.")
+    until: Time = Field(description="When it ends.")
+    why: str = Field(description="The reason.")
+    set_at: Time = Field(description="When it was set.")
+    set_by: str | None = Field(description="Name of the API key or user that set it; null: a client without a key.")
+    in_force: bool = Field(description="Whether it applies now; otherwise it is scheduled.")
+
+    @classmethod
+    def of(cls, one: override.Override, now_ms: float) -> "Override":
+        """Return the public fields of an override."""
+        return cls.model_validate(one.to_dict() | {"in_force": one.in_force(now_ms)})
+
+
 class AuditEntry(BaseModel):
     """One action. It has no mood, no secret and no credential."""
 
@@ -197,14 +244,16 @@ class AuditEntry(BaseModel):
 
     id: str = Field(description="Identifies the entry; entries are in the order of their ids.")
     at: Time = Field(description="When it happened, wall-clock time.")
-    via: Literal["api", "command line"] = Field(description="How it was done.")
+    via: Literal["api", "command line", "system"] = Field(
+        description="How it was done; `system`: by CrowdMood itself, at a set time."
+    )
     key: str | None = Field(description="Id of the API key; null without a key.")
     name: str | None = Field(description="Name of the API key, or of the operating system's user.")
     address: str | None = Field(
         description="Address of the client (for IPv6 its /64 network), or name of the user's machine."
     )
     action: str = Field(description=f"What was done: {', '.join(f'`{action}`' for action in ACTIONS)}.")
-    target: str | None = Field(description="What it was done to: a camera, key, webhook or run.")
+    target: str | None = Field(description="What it was done to: a camera, key, webhook, override or run.")
     from_: Any = Field(alias="from", description="State before, as far as it concerns the action; null: none.")
     to: Any = Field(description="State after, as far as it concerns the action; null: none.")
 

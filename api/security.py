@@ -2,7 +2,7 @@
 
 `Gate` runs before every route and identifies the client; a route names the scope that it requires with
 `dependencies=[Reader]` or `[Manager]`. FastAPI reads the body before it checks these dependencies, so a router whose
-routes have bodies also has the `route_class` `ManagerRoute`, which checks the scope first and limits the time. Until
+routes have bodies also has a `route_class` such as `ManagerRoute`, which checks the scope first and limits the time. Until
 the first key exists, an API that only this machine can reach is open, and any other API is closed.
 """
 
@@ -13,7 +13,7 @@ import re
 import time
 from collections.abc import Callable, Coroutine
 from functools import lru_cache
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, ClassVar, Final
 from urllib.parse import urlsplit
 
 from fastapi import Depends, Request, Response, Security
@@ -98,8 +98,8 @@ class _Requires(SecurityBase):
         self._scope = scope
         self.scheme_name = "key"
         self.model = HTTPBearer(
-            description="A key from `crowdmood keys create`. `manage` includes `read`; other scopes include nothing "
-            "else. Until the first key exists, an API on a loopback address is open."
+            description="A key from `crowdmood keys create`. `manage` includes `read` and `operate`; other scopes "
+            "include nothing else. Until the first key exists, an API on a loopback address is open."
         )
 
     async def __call__(self, connection: HTTPConnection) -> None:
@@ -108,6 +108,8 @@ class _Requires(SecurityBase):
 
 Reader = Security(_Requires("read"))
 """For routes that read: `dependencies=[Reader]`."""
+Operator = Security(_Requires("operate"))
+"""For routes that list, set and clear overrides."""
 Manager = Security(_Requires("manage"))
 """For routes that change webhooks, keys or regions, or show previews."""
 Predictor = Security(_Requires("predict"))
@@ -117,14 +119,16 @@ Auditor = Security(_Requires("audit"))
 
 
 class ManagerRoute(APIRoute):
-    """A route that reads its body only for a client with the scope `manage`, and within `BODY_WITHIN_S`."""
+    """A route that reads its body only for a client with its scope, and within `BODY_WITHIN_S`."""
+
+    scope: ClassVar[KeyScope] = "manage"
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """Return the handler, which checks the scope and then reads the body."""
         handle = super().get_route_handler()
 
         async def guarded(request: Request) -> Response:
-            caller_of(request.scope).require("manage")
+            caller_of(request.scope).require(self.scope)
             try:
                 # The request keeps the body for the handler.
                 await asyncio.wait_for(request.body(), BODY_WITHIN_S)
@@ -136,6 +140,12 @@ class ManagerRoute(APIRoute):
             return await handle(request)
 
         return guarded
+
+
+class OperatorRoute(ManagerRoute):
+    """The same for the scope `operate`."""
+
+    scope: ClassVar[KeyScope] = "operate"
 
 
 class Gate:

@@ -8,16 +8,17 @@ import math
 import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeAlias
 
 from api import problems
-from api.answers import Scope
+from api.answers import Answer, Scope
 from api.dependencies import Context
 from api.feed import Event
 from api.keys import UNAUTHORIZED, Caller
 from api.problems import STORE_AWAY, Kind
 from crowdmood.core.errors import ServerUnavailableError
-from crowdmood.domain.mood import Mood
+from crowdmood.domain.mood import MoodChange
+from crowdmood.domain.override import Override
 from crowdmood.store.positions import Position
 
 EVENTS_LOST = Kind("events-lost", 410, "Some messages since then are no longer stored.")
@@ -25,8 +26,10 @@ TOO_SLOW = Kind("too-slow", 408, "The client did not read the messages fast enou
 STOPPING = Kind("stopping", 503, "The server is stopping.")
 
 _AGAIN = "connect again with this id as Last-Event-ID"
-_CHECK_EVERY_S = 1.0
-"""Longest delay until a mood that has become stale is sent as stale."""
+_CHECK_EVERY_S = 0.5
+"""Longest delay until a mood that has become stale is sent as stale, and until an override is sent."""
+_Sent: TypeAlias = tuple[str, dict[str, str] | None]
+"""The status of the mood that was sent last, and what it said about an override."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,11 +108,10 @@ async def messages(context: Context, caller: Caller, scope: Scope, after: Positi
 
 async def _messages(context: Context, caller: Caller, scope: Scope, after: Position | None) -> AsyncIterator[Message]:
     feed, settings = context.feed, context.settings.api
-    sent_status = None
+    sent: _Sent | None = None
     if after is None:
         position = feed.head
-        answer = context.board.answer(scope, context.clock() * 1000)
-        sent_status = answer.status
+        answer, sent = _answer(context, scope)
         yield Message("mood", position, answer.body.decode())
     else:
         position = after
@@ -135,19 +137,26 @@ async def _messages(context: Context, caller: Caller, scope: Scope, after: Posit
             position = position.joined(event.position)
             if not scope.holds(event.item):
                 continue
-            yield Message("mood" if isinstance(event.item, Mood) else "change", position, event.text)
+            override = _override(context, scope)
+            note = event.item.override if override is None else override.note()
+            if isinstance(event.item, MoodChange):
+                if note is not None:
+                    continue  # boards would act on it
+                yield Message("change", position, event.text)
+            else:
+                shown = event.item.status if note is None else "overridden"
+                sent = shown, note
+                yield Message("mood", position, event.text if note is None else event.item.overridden(note).to_json())
             sent_s = time.monotonic()
-            if isinstance(event.item, Mood):
-                sent_status = event.item.status
             if not pace.took(position, feed.head):
                 yield _end(TOO_SLOW, position, f"{_AGAIN}, or poll GET /mood instead")
                 return
         if events:
             continue
         position = position.joined(head)
-        answer = context.board.answer(scope, context.clock() * 1000)
-        if answer.status == "stale" != sent_status:
-            sent_status, sent_s = answer.status, time.monotonic()
+        answer, now = _answer(context, scope)
+        if now != sent and _news(now, sent):
+            sent, sent_s = now, time.monotonic()
             yield Message("mood", position, answer.body.decode())
         elif time.monotonic() - sent_s >= settings.stream_heartbeat_s:
             sent_s = time.monotonic()
@@ -155,6 +164,20 @@ async def _messages(context: Context, caller: Caller, scope: Scope, after: Posit
         if feed.head == head and not feed.over:
             await feed.wait(min(_CHECK_EVERY_S, settings.stream_heartbeat_s))
     yield _end(STOPPING, position, _AGAIN)
+
+
+def _answer(context: Context, scope: Scope) -> tuple[Answer, _Sent]:
+    answer, override = context.board.answer(scope, context.clock() * 1000), _override(context, scope)
+    return answer, (answer.status, None if override is None else override.note())
+
+
+def _override(context: Context, scope: Scope) -> Override | None:
+    return context.board.overrides.of(*scope, context.clock() * 1000)
+
+
+def _news(now: _Sent, sent: _Sent | None) -> bool:
+    """Return whether a client must be sent the answer although nothing was published: it has become another one."""
+    return now[0] in ("stale", "overridden") or (sent is not None and sent[0] == "overridden")
 
 
 async def _stored(context: Context, position: Position) -> list[Event]:

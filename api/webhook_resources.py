@@ -3,9 +3,9 @@
 import math
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from api.dependencies import TimeQuery
+from api.dependencies import TimeGiven
 from api.models import Time
 from crowdmood.domain.mood import to_rfc3339
 from webhooks.adapters import Adapter, AdapterName, template
@@ -15,16 +15,6 @@ from webhooks.events import EventType
 from webhooks.store import Registered
 
 _Word = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$")]
-
-
-def _text(given: object) -> str:
-    if not isinstance(given, str):
-        raise ValueError("Input should be a valid string")
-    return given
-
-
-_TimeGiven = Annotated[TimeQuery, BeforeValidator(_text)]
-"""RFC 3339 text in a body, as milliseconds since 1970-01-01 UTC."""
 
 
 class _Given(BaseModel):
@@ -249,8 +239,8 @@ class TrialRequest(_Given):
 class RedeliverRequest(_Given):
     """The deliveries to send again."""
 
-    from_: _TimeGiven | None = Field(default=None, alias="from", description="Earliest `created_at`, inclusive.")
-    to: _TimeGiven | None = Field(default=None, description="Latest `created_at`, exclusive.")
+    from_: TimeGiven | None = Field(default=None, alias="from", description="Earliest `created_at`, inclusive.")
+    to: TimeGiven | None = Field(default=None, description="Latest `created_at`, exclusive.")
     statuses: tuple[Status, ...] = Field(
         default=(Status.EXPIRED, Status.SUPERSEDED, Status.FAILED),
         min_length=1,

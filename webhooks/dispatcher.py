@@ -128,6 +128,7 @@ class Dispatcher:
                 READINESS.renew()
                 position = Position(watch.moods.encode(), watch.changes.encode())
                 published = await self._reader.follow(position, BLOCK_MS)
+                overrides = await self._reader.overrides()
                 if published or time.monotonic() - cameras_read_s >= _CAMERAS_EVERY_S:
                     table, cameras_read_s = await self._reader.cameras(), time.monotonic()
             except ServerUnavailableError:
@@ -140,7 +141,7 @@ class Dispatcher:
             before = watch.to_dict()
             now_ms = self._now_ms()
             stale_after_s = self._settings.aggregator.stale_after_s
-            events = fan_out.events_of(watch, published, table, now_ms, stale_after_s)
+            events = fan_out.events_of(watch, published, table, now_ms, stale_after_s, overrides)
             open_ones = [one.endpoint for one in self._endpoints if one.open]
             wanted = fan_out.wanted(watch, events, open_ones, now_ms)
             if wanted or watch.to_dict() != before:

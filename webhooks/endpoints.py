@@ -74,7 +74,8 @@ class Endpoint:
             event: The event.
             has_none: Whether the last event sent of this crowd was mood.unavailable: then the next mood passes.
         """
-        if event.type not in self.events and not (has_none and event.type is EventType.MOOD_UPDATED):
+        selected = event.type in self.events or (has_none and event.type is EventType.MOOD_UPDATED)
+        if not selected and not (event.overridden and any(type_.of_mood for type_ in self.events)):
             return False
         if not event.type.of_mood:
             return True

@@ -1,7 +1,7 @@
 """Events, made from moods, changes and the table of cameras. Pure, the time is given."""
 
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 from typing import Any, Self
 
@@ -9,6 +9,7 @@ from crowdmood.core import stored
 from crowdmood.core.errors import UndecodableError
 from crowdmood.core.logs import redact_text
 from crowdmood.domain.mood import Mood, MoodChange, to_rfc3339
+from crowdmood.domain.override import Overrides
 from crowdmood.store.moods import CameraTable, published_at_ms
 from crowdmood.store.positions import entry_id
 
@@ -63,6 +64,11 @@ class Event:
         """The crowd or camera it is about."""
         return self.zone, self.camera
 
+    @property
+    def overridden(self) -> bool:
+        """Whether it reports an override: every endpoint that selects moods receives it."""
+        return self.data.get("status") == "overridden"
+
     def to_dict(self) -> dict[str, Any]:
         """Return the fields as the state store keeps them."""
         return asdict(self)
@@ -79,7 +85,8 @@ class Crowd:
 
     Attributes:
         position: Position of its newest mood in the state store.
-        available: Whether the newest event of the crowd was a mood to act on.
+        available: Whether a mood that is not available must be reported: the newest event of the crowd was a mood to
+            act on, or an override has ended.
     """
 
     position: str
@@ -97,6 +104,7 @@ class Watch:
         cameras: Whether each camera was up when its state was last read.
         told: When each endpoint was last sent a mood.updated of each crowd, by `endpoint/zone/camera`, in
             milliseconds since 1970-01-01 UTC; `NO_MOOD` when it was sent a mood.unavailable since.
+        overridden: What crowds' overrides make boards show, as last reported, by `zone/camera`.
         newest: The moods at the crowds' positions. They are not written with the rest every second: a successor reads
             them again.
     """
@@ -106,6 +114,7 @@ class Watch:
     crowds: dict[str, Crowd] = field(default_factory=dict)
     cameras: dict[str, bool] = field(default_factory=dict)
     told: dict[str, int] = field(default_factory=dict)
+    overridden: dict[str, dict[str, str]] = field(default_factory=dict)
     newest: dict[str, Mood] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
@@ -116,6 +125,7 @@ class Watch:
             "crowds": {key: asdict(crowd) for key, crowd in self.crowds.items()},
             "cameras": dict(self.cameras),
             "told": dict(self.told),
+            "overridden": dict(self.overridden),
         }
 
     @classmethod
@@ -153,20 +163,53 @@ class Watch:
             confidence=change.low.get(change.to_label) or 0.0,
         )
 
-    def updated(self, position: bytes, mood: Mood, *, recorded: bool) -> Event | None:
+    def overrides_seen(self, overrides: Overrides, now_ms: int) -> Iterable[Event]:
+        """Yield the events of crowds whose override has begun, or shows something else, since the last call.
+
+        After its end, the next mood is an event in any case.
+
+        Args:
+            overrides: The overrides.
+            now_ms: Wall-clock time in milliseconds since 1970-01-01 UTC.
+        """
+        for key, crowd in self.crowds.items():
+            zone, _, camera = key.partition("/")
+            found = overrides.of(zone, camera or None, now_ms)
+            note = None if found is None else found.note()
+            before = self.overridden.get(key)
+            if note == before:
+                continue
+            if note is None:
+                del self.overridden[key]
+                crowd.available = True
+                continue
+            self.overridden[key] = note
+            crowd.available = False
+            if (mood := self.newest.get(key)) is not None:
+                yield _unavailable(f"overridden-{now_ms}-{zone}-{camera}", now_ms, mood.overridden(note))
+
+    def updated(self, position: bytes, mood: Mood, *, recorded: bool, overridden: bool = False) -> Event | None:
         """Return the event of a new mood; None for an unavailable mood that follows another or comes first.
+
+        None as well during an override, whose beginning was an event.
 
         Args:
             position: Its position in the state store.
             mood: The mood.
             recorded: See `changed`.
+            overridden: Whether an override applies to its crowd, or did when it was published.
         """
         key = f"{mood.zone}/{mood.camera or ''}"
         before = self.crowds.get(key)
+        self.newest[key] = mood
+        if overridden:
+            self.crowds[key] = Crowd(position.decode(), before is not None and before.available)
+            return None
         available = mood.status == "ok"
-        self.crowds[key], self.newest[key] = Crowd(position.decode(), available), mood
+        self.crowds[key] = Crowd(position.decode(), available)
         if not available:
-            return _unavailable(position, published_at_ms(position), mood) if before and before.available else None
+            id_ = f"unavailable-{position.decode()}"
+            return _unavailable(id_, published_at_ms(position), mood) if before and before.available else None
         at_ms = published_at_ms(position)
         assert mood.low is not None  # a mood with status ok has every number
         return Event(
@@ -192,7 +235,7 @@ class Watch:
             too_old = now_ms - published_at_ms(position) > stale_after_s * 1000
             if crowd.available and too_old and mood is not None and not mood.ended():
                 crowd.available = False
-                yield _unavailable(position, now_ms, mood.as_stale())
+                yield _unavailable(f"unavailable-{crowd.position}", now_ms, replace(mood.as_stale(), override=None))
 
     def cameras_seen(self, table: CameraTable, now_ms: int) -> Iterable[Event]:
         """Yield the events of cameras that went down or up since the last call.
@@ -226,9 +269,9 @@ class Watch:
             )
 
 
-def _unavailable(position: bytes, at_ms: int, mood: Mood) -> Event:
+def _unavailable(id_: str, at_ms: int, mood: Mood) -> Event:
     return Event(
-        id=f"unavailable-{position.decode()}",
+        id=id_,
         type=EventType.MOOD_UNAVAILABLE,
         at_ms=at_ms,
         data=mood.to_dict(),

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 
 from crowdmood.domain.mood import Mood, MoodChange
+from crowdmood.domain.override import Override, Overrides
 from crowdmood.store.moods import CameraTable
 from crowdmood.store.positions import Position
 from webhooks.deliveries import Delivery
@@ -12,10 +13,11 @@ from webhooks.events import NO_MOOD, Event, EventType, Watch
 
 def events_of(
     watch: Watch,
-    published: Iterable[tuple[Position, Mood | MoodChange | None]],
+    published: Sequence[tuple[Position, Mood | MoodChange | None]],
     table: CameraTable,
     now_ms: int,
     stale_after_s: float,
+    overrides: Iterable[Override] = (),
 ) -> list[Event]:
     """Return the new events in order, and advance the watch.
 
@@ -25,17 +27,26 @@ def events_of(
         table: The current state of each camera.
         now_ms: Wall-clock time in milliseconds since 1970-01-01 UTC.
         stale_after_s: Age in seconds from which a mood is stale.
+        overrides: The overrides.
     """
-    events: list[Event] = []
+    # The settings of a dispatcher need not name the cameras of zones: the zones' moods do.
+    read = [item for _, item in published if isinstance(item, Mood)]
+    zones = {mood.zone: mood.cameras for mood in (*watch.newest.values(), *read) if mood.camera is None}
+    applying = Overrides(overrides, zones)
+    events = list(watch.overrides_seen(applying, now_ms))
     for position, item in published:
+        camera = item.camera if isinstance(item, Mood) else None
+        withheld = item is not None and (item.override or applying.of(item.zone, camera, now_ms)) is not None
         if isinstance(item, Mood):
-            event = watch.updated(position.moods, item, recorded=_recorded(item.cameras, table))
+            recorded = _recorded(item.cameras, table)
+            event = watch.updated(position.moods, item, recorded=recorded, overridden=withheld)
             events += [event] if event else []
-        elif isinstance(item, MoodChange):
+        elif isinstance(item, MoodChange) and not withheld:
             crowd = watch.newest.get(f"{item.zone}/")
             cameras = crowd.cameras if crowd else table
             events.append(watch.changed(position.changes, item, recorded=_recorded(cameras, table)))
         watch.moods, watch.changes = position.moods.decode(), position.changes.decode()
+    events += watch.overrides_seen(applying, now_ms)  # of crowds that were new
     events += watch.grown_stale(now_ms, stale_after_s)
     events += watch.cameras_seen(table, now_ms)
     return events

@@ -3,6 +3,7 @@
 import { get } from "./api.js";
 import { intervals, stacked } from "./charts.js";
 import { byId, clock, el, figureOf, fitOf, fitsPoorly, knows, labelled, row, say, shareOf, UNKNOWN } from "./dom.js";
+import { creativeOf, local, shown } from "./override.js";
 
 const KEPT = 600;
 const CHANGES_SHOWN = 50;
@@ -45,7 +46,7 @@ export function take(event, data, publishedAt) {
   if (event === "mood") {
     state.mood = data;
     state.publishedAt = publishedAt;
-    if (data.as_of && data.status !== "stale" && data.as_of !== state.moods.at(-1)?.as_of) {
+    if (data.as_of && data.status !== "stale" && data.status !== "overridden" && data.as_of !== state.moods.at(-1)?.as_of) {
       if (data.as_of < state.moods.at(-1)?.as_of) state.moods = [];
       state.moods = [...state.moods.slice(1 - KEPT), data];
     }
@@ -81,6 +82,7 @@ export function hide() {
 /** Return the present status of the newest mood, which becomes stale by itself if no new mood arrives. */
 function current() {
   const { mood, display, publishedAt } = state;
+  if (mood?.status === "overridden") return { status: "overridden", fresh: false };
   if (!mood?.as_of) return { status: "none", fresh: false };
   const ageS = (Date.now() - publishedAt) / 1000;
   const ended =
@@ -105,10 +107,11 @@ function showMood() {
   const { status, ended, fresh } = current();
   byId("connection").textContent = state.connected ? "Connected" : "Not connected";
   const lost = state.connected || !state.why ? "" : `${state.why} Reconnecting.`;
-  const said =
-    status === "stale" && mood?.as_of
-      ? `Stale: no new mood since ${new Date(state.publishedAt).toLocaleTimeString("en", { hour12: false })}. Boards show the default.`
-      : SAID[status];
+  let said = SAID[status];
+  if (status === "overridden")
+    said = `Overridden: an operator makes boards show ${shown(mood.override)} until ${local(mood.override.until)}.`;
+  else if (status === "stale" && mood?.as_of)
+    said = `Stale: no new mood since ${new Date(state.publishedAt).toLocaleTimeString("en", { hour12: false })}. Boards show the default.`;
   banner([lost, said].filter(Boolean).join(" "));
   const usable = status === "ok" && mood.dominant;
   const label = byId("mood-label");
@@ -125,12 +128,16 @@ function showMood() {
   byId("mood-fit-note").hidden = !(usable && fitsPoorly(mood));
   set(byId("mood-time"), mood?.as_of ? clock(mood.as_of) : "–");
   for (const item of byId("bars").children) fill(item, usable ? mood : null);
-  const creative = fresh && mood.dominant in display.creatives ? display.creatives[mood.dominant] : null;
+  const overridden = status === "overridden" ? creativeOf(mood.override) : null;
+  const creative = overridden ?? (fresh && mood.dominant in display.creatives ? display.creatives[mood.dominant] : null);
   set(byId("creative"), creative ?? display.default_creative);
+  set(byId("stop"), status === "overridden" ? "Boards are stopped: change or end…" : "Stop the boards…");
   set(
     byId("creative-why"),
     creative !== null
-      ? `for ${mood.dominant}`
+      ? overridden !== null
+        ? "by an override"
+        : `for ${mood.dominant}`
       : fresh
         ? `the default: no creative is set for ${mood.dominant}`
         : `the default: ${status === "ok" ? "the mood is no longer valid" : `the mood is ${status === "none" ? "not known" : status}`}`,

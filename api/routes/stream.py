@@ -63,10 +63,10 @@ _Stream = Annotated[AsyncIterator[Message], Depends(_stream)]
 async def mood_stream(stream: _Stream) -> StreamingResponse:
     """Stream server-sent events of a zone or of one camera. The same address accepts a WebSocket.
 
-    - `mood`: first the newest mood, then each mood as it is published, and once as `stale` if no new mood arrives. The
-      data have the shape of `GET /mood`.
+    - `mood`: first the newest mood, then each mood as it is published, once as `stale` if no new mood arrives, and at
+      once as `overridden` when an override begins. The data have the shape of `GET /mood`.
     - `change`: the leading expression has changed; the data have the shape of one change in `GET /changes`. Single
-      cameras have no changes.
+      cameras have no changes. No change is sent that was published during an override.
     - `gap`: the history no longer contains everything since `Last-Event-ID`; the data are problem details.
     - `end`: the stream ends, because the client reads too slowly, its key is no longer valid, or the server stops. The
       data are problem details.

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from app.cli import audit, footage, installation, keys, models, stages
+from app.cli import audit, footage, installation, keys, models, overrides, stages
 from app.cli.extras import needs
 from app.stages import STAGES
 from crowdmood import __version__
@@ -63,6 +63,7 @@ app.command()(needs("train")(detector_cli.evaluate_detector))
 detector_cli.models.command()(needs("classifier", "models use")(models.use))
 app.add_typer(detector_cli.models, name="models")
 app.add_typer(keys.keys, name="keys")
+app.add_typer(overrides.overrides, name="override")
 app.add_typer(audit.audit, name="audit")
 app.command()(installation.check)
 app.command()(installation.ledger)

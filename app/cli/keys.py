@@ -24,6 +24,7 @@ class KeyScope(StrEnum):
     """Permission of a key."""
 
     READ = "read"
+    OPERATE = "operate"
     MANAGE = "manage"
     PREDICT = "predict"
     AUDIT = "audit"
@@ -35,8 +36,8 @@ def create(
     scope: Annotated[
         list[KeyScope] | None,
         typer.Option(
-            help="What the key allows; may be repeated. `read`: moods and cameras. `manage`: also webhooks, keys and "
-            "previews. `predict`: single photos. `audit`: the audit log.",
+            help="What the key allows; may be repeated. `read`: moods and cameras. `operate`: overrides. `manage`: "
+            "both, and webhooks, keys and previews. `predict`: single photos. `audit`: the audit log.",
             show_default="read",
         ),
     ] = None,

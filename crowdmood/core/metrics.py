@@ -97,6 +97,7 @@ STORED_SKIPPED = Counter(
     "Objects of the state store that were skipped because they are damaged or of a much newer release.",
     ["kind"],
 )
+OVERRIDES = Gauge("crowdmood_overrides", "Overrides in force, as the API last read them.", multiprocess_mode="livemax")
 WEBHOOK_ATTEMPTS = Counter("crowdmood_webhook_attempts_total", "Attempts to deliver a webhook.", ["outcome"])
 WEBHOOK_DELIVERIES = Counter(
     "crowdmood_webhook_deliveries_total",

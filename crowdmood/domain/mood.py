@@ -25,14 +25,26 @@ TIME_SCHEMA: Final = {
 }
 """JSON schema of a time, as `to_rfc3339` writes it."""
 
-Status: TypeAlias = Literal["ok", "insufficient", "stale"]
+Status: TypeAlias = Literal["ok", "insufficient", "stale", "overridden"]
 Dominant: TypeAlias = Literal[Label, "mixed"]
 Share: TypeAlias = Annotated[float, Field(ge=0, le=1)]
 WindowCameraState: TypeAlias = CameraStateName | Literal["idle"]
 
 if TYPE_CHECKING:
     Shares: TypeAlias = dict[str, float | None]
+    OverrideNote: TypeAlias = dict[str, str]
 else:
+    _TimeText = Annotated[str, Field(pattern=TIME_SCHEMA["pattern"]), WithJsonSchema(TIME_SCHEMA)]
+    OverrideNote = TypedDict(
+        "OverrideNote",
+        {
+            "show": Annotated[str, Field(description="What boards show: `default`, their own default, or a creative.")],
+            "from": Annotated[_TimeText, Field(description="When the override starts, wall-clock time.")],
+            "until": Annotated[
+                _TimeText, Field(description="When it ends, wall-clock time; an operator may end it earlier.")
+            ],
+        },
+    )
 
     class Shares(TypedDict):
         """Share per expression. Null: the network does not know this expression; the other shares add up to 1."""
@@ -139,7 +151,8 @@ class Mood(_Published):
     valid_until_ms: Time = _public("valid_until", "Event time after which a client must not act on the mood.")
     status: Status = Field(
         description="`ok`; `insufficient`: too few readable people at the same time, figures are withheld; `stale`: no "
-        "new mood for too long, or no mood yet, figures are withheld. Show your default unless it is `ok`."
+        "new mood for too long, or no mood yet, figures are withheld; `overridden`: an operator decides what boards "
+        "show, figures are withheld, `override` says what to show. Show your default unless it is `ok`."
     )
     zone: str = Field(description="Zone, a named set of cameras; `stadium` contains every camera.")
     camera: str | None = Field(description="Camera, for the mood of a single camera; null for the whole zone.")
@@ -191,6 +204,11 @@ class Mood(_Published):
     model: str | None = Field(description="The network and its inference engine; null if it classified no face.")
     detector: str | None = Field(description="The detector; null if no frame arrived.")
     cameras: dict[str, WindowCameraState] = Field(description="State of each camera in this window, by camera.")
+    override: OverrideNote | None = Field(
+        default=None,
+        description="With the status `overridden`: what to show. In the history: the override during which the mood "
+        "was published, with its own status and figures. Null: none.",
+    )
 
     @classmethod
     def blank(cls, *, status: Status = "insufficient", **known: Any) -> Self:
@@ -205,6 +223,10 @@ class Mood(_Published):
     def as_stale(self) -> Self:
         """Return the same mood as too old to act on: its figures are withheld."""
         return replace(self, status="stale", **_WITHHELD)
+
+    def overridden(self, override: OverrideNote) -> Self:
+        """Return the same mood as it is served during an override: its figures are withheld."""
+        return replace(self, status="overridden", override=override, **_WITHHELD)
 
     def ended(self) -> bool:
         """Return whether the footage of every camera has ended, so that no newer mood will follow."""
@@ -255,6 +277,10 @@ class MoodChange(_Published):
     )
     low: Shares = Field(description="Lower ends of the shares' 90 % intervals.")
     high: Shares = Field(description="Upper ends of the shares' 90 % intervals.")
+    override: OverrideNote | None = Field(
+        default=None,
+        description="The override during which it was published; streams and webhooks were not sent it. Null: none.",
+    )
 
 
 _ADAPTERS: Final[dict[type, TypeAdapter[Any]]] = {published: TypeAdapter(published) for published in (Mood, MoodChange)}

@@ -1,1 +1,1 @@
-"""The state store: moods, API keys, chosen models, regions and the audit log; what outlives a run."""
+"""The state store: moods, API keys, chosen models, regions, overrides and the audit log; what outlives a run."""

@@ -16,9 +16,9 @@ from crowdmood.store import audit
 from crowdmood.store.audit import Actor
 from crowdmood.store.keys import StateKeys
 
-Scope: TypeAlias = Literal["read", "manage", "predict", "audit"]
+Scope: TypeAlias = Literal["read", "operate", "manage", "predict", "audit"]
 SCOPES: Final[tuple[Scope, ...]] = get_args(Scope)
-"""`manage` includes `read`; every other scope allows only what it names."""
+"""`manage` includes `read` and `operate`; every other scope allows only what it names."""
 
 _PREFIX = "cm"
 _SECRET_BYTES = 32
@@ -67,7 +67,7 @@ class ApiKey:
 
     def allows(self, scope: Scope) -> bool:
         """Return whether the key includes a scope."""
-        return scope in self.scopes or (scope == "read" and "manage" in self.scopes)
+        return scope in self.scopes or (scope in ("read", "operate") and "manage" in self.scopes)
 
     def state(self, now_ms: float) -> Literal["active", "revoked", "expired"]:
         """Return whether the key is active, revoked or expired."""

@@ -27,6 +27,9 @@ Action: TypeAlias = Literal[
     "regions.deleted",
     "model.chosen",
     "model.reset",
+    "override.set",
+    "override.cleared",
+    "override.ended",
     "key.created",
     "key.revoked",
     "webhook.created",
@@ -49,13 +52,13 @@ class Actor:
     """Who acts.
 
     Attributes:
-        via: `api`: a client; `command line`: a user of the machine.
+        via: `api`: a client; `command line`: a user of the machine; `system`: CrowdMood itself, at a set time.
         key: Id of the client's API key; None without a key.
         name: Name of the API key, or of the operating system's user.
         address: The client's IP address, a /64 network for IPv6, or the name of the user's machine.
     """
 
-    via: Literal["api", "command line"]
+    via: Literal["api", "command line", "system"]
     key: str | None = None
     name: str | None = None
     address: str | None = None
@@ -79,7 +82,7 @@ class Entry:
         id: The entry's id in the store; a page continues before it.
         who: Who acted.
         action: One of `ACTIONS`, or an action of a newer release.
-        target: What it was done to: a camera, a key, a webhook or a run; None where nothing needs a name.
+        target: What it was done to: a camera, a key, a webhook, an override or a run; None where nothing needs a name.
         before: The state before, as JSON; None where there was none.
         after: The state after, as JSON; None where there is none.
     """

@@ -36,6 +36,11 @@ class StateKeys:
         """Stream of the audit log, oldest first; an entry's id is the wall-clock time of the action."""
         return f"{self._root}:audit"
 
+    @property
+    def overrides(self) -> str:
+        """Hash, override to JSON: those in force or scheduled."""
+        return f"{self._root}:overrides"
+
     def model(self, run_id: str) -> str:
         """String, JSON: the network that this run's classifiers use instead of the one in their settings."""
         return f"{self._root}:model:{run_id}"

@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import replace
 from typing import Any, TypeAlias, TypeVar
 
 import redis
@@ -16,11 +17,13 @@ from crowdmood.core.errors import ServerUnavailableError, SettingsError, Undecod
 from crowdmood.core.logs import redact
 from crowdmood.domain.messages import CameraStateName
 from crowdmood.domain.mood import Mood, MoodChange
+from crowdmood.domain.override import Override, Overrides, read_all
 from crowdmood.store.api_keys import KeyTable, read_table
 from crowdmood.store.keys import StateKeys
 from crowdmood.store.positions import Position, merged, order
 
 T = TypeVar("T")
+Item = TypeVar("Item", Mood, MoodChange)
 
 
 class CameraRow(BaseModel):
@@ -77,6 +80,8 @@ class MoodStore:
     ) -> None:
         """Write moods, changes, the checkpoint after them and the cameras' rows in one transaction.
 
+        Moods and changes that an override concerns are marked with it.
+
         Args:
             moods: New moods, oldest first.
             run_id: The run they belong to.
@@ -92,6 +97,7 @@ class MoodStore:
         Raises:
             LeadershipLostError: Another process has acquired the lease.
         """
+        moods, changes = self._marked(list(moods), list(changes))
         entries = [(self._keys.moods, mood.to_json()) for mood in moods]
         entries += [(self._keys.changes, change.to_json()) for change in changes]
         kept_from_ms = 0 if keep_s is None else max(0, round((time.time() - keep_s) * 1000))
@@ -153,6 +159,18 @@ class MoodStore:
     def close(self) -> None:
         """Close the sockets."""
         self.connection.close()
+
+    def _marked(self, moods: list[Mood], changes: list[MoodChange]) -> tuple[list[Mood], list[MoodChange]]:
+        """Return the same, each with the override that is in force now, if any."""
+        if not moods and not changes:
+            return moods, changes
+        raw: Any = self.connection.call(lambda client: client.hgetall(self._keys.overrides))
+        zones = {mood.zone: mood.cameras for mood in moods if mood.camera is None}
+        overrides, now_ms = Overrides(read_all(raw), zones), time.time() * 1000
+        return (
+            [_marked(mood, overrides.of(mood.zone, mood.camera, now_ms)) for mood in moods],
+            [_marked(change, overrides.of(change.zone, None, now_ms)) for change in changes],
+        )
 
     def _newest(self, key: str) -> bytes:
         entries = self.connection.call(lambda client: client.xrevrange(key, "+", "-", 1))
@@ -263,6 +281,10 @@ class MoodReader:
         """Return every API key, also expired and revoked ones."""
         return read_table(await self._guard(self._client.hgetall(self._keys.api_keys)))
 
+    async def overrides(self) -> list[Override]:
+        """Return every override, also those that have ended and are not deleted yet."""
+        return read_all(await self._guard(self._client.hgetall(self._keys.overrides)))
+
     async def close(self) -> None:
         """Close the sockets."""
         await self._client.aclose()
@@ -305,6 +327,10 @@ def _decoded(fields: Mapping[bytes, bytes], read: Callable[[bytes], T]) -> T | N
 
 def _run(fields: Mapping[bytes, bytes]) -> str:
     return fields.get(b"run", b"").decode(errors="replace")
+
+
+def _marked(item: Item, override: Override | None) -> Item:
+    return item if override is None else replace(item, override=override.note())
 
 
 def _cameras(raw: Any) -> CameraTable:

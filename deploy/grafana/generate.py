@@ -74,6 +74,7 @@ def match_day() -> Dashboard:
                 ("sum by (status) (rate(crowdmood_moods_total[1m]))", "{{status}}"),
             )
         )
+        .with_panel(_lines("Overrides in force", "short", ("crowdmood:overrides", "overrides")))
         .with_panel(
             _lines(
                 "Faces classified a second",

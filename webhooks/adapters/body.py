@@ -5,6 +5,8 @@ import math
 from dataclasses import dataclass
 from typing import Any, Self
 
+from crowdmood.domain.mood import to_ms
+from crowdmood.domain.override import DEFAULT
 from webhooks.events import Event, EventType
 
 UNAVAILABLE_TTL_S = 60
@@ -34,7 +36,7 @@ class Reading:
     """A mood as signage players take it: one value and a time to live.
 
     Attributes:
-        value: An expression, `mixed`, or the fallback when there is no mood to act on.
+        value: An expression, `mixed`, the creative of an override, or the fallback when there is no mood to act on.
         ttl_s: Whole seconds for which it may be acted on, at least 1.
     """
 
@@ -50,6 +52,9 @@ class Reading:
             now_ms: Wall-clock time in milliseconds since 1970-01-01 UTC.
             fallback: The value while there is no mood.
         """
+        if event.overridden and (show := event.data["override"]["show"]) != DEFAULT:
+            left_ms = to_ms(event.data["override"]["until"]) - now_ms
+            return cls(show, math.ceil(left_ms / 1000)) if left_ms > 0 else cls(fallback, UNAVAILABLE_TTL_S)
         value = event.data.get("to" if event.type is EventType.MOOD_CHANGED else "dominant")
         if value is None or event.expires_at_ms is None:
             return cls(fallback, UNAVAILABLE_TTL_S)

@@ -14,14 +14,15 @@ def render(reading: Reading, metric: str, fallback: str) -> Body:
     """Return the body with every condition, disabled ones first.
 
     Args:
-        reading: The value to enable, and its time to live.
+        reading: The value to enable, and its time to live. Of an override's creative, the fallback is enabled.
         metric: Prefix of the conditions' names.
         fallback: The value while there is no mood.
 
     Example:
         `{"conditions":[{"name":"crowd_mood_angry","enabled":0},…,{"name":"crowd_mood_happy","enabled":1}],"ttl":5}`
     """
-    others = [value for value in (*LABELS, "mixed", fallback) if value != reading.value]
-    states = [(value, 0) for value in others] + [(reading.value, 1)]
+    known = (*LABELS, "mixed", fallback)
+    enabled_value = reading.value if reading.value in known else fallback  # no later body would disable a creative's
+    states = [(value, 0) for value in known if value != enabled_value] + [(enabled_value, 1)]
     conditions = [{"name": f"{metric}_{value}", "enabled": enabled} for value, enabled in states]
     return Body.of_json({"conditions": conditions, "ttl": reading.ttl_s})

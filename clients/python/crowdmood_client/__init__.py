@@ -7,7 +7,7 @@ The client knows the HTTP API and nothing else: no setting, store or stage of th
 not know are None, never 0.
 """
 
-from crowdmood_client.answers import Camera, Event, Mood, MoodChange, PhotoFace, Prediction
+from crowdmood_client.answers import Camera, Event, Mood, MoodChange, Override, PhotoFace, Prediction
 from crowdmood_client.async_client import AsyncClient
 from crowdmood_client.client import Client
 from crowdmood_client.errors import ClientError, KeyRefusedError, UnreachableError
@@ -21,6 +21,7 @@ __all__ = [
     "KeyRefusedError",
     "Mood",
     "MoodChange",
+    "Override",
     "PhotoFace",
     "Prediction",
     "UnreachableError",

@@ -15,6 +15,21 @@ from crowdmood_client.errors import ClientError
 
 
 @dataclass(frozen=True, slots=True)
+class Override:
+    """What an operator makes boards show, whatever the crowd shows. Times are wall-clock time in UTC.
+
+    Attributes:
+        show: A creative, or `default`: each board shows its own default.
+        from_: Its start.
+        until: Its end; an operator may end it earlier.
+    """
+
+    show: str
+    from_: datetime = field(metadata={JSON_NAME: "from"})
+    until: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Mood:
     """The mood of a crowd in one window of event time. Act on it only while `status` is `ok`.
 
@@ -23,7 +38,8 @@ class Mood:
         as_of: End of the window (exclusive).
         window_start: Start of the window (inclusive).
         valid_until: Event time after which the mood must not be acted on.
-        status: `ok`, `insufficient` (too few readable people) or `stale`. Figures are None unless it is `ok`.
+        status: `ok`, `insufficient` (too few readable people), `stale` or `overridden` (an operator decides what boards
+            show). Figures are None unless it is `ok`.
         zone: The named set of cameras; `stadium` holds every camera.
         camera: The one camera; None for the whole zone.
         people: Number of people seen, readable or not.
@@ -44,6 +60,8 @@ class Mood:
         model: The network and the engine that ran it; None when it saw no face.
         detector: The detector; None when no frame arrived.
         cameras: State of each camera in this window.
+        override: What to show while the status is `overridden`. In the history: the override during which the mood was
+            published. None without one, and from an API that does not have overrides.
     """
 
     schema: int
@@ -71,6 +89,7 @@ class Mood:
     model: str | None
     detector: str | None
     cameras: dict[str, str]
+    override: Override | None = None
 
     def as_stale(self) -> Mood:
         """Return the same mood with the status `stale` and without figures."""
@@ -78,7 +97,9 @@ class Mood:
         return replace(self, status="stale", **withheld)
 
     def leading(self, default: str) -> str:
-        """Return the leading label or `mixed` if the status is `ok`, else the default."""
+        """Return the leading label or `mixed` if the status is `ok`, the creative of an override, else the default."""
+        if self.status == "overridden" and self.override is not None:
+            return default if self.override.show == "default" else self.override.show
         return self.dominant if self.status == "ok" and self.dominant else default
 
 
@@ -94,6 +115,7 @@ _KNOWN_WITHOUT_FIGURES = {
     "model",
     "detector",
     "cameras",
+    "override",
 }
 _FIGURES = [each.name for each in fields(Mood) if each.name not in _KNOWN_WITHOUT_FIGURES]
 
@@ -115,6 +137,7 @@ class MoodChange:
         shares: Estimated share of the readable people by label; None for a label that the network does not know.
         low: Lower end of each share's 90 % interval.
         high: Upper end of each share's 90 % interval.
+        override: The override during which it was published, in the history; streams do not have such changes.
     """
 
     schema: int
@@ -129,6 +152,7 @@ class MoodChange:
     shares: dict[str, float | None]
     low: dict[str, float | None]
     high: dict[str, float | None]
+    override: Override | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -82,8 +82,9 @@ class Client:
     def leading(self, default: str, zone: str | None = None, camera: str | None = None) -> str:
         """Return the leading label of the newest mood (or `mixed`), or the default when no mood may be acted on.
 
-        The default is returned before the first mood, with too few readable people, once `valid_until` has passed, and
-        while the API cannot be reached (`problem` says so).
+        While an operator overrides the crowd, the creative to show is returned, or the default. The default is also
+        returned before the first mood, with too few readable people, once `valid_until` has passed, and while the API
+        cannot be reached (`problem` says so).
 
         Args:
             default: What to show when nothing certain is known.

@@ -167,7 +167,7 @@ class _Scope:
         return self.kept is not None and now_s < self.kept.valid_until_s
 
     def leading(self, default: str, now_s: float) -> str:
-        """Return the leading label of an answer that may be acted on, else the default."""
+        """Return the leading label, or an override's creative, of an answer that may be acted on, else the default."""
         if self.kept is None or self.kept.mood is None or not self.usable(now_s):
             return default
         return self.kept.mood.leading(default)

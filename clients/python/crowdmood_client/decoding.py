@@ -1,4 +1,4 @@
-"""Build dataclasses from parsed JSON by their type hints: every field must be present and of its type.
+"""Build dataclasses from parsed JSON by their type hints: every field without a default must be present.
 
 Fields that no dataclass names are ignored, so a newer API may add some. No I/O.
 """
@@ -61,12 +61,20 @@ def _object_reader(kind: Any) -> Callable[[object, str], Any]:
         for field in dataclasses.fields(kind)
     ]
 
+    optional = {field.name for field in dataclasses.fields(kind) if field.default is not dataclasses.MISSING}
+
     def read(value: object, place: str) -> Any:
         given = _expect(value, dict, place)
-        missing = [json_name for _, json_name, _ in fields if json_name not in given]
+        missing = [json_name for name, json_name, _ in fields if json_name not in given and name not in optional]
         if missing:
             raise ValueError(f"{place} lacks {', '.join(missing)}")
-        return kind(**{name: read(given[json_name], f"{place}.{json_name}") for name, json_name, read in fields})
+        return kind(
+            **{
+                name: read(given[json_name], f"{place}.{json_name}")
+                for name, json_name, read in fields
+                if json_name in given
+            }
+        )
 
     return read
 

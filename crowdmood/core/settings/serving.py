@@ -80,6 +80,12 @@ class ApiSettings(Group):
     default_creative: Creative = Field(
         default="house", description="The creative of any other expression, and while there is no mood to act on."
     )
+    override_max_s: float = Field(
+        default=14_400.0,
+        ge=1,
+        le=604_800,
+        description="Longest override, in seconds: it ends by itself even if no one clears it.",
+    )
     predict: bool = Field(
         default=False,
         description="Whether `POST /predict` classifies single photos, for keys with the scope `predict`. This is "

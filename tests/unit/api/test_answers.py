@@ -10,6 +10,7 @@ from api import examples
 from api.answers import Answer, Board, Scope, camera_answers, no_mood_yet
 from api.poll import reply
 from crowdmood.domain.mood import Mood
+from crowdmood.domain.override import Override, Overrides
 
 NORTH = replace(examples.OK, camera="north", cameras={"north": "live"})
 STALE_AFTER_S = 10.0
@@ -189,3 +190,46 @@ def test_a_reply_says_for_how_long_it_is_valid_in_milliseconds_and_whole_seconds
     for tag in (None, answer.etag):
         headers = reply(answer, now_ms, tag).headers
         assert (headers["mood-valid-ms"], headers["cache-control"]) == (valid_ms, control)
+
+
+def overriding(starts_ms: int, until_ms: int, show: str = "anthem", zone: str = "stadium") -> Override:
+    return Override(zone, zone, show, starts_ms, until_ms, "a test", 0, None)
+
+
+def test_an_override_withholds_the_figures_and_says_what_to_show() -> None:
+    board = board_with(examples.OK, NORTH)
+    board.overrides = Overrides([overriding(2_000, 9_000)])
+    assert board.answer(Scope(), 1_999).status == "ok"
+    for scope in (Scope(), Scope(camera="north"), Scope("unknown")):
+        answer = board.answer(scope, 2_000)
+        told = json.loads(answer.body)
+        assert answer.status == told["status"] == "overridden"
+        assert told["override"]["show"] == "anthem"
+        assert (told["zone"], told["camera"], told["shares"], told["dominant"]) == (*scope, None, None)
+        assert answer.fresh_until_ms == 5_000  # clients ask again after three seconds
+        assert board.answer(scope, 8_500).fresh_until_ms == 9_000
+        assert board.answer(scope, 2_001).etag == answer.etag
+    assert board.answer(Scope(), 9_000) == board_with(examples.OK).answer(Scope(), 9_000)
+
+
+def test_a_mood_is_not_valid_beyond_the_start_of_a_scheduled_override() -> None:
+    board = board_with(examples.OK, published_at_ms=examples.OK.as_of_ms)
+    now_ms = examples.OK.as_of_ms
+    assert board.answer(Scope(), now_ms).fresh_until_ms == examples.OK.valid_until_ms
+    board.overrides = Overrides([overriding(now_ms + 700, now_ms + 60_000)])
+    assert board.answer(Scope(), now_ms).fresh_until_ms == now_ms + 700
+
+
+def test_one_that_changes_what_it_shows_is_another_answer_and_a_stale_mood_is_overridden_as_well() -> None:
+    board = board_with(examples.OK)
+    board.overrides = Overrides([overriding(0, 1_000_000)])
+    one = board.answer(Scope(), 500_000)
+    board.overrides = Overrides([overriding(0, 1_000_000, "default")])
+    other = board.answer(Scope(), 500_000)
+    assert [mood_in(answer).status for answer in (one, other)] == ["overridden"] * 2
+    assert one.etag != other.etag
+
+
+def test_a_mood_that_was_published_during_an_override_is_served_without_its_mark_afterwards() -> None:
+    board = board_with(replace(examples.OK, override=overriding(0, 900).note()))
+    assert mood_in(board.answer(Scope(), 1_000)) == examples.OK

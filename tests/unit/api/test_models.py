@@ -15,7 +15,7 @@ from api.routes.schemas import SchemaName, schema
 from crowdmood import __version__
 from crowdmood.core.settings import Settings
 from crowdmood.domain.labels import LABELS
-from crowdmood.domain.mood import Dominant, Mood, MoodChange
+from crowdmood.domain.mood import Dominant, Mood, MoodChange, Status
 from crowdmood.store.moods import MoodReader
 from tests import timelines
 
@@ -68,7 +68,7 @@ def test_each_example_of_a_mood_is_valid_and_unchanged_by_the_model(example: str
 
 
 def test_the_examples_show_every_status() -> None:
-    assert {example["value"]["status"] for example in examples.MOOD.values()} == {"ok", "insufficient", "stale"}
+    assert {example["value"]["status"] for example in examples.MOOD.values()} == set(get_args(Status))
 
 
 @pytest.mark.parametrize("example", [examples.OK, examples.SEVEN_LABELS])
@@ -128,6 +128,8 @@ def test_the_document_holds_every_resource_with_a_tag_and_a_description(app: Fas
         "/keys",
         "/keys/{key_id}",
         "/audit",
+        "/override",
+        "/overrides",
         "/webhooks",
         "/webhooks/{endpoint_id}",
         "/webhooks/{endpoint_id}/test",

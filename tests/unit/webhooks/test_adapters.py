@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from api import examples
 from api.webhook_samples import sample
 from crowdmood.domain.labels import LABELS
+from crowdmood.domain.override import Override, Overrides
 from webhooks.adapters import Adapter, AdapterName, template
 from webhooks.adapters.body import Reading
 from webhooks.events import Event, EventType, Watch
@@ -101,6 +102,21 @@ def test_a_template_may_say_what_stands_for_a_figure_that_is_not_known(source: s
     happened = watch.updated(b"1780000000000-0", examples.SEVEN_LABELS, recorded=False)
     assert happened is not None
     assert text(AdapterName.TEMPLATE, happened, source) == made
+
+
+@pytest.mark.parametrize(("show", "left_s", "word"), [("anthem", 30, "anthem 30"), ("default", 30, "unavailable 60")])
+def test_players_get_the_creative_of_an_override_until_its_end_or_the_fallback(
+    show: str, left_s: int, word: str
+) -> None:
+    watch = Watch("0-0", "0-0")
+    watch.updated(b"1780000000000-0", examples.OK, recorded=True)
+    stop = Override("stadium", "stadium", show, 0, NOW_MS + left_s * 1000, "", 0, None)
+    (happened,) = watch.overrides_seen(Overrides([stop]), NOW_MS)
+    assert text(AdapterName.TEXT, happened) == f"{word}\n"
+    conditions = json.loads(text(AdapterName.BROADSIGN, happened))["conditions"]
+    assert [one["name"] for one in conditions if one["enabled"]] == ["crowd_mood_unavailable"]
+    assert json.loads(text(AdapterName.XIBO, happened))[0]["value"] == word.split()[0]
+    assert text(AdapterName.TEXT, happened, now_ms=NOW_MS + 40_000) == "unavailable 60\n"  # it arrives too late
 
 
 def test_players_get_cheering_as_a_word_of_its_own() -> None:

@@ -1,6 +1,7 @@
 """Events from the content of the state store: the same event has the same id, and is sent once."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from api.webhook_samples import sample
 from crowdmood.core import stored
 from crowdmood.domain.mood import Mood, MoodChange
+from crowdmood.domain.override import Override
 from crowdmood.store.moods import CameraTable
 from crowdmood.store.positions import Position
 from tests import timelines
@@ -37,7 +39,11 @@ def watching() -> Watch:
 
 
 def seen(
-    watch: Watch, *items: tuple[int, Mood | MoodChange | None], table: CameraTable = LIVE, now: int = 0
+    watch: Watch,
+    *items: tuple[int, Mood | MoodChange | None],
+    table: CameraTable = LIVE,
+    now: int = 0,
+    overrides: Sequence[Override] = (),
 ) -> list[Event]:
     published = []
     position = Position(watch.moods.encode(), watch.changes.encode())
@@ -45,7 +51,7 @@ def seen(
         field = "changes" if isinstance(item, MoodChange) else "moods"
         position = position._replace(**{field: at(second)})
         published.append((position, item))
-    return events_of(watch, published, table, (NOW_S + now) * 1000, 10.0)
+    return events_of(watch, published, table, (NOW_S + now) * 1000, 10.0, overrides)
 
 
 def types(events: list[Event]) -> list[str]:
@@ -265,3 +271,89 @@ def test_the_mood_after_a_gap_passes_the_other_filters_and_is_remembered_over_a_
     assert sent_to(watch, sure, (0, mood(0)), (1, timelines.too_few(NOW_S + 1))) == [("mood.unavailable", 1)]
     watch = Watch.from_json(stored.to_json(watch.to_dict()))
     assert sent_to(watch, sure, (2, unsure), (3, mood(3)), (4, mood(4))) == [("mood.updated", 3)]
+
+
+def stop(show: str = "default", zone: str = "stadium", until: int = 60) -> Override:
+    return Override(zone, zone, show, NOW_S * 1000, (NOW_S + until) * 1000, "a test", 0, None)
+
+
+def test_an_override_is_one_event_nothing_of_the_crowd_follows_and_the_next_mood_ends_it() -> None:
+    watch = watching()
+    assert types(seen(watch, (0, mood(0)))) == ["mood.updated"]
+    (event,) = seen(watch, (1, mood(1)), (1, timelines.change(1, NOW_S + 1)), now=1, overrides=[stop("anthem")])
+    assert (event.type, event.overridden) == (EventType.MOOD_UNAVAILABLE, True)
+    assert (event.data["status"], event.data["shares"]) == ("overridden", None)
+    assert event.data["override"] == stop("anthem").note()
+    assert seen(watch, (2, mood(2)), (2, timelines.change(2, NOW_S + 2)), now=2, overrides=[stop("anthem")]) == []
+    (changed,) = seen(watch, now=3, overrides=[stop("house")])
+    assert changed.data["override"]["show"] == "house"
+    assert changed.id != event.id
+    succeeding = Watch.from_dict(watch.to_dict())
+    succeeding.newest = dict(watch.newest)
+    assert seen(succeeding, now=4, overrides=[stop("house")]) == []  # another dispatcher does not repeat it
+    assert types(seen(watch, (5, mood(5)), (6, timelines.change(3, NOW_S + 6)), now=6)) == [
+        "mood.updated",
+        "mood.changed",
+    ]
+
+
+@pytest.mark.parametrize("after", ["stale", "insufficient", "nothing"])
+def test_the_end_of_an_override_is_reported_also_without_a_mood_to_act_on(after: str) -> None:
+    watch = watching()
+    seen(watch, (0, mood(0)))
+    seen(watch, now=1, overrides=[stop("anthem")])
+    if after == "nothing":
+        assert seen(watch, now=9) == []
+        events = seen(watch, now=11)
+        status = "stale"
+    else:
+        events = seen(watch, (2, replace(mood(2).as_stale(), status=after)), now=2)
+        status = after
+    assert types(events) == ["mood.unavailable"]
+    assert (events[0].data["status"], events[0].data["override"]) == (status, None)
+
+
+def test_a_crowd_that_appears_during_an_override_and_moods_that_were_marked_are_withheld() -> None:
+    watch = watching()
+    (event,) = seen(watch, (0, mood(0)), overrides=[stop()])
+    assert event.overridden
+    marked = replace(mood(1), override=stop().note()), replace(timelines.change(1, NOW_S), override=stop().note())
+    late = watching()  # a dispatcher that was down during the override
+    assert seen(late, (1, marked[0]), (1, marked[1])) == []
+    assert types(seen(late, (2, mood(2)), now=2)) == ["mood.updated"]
+
+
+def test_one_of_a_zone_concerns_its_crowd_and_its_cameras() -> None:
+    def crowds(second: int) -> list[tuple[int, Mood | MoodChange | None]]:
+        home = replace(mood(second), zone="home", cameras={"north": "live"})
+        cameras = [replace(mood(second), camera=name, cameras={name: "live"}) for name in ("north", "south")]
+        return [(second, one) for one in (mood(second), home, *cameras)]
+
+    watch = watching()
+    seen(watch, *crowds(0))
+    events = seen(watch, *crowds(1), now=1, overrides=[stop(zone="home")])
+    assert [(event.type.value, event.zone, event.camera) for event in events] == [
+        ("mood.unavailable", "home", None),
+        ("mood.unavailable", "stadium", "north"),
+        ("mood.updated", "stadium", None),
+        ("mood.updated", "stadium", "south"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("events", "receives"),
+    [
+        ((EventType.MOOD_CHANGED,), True),
+        ((EventType.MOOD_UPDATED,), True),
+        ((EventType.CAMERA_DOWN,), False),
+    ],
+)
+def test_an_override_reaches_every_endpoint_of_moods(events: tuple[EventType, ...], receives: bool) -> None:
+    watch = watching()
+    seen(watch, (0, mood(0)))
+    (event,) = seen(watch, now=1, overrides=[stop()])
+    to = endpoint("https://a.example", events=events, min_confidence=0.9)
+    assert [one.id for one, _ in wanted(watch, [event], [to], 1)] == ["ep_1"] * receives
+    if receives:  # and the mood after it, whatever it selects
+        (after,) = seen(watch, (2, replace(mood(2), low={**(mood(2).low or {}), "happy": 0.95})), now=2)
+        assert wanted(watch, [after], [to], (NOW_S + 2) * 1000)

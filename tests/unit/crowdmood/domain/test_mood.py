@@ -44,7 +44,9 @@ def test_a_mood_reads_back_as_it_was_written() -> None:
 
 def test_the_keys_of_a_mood_are_in_the_documented_order() -> None:
     names = "schema as_of window_start valid_until status zone camera people readable shares low high raw dominant"
-    names += " valence valence_low valence_high energy energy_low energy_high method fit model detector cameras"
+    names += (
+        " valence valence_low valence_high energy energy_low energy_high method fit model detector cameras override"
+    )
     written = json.loads(MOOD.to_json())
     assert list(written) == names.split()
     assert written["schema"] == 2
