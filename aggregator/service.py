@@ -345,8 +345,8 @@ class AggregatorStage(Stage[Emotions | FramesLost | CameraState]):
             },
             cameras=cameras,
             gone=self._ledger.table.keys() - cameras.keys(),
-            keep=self._settings.history_entries,
             keep_s=self._settings.history_hours * 3600,
+            keep_bytes=self._settings.history_mb * 1_000_000,
             lease=self._lease,
         )
         for camera_id, lag_ms in self._windows.lags_ms().items():

@@ -106,7 +106,7 @@ def create_app(settings: Settings, reader: MoodReader, clock: Clock = time.time)
         feed,
         follower,
         _photo_desk(settings),
-        WebhookStore(*state),
+        WebhookStore(*state, keep_s=settings.webhooks.deliveries_hours * 3600),
         ApiKeyStore(*state),
         SavedRegions(*state, settings.run_id),
         OverrideStore(*state),

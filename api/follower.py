@@ -13,7 +13,8 @@ from crowdmood.core.backoff import Backoff
 from crowdmood.core.errors import ServerUnavailableError
 from crowdmood.domain.mood import Mood
 from crowdmood.domain.override import Overrides
-from crowdmood.store.moods import START, MoodReader
+from crowdmood.store.history import START
+from crowdmood.store.moods import MoodReader
 from crowdmood.store.positions import Position
 
 log = logging.getLogger("crowdmood.api")

@@ -15,7 +15,10 @@ PAGE = 500
 
 Item = TypeVar("Item", Mood, MoodChange)
 Newest: TypeAlias = Callable[[int, bytes | None], Awaitable[list[tuple[bytes, Item | None]]]]
-"""Returns at most N of the newest entries before an entry, or of all entries, newest first."""
+"""Returns at most N of the newest entries before an entry, or of all entries, newest first.
+
+It may leave out entries whose event time is not in the range.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +69,8 @@ class Page(Generic[Item]):
 async def search(newest: Newest[Item], wanted: Range) -> Page[Item]:
     """Return the newest publications of a range.
 
-    The store is not in the order of event time, because footage is replayed at any time, so the search cannot skip
-    entries. A page is short, or even empty, if many entries did not match.
+    The store is in the order of publication. It skips entries that were published too early or too late for the range;
+    the others are decoded and compared. A page is short, or even empty, if many of them did not match.
 
     Raises:
         ServerUnavailableError: The state store does not answer.

@@ -2,8 +2,8 @@
 
 `Gate` runs before every route and identifies the client; a route names the scope that it requires with
 `dependencies=[Reader]` or `[Manager]`. FastAPI reads the body before it checks these dependencies, so a router whose
-routes have bodies also has a `route_class` such as `ManagerRoute`, which checks the scope first and limits the time. Until
-the first key exists, an API that only this machine can reach is open, and any other API is closed.
+routes have bodies also has a `route_class` such as `ManagerRoute`, which checks the scope first and limits the time.
+Until the first key exists, an API that only this machine can reach is open, and any other API is closed.
 """
 
 import asyncio

@@ -150,7 +150,7 @@ def _publishing(state_url: str) -> Iterator[None]:
             while not stop.wait(1.0):
                 now_ms = round(time.time() * 1000)
                 mood = replace(examples.OK, as_of_ms=now_ms, valid_until_ms=now_ms + 5_000)
-                store.publish([mood], run_id="benchmark", checkpoint={}, cameras={}, keep=1_000)
+                store.publish([mood], run_id="benchmark", checkpoint={}, cameras={})
 
     thread = threading.Thread(target=publish)
     thread.start()

@@ -63,7 +63,7 @@ def rate(boards: int, changes: int) -> float:
                 replace(examples.CHANGE, sequence=number, as_of_ms=now_ms, valid_until_ms=now_ms + _VALID_MS)
                 for number in range(1, changes + 1)
             ]
-            moods.publish([], changes=published, run_id="bench", checkpoint={}, cameras={}, keep=changes)
+            moods.publish([], changes=published, run_id="bench", checkpoint={}, cameras={})
             running.wait(lambda: len(arrived_s) >= boards * changes, _LONGEST_S)
     return (len(arrived_s) - 1) / (arrived_s[-1] - arrived_s[0])
 

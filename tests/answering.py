@@ -46,9 +46,7 @@ class Api:
         cameras: dict[str, Any] | None = None,
         keep_s: float | None = None,
     ) -> None:
-        self.store.publish(
-            moods, changes=changes, run_id="test", checkpoint={}, cameras=cameras or {}, keep=100_000, keep_s=keep_s
-        )
+        self.store.publish(moods, changes=changes, run_id="test", checkpoint={}, cameras=cameras or {}, keep_s=keep_s)
 
     def eventually(self, path: str, holds: Callable[[Any], bool], **query: str | int) -> Any:
         """Return the first answer of a path that is as wanted."""

@@ -68,7 +68,6 @@ def publish(store: MoodStore, *, new: Mood | None = None, changed: MoodChange | 
         run_id="test",
         checkpoint={},
         cameras=rows,
-        keep=1000,
     )
 
 

@@ -156,6 +156,7 @@ class Dispatcher:
         backoff = Backoff()
         while True:
             try:
+                await self._in_thread(self._move_earlier_deliveries)
                 watch = await self._in_thread(self._store.watch)
                 if watch is None:
                     newest = await self._reader.newest_position()
@@ -169,6 +170,11 @@ class Dispatcher:
                 if self._stop.is_set():
                     raise
                 await asyncio.sleep(backoff.next_s())
+
+    def _move_earlier_deliveries(self) -> None:
+        for endpoint_id, deliveries in self._store.earlier_deliveries().items():
+            move = functools.partial(self._store.queue_moving, endpoint_id=endpoint_id, deliveries=deliveries)
+            self._lease.write(move)
 
     def _write_events(self, watch: Watch, made: dict[str, list[Delivery]]) -> None:
         keep = self._settings.webhooks.deliveries_kept
@@ -205,8 +211,9 @@ class Dispatcher:
                 pending, read_at = {one.id: one for one in read}, revision
                 if found is None:
                     # The owner deleted it. Remove the deliveries that this worker and the feeder wrote after that.
+                    ids = await self._in_thread(self._store.delivery_ids, endpoint_id)
                     await self._in_thread(
-                        self._lease.write, functools.partial(self._store.queue_forgetting, endpoint_id)
+                        self._lease.write, functools.partial(self._store.queue_forgetting, endpoint_id, ids)
                     )
                     del self._workers[endpoint_id]  # a feeder that has not read this yet starts another worker
                     return

@@ -33,7 +33,7 @@ def run(settings: Settings, stop: threading.Event, worker_name: str) -> None:
         LeadershipLostError: Another dispatcher has acquired the lease.
     """
     url = required_url(settings.state_url, "state")
-    store = WebhookStore(url, settings.bus.key_prefix, stop)
+    store = WebhookStore(url, settings.bus.key_prefix, stop, settings.webhooks.deliveries_hours * 3600)
     lease = Lease(store.connection, store.keys.dispatcher(), identity(worker_name), _LEASE_S)
     try:
         if lease.wait(stop, READINESS.renew):

@@ -20,6 +20,7 @@ from webhooks.events import Watch
 
 T = TypeVar("T")
 
+DEFAULT_KEEP_S = 7 * 24 * 3600.0
 _PAGE = 200
 
 
@@ -43,11 +44,15 @@ class WebhookStore:
         url: The server's address.
         key_prefix: First part of every key.
         stop: Set when the process is to stop; calls wait for an unreachable store until then. None: calls never wait.
+        keep_s: Seconds after which deliveries and the watch expire, also while nothing runs.
     """
 
-    def __init__(self, url: str, key_prefix: str, stop: threading.Event | None = None) -> None:
+    def __init__(
+        self, url: str, key_prefix: str, stop: threading.Event | None = None, keep_s: float = DEFAULT_KEEP_S
+    ) -> None:
         self.connection = Connection(url, "state", stop)
         self.keys = StateKeys(key_prefix)
+        self._keep_ms = round(keep_s * 1000)
         self._patient = stop is not None
 
     def close(self) -> None:
@@ -127,15 +132,16 @@ class WebhookStore:
             if found is None:
                 return False
             multi.hdel(self.keys.webhooks, endpoint_id)
-            self.queue_forgetting(endpoint_id, multi)
+            self.queue_forgetting(endpoint_id, ids, multi)
             audit.append(multi, self.keys, who, "webhook.deleted", endpoint_id, before=found.endpoint.shown())
             return True
 
+        ids = self.delivery_ids(endpoint_id)
         return self._call(lambda client: self._changed(client, endpoint_id, queue))
 
     def delivery(self, endpoint_id: str, delivery_id: str) -> Delivery | None:
         """Return a delivery; None when it does not exist."""
-        text = self._call(lambda client: client.hget(self.keys.deliveries(endpoint_id), delivery_id))
+        text = self._call(lambda client: client.get(self.keys.delivery(endpoint_id, delivery_id)))
         return None if text is None else _delivery(delivery_id, text)
 
     def deliveries(
@@ -170,6 +176,11 @@ class WebhookStore:
 
         self._call(write)
 
+    def delivery_ids(self, endpoint_id: str) -> list[bytes]:
+        """Return the ids of an endpoint's deliveries, oldest first; those that have expired may be among them."""
+        ids: list[bytes] = self._call(lambda client: client.zrange(self.keys.delivery_order(endpoint_id), 0, -1))
+        return ids
+
     def next_sequences(self, count: int) -> range:
         """Return `count` new sequences, larger than all before."""
         last = int(self._call(lambda client: client.incrby(self.keys.webhooks_sequence, count)))
@@ -191,6 +202,25 @@ class WebhookStore:
         except UndecodableError as error:
             stored.skipped("webhook_watch", self.keys.webhooks_watch, error)
             return None
+
+    def earlier_deliveries(self) -> dict[str, list[Delivery]]:
+        """Return the deliveries that earlier releases wrote, which do not expire, by endpoint."""
+
+        def read(client: Client) -> dict[str, list[Delivery]]:
+            ids = [id_.decode() for id_ in client.hkeys(self.keys.webhooks)]
+            found = {id_: client.hgetall(self.keys.deliveries(id_)) for id_ in ids}
+            return {
+                id_: [one for name, text in texts.items() if (one := _delivery(name, text)) is not None]
+                for id_, texts in found.items()
+            }
+
+        return {endpoint_id: found for endpoint_id, found in self._call(read).items() if found}
+
+    def queue_moving(self, multi: Client, endpoint_id: str, deliveries: Iterable[Delivery]) -> None:
+        """Add to a transaction: the deliveries that earlier releases wrote, as those of this release."""
+        for delivery in deliveries:
+            self._write(multi, endpoint_id, delivery)
+        multi.delete(self.keys.deliveries(endpoint_id))
 
     def work(self, endpoint_id: str) -> tuple[Registered | None, list[Delivery]]:
         """Return an endpoint and its pending deliveries; give up those that cannot be read."""
@@ -231,25 +261,27 @@ class WebhookStore:
             self._put(multi, endpoint_id, deliveries)
         for endpoint_id, ids in superfluous.items():
             if ids:
-                multi.hdel(self.keys.deliveries(endpoint_id), *ids)
+                multi.delete(*(self.keys.delivery(endpoint_id, id_.decode()) for id_ in ids))
                 multi.zrem(self.keys.delivery_order(endpoint_id), *ids)
-        multi.set(self.keys.webhooks_watch, stored.to_json(watch.to_dict()))
+        multi.set(self.keys.webhooks_watch, stored.to_json(watch.to_dict()), px=self._keep_ms)
 
     def queue_outcome(
         self, multi: Client, endpoint_id: str, deliveries: Iterable[Delivery], health: Health | None = None
     ) -> None:
         """Add to a transaction: the new state of deliveries and the health of their endpoint."""
         for delivery in deliveries:
-            multi.hset(self.keys.deliveries(endpoint_id), delivery.id, stored.to_json(delivery.to_dict()))
+            # Not if the API has deleted it with its endpoint in the meantime.
+            self._write(multi, endpoint_id, delivery, only_present=True)
             if delivery.status is not Status.PENDING:
                 multi.zrem(self.keys.pending_deliveries(endpoint_id), delivery.id)
         if health is not None:
             multi.hset(self.keys.webhooks_health, endpoint_id, stored.to_json(health.to_dict()))
 
-    def queue_forgetting(self, endpoint_id: str, multi: Client) -> None:
+    def queue_forgetting(self, endpoint_id: str, delivery_ids: Iterable[bytes], multi: Client) -> None:
         """Add to a transaction: the removal of an endpoint's health and deliveries."""
         multi.hdel(self.keys.webhooks_health, endpoint_id)
         multi.delete(
+            *(self.keys.delivery(endpoint_id, id_.decode()) for id_ in delivery_ids),
             self.keys.deliveries(endpoint_id),
             self.keys.delivery_order(endpoint_id),
             self.keys.pending_deliveries(endpoint_id),
@@ -282,7 +314,7 @@ class WebhookStore:
         return _registered(endpoint_id, text, client.hget(self.keys.webhooks_health, endpoint_id))
 
     def _read_deliveries(self, client: Client, endpoint_id: str, ids: Sequence[bytes]) -> list[Delivery]:
-        texts = client.hmget(self.keys.deliveries(endpoint_id), ids) if ids else []
+        texts = client.mget([self.keys.delivery(endpoint_id, id_.decode()) for id_ in ids]) if ids else []
         found = (_delivery(id_, text) for id_, text in zip(ids, texts, strict=True) if text is not None)
         return [one for one in found if one is not None]
 
@@ -292,9 +324,15 @@ class WebhookStore:
 
     def _put(self, multi: Client, endpoint_id: str, deliveries: Iterable[Delivery]) -> None:
         for delivery in deliveries:
-            multi.hset(self.keys.deliveries(endpoint_id), delivery.id, stored.to_json(delivery.to_dict()))
-            multi.zadd(self.keys.delivery_order(endpoint_id), {delivery.id: delivery.sequence})
-            multi.zadd(self.keys.pending_deliveries(endpoint_id), {delivery.id: delivery.sequence})
+            self._write(multi, endpoint_id, delivery)
+            for key in (self.keys.delivery_order(endpoint_id), self.keys.pending_deliveries(endpoint_id)):
+                multi.zadd(key, {delivery.id: delivery.sequence})
+                multi.pexpire(key, self._keep_ms)
+
+    def _write(self, multi: Client, endpoint_id: str, delivery: Delivery, *, only_present: bool = False) -> None:
+        """Add to a transaction: a delivery, which expires after its creation, or after its owner sent it again."""
+        key, expires_ms = self.keys.delivery(endpoint_id, delivery.id), delivery.retry_from_ms + self._keep_ms
+        multi.set(key, stored.to_json(delivery.to_dict()), pxat=expires_ms, xx=only_present)
 
 
 def _registered(endpoint_id: str | bytes, endpoint: bytes, health: bytes | None) -> Registered | None:

@@ -83,7 +83,12 @@ async def moods(
     page, there are more: send it as `cursor`.
     """
     wanted = history.Range(from_, to, known(context, zone, camera), limit, cursor)
-    return _page("moods", await history.search(partial(context.reader.newest, run_id=run), wanted))
+    return _page(
+        "moods",
+        await history.search(
+            partial(context.reader.newest, run_id=run, from_ms=wanted.from_ms, to_ms=wanted.to_ms), wanted
+        ),
+    )
 
 
 @router.get(
@@ -103,7 +108,12 @@ async def changes(
 ) -> Response:
     """Return changes of a zone with `from` <= `as_of` < `to`, newest publication first, in pages like `GET /moods`."""
     wanted = history.Range(from_, to, known(context, zone, None), limit, cursor)
-    return _page("changes", await history.search(partial(context.reader.newest_changes, run_id=run), wanted))
+    return _page(
+        "changes",
+        await history.search(
+            partial(context.reader.newest_changes, run_id=run, from_ms=wanted.from_ms, to_ms=wanted.to_ms), wanted
+        ),
+    )
 
 
 def _page(name: str, page: history.Page[history.Item]) -> Response:

@@ -6,20 +6,40 @@ from crowdmood.bus.keys import LeaseKeys
 
 
 @dataclass(frozen=True, slots=True)
+class HistoryKeys:
+    """Keys of the history of moods or of changes (`crowdmood.store.history`).
+
+    Attributes:
+        single: Stream that earlier releases wrote; it is read until it expires.
+    """
+
+    single: str
+
+    @property
+    def table(self) -> str:
+        """Hash: `first` and `last` id that were published, and what is known of each segment, by its number."""
+        return f"{self.single}:segments"
+
+    def segment(self, number: int) -> str:
+        """Return the key of a segment: a stream, oldest first, that expires; an entry's id is its publication."""
+        return f"{self.single}:{number}"
+
+
+@dataclass(frozen=True, slots=True)
 class StateKeys:
     """Keys of the state store. They share one hash tag, since moods, cameras and checkpoint are written together."""
 
     prefix: str
 
     @property
-    def moods(self) -> str:
-        """Stream of all moods, oldest first; an entry's id is the wall-clock time of publication."""
-        return f"{self._root}:moods"
+    def moods(self) -> HistoryKeys:
+        """History of all moods."""
+        return HistoryKeys(f"{self._root}:moods")
 
     @property
-    def changes(self) -> str:
-        """Stream of all changes of mood, oldest first; ids as those of moods."""
-        return f"{self._root}:changes"
+    def changes(self) -> HistoryKeys:
+        """History of all changes of mood."""
+        return HistoryKeys(f"{self._root}:changes")
 
     @property
     def cameras(self) -> str:
@@ -86,8 +106,12 @@ class StateKeys:
         """String, JSON: how far the dispatcher has read moods, changes and cameras."""
         return f"{self._root}:webhooks:watch"
 
+    def delivery(self, endpoint_id: str, delivery_id: str) -> str:
+        """String with a time to live, JSON: a delivery."""
+        return f"{self.deliveries(endpoint_id)}:{delivery_id}"
+
     def deliveries(self, endpoint_id: str) -> str:
-        """Hash, delivery to JSON: the newest deliveries of an endpoint and the pending ones."""
+        """Hash, delivery to JSON, that earlier releases wrote; the dispatcher moves its deliveries at its start."""
         return f"{self._root}:webhooks:{endpoint_id}:deliveries"
 
     def delivery_order(self, endpoint_id: str) -> str:

@@ -1,5 +1,6 @@
 """Moods, their changes, cameras and the aggregator's checkpoint in the state store."""
 
+import asyncio
 import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping
@@ -18,9 +19,11 @@ from crowdmood.core.logs import redact
 from crowdmood.domain.messages import CameraStateName
 from crowdmood.domain.mood import Mood, MoodChange
 from crowdmood.domain.override import Override, Overrides, read_all
+from crowdmood.store import history
 from crowdmood.store.api_keys import KeyTable, read_table
-from crowdmood.store.keys import StateKeys
-from crowdmood.store.positions import Position, merged, order
+from crowdmood.store.history import START, Entry, Reading, Table
+from crowdmood.store.keys import HistoryKeys, StateKeys
+from crowdmood.store.positions import Position, merged
 
 T = TypeVar("T")
 Item = TypeVar("Item", Mood, MoodChange)
@@ -54,8 +57,8 @@ class CameraRow(BaseModel):
 CameraTable: TypeAlias = dict[str, dict[str, Any]]
 """Camera to its row, as `GET /cameras` returns it."""
 
-START = b"0-0"
-"""The position before the oldest mood, and before the oldest change."""
+_AT_ONCE = 20
+"""Most entries that are decoded on the event loop at once; each takes about 20 us."""
 
 
 class MoodStore:
@@ -72,8 +75,8 @@ class MoodStore:
         run_id: str,
         checkpoint: Mapping[str, Any],
         cameras: Mapping[str, Mapping[str, Any]],
-        keep: int,
         keep_s: float | None = None,
+        keep_bytes: int | None = None,
         changes: Iterable[MoodChange] = (),
         gone: Collection[str] = (),
         lease: Lease | None = None,
@@ -87,8 +90,8 @@ class MoodStore:
             run_id: The run they belong to.
             checkpoint: The state from which the aggregator of this run continues.
             cameras: The row of each camera.
-            keep: Number of the newest moods, and of the newest changes, that are kept.
-            keep_s: Seconds after which moods and changes are deleted in any case; None for no bound.
+            keep_s: Seconds after which moods, changes and the checkpoint expire, also while nothing runs; None: never.
+            keep_bytes: Size of the moods, and of the changes, from which the oldest are deleted before; None: no limit.
             changes: New changes, oldest first.
             gone: Cameras whose rows are removed.
             lease: The right to write, where several processes may claim it: the transaction is then executed exactly
@@ -98,16 +101,20 @@ class MoodStore:
             LeadershipLostError: Another process has acquired the lease.
         """
         moods, changes = self._marked(list(moods), list(changes))
-        entries = [(self._keys.moods, mood.to_json()) for mood in moods]
-        entries += [(self._keys.changes, change.to_json()) for change in changes]
-        kept_from_ms = 0 if keep_s is None else max(0, round((time.time() - keep_s) * 1000))
+        new = {
+            keys: [(item.as_of_ms, {"run": run_id, "json": item.to_json()}) for item in items]
+            for keys, items in ((self._keys.moods, moods), (self._keys.changes, changes))
+        }
 
-        def queue(multi: Client) -> None:
-            for key, text in entries:
-                multi.xadd(key, {"run": run_id, "json": text}, maxlen=keep, approximate=True)
-            for key in (self._keys.moods, self._keys.changes):
-                multi.xtrim(key, minid=kept_from_ms, approximate=False)
-            multi.set(self._keys.checkpoint(run_id), stored.to_json(checkpoint))
+        def read(client: Client) -> tuple[int, dict[HistoryKeys, Table]]:
+            seconds, microseconds = client.time()
+            return seconds * 1000 + microseconds // 1000, {keys: history.current_table(client, keys) for keys in new}
+
+        def queue(multi: Client, now_ms: int, tables: Mapping[HistoryKeys, Table]) -> None:
+            for keys, items in new.items():
+                history.queue_entries(multi, keys, tables[keys], items, now_ms, keep_s, keep_bytes)
+            expires_ms = None if keep_s is None else max(1, round(keep_s * 1000))
+            multi.set(self._keys.checkpoint(run_id), stored.to_json(checkpoint), px=expires_ms)
             for camera_id, known in cameras.items():
                 multi.hset(self._keys.cameras, camera_id, stored.to_json(known))
             if gone:
@@ -115,13 +122,15 @@ class MoodStore:
 
         def transaction(client: Client) -> None:
             with client.pipeline(transaction=True) as multi:
-                queue(multi)
+                queue(multi, *read(client))
                 multi.execute()
 
         if lease is None:
             self.connection.call(transaction)
         else:
-            lease.write(queue)
+            # No other process writes in this term, so the tables stay as they are until the transaction.
+            now_ms, tables = self.connection.call(read)
+            lease.write(lambda multi: queue(multi, now_ms, tables))
 
     def checkpoint(self, run_id: str) -> dict[str, Any] | None:
         """Return the state from which the aggregator of this run continues; None before the first checkpoint.
@@ -172,16 +181,29 @@ class MoodStore:
             [_marked(change, overrides.of(change.zone, None, now_ms)) for change in changes],
         )
 
-    def _newest(self, key: str) -> bytes:
-        entries = self.connection.call(lambda client: client.xrevrange(key, "+", "-", 1))
-        return bytes(entries[0][0]) if entries else START
+    def _newest(self, keys: HistoryKeys) -> bytes:
+        entries = self._read(lambda: history.read_before(keys, None, 1))
+        return entries[0][0] if entries else START
 
     def _since(
-        self, key: str, read: Callable[[bytes], T], position: bytes, count: int
+        self, keys: HistoryKeys, read: Callable[[bytes], T], position: bytes, count: int
     ) -> tuple[bytes, list[tuple[str, T]]]:
-        entries: Any = self.connection.call(lambda client: client.xrange(key, b"(" + position, "+", count))
+        entries = self._read(lambda: history.read_after(keys, position, count))
         found = [(_run(fields), item) for _, fields in entries if (item := _decoded(fields, read))]
         return (entries[-1][0] if entries else position), found
+
+    def _read(self, reading: Callable[[], Reading[T]]) -> T:
+        def read(client: Client) -> T:
+            steps, reply = reading(), None
+            while True:
+                try:
+                    command = steps.send(reply)
+                except StopIteration as end:
+                    result: T = end.value
+                    return result
+                reply = client.execute_command(*command)
+
+        return self.connection.call(read)
 
 
 class MoodReader:
@@ -206,29 +228,46 @@ class MoodReader:
             raise ServerUnavailableError(f"the state server cannot be reached: {error}") from None
 
     async def newest(
-        self, count: int, before: bytes | None = None, run_id: str | None = None
+        self,
+        count: int,
+        before: bytes | None = None,
+        run_id: str | None = None,
+        from_ms: int | None = None,
+        to_ms: int | None = None,
     ) -> list[tuple[bytes, Mood | None]]:
-        """Return the newest moods with their positions, newest first; only those before a position, if one is given.
+        """Return the newest moods with their positions, newest first.
 
-        An entry that cannot be read, or is of another run than `run_id`, is None.
+        Args:
+            count: Return at most so many.
+            before: Return only those before this position; None: of all.
+            run_id: The run; moods of other runs are None, and so are entries that cannot be read. None: all runs.
+            from_ms: Earliest `as_of` in milliseconds; most earlier moods are skipped, not all. None: no bound.
+            to_ms: Latest `as_of`, as `from_ms`.
         """
-        return await self._newest(self._keys.moods, Mood.from_json, count, before, run_id)
+        reading = history.read_before(self._keys.moods, before, count, from_ms, to_ms)
+        return await self._decode(reading, Mood.from_json, run_id)
 
     async def newest_changes(
-        self, count: int, before: bytes | None = None, run_id: str | None = None
+        self,
+        count: int,
+        before: bytes | None = None,
+        run_id: str | None = None,
+        from_ms: int | None = None,
+        to_ms: int | None = None,
     ) -> list[tuple[bytes, MoodChange | None]]:
         """Return the newest changes, as `newest` returns moods."""
-        return await self._newest(self._keys.changes, MoodChange.from_json, count, before, run_id)
+        reading = history.read_before(self._keys.changes, before, count, from_ms, to_ms)
+        return await self._decode(reading, MoodChange.from_json, run_id)
 
     async def mood_at(self, position: bytes) -> Mood | None:
         """Return the mood at a position; None when it has been deleted."""
-        entries: Any = await self._guard(self._client.xrange(self._keys.moods, position, position))
+        entries = await self._read(history.read_at(self._keys.moods, position))
         return _decoded(entries[0][1], Mood.from_json) if entries else None
 
     async def newest_position(self) -> Position:
         """Return the position after everything that was published, also if it has been deleted since."""
-        streams = [await self._stream(key) for key in (self._keys.moods, self._keys.changes)]
-        return Position(*(stream["last-generated-id"] if stream else START for stream in streams))
+        tables = [await self._table(keys) for keys in (self._keys.moods, self._keys.changes)]
+        return Position(*(table.last or START for table in tables))
 
     async def follow(
         self, position: Position, block_ms: int | None, count: int = 1000
@@ -246,10 +285,10 @@ class MoodReader:
         Raises:
             ServerUnavailableError: The state store does not answer.
         """
-        keys: Any = {self._keys.moods: position.moods, self._keys.changes: position.changes}
-        reply: Any = await self._guard(self._client.xread(keys, count=count, block=block_ms))
-        pages = dict(reply or ())
-        moods, changes = pages.get(self._keys.moods.encode(), []), pages.get(self._keys.changes.encode(), [])
+        moods, changes = await self._after(position, count)
+        if block_ms is not None and not moods and not changes:
+            await self._wait(position, block_ms)
+            moods, changes = await self._after(position, count)
         return merged(
             position,
             [(entry, _decoded(fields, Mood.from_json)) for entry, fields in moods],
@@ -263,13 +302,8 @@ class MoodReader:
         Raises:
             ServerUnavailableError: The state store does not answer.
         """
-        for key, entry in ((self._keys.moods, position.moods), (self._keys.changes, position.changes)):
-            stream = await self._stream(key)
-            if stream is None:
-                continue
-            trimmed = stream["entries-added"] > stream["length"]
-            oldest = stream["first-entry"][0] if stream["first-entry"] else stream["last-generated-id"]
-            if trimmed and order(oldest) > order(entry):
+        for keys, entry in ((self._keys.moods, position.moods), (self._keys.changes, position.changes)):
+            if not await self._read(history.keeps(keys, entry, await self._table(keys))):
                 return False
         return True
 
@@ -289,21 +323,60 @@ class MoodReader:
         """Close the sockets."""
         await self._client.aclose()
 
-    async def _newest(
-        self, key: str, read: Callable[[bytes], T], count: int, before: bytes | None, run_id: str | None
-    ) -> list[tuple[bytes, T | None]]:
-        end: Any = "+" if before is None else b"(" + before
-        entries: Any = await self._guard(self._client.xrevrange(key, end, "-", count))
-        return [
-            (position, _decoded(fields, read) if run_id is None or fields.get(b"run") == run_id.encode() else None)
-            for position, fields in entries
-        ]
+    async def _after(self, position: Position, count: int) -> tuple[list[Entry], list[Entry]]:
+        """Return moods and changes after a position, up to one point of time, so that their order is known."""
+        both = self._client.pipeline(transaction=True)
+        for keys in (self._keys.moods, self._keys.changes):
+            both.hgetall(keys.table)
+        moods, changes = map(Table.read, await self._guard(both.execute()))
+        return (
+            await self._read(history.read_after(self._keys.moods, position.moods, count, moods)),
+            await self._read(history.read_after(self._keys.changes, position.changes, count, changes)),
+        )
 
-    async def _stream(self, key: str) -> dict[str, Any] | None:
-        """Return the server's information on a stream; None before its first entry."""
-        if not await self._guard(self._client.exists(key)):
-            return None
-        return dict(await self._guard(self._client.xinfo_stream(key)))
+    async def _wait(self, position: Position, block_ms: int) -> None:
+        """Return when an entry is written to the segments of now or to the stream of earlier releases."""
+        seconds, _ = await self._guard(self._client.time())
+        number = seconds * 1000 // history.SEGMENT_MS
+        names: Any = {
+            name: entry
+            for keys, entry in ((self._keys.moods, position.moods), (self._keys.changes, position.changes))
+            # The writer's ids may be ahead of the server's clock if that was set back.
+            for name in (keys.single, *(keys.segment(n) for n in (number, number + 1, history.segment_of(entry))))
+        }
+        await self._guard(self._client.xread(names, count=1, block=block_ms))
+
+    async def _decode(
+        self, reading: Reading[list[Entry]], read: Callable[[bytes], T], run_id: str | None
+    ) -> list[tuple[bytes, T | None]]:
+        """Return entries with their items; a long page is decoded in a thread, so that other requests do not wait."""
+        entries = await self._read(reading)
+
+        def decode() -> list[tuple[bytes, T | None]]:
+            return [
+                (position, _decoded(fields, read) if run_id is None or fields.get(b"run") == run_id.encode() else None)
+                for position, fields in entries
+            ]
+
+        return decode() if len(entries) <= _AT_ONCE else await asyncio.to_thread(decode)
+
+    async def _table(self, keys: HistoryKeys) -> Table:
+        """Return the table of a history, which may continue the stream that earlier releases wrote."""
+        table = Table.read(await self._guard(self._client.hgetall(keys.table)))
+        if not await self._guard(self._client.exists(keys.single)):
+            return table
+        return history.continued(table, await self._guard(self._client.xinfo_stream(keys.single)))
+
+    async def _read(self, steps: Reading[T]) -> T:
+        execute: Any = self._client.execute_command
+        reply: Any = None
+        while True:
+            try:
+                command = steps.send(reply)
+            except StopIteration as end:
+                result: T = end.value
+                return result
+            reply = await self._guard(execute(*command))
 
     async def _guard(self, command: Any) -> Any:
         try:

@@ -57,7 +57,7 @@ def test_the_ad_board_follows_the_mood_and_falls_back_to_its_default(tmp_path: P
             shown(board, "default.mp4")
             now_ms = round(time.time() * 1000)
             mood = replace(examples.OK, as_of_ms=now_ms, valid_until_ms=now_ms + 5_000)
-            store.publish([mood], run_id="test", checkpoint={}, cameras={}, keep=100)
+            store.publish([mood], run_id="test", checkpoint={}, cameras={})
             shown(board, "celebrate.mp4")
             api.stop.set()
             api.result.result(timeout=60)

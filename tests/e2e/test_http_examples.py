@@ -108,7 +108,7 @@ def key(url: str) -> str:
 
 
 def publish(store: MoodStore, *moods: Mood, **more: object) -> None:
-    store.publish(moods, run_id="test", checkpoint={}, cameras={}, keep=10_000, **more)  # type: ignore[arg-type]
+    store.publish(moods, run_id="test", checkpoint={}, cameras={}, **more)  # type: ignore[arg-type]
 
 
 def mood_now(zone: str = "stadium", energy: float = 0.26, valid_s: float = 5.0) -> Mood:

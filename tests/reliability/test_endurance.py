@@ -75,7 +75,9 @@ def growth(values: list[int], typical: Callable[[list[int]], float] = statistics
 def delays(rig: Installation) -> list[tuple[float, float]]:
     """Of each mood of the stadium: when it was published (seconds since 1970), and how long after its window's end."""
     client = rig.state.client
-    entries = client.xrange(StateKeys(rig.settings.bus.key_prefix).moods)
+    keys = StateKeys(rig.settings.bus.key_prefix).moods
+    segments = sorted(int(name) for name in client.hkeys(keys.table) if name.isdigit())
+    entries = [entry for number in segments for entry in client.xrange(keys.segment(number))]
     client.close()
     found = []
     for position, fields in entries:

@@ -73,7 +73,7 @@ class EmbeddedSettings(Group):
 
     bus_memory_mb: int = Field(default=1024, ge=16, le=1_000_000, description="Memory of the bus, in megabytes.")
     state_memory_mb: int = Field(
-        default=512, ge=16, le=1_000_000, description="Memory of the state store, in megabytes."
+        default=2048, ge=16, le=1_000_000, description="Largest memory of the state store, in megabytes."
     )
 
 

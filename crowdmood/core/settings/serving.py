@@ -161,6 +161,12 @@ class WebhookSettings(Group):
     deliveries_kept: int = Field(
         default=1000, ge=10, le=100_000, description="Number of the newest deliveries of each endpoint that are kept."
     )
+    deliveries_hours: float = Field(
+        default=168.0,
+        ge=25,
+        le=87_600,
+        description="Hours after which the state store deletes a delivery, also while nothing runs.",
+    )
     max_endpoints: int = Field(default=100, ge=1, le=10_000, description="Most endpoints that can be registered.")
 
     @field_validator("allow_networks")

@@ -186,14 +186,19 @@ class AggregatorSettings(Group):
         le=3600,
         description="Seconds without progress after which a leader gives up its lease. A window may take that long.",
     )
-    history_entries: int = Field(
-        default=200_000,
-        ge=100,
-        le=100_000_000,
-        description="Newest moods, and newest changes, that the state store keeps.",
-    )
     history_hours: float = Field(
-        default=168.0, gt=0, le=87_600, description="Hours after which moods and changes are deleted in any case."
+        default=168.0,
+        gt=0,
+        le=87_600,
+        description="Hours after which the state store deletes moods and changes, also while nothing runs (then up to "
+        "half an hour later).",
+    )
+    history_mb: int = Field(
+        default=1500,
+        ge=1,
+        le=1_000_000,
+        description="Megabytes of moods, and of changes, from which the oldest are deleted before `history_hours`, so "
+        "that the state store does not run full (docs/operations.md has the size of a match).",
     )
 
     @model_validator(mode="after")

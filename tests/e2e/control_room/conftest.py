@@ -81,7 +81,7 @@ class Stadium:
     store: MoodStore
 
     def publish(self, *moods: Mood, changes: tuple[MoodChange, ...] = (), **cameras: dict[str, object]) -> None:
-        self.store.publish(moods, run_id="replay-1", checkpoint={}, cameras=cameras, keep=100_000, changes=changes)
+        self.store.publish(moods, run_id="replay-1", checkpoint={}, cameras=cameras, changes=changes)
 
 
 @pytest.fixture

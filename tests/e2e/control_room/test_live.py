@@ -195,7 +195,7 @@ def test_a_match_is_scrubbed_and_exported(browser: Browser, stadium: Stadium, tm
     stadium.publish(north=camera_row(state="ended"))
     # Another replay of the same footage: its times are the same, its moods are not of this match.
     other = [replace(timelines.mood(second), people=7) for second in range(10, 70)]
-    stadium.store.publish(other, run_id="replay-0", checkpoint={}, cameras={}, keep=100_000)
+    stadium.store.publish(other, run_id="replay-0", checkpoint={}, cameras={})
     with running(stadium.settings) as api, room(browser, api.url) as page:
         page.open("replay").shows("#match", "replayed match: north (replay-1)")
         page.page.click("#replay-form >> text=Show")

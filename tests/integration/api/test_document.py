@@ -48,7 +48,6 @@ def served(server_url: str) -> Iterator[Served]:
         run_id="test",
         checkpoint={},
         cameras=cameras,
-        keep=100,
     )
     store.close()
     text, key = ApiKey.make("everything", SCOPES, round(time.time() * 1000), None)

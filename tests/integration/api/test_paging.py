@@ -64,7 +64,7 @@ def replicas(server_url: str) -> Iterator[Replicas]:
     store = MoodStore(server_url, bus.key_prefix)
     for run in RUNS:
         moods, changes = ([item for item in items if run_of(item) == run] for items in (MOODS, CHANGES))
-        store.publish(moods, changes=changes, run_id=run, checkpoint={}, cameras={}, keep=100_000)
+        store.publish(moods, changes=changes, run_id=run, checkpoint={}, cameras={})
     store.close()
     api_settings = Settings(state_url=server_url, bus=bus, aggregator=AggregatorSettings(stale_after_s=3600))
     apps = [create_app(api_settings, MoodReader(server_url, bus.key_prefix)) for _ in range(2)]

@@ -106,7 +106,7 @@ def test_only_a_key_that_may_manage_sees_where_frames_come_from(
 ) -> None:
     reader, manager = make(keys, "read"), make(keys, "manage")
     north = {"state": "live", "source": "rtsp://me:hunter2@192.0.2.1/stream?token=hunter2"}
-    moods.publish([], run_id="test", checkpoint={}, cameras={"north": north}, keep=1)
+    moods.publish([], run_id="test", checkpoint={}, cameras={"north": north})
     with running(settings) as api:
         answer = api.eventually("/cameras", lambda answer: answer.status_code == 200 and bool(answer.json()), manager)
         assert answer.json()[0]["source"] == "rtsp://192.0.2.1/…"

@@ -24,7 +24,7 @@ def settings(server_url: str, bus_settings: BusSettings) -> Settings:
 
 def publish(url: str, prefix: str) -> None:
     store = MoodStore(url, prefix)
-    store.publish([examples.OK], run_id="test", checkpoint={}, cameras={}, keep=100)
+    store.publish([examples.OK], run_id="test", checkpoint={}, cameras={})
     store.close()
 
 

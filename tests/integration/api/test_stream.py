@@ -47,7 +47,7 @@ def change_at(minute: int) -> MoodChange:
 
 
 def publish(store: MoodStore, *moods: Mood, changes: tuple[MoodChange, ...] = (), keep_s: float | None = None) -> None:
-    store.publish(moods, changes=changes, run_id="test", checkpoint={}, cameras={}, keep=100_000, keep_s=keep_s)
+    store.publish(moods, changes=changes, run_id="test", checkpoint={}, cameras={}, keep_s=keep_s)
 
 
 def begin(api: Running, store: MoodStore) -> None:

@@ -228,7 +228,7 @@ def test_history_of_schema_1_is_read_with_none_for_what_it_lacks(
     api: Running, connect: Connect, store: MoodStore, bus_settings: BusSettings
 ) -> None:
     keys = StateKeys(bus_settings.key_prefix)
-    for key, text in ((keys.moods, timelines.SCHEMA_1_MOOD), (keys.changes, timelines.SCHEMA_1_CHANGE)):
+    for key, text in ((keys.moods.single, timelines.SCHEMA_1_MOOD), (keys.changes.single, timelines.SCHEMA_1_CHANGE)):
         store.connection.client.xadd(key, {"run": "test", "json": text})
     crowd = connect(api.url)
     (mood,), (change,) = crowd.ask("moods"), crowd.ask("changes")

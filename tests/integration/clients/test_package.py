@@ -103,7 +103,7 @@ def test_the_board_of_the_readme_follows_the_mood_in_ten_lines(
             assert board.stdout.readline() == "default.mp4\n"
             now_ms = round(time.time() * 1000)
             mood = replace(examples.OK, as_of_ms=now_ms, valid_until_ms=now_ms + 60_000)
-            store.publish([mood], run_id="test", checkpoint={}, cameras={}, keep=100)
+            store.publish([mood], run_id="test", checkpoint={}, cameras={})
             while (line := board.stdout.readline()) == "default.mp4\n":
                 pass
             assert line == "celebrate.mp4\n"

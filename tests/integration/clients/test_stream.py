@@ -50,7 +50,7 @@ def publish(
     changes: tuple[published.MoodChange, ...] = (),
     keep_s: float | None = None,
 ) -> None:
-    store.publish(moods, changes=changes, run_id="test", checkpoint={}, cameras={}, keep=100_000, keep_s=keep_s)
+    store.publish(moods, changes=changes, run_id="test", checkpoint={}, cameras={}, keep_s=keep_s)
 
 
 def begin(api: Running, store: MoodStore) -> None:

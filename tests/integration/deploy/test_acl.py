@@ -164,6 +164,8 @@ def test_everything_works_with_users_that_may_do_no_more_than_they_need(
         ("state", "dispatch", ["HSET", "crowdmood:{state}:api_keys", "id", "{}"]),
         ("state", "api", ["XADD", "crowdmood:{state}:moods", "*", "a", "b"]),
         ("state", "dispatch", ["XADD", "crowdmood:{state}:changes", "*", "a", "b"]),
+        ("state", "api", ["XADD", "crowdmood:{state}:moods:989000", "*", "a", "b"]),
+        ("state", "dispatch", ["DEL", "crowdmood:{state}:changes:989000"]),
         ("state", "aggregator", ["HGETALL", "crowdmood:{state}:webhooks"]),  # their secrets
         ("state", "api", ["DEL", "crowdmood:{state}:audit"]),
         ("state", "api", ["XDEL", "crowdmood:{state}:audit", "1-0"]),

@@ -35,7 +35,7 @@ def valkey_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         yield Path(f"/proc/{pid}/exe").resolve()
 
 
-@pytest.mark.parametrize(("name", "appendonly", "maxmemory"), [("bus", "no", 1 << 30), ("state", "yes", 512 << 20)])
+@pytest.mark.parametrize(("name", "appendonly", "maxmemory"), [("bus", "no", 1 << 30), ("state", "yes", 2 << 30)])
 def test_the_servers_keep_what_they_should_and_are_bounded(
     services: dict[str, Any], valkey_server: Path, tmp_path: Path, name: str, appendonly: str, maxmemory: int
 ) -> None:

@@ -36,7 +36,7 @@ def test_a_new_mood_is_answered_within_a_moment_as_it_was_published(api: Api) ->
 def test_a_mood_that_was_there_before_the_start_is_answered(
     server_url: str, bus_settings: BusSettings, store: MoodStore, request: pytest.FixtureRequest
 ) -> None:
-    store.publish([mood_at(0), mood_at(0, "north")], run_id="test", checkpoint={}, cameras={}, keep=100)
+    store.publish([mood_at(0), mood_at(0, "north")], run_id="test", checkpoint={}, cameras={})
     api: Api = request.getfixturevalue("api")
     assert api.get("/mood").json()["status"] == "ok"
     assert api.get("/mood", camera="north").json()["camera"] == "north"

@@ -106,7 +106,7 @@ def test_what_was_stored_with_schema_1_is_answered_in_schema_2_with_nulls_for_wh
     api: Api, bus_settings: BusSettings
 ) -> None:
     keys = StateKeys(bus_settings.key_prefix)
-    for key, text in ((keys.moods, timelines.SCHEMA_1_MOOD), (keys.changes, timelines.SCHEMA_1_CHANGE)):
+    for key, text in ((keys.moods.single, timelines.SCHEMA_1_MOOD), (keys.changes.single, timelines.SCHEMA_1_CHANGE)):
         api.store.connection.client.xadd(key, {"run": "test", "json": text})
     added = ("readable", "energy", "energy_low", "energy_high", "fit")
     newest = api.eventually("/mood", lambda mood: mood["as_of"] is not None)

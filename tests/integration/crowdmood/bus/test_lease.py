@@ -76,7 +76,6 @@ def publish(store: MoodStore, lease: Lease, run_id: str = "run-1") -> None:
         run_id=run_id,
         checkpoint={"by": run_id},
         cameras={"north": {"by": run_id}},
-        keep=100,
         lease=lease,
     )
 

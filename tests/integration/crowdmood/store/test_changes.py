@@ -7,16 +7,17 @@ import anyio
 from api import examples
 from crowdmood.core.settings import BusSettings
 from crowdmood.domain.mood import MoodChange
+from crowdmood.store.history import START
 from crowdmood.store.keys import StateKeys
-from crowdmood.store.moods import START, MoodReader, MoodStore
+from crowdmood.store.moods import MoodReader, MoodStore
 from crowdmood.store.positions import Position
 
 FIRST = replace(examples.CHANGE, sequence=1, as_of_ms=1_000, valid_until_ms=6_000)
 SECOND = replace(FIRST, sequence=2, as_of_ms=30_000, valid_until_ms=35_000, from_label="happy", to_label="sad")
 
 
-def publish(store: MoodStore, *changes: MoodChange, keep: int = 100) -> None:
-    store.publish([examples.OK], changes=changes, run_id="run-1", checkpoint={}, cameras={}, keep=keep)
+def publish(store: MoodStore, *changes: MoodChange) -> None:
+    store.publish([examples.OK], changes=changes, run_id="run-1", checkpoint={}, cameras={})
 
 
 def test_changes_are_read_in_their_order_with_their_run(store: MoodStore) -> None:
@@ -29,14 +30,6 @@ def test_changes_are_read_in_their_order_with_their_run(store: MoodStore) -> Non
     publish(store, SECOND)
     assert store.changes_since(position)[1] == [("run-1", SECOND)]
     assert len(store.since(START)[1]) == 3
-
-
-def test_only_the_newest_changes_are_kept(store: MoodStore) -> None:
-    for sequence in range(1, 1_001):
-        publish(store, replace(FIRST, sequence=sequence), keep=100)
-    kept = [change.sequence for _, change in store.changes_since(START)[1]]
-    assert kept[-100:] == list(range(901, 1_001))
-    assert len(kept) < 300
 
 
 def test_a_reader_follows_changes_and_reads_past_ones(
@@ -73,7 +66,7 @@ def test_a_reader_knows_whether_everything_since_a_position_is_still_there(
         assert await reader.keeps(before)
         newest = await reader.newest_position()
         await anyio.sleep(0.05)
-        store.publish([examples.OK], run_id="run-1", checkpoint={}, cameras={}, keep=100, keep_s=0.04)
+        store.publish([examples.OK], run_id="run-1", checkpoint={}, cameras={}, keep_s=0.04)
         assert not await reader.keeps(before)
         assert await reader.keeps(await reader.newest_position())
         assert await reader.newest_changes(1) == []
@@ -105,6 +98,6 @@ def test_pages_of_both_go_on_without_a_gap(store: MoodStore, server_url: str, bu
 
 def test_what_is_no_change_is_passed_over(store: MoodStore, bus_settings: BusSettings) -> None:
     publish(store, FIRST)
-    store.connection.client.xadd(StateKeys(bus_settings.key_prefix).changes, {"run": "run-1", "json": "{}"})
+    store.connection.client.xadd(StateKeys(bus_settings.key_prefix).changes.single, {"run": "run-1", "json": "{}"})
     publish(store, SECOND)
     assert [change for _, change in store.changes_since(START)[1]] == [FIRST, SECOND]
