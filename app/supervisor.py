@@ -33,7 +33,7 @@ from crowdmood.core.errors import (
 from crowdmood.core.logs import redact
 from crowdmood.core.metrics import MULTIPROCESS_VARIABLE
 from crowdmood.core.process import SUPERVISED_VARIABLE
-from crowdmood.core.settings import Settings, required_url
+from crowdmood.core.settings import IN_FILES, Settings, required_url
 from crowdmood.domain.messages import CameraState
 
 log = logging.getLogger(__name__)
@@ -45,6 +45,9 @@ _CRASHES_BEFORE_SPLIT: Final = 2
 """Crashes after which the cameras of an ingest process are divided between two processes."""
 
 _DRAIN_POLL_S: Final = 0.1
+
+_LONGEST_VALUE: Final = 100_000
+"""Longest value of an environment variable, in bytes: Linux accepts 128 KiB with its name."""
 
 _LONGEST_PAUSE_S: Final = 60.0
 """Longest pause before a camera whose decoder crashes is tried again."""
@@ -247,11 +250,23 @@ class Supervisor:
         child.process.stdin.close()
         child.process = None
 
+    def _settings_of(self, stage: str) -> dict[str, str]:
+        """Return the environment with the settings of a stage; values that are too long for it are put into files."""
+        environment = environment_of(stage, self.settings)
+        for name in IN_FILES:
+            variable = f"CROWDMOOD_{name.upper()}"
+            if len(environment.get(variable, "").encode()) > _LONGEST_VALUE:
+                file = self.metrics_dir / f"{stage}-{name}.json"
+                file.touch(mode=0o600)
+                file.write_text(environment.pop(variable))
+                environment[f"{variable}_FILE"] = str(file)
+        return environment
+
     def _spawn(self, child: Child) -> None:
         child.restart_at_s = None
         child.process = subprocess.Popen(
             [sys.executable, "-m", "app", *child.words],
-            env=self._environment | environment_of(child.stage, self.settings),
+            env=self._environment | self._settings_of(child.stage),
             stdin=subprocess.PIPE,
             # Ctrl-C must reach the supervisor alone, which stops the stages in order.
             start_new_session=True,

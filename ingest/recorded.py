@@ -163,6 +163,7 @@ class RecordedFootage:
                 self._publish_frame(camera, step, step.frame)
         for camera in self._cameras:
             self._check_mark(camera)
+        self._bus.forget_cursors([camera.mark for camera in self._cameras])
 
     def _publish_frame(self, camera: _Progress, step: Step, frame: RecordedFrame) -> None:
         if not self._wait_until_due(step.at_ms):

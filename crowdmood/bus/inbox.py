@@ -17,6 +17,10 @@ T = TypeVar("T")
 _SCAN_START = b"0-0"
 _READ_IN_BETWEEN = 100_000
 """More entries than other consumers can read between two commands of this process."""
+_GONE_AFTER_MS = 3_600_000
+"""Time without a read after which a consumer is gone: a running one reads twice a second."""
+
+_CLEAN_EVERY_S = 60.0
 _LOST = ("NOGROUP", "no such key", "UNBLOCKED")
 """What servers say of a stream or group that is gone; the last one of a stream that was deleted during the wait."""
 
@@ -63,6 +67,7 @@ class Inbox:
         self._next_claim = clock() + settings.claim_idle_s if claims else math.inf
         self._redelivered_at_once = 1 if claims else None
         self._claim_cursors = dict.fromkeys(self._names, _SCAN_START)
+        self._next_cleaning = clock() + _CLEAN_EVERY_S
         self._outages = bus.connection.outages
         self._own_cursors: dict[bytes, bytes] = dict.fromkeys(self._names, _SCAN_START)
 
@@ -176,8 +181,26 @@ class Inbox:
         scanned = all(cursor == _SCAN_START for cursor in self._claim_cursors.values())
         if scanned and not found:
             self._next_claim = self._clock() + self._claim_idle_ms / 2000
+            self._forget_dead_consumers()
         self.claimed += len(found)
         return found
+
+    def _forget_dead_consumers(self) -> None:
+        """Delete the names of consumers that are gone for long and hold nothing, such as those of former pods."""
+        if self._clock() < self._next_cleaning:
+            return
+        self._next_cleaning = self._clock() + _CLEAN_EVERY_S
+        longest_ms = max(_GONE_AFTER_MS, 10 * self._claim_idle_ms)
+        for key in self._names:
+            for row in self._call(partial(self._consumers, key)):
+                if row["name"] != self._consumer.encode() and not row["pending"] and row["idle"] > longest_ms:
+                    self._call(partial(self._delete_consumer, key, row["name"]))
+
+    def _consumers(self, key: bytes, client: Client) -> list[Any]:
+        return list(client.xinfo_consumers(key, self.group))
+
+    def _delete_consumer(self, key: bytes, name: bytes, client: Client) -> None:
+        client.xgroup_delconsumer(key, self.group, name)
 
     def _other_consumers(self, key: bytes) -> list[bytes]:
         known = self._call(lambda client: client.xinfo_consumers(key, self.group))

@@ -266,6 +266,11 @@ class Bus:
         """Return the last published frame of a run, or -1."""
         return self._frame_of(self.keys.cursors, camera_id, run_id, default=-1)
 
+    def forget_cursors(self, names: Sequence[str]) -> None:
+        """Delete cursors that are no longer needed."""
+        if names:
+            self.connection.call(lambda client: client.hdel(self.keys.cursors, *names))
+
     def needed(self, camera_id: str, run_id: str) -> int:
         """Return the first frame of a run that windows still need; -1 if that is unknown."""
         return self._frame_of(self.keys.needed, camera_id, run_id, default=-1)

@@ -11,10 +11,11 @@ from crowdmood.core.settings.running import BusSettings, EmbeddedSettings, LogSe
 from crowdmood.core.settings.serving import ApiSettings
 from crowdmood.core.settings.sources import CameraSettings, IngestSettings
 from crowdmood.core.settings.stages import AggregatorSettings, ClassifierSettings, DetectorSettings, NetworkPrecision
-from crowdmood.core.settings.tree import CONFIG_FILE_VARIABLE, Settings, load, required_url
+from crowdmood.core.settings.tree import CONFIG_FILE_VARIABLE, IN_FILES, Settings, load, required_url
 
 __all__ = [
     "CONFIG_FILE_VARIABLE",
+    "IN_FILES",
     "STADIUM",
     "AggregatorSettings",
     "ApiSettings",

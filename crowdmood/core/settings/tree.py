@@ -1,5 +1,6 @@
 """The whole tree of settings, and how it is loaded."""
 
+import json
 import os
 import re
 from pathlib import Path
@@ -7,6 +8,7 @@ from typing import Annotated, Any, Self, TypeAlias
 
 from platformdirs import user_data_path
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
 from crowdmood.core.errors import SettingsError
@@ -20,6 +22,9 @@ CONFIG_FILE_VARIABLE = "CROWDMOOD_CONFIG"
 """Variable with the path of the TOML file; default: `crowdmood.toml` in the current directory. Empty: none is read."""
 
 _MAY_HOLD_CREDENTIALS = ("cameras", "camera_addresses", "bus_url", "state_url")
+
+IN_FILES = ("cameras", "camera_addresses")
+"""Settings whose variable may end in `_FILE` and name a JSON file with the value: a variable holds at most 128 KiB."""
 
 ZoneName: TypeAlias = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
 
@@ -134,6 +139,7 @@ class Settings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 (as well)
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Return the sources by priority: the command line, the environment, the TOML file."""
+        env_settings = _CameraFiles(settings_cls, env_settings)
         named = os.environ.get(CONFIG_FILE_VARIABLE)
         if named == "":
             return init_settings, env_settings
@@ -141,6 +147,30 @@ class Settings(BaseSettings):
         if named and not file.is_file():
             raise SettingsError(f"{CONFIG_FILE_VARIABLE} names {named}, which is not a file")
         return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, file)
+
+
+class _CameraFiles(PydanticBaseSettingsSource):
+    """The environment, with the values of variables that name files."""
+
+    def __init__(self, settings_cls: type[BaseSettings], environment: PydanticBaseSettingsSource) -> None:
+        super().__init__(settings_cls)
+        self._environment = environment
+
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
+        return self._environment.get_field_value(field, field_name)
+
+    def __call__(self) -> dict[str, Any]:
+        found = self._environment()
+        for name in IN_FILES:
+            variable = f"CROWDMOOD_{name.upper()}_FILE"
+            if path := os.environ.get(variable):
+                if name in found:
+                    raise SettingsError(f"{variable} and CROWDMOOD_{name.upper()} are both set: keep one")
+                try:
+                    found[name] = json.loads(Path(path).read_text())
+                except (OSError, ValueError) as error:
+                    raise SettingsError(f"{variable}: {path} is not a readable JSON file: {error}") from None
+        return found
 
 
 def load(**overrides: Any) -> Settings:

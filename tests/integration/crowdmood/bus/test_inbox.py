@@ -3,6 +3,8 @@
 import time
 from typing import Any
 
+import pytest
+
 from crowdmood.bus.inbox import Inbox
 from crowdmood.bus.streams import Bus
 from crowdmood.core.settings import BusSettings
@@ -124,3 +126,28 @@ def test_entries_of_a_lost_reply_are_delivered_again(bus: Bus, bus_settings: Bus
     inbox(bus, bus_settings).read(1, 0)  # delivered to the same consumer, as if the reply had been lost
     bus.connection.outages += 1
     assert [ids(reader.read(1, 0)) for _ in range(2)] == [[0], [1]]
+
+
+def test_deletes_the_names_of_consumers_that_are_gone_and_hold_nothing(
+    bus: Bus, bus_settings: BusSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("crowdmood.bus.inbox._GONE_AFTER_MS", 300)
+    settings = bus_settings.model_copy(update={"claim_idle_s": 0.05})
+    bus.publish([("frames", frame(0))])
+    inbox(bus, settings, "former", claims=False).read(1, 0)
+    inbox(bus, settings, "idle", claims=False).read(1, 0)
+    now_s = 0.0
+    alive = inbox(bus, settings.model_copy(update={"claim_idle_s": 0.06}), "alive", clock=lambda: now_s)
+
+    def names() -> set[bytes]:
+        key = bus.keys.stream("frames")
+        return {row["name"] for row in bus.connection.client.xinfo_consumers(key, "detector")}
+
+    time.sleep(0.7)
+    alive.read(1, 0)
+    assert names() == {b"former", b"idle", b"alive"}  # it cleans once a minute
+    now_s = 61.0
+    (claimed,) = alive.read(1, 0)  # from the former one, which holds nothing now
+    bus.publish(done=[claimed], group="detector")
+    alive.read(1, 0)
+    assert names() == {b"alive"}

@@ -168,3 +168,18 @@ def test_footage_is_distinguished_from_a_live_camera_by_its_address(uri: str, re
 def test_without_an_address_a_stage_says_what_to_set() -> None:
     with pytest.raises(SettingsError, match="CROWDMOOD_BUS_URL is not set"):
         required_url(None, "bus")
+
+
+def test_cameras_and_their_addresses_may_be_in_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "cameras").write_text('[{"id": "north"}, {"id": "south"}]')
+    (tmp_path / "addresses").write_text('{"north": "rtsp://camera/1", "south": "rtsp://camera/2"}')
+    monkeypatch.setenv("CROWDMOOD_CAMERAS_FILE", str(tmp_path / "cameras"))
+    monkeypatch.setenv("CROWDMOOD_CAMERA_ADDRESSES_FILE", str(tmp_path / "addresses"))
+    assert [camera.uri.get_secret_value() for camera in load().cameras] == ["rtsp://camera/1", "rtsp://camera/2"]
+    monkeypatch.setenv("CROWDMOOD_CAMERAS", "[]")
+    with pytest.raises(SettingsError, match="CROWDMOOD_CAMERAS_FILE and CROWDMOOD_CAMERAS are both set: keep one"):
+        load()
+    monkeypatch.delenv("CROWDMOOD_CAMERAS")
+    (tmp_path / "cameras").write_text("[{")
+    with pytest.raises(SettingsError, match=r"CROWDMOOD_CAMERAS_FILE: .*cameras is not a readable JSON file"):
+        load()
