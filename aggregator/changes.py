@@ -155,7 +155,7 @@ class _Zone:
         if not settled or cooling or not leads or mood.dominant == LABELS[self._leader]:
             self._recent.append((now_ms, estimate))
             return None
-        return self._change(top, lately, estimate)
+        return self._change(top, mood, estimate)
 
     def skip_sequences(self) -> None:
         self._sequence += _SKIPPED
@@ -202,25 +202,26 @@ class _Zone:
         others[self._leader] = -1
         return int(others.argmax())
 
-    def _change(self, top: int, lately: Mood, estimate: Estimate) -> MoodChange:
-        assert self._leader is not None and lately.people is not None
-        assert lately.shares is not None and lately.low is not None and lately.high is not None
+    def _change(self, top: int, mood: Mood, estimate: Estimate) -> MoodChange:
+        """Return the change with the figures of the published mood: those of `lately` may single out people."""
+        assert self._leader is not None and mood.people is not None
+        assert mood.shares is not None and mood.low is not None and mood.high is not None
         self._sequence += 1
         change = MoodChange(
             sequence=self._sequence,
-            zone=lately.zone,
-            as_of_ms=lately.as_of_ms,
-            valid_until_ms=lately.valid_until_ms,
+            zone=mood.zone,
+            as_of_ms=mood.as_of_ms,
+            valid_until_ms=mood.valid_until_ms,
             from_label=LABELS[self._leader],
             to_label=LABELS[top],
-            people=lately.people,
-            readable=lately.readable,
-            shares=lately.shares,
-            low=lately.low,
-            high=lately.high,
+            people=mood.people,
+            readable=mood.readable,
+            shares=mood.shares,
+            low=mood.low,
+            high=mood.high,
         )
-        self._changed_ms = lately.as_of_ms
-        self._lead(top, lately.as_of_ms, estimate)
+        self._changed_ms = mood.as_of_ms
+        self._lead(top, mood.as_of_ms, estimate)
         return change
 
     def _lead(self, label: int, now_ms: int, estimate: Estimate) -> None:

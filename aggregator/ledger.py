@@ -10,9 +10,14 @@ from crowdmood.store.moods import CameraRow, CameraTable
 
 
 class Ledger:
-    """Counts frames and faces per camera, and keeps each camera's state."""
+    """Counts frames and faces per camera, and keeps each camera's state.
 
-    def __init__(self) -> None:
+    Args:
+        min_faces: Frames with fewer faces add none to the counts: faces per frame would be the number of few people.
+    """
+
+    def __init__(self, min_faces: int) -> None:
+        self._min_faces = min_faces
         self.table: CameraTable = {}
         self._cut_off: dict[str, int] = {}
 
@@ -29,9 +34,10 @@ class Ledger:
         """
         row = self._row(emotions.ref.camera_id)
         row["frames"] += 1
-        row["faces"] += len(emotions.boxes)
-        for reason, faces in unfit.items():
-            row["unfit"][reason] = row["unfit"].get(reason, 0) + faces
+        if len(emotions.boxes) >= self._min_faces:
+            row["faces"] += len(emotions.boxes)
+            for reason, faces in unfit.items():
+                row["unfit"][reason] = row["unfit"].get(reason, 0) + faces
         row["model"], row["detector"] = emotions.model_id, emotions.detector
         row["last_frame_at_ms"] = max(row["last_frame_at_ms"] or 0, emotions.ref.captured_at_ms)
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -10,6 +10,7 @@ import numpy.typing as npt
 from aggregator.crowd import Crowd
 from aggregator.disclosure import publishable
 from aggregator.estimate import Estimate, combined, estimate
+from aggregator.holding import Figures, HeldFigures
 from aggregator.people import people
 from aggregator.shares import published_figures
 from aggregator.views import Links
@@ -18,6 +19,9 @@ from crowdmood.core.settings import STADIUM, AggregatorSettings
 from crowdmood.domain.confusions import Confusions
 from crowdmood.domain.messages import Emotions
 from crowdmood.domain.mood import Mood
+
+_EXACT_STEPS: Final = 1000
+"""Steps from 0 to 1 of figures that are not published, and of exposed ones."""
 
 _LEAST_PROBABILITY: Final = 1e-3
 """Added to a face's probabilities of the common labels, so that a face with another label still has shares."""
@@ -47,7 +51,8 @@ class Finding:
     Attributes:
         mood: The mood to publish, the mean of the window.
         lately: The mood of each person's last expression in the window, with intervals for comparison with other
-            windows of the same scene. None where figures are withheld, and for a single camera, which has no changes.
+            windows of the same scene. Its figures are exact and must not be published. None where figures are withheld,
+            and for a single camera, which has no changes.
     """
 
     mood: Mood
@@ -64,7 +69,7 @@ class Scope:
 
 
 class Moods:
-    """Makes the moods of windows.
+    """Makes the moods of windows, in their order: published figures are held until several people have changed.
 
     Args:
         settings: Which faces count, the method, and how long a mood is valid.
@@ -75,6 +80,15 @@ class Moods:
         self._settings = settings
         self._zones = {name: frozenset(cameras) for name, cameras in (zones or {}).items()}
         self._links: dict[str, Links] = {}
+        self._held = HeldFigures()
+
+    def snapshot(self) -> list[Any]:
+        """Return the state that a successor needs, as JSON values."""
+        return self._held.snapshot()
+
+    def restore(self, snapshot: Iterable[Any]) -> None:
+        """Continue where `snapshot` was made."""
+        self._held.restore(snapshot)
 
     def of(self, window: ClosedWindow[Emotions], troubled: Mapping[str, str] | None = None) -> list[Finding]:
         """Return the findings of the stadium, then of each zone, then of each camera.
@@ -93,6 +107,7 @@ class Moods:
         crowds = {camera_id: self._crowd(camera_id, frames) for camera_id, frames in window.frames.items()}
         self._links = {camera_id: links for camera_id, links in self._links.items() if camera_id in crowds}
         scopes = self._scopes(states)
+        self._held.keep([scope.cameras for scope in scopes])
         counts = {camera_id: crowds[camera_id].at_once if camera_id in crowds else 0 for camera_id in states}
         may_publish = publishable((scope.cameras for scope in scopes), counts, self._settings.min_faces)
         return [
@@ -139,16 +154,15 @@ class Moods:
         if crowds is None:
             return Finding(blank, None)
         seen = [crowds[camera_id] for camera_id in cameras if camera_id in crowds]
-        mood = self._filled(blank, seen)
+        people, found = sum(each.people for each in seen), self._estimate(seen, within_scene=False)
+        if self._settings.expose_individuals:
+            mood = _filled(blank, exact_figures(people, found))
+        else:
+            mood = _filled(blank, self._held.update(scope.cameras, people, found))
         if scope.camera is not None:
             return Finding(mood, None)
-        last = [replace(each, crowd=each.crowd.lately()) for each in seen]
-        return Finding(mood, self._filled(blank, last, within_scene=True))
-
-    def _filled(self, blank: Mood, seen: Sequence[CameraCrowd], *, within_scene: bool = False) -> Mood:
-        found = self._estimate(seen, within_scene=within_scene)
-        figures = published_figures(found)
-        return replace(blank, status="ok", people=sum(each.people for each in seen), readable=found.people, **figures)
+        last = self._estimate([replace(each, crowd=each.crowd.lately()) for each in seen], within_scene=True)
+        return Finding(mood, _filled(blank, exact_figures(people, last)))
 
     def _estimate(self, seen: Sequence[CameraCrowd], *, within_scene: bool) -> Estimate:
         by_network: dict[tuple[bytes, int], list[Crowd]] = {}
@@ -166,6 +180,15 @@ class Moods:
                 for (confusions, _), parts in by_network.items()
             ]
         )
+
+
+def exact_figures(people: int, found: Estimate) -> Figures:
+    """Return figures that single out people: only for comparisons, and where people are exposed."""
+    return {"people": people, "readable": found.people, **published_figures(found, _EXACT_STEPS)}
+
+
+def _filled(blank: Mood, figures: Figures) -> Mood:
+    return replace(blank, status="ok", **figures)
 
 
 def unfit(emotions: Emotions, settings: AggregatorSettings) -> dict[str, npt.NDArray[np.bool_]]:

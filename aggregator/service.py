@@ -106,7 +106,7 @@ class AggregatorStage(Stage[Emotions | FramesLost | CameraState]):
         )
         self._moods = Moods(settings, zones)
         self._changes = Changes(settings)
-        self._ledger = Ledger()
+        self._ledger = Ledger(settings.min_faces)
         self._newest: list[Mood] = []
         self._silent_since = clock()
         # No longer needed; the next checkpoint covers them.
@@ -133,6 +133,8 @@ class AggregatorStage(Stage[Emotions | FramesLost | CameraState]):
             if known < 0 or known > self._publications:
                 # The bus was emptied, or a newer checkpoint was lost: changes may have been published that are unknown.
                 self._changes.skip_sequences()
+            # Checkpoints of earlier releases have no figures: the first ones after them are new.
+            self._moods.restore(checkpoint.get("figures", []))
             log.info("continuing the run %s from its checkpoint", self._run_id)
         inbox.claim_all()
         self._inbox, self._claimed_at = inbox, self._clock()
@@ -342,6 +344,7 @@ class AggregatorStage(Stage[Emotions | FramesLost | CameraState]):
                 "cameras": self._ledger.table,
                 "changes": self._changes.snapshot(),
                 "publications": self._publications,
+                "figures": self._moods.snapshot(),
             },
             cameras=cameras,
             gone=self._ledger.table.keys() - cameras.keys(),

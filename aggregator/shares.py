@@ -1,7 +1,8 @@
-"""Makes the published figures from an estimate, rounded to its precision. Pure."""
+"""Makes the published figures from an estimate, rounded to a grid. Pure."""
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 import numpy as np
@@ -24,48 +25,53 @@ _Z80_ONE_SIDED: Final = 0.8416
 """Standard deviations from which a lead is clear. By chance a lead is that large in one case of five; since the
 intervals include the influence of the scene, 2 % of clear leads are wrong (measured: aggregator/README.md)."""
 
-_FEWEST_DIGITS, _MOST_DIGITS = 2, 4
-_FIT_DIGITS: Final = 2
+_Z90: Final = 1.6449
+"""Half of a 90 % interval, in standard deviations of a normal distribution."""
+
+_DIGITS, _FIT_DIGITS = 4, 1
+
+_NO_ENERGY: Final = dict.fromkeys(("energy", "energy_low", "energy_high"))
 
 
-def published_figures(estimate: Estimate) -> dict[str, Any]:
+def published_figures(estimate: Estimate, steps: int, wrong_by: float = 0.0) -> dict[str, Any]:
     """Return the figures of a mood by field, for all labels; None for labels that the network does not know.
 
-    All are rounded to a power of ten that is at most a quarter of the widest interval, but to at least two digits: more
-    digits would describe single people without adding information. Rounded shares still add up to 1, and rounded
-    intervals contain the exact ones.
+    Shares are multiples of 1 / `steps` and add up to 1. All other figures are derived from the rounded shares, so that
+    they do not show more than these. The ends of intervals are multiples of half a step.
+
+    Args:
+        estimate: The exact shares, and their errors.
+        steps: Number of steps from 0 to 1.
+        wrong_by: By how much a share may be wrong while it is published: the least distance from it to the ends of its
+            interval.
     """
-    digits = resolution(float((estimate.high - estimate.low).max()))
-    unit = 10.0**-digits
-    valence = _balance(estimate, _VALENCE, digits, -1.0)
-    energy = _balance(estimate, _ENERGY, digits, 0.0) if len(estimate.shares) == len(LABELS) else (None, None, None)
+    coarse = replace(estimate, shares=rounded(estimate.shares, steps), raw=rounded(estimate.raw, steps))
+    low, high = zip(*(_interval(coarse, one, steps, wrong_by, 0.0) for one in np.eye(len(coarse.shares))), strict=True)
+    knows_cheering = len(coarse.shares) == len(LABELS)
     return {
-        "shares": _named(rounded(estimate.shares, digits)),
-        "low": _named([_down(value, unit, digits) for value in estimate.low]),
-        "high": _named([min(_up(value, unit, digits), 1.0) for value in estimate.high]),
-        "raw": _named(rounded(estimate.raw, digits)),
-        "dominant": dominant(estimate),
-        **dict(zip(("valence", "valence_low", "valence_high"), valence, strict=True)),
-        **dict(zip(("energy", "energy_low", "energy_high"), energy, strict=True)),
+        "shares": _named(coarse.shares.tolist()),
+        "low": _named(low),
+        "high": _named(high),
+        "raw": _named(coarse.raw.tolist()),
+        "dominant": dominant(coarse),
+        **_balance("valence", coarse, _VALENCE, steps, wrong_by, -1.0),
+        **(_balance("energy", coarse, _ENERGY, steps, wrong_by, 0.0) if knows_cheering else _NO_ENERGY),
         "method": estimate.method,
         "fit": None if estimate.fit is None else round(estimate.fit, _FIT_DIGITS),
     }
 
 
-def resolution(width: float) -> int:
-    """Return the number of decimal digits for an interval of this width, 2 to 4."""
-    if width <= 0:
-        return _MOST_DIGITS
-    return min(max(math.ceil(-math.log10(width / 4)), _FEWEST_DIGITS), _MOST_DIGITS)
+def rounded(shares: Vector, steps: int) -> Vector:
+    """Round shares to multiples of 1 / `steps` that add up to one.
 
-
-def rounded(shares: Vector, digits: int) -> list[float]:
-    """Round shares so that they still add up to one: the remainder goes to the shares that lost most by rounding."""
-    scaled = shares * 10**digits
+    The remainder goes to the shares that lost most by rounding.
+    """
+    scaled = shares * steps
     whole = np.floor(scaled + 1e-9)
-    left = round(10**digits - whole.sum())
+    left = round(steps - whole.sum())
     whole[np.argsort(whole - scaled, kind="stable")[:left]] += 1
-    return [round(float(value) / 10**digits, digits) for value in whole]
+    multiples: Vector = whole / steps
+    return multiples
 
 
 def dominant(estimate: Estimate) -> str:
@@ -79,23 +85,22 @@ def dominant(estimate: Estimate) -> str:
     return LABELS[first]
 
 
-def _balance(estimate: Estimate, signs: Mapping[str, float], digits: int, least: float) -> tuple[float, float, float]:
+def _balance(
+    name: str, coarse: Estimate, signs: Mapping[str, float], steps: int, wrong_by: float, least: float
+) -> dict[str, float]:
     """Return a sum of signed shares with its interval, clipped to `least` and 1."""
-    weights = np.array([signs.get(label, 0.0) for label in LABELS[: len(estimate.shares)]])
-    low, high = estimate.interval(weights)
-    unit = 10.0**-digits
-    middle = round(float(weights @ estimate.shares), digits) + 0.0
-    return middle, max(_down(low, unit, digits), least), min(_up(high, unit, digits), 1.0)
+    weights = np.array([signs.get(label, 0.0) for label in LABELS[: len(coarse.shares)]])
+    low, high = _interval(coarse, weights, steps, wrong_by, least)
+    return {name: round(float(weights @ coarse.shares), _DIGITS) + 0.0, f"{name}_low": low, f"{name}_high": high}
+
+
+def _interval(coarse: Estimate, weights: Vector, steps: int, wrong_by: float, least: float) -> tuple[float, float]:
+    """Return the ends of an interval around a sum of shares: a whole number of half steps from it."""
+    halves = math.ceil(2 * steps * max(_Z90 * coarse.deviation(weights), wrong_by) - 1e-9)
+    middle, away = float(weights @ coarse.shares), halves / (2 * steps)
+    return round(max(middle - away, least), _DIGITS) + 0.0, round(min(middle + away, 1.0), _DIGITS) + 0.0
 
 
 def _named(values: Sequence[float]) -> Shares:
-    known: Shares = dict(zip(LABELS, values, strict=False))
+    known: Shares = {label: round(value, _DIGITS) for label, value in zip(LABELS, values, strict=False)}
     return {label: known.get(label) for label in LABELS}
-
-
-def _down(value: float, unit: float, digits: int) -> float:
-    return round(math.floor(value / unit + 1e-9) * unit, digits) + 0.0
-
-
-def _up(value: float, unit: float, digits: int) -> float:
-    return round(math.ceil(value / unit - 1e-9) * unit, digits) + 0.0

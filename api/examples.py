@@ -10,9 +10,9 @@ from crowdmood.domain.mood import Mood, MoodChange, Shares, to_ms
 
 _AS_OF_MS = to_ms("2026-05-01T15:00:00Z")
 
-_SHARES: Shares = dict(zip(LABELS, (0.01, 0.0, 0.01, 0.5, 0.02, 0.04, 0.2, 0.22), strict=True))
+_SHARES: Shares = dict(zip(LABELS, (0.02, 0.0, 0.0, 0.5, 0.02, 0.04, 0.2, 0.22), strict=True))
 _LOW: Shares = dict(zip(LABELS, (0.0, 0.0, 0.0, 0.44, 0.0, 0.02, 0.15, 0.17), strict=True))
-_HIGH: Shares = dict(zip(LABELS, (0.03, 0.01, 0.03, 0.56, 0.04, 0.06, 0.25, 0.27), strict=True))
+_HIGH: Shares = dict(zip(LABELS, (0.04, 0.02, 0.02, 0.56, 0.04, 0.06, 0.25, 0.27), strict=True))
 
 OK = Mood(
     as_of_ms=_AS_OF_MS,
@@ -21,12 +21,12 @@ OK = Mood(
     status="ok",
     zone=STADIUM,
     camera=None,
-    people=498,
-    readable=412,
+    people=500,
+    readable=400,
     shares=_SHARES,
     low=_LOW,
     high=_HIGH,
-    raw=dict(zip(LABELS, (0.02, 0.0, 0.01, 0.48, 0.04, 0.05, 0.22, 0.18), strict=True)),
+    raw=dict(zip(LABELS, (0.02, 0.0, 0.0, 0.48, 0.04, 0.04, 0.24, 0.18), strict=True)),
     dominant="happy",
     valence=0.46,
     valence_low=0.39,
@@ -35,7 +35,7 @@ OK = Mood(
     energy_low=0.2,
     energy_high=0.32,
     method="gls",
-    fit=0.94,
+    fit=0.9,
     model="crowdnet-1a2b3c4d/openvino-bf16",
     detector="haarcascade_frontalface_default",
     cameras={"north": "live", "south": "live"},
@@ -43,10 +43,10 @@ OK = Mood(
 
 SEVEN_LABELS = replace(
     OK,
-    shares=dict(zip(LABELS, (0.02, 0.0, 0.02, 0.55, 0.05, 0.11, 0.25, None), strict=True)),
-    low=dict(zip(LABELS, (0.0, 0.0, 0.0, 0.48, 0.01, 0.06, 0.19, None), strict=True)),
-    high=dict(zip(LABELS, (0.05, 0.02, 0.05, 0.62, 0.09, 0.16, 0.31, None), strict=True)),
-    raw=dict(zip(LABELS, (0.04, 0.0, 0.03, 0.52, 0.07, 0.1, 0.24, None), strict=True)),
+    shares=dict(zip(LABELS, (0.02, 0.0, 0.02, 0.56, 0.06, 0.12, 0.22, None), strict=True)),
+    low=dict(zip(LABELS, (0.0, 0.0, 0.0, 0.49, 0.02, 0.07, 0.16, None), strict=True)),
+    high=dict(zip(LABELS, (0.05, 0.02, 0.05, 0.63, 0.1, 0.17, 0.28, None), strict=True)),
+    raw=dict(zip(LABELS, (0.04, 0.0, 0.04, 0.52, 0.08, 0.1, 0.22, None), strict=True)),
     energy=None,
     energy_low=None,
     energy_high=None,
@@ -90,8 +90,8 @@ CHANGE = MoodChange(
     valid_until_ms=OK.valid_until_ms,
     from_label="neutral",
     to_label="happy",
-    people=498,
-    readable=412,
+    people=500,
+    readable=400,
     shares=_SHARES,
     low=_LOW,
     high=_HIGH,

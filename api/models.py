@@ -77,7 +77,7 @@ class Camera(BaseModel):
     model: str | None = Field(description="Network that classified these faces, and its inference engine.")
     last_frame_at: Time | None = Field(description="Capture time of its newest frame, event time.")
     frames: int = Field(description="Frames counted.", ge=0)
-    faces: int = Field(description="Faces seen.", ge=0)
+    faces: int = Field(description="Faces seen in frames with at least `min_faces` faces; others add none.", ge=0)
     unfit: dict[str, int] = Field(
         description="Of `faces`, those that do not count: `small`, `poor` (too blurred), or `unreadable` (no "
         "expression can be seen)."

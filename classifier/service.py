@@ -46,6 +46,7 @@ class ClassifierStage(Stage[Faces]):
 
     Args:
         swap: Loads the network, and later ones in the background.
+        min_faces: Frames with fewer faces do not count in metrics, which would otherwise show the number of few people.
     """
 
     name: ClassVar[str] = CLASSIFIER_GROUP
@@ -58,8 +59,9 @@ class ClassifierStage(Stage[Faces]):
 
     _engine: Engine
 
-    def __init__(self, swap: ModelSwap) -> None:
+    def __init__(self, swap: ModelSwap, min_faces: int = 1) -> None:
         self._swap = swap
+        self._min_faces = min_faces
         self._network = ThreadPoolExecutor(1, "network")
         self._running: RunningBatch | None = None
         self._faces = 0
@@ -102,8 +104,10 @@ class ClassifierStage(Stage[Faces]):
         qualities = [quality(frame.boxes, frame.crops) for _, frame in work]  # while the network works
         probabilities, readable = batch.prediction.result()
         finite = np.isfinite(probabilities).all(axis=1) & np.isfinite(readable)
-        metrics.BATCH_FACES.observe(len(probabilities))
-        if finite.any():
+        if counted := sum(self._counted(frame) for _, frame in work):
+            metrics.BATCH_FACES.observe(counted)
+            metrics.FACES.labels(self.name).inc(counted)
+        if counted and finite.any():
             metrics.BATCH_CONFIDENCE_RATIO.observe(float(probabilities[finite].max(axis=1).mean()))
         published: list[tuple[StreamName, Message]] = []
         done: list[Entry] = []
@@ -127,8 +131,11 @@ class ClassifierStage(Stage[Faces]):
             published.append(("emotions", message))
             done.append(entry)
             self._faces += len(frame.boxes)
-            metrics.FACES.labels(self.name).inc(len(frame.boxes))
         return Outcome(publish=published, done=done, dead=dead)
+
+    def _counted(self, frame: Faces) -> int:
+        """Return the number of faces of a frame for metrics."""
+        return len(frame.boxes) if len(frame.boxes) >= self._min_faces else 0
 
     def summary(self) -> str:
         """Return how many faces were classified."""
@@ -159,4 +166,6 @@ def run(settings: Settings, stop: threading.Event, worker_name: str, *, drain: b
     choices = ModelChoices(required_url(settings.state_url, "state"), settings.bus.key_prefix, settings.run_id, stop)
     swap = ModelSwap(settings.classifier, choices, lambda: load().classifier)
     with on_hang_up(swap.reload_settings):
-        Worker(ClassifierStage(swap), bus, settings.bus, worker_name, stop).run(drain=drain)
+        Worker(ClassifierStage(swap, settings.aggregator.min_faces), bus, settings.bus, worker_name, stop).run(
+            drain=drain
+        )

@@ -30,6 +30,7 @@ class DetectorStage(Stage[Frame]):
         finder: Finds the faces of a frame.
         regions: Regions to search, by camera; the frames of other cameras are searched completely. May change while the
             stage runs.
+        min_faces: Frames with fewer faces do not count in metrics, which would otherwise show the number of few people.
     """
 
     name: ClassVar[str] = DETECTOR_GROUP
@@ -38,9 +39,10 @@ class DetectorStage(Stage[Frame]):
     accepts: ClassVar[tuple[type[Frame]]] = (Frame,)
     output: ClassVar[StreamName | None] = "faces"
 
-    def __init__(self, finder: FaceFinder, regions: Mapping[str, Region]) -> None:
+    def __init__(self, finder: FaceFinder, regions: Mapping[str, Region], min_faces: int = 1) -> None:
         self._finder = finder
         self._regions = regions
+        self._min_faces = min_faces
         self._faces = 0
         self._dropped = 0
 
@@ -66,7 +68,8 @@ class DetectorStage(Stage[Frame]):
         found = self._finder.find(frame.jpeg, self._regions.get(frame.ref.camera_id, _EVERYWHERE))
         self._faces += len(found.boxes)
         self._dropped += found.dropped
-        metrics.FACES.labels(self.name).inc(len(found.boxes))
+        if len(found.boxes) >= self._min_faces:
+            metrics.FACES.labels(self.name).inc(len(found.boxes))
         if found.dropped:
             FACES_DROPPED.labels(self.name, "too_many").inc(found.dropped)
         return Faces(frame.ref, found.boxes, found.scores, found.crops, self._finder.detector.name)
@@ -78,4 +81,5 @@ def run(settings: Settings, stop: threading.Event, worker_name: str, *, drain: b
     state_url = required_url(settings.state_url, "state")
     saved = SavedRegions(state_url, settings.bus.key_prefix, settings.run_id, stop)
     with following(settings.cameras, saved) as regions:
-        Worker(DetectorStage(load_finder(settings), regions), bus, settings.bus, worker_name, stop).run(drain=drain)
+        stage = DetectorStage(load_finder(settings), regions, settings.aggregator.min_faces)
+        Worker(stage, bus, settings.bus, worker_name, stop).run(drain=drain)

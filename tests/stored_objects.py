@@ -37,7 +37,9 @@ from webhooks.store import WebhookStore
 FOLDER = Path(__file__).parent / "stored"
 RUN = "run-1"
 CAMERAS = {"north": True, "south": True}
-SETTINGS = AggregatorSettings(window_s=3, hop_s=1, min_faces=2, change_dwell_s=1, change_cooldown_s=2)
+SETTINGS = AggregatorSettings(
+    window_s=3, hop_s=1, min_faces=2, expose_individuals=True, change_dwell_s=1, change_cooldown_s=2
+)
 FRAMES = 60
 _HALF = FRAMES // 2
 REGIONS = Regions(include=(((0.1, 0.1), (0.9, 0.1), (0.9, 0.9)),))

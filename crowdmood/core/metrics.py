@@ -30,7 +30,9 @@ STREAM_ENTRIES = Gauge(
     multiprocess_mode="livemostrecent",
 )
 MESSAGES = Counter("crowdmood_messages_total", "Messages processed by a stage.", ["stage"])
-FACES = Counter("crowdmood_faces_total", "Faces processed by a stage.", ["stage"])
+FACES = Counter(
+    "crowdmood_faces_total", "Faces processed by a stage, in frames with at least `min_faces` faces.", ["stage"]
+)
 DEAD_LETTERS = Counter("crowdmood_dead_letters_total", "Messages that became dead letters.", ["stage", "reason"])
 CLAIMED = Counter("crowdmood_claimed_total", "Messages claimed from a worker that did not finish them.", ["stage"])
 WORK_SECONDS = Histogram(
@@ -40,7 +42,9 @@ WORK_SECONDS = Histogram(
     buckets=_WORK_SECONDS,
 )
 BATCH_FACES = Histogram(
-    "crowdmood_batch_faces", "Faces in one call of the network.", buckets=(1, 4, 16, 32, 64, 128, 256, 1024)
+    "crowdmood_batch_faces",
+    "Faces in one call of the network, of frames with at least `min_faces` faces.",
+    buckets=(1, 4, 16, 32, 64, 128, 256, 1024),
 )
 BATCH_CONFIDENCE_RATIO = Histogram(
     "crowdmood_batch_confidence_ratio",

@@ -159,16 +159,20 @@ class Mood(_Published):
     people: int | None = Field(
         description="Number of people seen in the window, readable or not. Each person counts once, however often "
         "their face is found. While a camera stands still, the number is at most 1.3 times the largest number of "
-        "faces found in one frame of the window; it is proportionally higher while the camera pans or cuts. Null "
-        "unless `ok`.",
+        "faces found in one frame of the window; it is proportionally higher while the camera pans or cuts. Rounded "
+        "to 5, or to at most a twentieth. Null unless `ok`.",
         ge=0,
     )
     readable: int | None = Field(
         description="Number of people whose expression was readable at least once; the shares refer to these people. "
-        "Null unless `ok`, and in moods stored with schema 1.",
+        "Rounded as `people`. Null unless `ok`, and in moods stored with schema 1.",
         ge=0,
     )
-    shares: Shares | None = Field(description="Estimated share of readable people per expression; null unless `ok`.")
+    shares: Shares | None = Field(
+        description="Estimated share of readable people per expression, in steps of about four people. The other "
+        "figures are derived from these shares, and all are repeated until a share is wrong by more than eight people, "
+        "so that they single out no one. Null unless `ok`."
+    )
     low: Shares | None = Field(description="Lower ends of the shares' 90 % intervals; null unless `ok`.")
     high: Shares | None = Field(description="Upper ends of the shares' 90 % intervals; null unless `ok`.")
     raw: Shares | None = Field(
@@ -273,7 +277,7 @@ class MoodChange(_Published):
         description="Number of people whose expression was readable; null in changes stored with schema 1.", ge=0
     )
     shares: Shares = Field(
-        description="Estimated share of readable people per expression, from each person's newest observation."
+        description="Estimated share of readable people per expression, as in the mood of the same time."
     )
     low: Shares = Field(description="Lower ends of the shares' 90 % intervals.")
     high: Shares = Field(description="Upper ends of the shares' 90 % intervals.")

@@ -182,7 +182,7 @@ def test_the_history_is_exported_in_the_order_of_time_over_several_pages(store: 
             "ok",
             "happy",
             "0.5",
-            "498",
+            "500",
         )
         assert (rows[-1]["status"], rows[-1]["dominant"], rows[-1]["happy"]) == ("insufficient", "", "")
         part = finished("export_history.py", api.url, "--from", rows[5]["as_of"], "--to", rows[8]["as_of"])

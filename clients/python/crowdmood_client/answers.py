@@ -42,9 +42,10 @@ class Mood:
             show). Figures are None unless it is `ok`.
         zone: The named set of cameras; `stadium` holds every camera.
         camera: The one camera; None for the whole zone.
-        people: Number of people seen, readable or not.
-        readable: Number of people counted: their expression was readable at least once.
-        shares: Estimated share of the readable people by label; None for a label that the network does not know.
+        people: Number of people seen, readable or not; rounded.
+        readable: Number of people counted: their expression was readable at least once; rounded.
+        shares: Estimated share of the readable people by label, in steps of about four people; None for a label that
+            the network does not know.
         low: Lower end of each share's 90 % interval.
         high: Upper end of each share's 90 % interval.
         raw: Share of the readable people whose likeliest label is this one.
@@ -171,7 +172,7 @@ class Camera:
         model: The network of its newest frame, and the engine that ran it.
         last_frame_at: Capture time of its newest frame; None before the first.
         frames: Frames counted.
-        faces: Faces seen.
+        faces: Faces seen in frames with at least `min_faces` faces; other frames add none.
         unfit: Faces that do not count, by reason.
         lost: Frames that were never counted, by reason.
         late: Frames that arrived after their windows had closed.

@@ -1,7 +1,7 @@
 """The detector, the classifier and the aggregator."""
 
 from pathlib import Path
-from typing import Literal, Self, TypeAlias
+from typing import Final, Literal, Self, TypeAlias
 
 from pydantic import Field, model_validator
 
@@ -9,6 +9,9 @@ from crowdmood.core.settings.base import Group
 
 YUNET_FILE = "face_detection_yunet_2023mar.onnx"
 """Name of YuNet's model file in the data directory."""
+
+LEAST_CROWD: Final = 10
+"""Least `min_faces` with which single people are protected."""
 
 Precision: TypeAlias = Literal["auto", "f32", "bf16"]
 NetworkPrecision: TypeAlias = Literal["auto", "f32", "bf16", "f16"]
@@ -148,7 +151,14 @@ class AggregatorSettings(Group):
         ge=1,
         le=100_000,
         description="Number of readable people seen at the same time below which all figures are withheld "
-        "(`insufficient`): the most in one frame of the window, added over cameras.",
+        "(`insufficient`): the most in one frame of the window, added over cameras. Less than 10 requires "
+        "`expose_individuals`.",
+    )
+    expose_individuals: bool = Field(
+        default=False,
+        description="Gives up the protection of single people: figures are published exactly and at once, so that two "
+        "moods show the expression of a person who arrives between them, and `min_faces` may be less than 10. Only for "
+        "tests, and for footage of people who agreed.",
     )
     method: Literal["gls", "sld", "pacc", "pcc", "raw"] = Field(
         default="gls", description="How shares are estimated from people's probabilities (aggregator/README.md)."
@@ -200,6 +210,15 @@ class AggregatorSettings(Group):
         description="Megabytes of moods, and of changes, from which the oldest are deleted before `history_hours`, so "
         "that the state store does not run full (docs/operations.md has the size of a match).",
     )
+
+    @model_validator(mode="after")
+    def _no_one_is_singled_out(self) -> Self:
+        if self.min_faces < LEAST_CROWD and not self.expose_individuals:
+            raise ValueError(
+                f"min_faces is {self.min_faces}: figures of fewer than {LEAST_CROWD} people show single people, so set "
+                f"it to {LEAST_CROWD} or more, or set expose_individuals if everyone in view agreed to that"
+            )
+        return self
 
     @model_validator(mode="after")
     def _every_frame_is_in_a_window(self) -> Self:

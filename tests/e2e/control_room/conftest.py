@@ -130,7 +130,7 @@ def at_work(server_url: str, camera: str) -> Iterator[Installation]:
         bus=BusSettings(key_prefix="room").model_dump(),
         cameras=[{"id": "stand-1", "uri": camera}],
         detector={"kind": "haar", "min_face_px": 40},
-        aggregator={"window_s": 3, "min_faces": 5},
+        aggregator={"window_s": 3, "min_faces": 5, "expose_individuals": True},
         webhooks={"allow_networks": ["127.0.0.0/8"]},
         api={"port": 0, "preview": True, "predict": True, "photos_per_minute": 1000},
     )

@@ -5,6 +5,7 @@ import random
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -23,7 +24,7 @@ from crowdmood.store.keys import StateKeys
 from crowdmood.store.moods import START, MoodStore
 from tests.crowds import seen
 
-SETTINGS = AggregatorSettings(window_s=3, hop_s=1, min_faces=2)
+SETTINGS = AggregatorSettings(window_s=3, hop_s=1, min_faces=2, expose_individuals=True)
 CAMERAS = {"north": True, "south": True}
 
 
@@ -39,6 +40,15 @@ def footage(frames: int = 40) -> list[tuple[StreamName, Message]]:
     labels = ["neutral"] * (frames // 2) + ["happy"] * (frames // 2)
     messages: list[tuple[StreamName, Message]] = [("control", state(camera, "opening")) for camera in CAMERAS]
     messages += [("emotions", emotions(camera, i, labels[i])) for i in range(frames) for camera in CAMERAS]
+    return messages + [("control", state(camera, "ended", frames)) for camera in CAMERAS]
+
+
+def drifting(frames: int = 40) -> list[tuple[StreamName, Message]]:
+    """Two crowds of thirty, of whom one after the other becomes happy: published figures are held."""
+    messages: list[tuple[StreamName, Message]] = [("control", state(camera, "opening")) for camera in CAMERAS]
+    for i in range(frames):
+        labels = ["happy"] * (i * 2 // 3) + ["neutral"] * 30
+        messages += [("emotions", seen(camera, i, labels[:30], every_ms=500)) for camera in CAMERAS]
     return messages + [("control", state(camera, "ended", frames)) for camera in CAMERAS]
 
 
@@ -135,12 +145,17 @@ def test_a_poisoned_entry_becomes_a_dead_letter_without_pixels_and_moods_go_on(p
 
 
 @pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("exposed", [False, True])
 def test_moods_are_the_same_bytes_in_any_order_twice_delivered_and_through_crashes(
-    pipeline: Pipeline, server_url: str, bus_settings: BusSettings, seed: int
+    pipeline: Pipeline, server_url: str, bus_settings: BusSettings, seed: int, exposed: bool
 ) -> None:
+    footage = drifting
+    more = {"min_faces": 20, "expose_individuals": exposed}
     undisturbed = Pipeline(server_url, bus_settings.model_copy(update={"key_prefix": f"{bus_settings.key_prefix}-u"}))
     publish(undisturbed, footage())
-    undisturbed.aggregator().run(drain=True)
+    undisturbed.aggregator(**more).run(drain=True)
+    shares = [mood.shares for mood in undisturbed.moods()]
+    assert sum(one != other for one, other in pairwise(shares)) in (range(15, 20) if exposed else range(3, 9))
     expected = [mood.to_json() for _, mood in undisturbed.store.since(START, 100_000)[1]]
 
     chance = random.Random(seed)
@@ -153,13 +168,13 @@ def test_moods_are_the_same_bytes_in_any_order_twice_delivered_and_through_crash
         publish(pipeline, frames[:arriving])
         del frames[:arriving]
         # Each life polls a little and ends without a word, as kill -9 does.
-        aggregator = pipeline.aggregator(name=f"life-{life}")
+        aggregator = pipeline.aggregator(name=f"life-{life}", **more)
         aggregator.start()
         for _ in range(chance.randrange(1, 4)):
             aggregator.poll(block_ms=1)
         if not frames:
             break
-    pipeline.aggregator(name="last").run(drain=True)
+    pipeline.aggregator(name="last", **more).run(drain=True)
     assert [mood.to_json() for _, mood in pipeline.store.since(START, 100_000)[1]] == expected
     assert [row["frames"] for row in pipeline.store.cameras().values()] == [40, 40]
 
@@ -190,6 +205,16 @@ def test_after_the_bus_was_emptied_the_frames_from_the_first_needed_one_on_are_e
     aggregator.loop(drain=True)
     assert [mood.to_json() for mood in pipeline.moods()] == [mood.to_json() for mood in undisturbed.moods()]
     assert [row["frames"] for row in pipeline.store.cameras().values()] == [40, 40]
+
+
+def test_frames_with_few_faces_add_none_to_the_counts(pipeline: Pipeline) -> None:
+    messages = [m for m in footage(8) if not isinstance(m[1], Emotions)]
+    numbers = [0, 1, 5, 9, 10, 12, 9, 0]
+    frames = [("emotions", emotions(camera, i, people=n)) for i, n in enumerate(numbers) for camera in CAMERAS]
+    publish(pipeline, [*messages[:2], *frames, *messages[2:]])
+    pipeline.aggregator(min_faces=10, min_quality=1.1).run(drain=True)
+    for row in pipeline.store.cameras().values():
+        assert (row["frames"], row["faces"], row["unfit"]["poor"]) == (8, 22, 22)
 
 
 def test_a_lost_frame_is_accounted_for_and_windows_go_on(pipeline: Pipeline) -> None:

@@ -125,6 +125,7 @@ def test_shares_of_a_clip_are_measured_in_the_phases_that_hold_a_whole_window(
     true = dict.fromkeys(LABELS, 1 / len(LABELS))
     monkeypatch.setenv("CROWDMOOD_AGGREGATOR__WINDOW_S", "3")
     monkeypatch.setenv("CROWDMOOD_AGGREGATOR__MIN_FACES", "1")
+    monkeypatch.setenv("CROWDMOOD_AGGREGATOR__EXPOSE_INDIVIDUALS", "true")
     monkeypatch.setenv("CROWDMOOD_AGGREGATOR__MIN_READABLE", "0")
     network = Network(crowds.TODAY, configured("haar", 20, ingest={"speed": "max"}))
     rows = crowds.in_phases(Baseline(), clip, [Phase(0, 4, true), Phase(4, 6, true)], [network])

@@ -44,9 +44,11 @@ def faces(frame_id: int, greys: list[int], side: int = 48) -> Faces:
     return Faces(ref, boxes, np.ones(n, np.float32), crops, "haar")
 
 
-def stage(server_url: str, settings: BusSettings, classifier: ClassifierSettings) -> ClassifierStage:
+def stage(
+    server_url: str, settings: BusSettings, classifier: ClassifierSettings, min_faces: int = 1
+) -> ClassifierStage:
     choices = ModelChoices(server_url, settings.key_prefix, "live")
-    return ClassifierStage(ModelSwap(classifier, choices, lambda: classifier))
+    return ClassifierStage(ModelSwap(classifier, choices, lambda: classifier), min_faces)
 
 
 def emotions(bus: Bus) -> list[Emotions]:

@@ -26,13 +26,14 @@ def classify(
     frames: list[Faces],
     monkeypatch: pytest.MonkeyPatch,
     labels: tuple[str, ...] = LABELS,
+    min_faces: int = 1,
 ) -> tuple[Bus, GreyNetwork]:
     network = GreyNetwork()
     network.labels = labels
     monkeypatch.setattr("classifier.model_swap.load_engine", lambda *_: network)
     bus = Bus(server_url, settings)
     bus.publish([("faces", frame) for frame in frames])
-    classifying = stage(server_url, settings, ClassifierSettings(max_batch_size=64, batch_wait_ms=5))
+    classifying = stage(server_url, settings, ClassifierSettings(max_batch_size=64, batch_wait_ms=5), min_faces)
     Worker(classifying, bus, settings, "one", threading.Event()).run(drain=True)
     return bus, network
 
@@ -50,6 +51,22 @@ def test_mirrors_every_second_frame(
     bus, _ = classify(server_url, bus_settings, frames, monkeypatch)
     seen = {message.ref.frame_id: int(message.probabilities.argmax()) for message in emotions(bus)}
     assert seen == {0: 3, 1: 5, 2: 3, 3: 5}
+
+
+def test_frames_with_few_faces_do_not_count_in_metrics(
+    server_url: str, bus_settings: BusSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = ("crowdmood_faces_total", "crowdmood_batch_faces_sum", "crowdmood_batch_confidence_ratio_count")
+
+    def counted() -> list[float]:
+        return [sample(name, **({"stage": "classifier"} if "total" in name else {})) or 0 for name in names]
+
+    before = counted()
+    classify(server_url, bus_settings, [faces(0, [1] * 9), faces(1, [1] * 3)], monkeypatch, min_faces=10)
+    assert counted() == before
+    again = bus_settings.model_copy(update={"key_prefix": f"{bus_settings.key_prefix}-again"})
+    classify(server_url, again, [faces(0, [1] * 12), faces(1, [1] * 9)], monkeypatch, min_faces=10)
+    assert [now - then for now, then in zip(counted(), before, strict=True)] == [12, 12, 1]
 
 
 def test_faces_of_many_frames_and_cameras_share_a_batch_and_are_published_by_frame(

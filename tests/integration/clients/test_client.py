@@ -214,7 +214,7 @@ def test_figures_unknown_to_the_network_are_none(api: Running, connect: Connect,
     crowd = connect(api.url)
     mood = crowd.ask("mood")
     assert (mood.shares["cheering"], mood.low["cheering"], mood.energy) == (None, None, None)
-    assert (mood.shares["happy"], mood.people, mood.readable, mood.fit) == (0.55, 498, 412, 0.94)
+    assert (mood.shares["happy"], mood.people, mood.readable, mood.fit) == (0.56, 500, 400, 0.9)
     assert crowd.ask("leading", "neutral") == "happy"
 
 

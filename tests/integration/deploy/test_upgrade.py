@@ -26,7 +26,7 @@ def test_replacing_every_stage_during_a_replay_gives_the_same_bytes(
             run_id="match",
             cameras=footage,
             ingest={"speed": speed},
-            aggregator={"min_faces": 1, "window_s": 3},
+            aggregator={"min_faces": 1, "expose_individuals": True, "window_s": 3},
         )
 
     upgrade = RUNBOOK.partition("## Upgrade")[2].partition("```\n")[2].partition("```")[0]

@@ -108,6 +108,19 @@ def test_drops_the_least_certain_of_20_000_detections(bus: Bus, bus_settings: Bu
     assert dropped() - before == 15_000
 
 
+def test_frames_with_few_faces_do_not_count_in_metrics(bus: Bus, bus_settings: BusSettings) -> None:
+    def counted() -> float:
+        return REGISTRY.get_sample_value("crowdmood_faces_total", {"stage": "detector"}) or 0
+
+    sizes = [(100, 30), (100, 40), (100, 20), (30, 10)]  # 30, 40, 20 and 3 faces
+    images = [jpeg(np.full((height, width, 1), 90, np.uint8), "GRAY") for width, height in sizes]
+    bus.publish([("frames", frame(i, image, *sizes[i])) for i, image in enumerate(images)])
+    before = counted()
+    work(bus, bus_settings, DetectorStage(finder(GridDetector()), {}, min_faces=30))
+    assert [len(message.boxes) for message in faces(bus)] == [30, 40, 20, 3]
+    assert counted() - before == 70
+
+
 def test_masked_half_is_neither_searched_nor_cropped(bus: Bus, bus_settings: BusSettings) -> None:
     bus.publish([("frames", frame(0, jpeg(np.full((480, 640, 1), 250, np.uint8), "GRAY")))])
     work(bus, bus_settings, DetectorStage(finder(GridDetector()), {"north": Region(mask=[LEFT_HALF])}))

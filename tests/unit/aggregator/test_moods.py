@@ -14,7 +14,7 @@ from crowdmood.domain.mood import Mood
 from tests.crowds import seen
 from tests.networks import CROWD, Network
 
-SETTINGS = AggregatorSettings(min_faces=3, valid_for_s=5)
+SETTINGS = AggregatorSettings(min_faces=3, expose_individuals=True, valid_for_s=5)
 
 
 def window(**frames: list[Emotions]) -> ClosedWindow[Emotions]:

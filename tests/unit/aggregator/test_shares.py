@@ -5,7 +5,7 @@ import pytest
 
 from aggregator.crowd import Crowd
 from aggregator.estimate import Estimate, estimate
-from aggregator.shares import dominant, published_figures, resolution, rounded
+from aggregator.shares import dominant, published_figures, rounded
 from crowdmood.domain.labels import FER_LABELS, LABELS
 from tests.crowds import showing
 
@@ -39,7 +39,7 @@ def test_the_largest_share_leads_unless_its_lead_may_be_chance(labels: list[str]
 )
 def test_valence_balances_positive_and_negative(labels: list[str], balance: float) -> None:
     crowd = counted(*labels * 40)
-    figures = published_figures(crowd)
+    figures = published_figures(crowd, 100)
     assert figures["valence"] == balance
     assert -1 <= figures["valence_low"] <= balance <= figures["valence_high"] <= 1
 
@@ -53,13 +53,13 @@ def test_valence_balances_positive_and_negative(labels: list[str], balance: floa
     ],
 )
 def test_energy_is_the_share_of_cheering_and_surprise(labels: list[str], excited: float) -> None:
-    figures = published_figures(counted(*labels * 40))
+    figures = published_figures(counted(*labels * 40), 100)
     assert figures["energy"] == excited
     assert 0 <= figures["energy_low"] <= excited <= figures["energy_high"] <= 1
 
 
 def test_a_network_of_seven_labels_gives_null_for_cheering_and_energy() -> None:
-    figures = published_figures(counted(*["happy"] * 30, *["surprise"] * 10, known=FER_LABELS))
+    figures = published_figures(counted(*["happy"] * 30, *["surprise"] * 10, known=FER_LABELS), 100)
     assert (figures["energy"], figures["energy_low"], figures["energy_high"]) == (None,) * 3
     for name in ("shares", "low", "high", "raw"):
         assert list(figures[name]) == list(LABELS)
@@ -68,25 +68,25 @@ def test_a_network_of_seven_labels_gives_null_for_cheering_and_energy() -> None:
     assert figures["valence"] == 0.75
 
 
-@pytest.mark.parametrize(("width", "digits"), [(1.0, 2), (0.39, 2), (0.1, 2), (0.04, 2), (0.03, 3), (1e-9, 4), (0, 4)])
-def test_figures_have_as_many_digits_as_they_are_known_to(width: float, digits: int) -> None:
-    assert resolution(width) == digits
-
-
 def test_rounded_shares_add_up() -> None:
     rng = np.random.default_rng(0)
     for shares in rng.dirichlet(np.ones(7), 200):
-        for digits in (1, 2, 3):
-            figures = rounded(shares, digits)
-            assert sum(figures) == pytest.approx(1, abs=1e-9)
-            assert np.abs(figures - shares).max() < 10.0**-digits
+        for steps in (2, 7, 12, 100):
+            figures = rounded(shares, steps)
+            assert figures.sum() == pytest.approx(1, abs=1e-9)
+            assert np.abs(figures - shares).max() < 1 / steps
+            assert figures * steps == pytest.approx(np.rint(figures * steps))
 
 
-def test_rounded_intervals_hold_the_exact_ones() -> None:
+@pytest.mark.parametrize("steps", [2, 9, 50, 1000])
+@pytest.mark.parametrize("wrong_by", [0.0, 0.1])
+def test_intervals_are_whole_half_steps_and_as_wide_as_a_share_may_be_wrong(steps: int, wrong_by: float) -> None:
     crowd = counted(*["happy"] * 37, *["sad"] * 26, *["neutral"] * 14)
-    figures = published_figures(crowd)
+    figures = published_figures(crowd, steps, wrong_by)
     for number, label in enumerate(LABELS):
-        assert figures["low"][label] <= crowd.low[number] + 1e-9
-        assert figures["high"][label] >= crowd.high[number] - 1e-9
-        assert figures["low"][label] <= figures["shares"][label] <= figures["high"][label]
-    assert {len(f"{share:g}".partition(".")[2]) <= 2 for share in figures["shares"].values()} == {True}
+        share, low, high = figures["shares"][label], figures["low"][label], figures["high"][label]
+        exact = (crowd.high[number] - crowd.low[number]) / 2
+        for away, end in ((share - low, low == 0), (high - share, high == 1)):
+            assert end or away * 2 * steps == pytest.approx(round(away * 2 * steps), abs=2 * steps * 1e-4)
+            assert end or away >= max(wrong_by, exact) - 1e-4
+    assert figures["valence_low"] <= figures["valence"] - wrong_by

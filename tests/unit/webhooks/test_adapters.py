@@ -82,7 +82,7 @@ def test_a_template_puts_values_in() -> None:
     assert text(AdapterName.TEMPLATE, event(), choosing) == "0.5\n"
     figures = "{{ data.people }} {{ data.readable }} {{ data.energy }} {{ data.fit }} {{ data.shares.cheering }}"
     template.check(figures)
-    assert text(AdapterName.TEMPLATE, event(EventType.MOOD_UPDATED), figures) == "498 412 0.26 0.94 0.22"
+    assert text(AdapterName.TEMPLATE, event(EventType.MOOD_UPDATED), figures) == "500 400 0.26 0.9 0.22"
     assert json.loads(text(AdapterName.TEMPLATE, event(), "{{ data|tojson }}")) == event().data
 
 
@@ -93,7 +93,7 @@ def test_a_template_puts_values_in() -> None:
         ("{{ (data.shares.cheering or 0)|round(2) }}", "0"),
         ("{% if data.energy == none %}not known{% endif %}", "not known"),
         ("{{ data.shares.cheering|tojson }}", "null"),
-        ("{{ data.shares.happy|default(0, true) }}", "0.55"),
+        ("{{ data.shares.happy|default(0, true) }}", "0.56"),
     ],
 )
 def test_a_template_may_say_what_stands_for_a_figure_that_is_not_known(source: str, made: str) -> None:

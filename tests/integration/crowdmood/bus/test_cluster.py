@@ -146,7 +146,12 @@ def test_follows_a_partition_to_another_node(nodes: list[Node]) -> None:
 def test_no_frame_is_lost_when_a_node_dies_under_three_partitions(
     nodes: list[Node], server_url: str, footage: list[dict[str, str]]
 ) -> None:
-    common = {"run_id": "match", "state_url": server_url, "cameras": footage, "aggregator": {"min_faces": 1}}
+    common = {
+        "run_id": "match",
+        "state_url": server_url,
+        "cameras": footage,
+        "aggregator": {"min_faces": 1, "expose_individuals": True},
+    }
 
     def on_cluster(stage: str, number: int) -> Settings:
         bus = partition(number).model_dump()

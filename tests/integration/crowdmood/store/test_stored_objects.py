@@ -116,8 +116,13 @@ def test_an_aggregator_continues_the_run_of_another_release(
             bus.publish(stored_objects.footage())  # the counted frames again: they are duplicates
             stored_objects.aggregator(server_url, bus, settings, "next").run(drain=True)
     continued, expected = (MoodStore(server_url, one.key_prefix) for one in (bus_settings, undisturbed))
-    assert [mood for _, mood in continued.since(START)[1]] == [mood for _, mood in expected.since(START)[1]]
-    assert continued.changes_since(START)[1][0] == expected.changes_since(START)[1][0]
+    # Releases round figures differently: those that the other one published stay as they are.
+    published = len(CASES[case]["{state}:moods"])
+    moods, others = ([mood for _, mood in one.since(START)[1]] for one in (continued, expected))
+    assert moods[published:] == others[published:]
+    assert [mood.as_of_ms for mood in moods] == [mood.as_of_ms for mood in others]
+    (change, *_), (other, *_) = ([found for _, found in one.changes_since(START)[1]] for one in (continued, expected))
+    assert (change.as_of_ms, change.from_label, change.to_label) == (other.as_of_ms, other.from_label, other.to_label)
     assert [(row["frames"], row["accepted"]) for row in continued.cameras().values()] == [(FRAMES, FRAMES)] * 2
 
 

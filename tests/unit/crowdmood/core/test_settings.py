@@ -51,6 +51,7 @@ def test_the_command_line_wins_over_the_environment_and_that_over_the_file(
         ("CROWDMOOD_CAMERAS", '[{"id": "A b", "uri": "x"}]', "CROWDMOOD_CAMERAS__0__ID"),
         ("CROWDMOOD_CAMERAS", '[{"id": "a", "uri": "x"}, {"id": "a", "uri": "y"}]', "used twice: a"),
         ("CROWDMOOD_AGGREGATOR__HOP_S", "12", "CROWDMOOD_AGGREGATOR: hop_s is 12 and window_s 10"),
+        ("CROWDMOOD_AGGREGATOR__MIN_FACES", "9", "min_faces is 9: .* or set expose_individuals"),
         ("CROWDMOOD_CONFIG", "missing.toml", "missing.toml, which is not a file"),
     ],
 )
@@ -59,6 +60,11 @@ def test_a_wrong_setting_is_named(monkeypatch: pytest.MonkeyPatch, variable: str
     with pytest.raises(SettingsError, match=text) as caught:
         load()
     assert "\n" not in str(caught.value)
+
+
+def test_few_people_are_published_only_where_individuals_may_be_exposed() -> None:
+    assert load(aggregator={"min_faces": 10}).aggregator.min_faces == 10
+    assert load(aggregator={"min_faces": 1, "expose_individuals": True}).aggregator.min_faces == 1
 
 
 def test_no_error_shows_a_credential(monkeypatch: pytest.MonkeyPatch) -> None:
