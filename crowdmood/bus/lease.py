@@ -30,6 +30,9 @@ log = logging.getLogger(__name__)
 
 _LONGEST_WAIT_S = 0.5
 
+_KEEP_EVERY_S = 0.75
+"""Longest pause of the thread that renews a lease: entries are acknowledged soon after their checkpoint is durable."""
+
 _REPLICA_MS = 50
 
 _DURABLE_AFTER_S = 2.5
@@ -67,6 +70,7 @@ class Lease:
         self._keys = keys
         self._holder = holder
         self._ttl_s = ttl_s
+        self._keep_every_s = min(ttl_s / 4, _KEEP_EVERY_S)
         self._clock = clock
         self._renewed = clock()
         self._writes = 0
@@ -196,7 +200,7 @@ class Lease:
 
     def _keep(self, connection: Connection, stalled_after_s: float) -> None:
         stalled = False
-        while not self._released.wait(self._ttl_s / 4):
+        while not self._released.wait(self._keep_every_s):
             idle_s = self._clock() - self._renewed
             if idle_s > stalled_after_s:
                 if not stalled:
@@ -253,7 +257,7 @@ class Lease:
             return None
 
         def ask(client: Client) -> bool:
-            return bool(client.waitaof(1, 0, round(self._ttl_s * 250))[0])
+            return bool(client.waitaof(1, 0, round(self._keep_every_s * 1000))[0])
 
         try:
             return connection.call(ask, patient=False)

@@ -17,7 +17,7 @@ from crowdmood.core.errors import ServerUnavailableError
 from crowdmood.core.settings import BusSettings
 from crowdmood.domain.messages import CameraState, Emotions, FrameRef
 from crowdmood.domain.mood import Mood
-from crowdmood.store.moods import MoodStore
+from crowdmood.store.moods import START, MoodStore, published_at_ms
 from tests.crowds import seats, showing
 from tests.waiting import eventually
 
@@ -121,6 +121,8 @@ class Aggregators:
         self.store = MoodStore(state_url, settings.key_prefix)
         self.bus = Bus(bus_url, settings)
         self.processes: dict[str, subprocess.Popen[str]] = {}
+        self._position = START
+        self._moods: list[tuple[int, Mood]] = []
         self._environment = os.environ | {
             "CROWDMOOD_BUS_URL": bus_url,
             "CROWDMOOD_STATE_URL": state_url,
@@ -150,9 +152,12 @@ class Aggregators:
 
     def of_stadium(self) -> list[tuple[int, Mood]]:
         """Return the stadium's moods, oldest first, each with the time of its publication in milliseconds."""
-        entries = self.store.connection.client.xrange(f"{self.settings.key_prefix}:{{state}}:moods", "-", "+")
-        moods = [(int(entry.split(b"-")[0]), Mood.from_json(fields[b"json"])) for entry, fields in entries]
-        return [(at, mood) for at, mood in moods if mood.camera is None and mood.zone == "stadium"]
+        while True:
+            position, found = self.store.since(self._position, 1)
+            if position == self._position:
+                return [(at, mood) for at, mood in self._moods if mood.camera is None and mood.zone == "stadium"]
+            self._position = position
+            self._moods += [(published_at_ms(position), mood) for _, mood in found]
 
     def longest_gap_s(self, since_ms: int) -> float:
         """Return the longest time without a new mood since then, in seconds."""

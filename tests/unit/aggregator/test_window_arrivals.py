@@ -100,7 +100,7 @@ def test_successor_waits_as_long_as_at_first() -> None:
     for name in live.windows.held():
         frame_id = int(name[1:])
         ref = FrameRef(name[0], "r", frame_id, frame_id * SECOND, 640, 480, recorded=False)
-        assert successor.observe(ref, name) == "counted"
+        assert successor.observe(ref, name) == "returned"
     successor.observe(FrameRef("A", "r", 5, 5000, 640, 480, recorded=False), "A5")
     assert successor.close_ready() == []
     successor.advance(1_002_999)

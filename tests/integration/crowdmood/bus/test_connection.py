@@ -73,7 +73,7 @@ def test_reads_go_on_and_a_write_waits_while_a_server_cannot_write_to_its_disk(
             # In a transaction, and alone: servers refuse both.
             writes = [
                 pool.submit(bus.publish, [("frames", frame(1))]),
-                pool.submit(bus.beat, "detector", "one", 60),
+                pool.submit(bus.connection.call, lambda client: client.set("alone", "written")),
             ]
             with pytest.raises(ServerUnavailableError, match=r"cannot write to its disk: .*; free space there"):
                 bus.publish([("frames", frame(2))], patient=False)
