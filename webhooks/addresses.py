@@ -22,6 +22,15 @@ Other clouds use link-local addresses.
 """
 
 
+_METADATA = frozenset(
+    map(
+        ipaddress.ip_address,
+        ("169.254.169.254", "169.254.170.2", "168.63.129.16", "192.0.0.192", "100.100.100.200", "fd00:ec2::254"),
+    )
+)
+"""Servers of clouds that give out credentials; no setting allows them."""
+
+
 class RefusedAddressError(Exception):
     """A delivery may not or cannot go to an address; the text gives the reason and the remedy."""
 
@@ -78,6 +87,8 @@ def permitted(addresses: Iterable[Address], scheme: str, allowed: Sequence[Netwo
     refused = ""
     for address in addresses:
         inner = _embedded(address) or address
+        if inner in _METADATA:
+            raise RefusedAddressError(f"{address} gives out credentials of a cloud's machine: no delivery goes there")
         if any(inner in network for network in allowed):
             return address
         if not is_public(address):

@@ -13,7 +13,7 @@ import yaml
 from typer.main import get_command
 
 from app import check, cli
-from crowdmood.core.settings import CONFIG_FILE_VARIABLE, load
+from crowdmood.core.settings import CONFIG_FILE_VARIABLE, load, table
 
 from .test_roles import ROLES, SECRETS, STAGES, environment_of, words
 
@@ -133,6 +133,35 @@ def test_every_service_gets_the_secrets_that_it_needs_and_settings_that_exist(
         ):
             assert url is None or url.get_secret_value() == expected
         assert [camera.id for camera in settings.cameras] == ["north"] * ("CROWDMOOD_CAMERAS" in SECRETS[role])
+
+
+OF_IMAGES = {"CROWDMOOD_DATA_DIR", "CROWDMOOD_API__HOST", "CROWDMOOD_API__PORT", "CROWDMOOD_API__OPS_HOST"}
+OF_IMAGES |= {"CROWDMOOD_API__OPS_PORT", "CROWDMOOD_METRICS__HOST", "CROWDMOOD_METRICS__PORT"}
+"""Settings whose values the images have: the ports that others know."""
+ON_ONE_MACHINE = ("CROWDMOOD_RUN__", "CROWDMOOD_EMBEDDED__")
+"""Settings of `crowdmood run`."""
+OTHERWISE = {"CROWDMOOD_LOG__LEVEL": "CROWDMOOD_LOG_LEVEL", "CROWDMOOD_INGEST__SPEED": "CROWDMOOD_REPLAY_SPEED"}
+"""Settings with another name in .env."""
+
+
+def test_every_setting_can_be_given(programs: dict[str, str]) -> None:
+    settings = {row.split("`")[1] for row in table.rows() if row.startswith("| `CROWDMOOD_")}
+    chosen = {OTHERWISE.get(name, name) for name in settings - OF_IMAGES if not name.startswith(ON_ONE_MACHINE)}
+    values = {name: f"value-of-{name}" for name in chosen} | {name: "x" for name in FILLED if "PASSWORD" in name}
+    done = composed(programs, values, *PROFILES)
+    assert done.returncode == 0, done.stderr
+    given: dict[str, Any] = {}
+    for service in yaml.safe_load(done.stdout)["services"].values():
+        given |= {name: value for name, value in service.get("environment", {}).items() if value is not None}
+    shown = {str(value) for value in given.values()}
+    servers = {"CROWDMOOD_BUS_URL", "CROWDMOOD_STATE_URL"}  # the two of this file
+    assert [name for name in sorted(chosen - servers) if values[name] not in shown] == []
+
+
+def test_every_container_has_limits(services: dict[str, Any]) -> None:
+    for name, service in services.items():
+        assert service["pids_limit"] == 256, name
+        assert service["mem_limit"], name
 
 
 def test_ports_are_those_that_are_served(services: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:

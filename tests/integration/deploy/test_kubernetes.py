@@ -3,6 +3,7 @@
 import re
 import subprocess
 import tomllib
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Any
 
@@ -237,6 +238,15 @@ def test_selectors_find_the_pods_that_they_mean(chart: str, request: pytest.Fixt
         name for name, item in services.items() if matches(monitor["spec"]["selector"], item["metadata"]["labels"])
     ]
     assert watched == ["crowd-metrics"]
+
+
+def test_nothing_outside_is_reached_at_metadata_addresses(plain: list[dict[str, Any]]) -> None:
+    policy = named(plain, "NetworkPolicy")["crowd-outside"]
+    blocks = [target["ipBlock"] for rule in policy["spec"]["egress"] for target in rule["to"]]
+    assert {block["cidr"] for block in blocks} == {"0.0.0.0/0", "::/0"}
+    excepted = [ip_network(network) for block in blocks for network in block["except"]]
+    for address in ("169.254.169.254", "169.254.170.2", "168.63.129.16", "100.100.100.200", "fd00:ec2::254"):
+        assert any(ip_address(address) in network for network in excepted), address
 
 
 def test_workers_are_scaled_by_the_streams_that_they_read(plain: list[dict[str, Any]]) -> None:

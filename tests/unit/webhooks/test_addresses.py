@@ -2,7 +2,7 @@
 
 import asyncio
 import ipaddress
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 
 import pytest
 
@@ -71,6 +71,16 @@ def test_the_first_address_that_may_be_is_taken() -> None:
 def test_what_may_not_be_is_refused_with_the_way_out(address: str, scheme: str, why: str) -> None:
     with pytest.raises(RefusedAddressError, match=why):
         permitted([ip_address(address)], scheme, [])
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["169.254.169.254", "169.254.170.2", "168.63.129.16", "100.100.100.200", "fd00:ec2::254", "::ffff:169.254.169.254"],
+)
+def test_no_setting_allows_a_metadata_address(address: str) -> None:
+    everything = [ip_network("0.0.0.0/0"), ip_network("::/0")]
+    with pytest.raises(RefusedAddressError, match="credentials"):
+        permitted([ip_address(address)], "http", everything)
 
 
 def test_an_allowed_network_may_be_reached_also_unencrypted_and_no_other() -> None:
