@@ -53,6 +53,7 @@ class Ledger:
         """Record frames that will not arrive."""
         lost = self._row(camera_id)["lost"]
         lost[reason] = lost.get(reason, 0) + frames
+        metrics.CAMERA_FRAMES_LOST.labels(camera_id).inc(frames)
 
     def settle(self, accounts: Mapping[str, Account]) -> None:
         """Record how many frames each camera has in total, are missing, may still arrive, and are held for windows."""
@@ -63,6 +64,7 @@ class Ledger:
             if new := account.missing - row["lost"].get("missing", 0):
                 row["lost"]["missing"] = account.missing
                 metrics.FRAMES_LOST.labels("aggregator", "missing").inc(new)
+                metrics.CAMERA_FRAMES_LOST.labels(camera_id).inc(new)
 
     def state(self, message: CameraState) -> None:
         """Record the reported state of a camera."""

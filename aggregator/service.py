@@ -29,7 +29,7 @@ from crowdmood.bus.worker import Heartbeat, Outcome, Stage, Worker
 from crowdmood.core import metrics, stored
 from crowdmood.core.errors import UndecodableError
 from crowdmood.core.process import identity
-from crowdmood.core.settings import AggregatorSettings, Settings, required_url
+from crowdmood.core.settings import STADIUM, AggregatorSettings, Settings, required_url
 from crowdmood.domain.messages import CameraState, Emotions, FramesLost
 from crowdmood.domain.mood import Mood
 from crowdmood.store.keys import StateKeys
@@ -325,6 +325,9 @@ class AggregatorStage(Stage[Emotions | FramesLost | CameraState]):
         table = self._ledger.shown()
         return {name: row for name, row in table.items() if name in self._expected} if self._expected else table
 
+    def _has_footage(self) -> bool:
+        return any(row["recorded"] for row in self._cameras().values())
+
     def _table_due(self) -> bool:
         return self._table_changed and self._clock() >= self._table_written + _TABLE_EVERY_S
 
@@ -356,6 +359,9 @@ class AggregatorStage(Stage[Emotions | FramesLost | CameraState]):
             metrics.WATERMARK_LAG_SECONDS.labels(camera_id).set(lag_ms / 1000)
         for mood in moods:
             metrics.MOODS.labels(mood.status).inc()
+            if (mood.zone, mood.camera) == (STADIUM, None) and mood.status != "stale" and not self._has_footage():
+                metrics.MOOD_VALID_UNTIL_SECONDS.set(mood.valid_until_ms / 1000)
+                metrics.CAPTURE_TO_MOOD_SECONDS.observe(max(0.0, time.time() - mood.as_of_ms / 1000))
         self._published += len(moods)
         self._table_changed = False
         self._table_written = self._clock()

@@ -27,11 +27,13 @@ def assets() -> Path:
 
 
 PROGRAMS = {
+    "amtool": "prometheus-alertmanager",
     "chromium": "chromium",
     "docker-compose": "docker-compose",
     "faketime": "faketime",
     "openssl": "openssl",
     "prometheus": "prometheus",
+    "prometheus-alertmanager": "prometheus-alertmanager",
     "promtool": "prometheus",
     "redis-server": "redis-server",
 }

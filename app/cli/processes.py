@@ -3,12 +3,13 @@
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, TypeAlias
 
 import typer
 
-from crowdmood.core import health, logs
+from crowdmood.core import health, logs, metrics
 from crowdmood.core.errors import SettingsError
 from crowdmood.core.process import disable_core_dumps, stop_signals
 from crowdmood.core.settings import Settings, load
@@ -32,6 +33,7 @@ def stoppable(settings: Settings) -> Iterator[tuple[Settings, threading.Event]]:
     """
     disable_core_dumps()
     logs.configure(settings.log)
+    metrics.BUILD.labels(version("crowdmood")).set(1)
     health.serve(settings.metrics.host, settings.metrics.port)
     stop = threading.Event()
     with stop_signals(stop):

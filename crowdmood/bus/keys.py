@@ -87,7 +87,9 @@ class LeaseKeys:
         lease: String with a time to live: name of the leader.
         term: Hash without a time to live: `token` counts the terms, `mark` identifies the leader of the current term,
             `writes` counts its writes.
+        role: What its holder does, for metrics.
     """
 
     lease: str
     term: str
+    role: str = "aggregator"

@@ -24,6 +24,7 @@ import redis
 
 from crowdmood.bus.connection import Client, Connection
 from crowdmood.bus.keys import LeaseKeys
+from crowdmood.core import metrics
 from crowdmood.core.errors import LeadershipLostError, ServerUnavailableError, SettingsError
 
 log = logging.getLogger(__name__)
@@ -104,6 +105,9 @@ class Lease:
         started = self._clock()
         self.token = self._connection.call(transaction)
         self._renewed, self._writes = started, 0
+        metrics.LEADS.labels(self._keys.role).set(self.token > 0)
+        if self.token:
+            metrics.TERM.labels(self._keys.role).set(self.token)
         return self.token > 0
 
     @property
@@ -193,6 +197,7 @@ class Lease:
     def release(self) -> None:
         """Release the lease, so that another process can lead at once; on an unreachable store it expires instead."""
         self._released.set()
+        metrics.LEADS.labels(self._keys.role).set(0)
         if self._keeper is not None:
             self._keeper.join(_LONGEST_WAIT_S)
         with contextlib.suppress(LeadershipLostError, ServerUnavailableError):

@@ -102,6 +102,30 @@ STORED_SKIPPED = Counter(
     ["kind"],
 )
 OVERRIDES = Gauge("crowdmood_overrides", "Overrides in force, as the API last read them.", multiprocess_mode="livemax")
+MOOD_VALID_UNTIL_SECONDS = Gauge(
+    "crowdmood_mood_valid_until_timestamp_seconds",
+    "Time until which the newest mood of live cameras may be acted on; 0 before the first one.",
+    multiprocess_mode="mostrecent",
+)
+CAPTURE_TO_MOOD_SECONDS = Histogram(
+    "crowdmood_capture_to_mood_seconds",
+    "Time from the end of a window of live cameras to the publication of its mood.",
+    buckets=(0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 7.5, 10.0, 20.0, 60.0),
+)
+CAMERA_FRAMES_LOST = Counter(
+    "crowdmood_camera_frames_lost_total", "Frames of a camera that will never be counted.", ["camera"]
+)
+LEADS = Gauge(
+    "crowdmood_leads",
+    "1 while the process leads in its role, 0 while it stands by.",
+    ["role"],
+    multiprocess_mode="livesum",
+)
+TERM = Gauge("crowdmood_term", "Number of the leader's term.", ["role"], multiprocess_mode="livemax")
+CHECKPOINT_BYTES = Gauge(
+    "crowdmood_checkpoint_bytes", "Size of the aggregator's newest checkpoint.", multiprocess_mode="livemostrecent"
+)
+BUILD = Gauge("crowdmood_build_info", "1 for the version that runs.", ["version"], multiprocess_mode="livemax")
 WEBHOOK_ATTEMPTS = Counter("crowdmood_webhook_attempts_total", "Attempts to deliver a webhook.", ["outcome"])
 WEBHOOK_DELIVERIES = Counter(
     "crowdmood_webhook_deliveries_total",

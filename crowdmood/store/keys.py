@@ -79,7 +79,7 @@ class StateKeys:
 
     def dispatcher(self) -> LeaseKeys:
         """Lease of the dispatcher that may make and send deliveries."""
-        return LeaseKeys(f"{self._root}:webhooks:leader", f"{self._root}:webhooks:term")
+        return LeaseKeys(f"{self._root}:webhooks:leader", f"{self._root}:webhooks:term", "dispatch")
 
     @property
     def webhooks(self) -> str:

@@ -13,7 +13,7 @@ from pydantic import BaseModel, StrictBool, StrictInt
 
 from crowdmood.bus.connection import Client, Connection
 from crowdmood.bus.lease import Lease
-from crowdmood.core import stored
+from crowdmood.core import metrics, stored
 from crowdmood.core.errors import ServerUnavailableError, SettingsError, UndecodableError
 from crowdmood.core.logs import redact
 from crowdmood.domain.messages import CameraStateName
@@ -100,6 +100,8 @@ class MoodStore:
         Raises:
             LeadershipLostError: Another process has acquired the lease.
         """
+        text = stored.to_json(checkpoint)
+        metrics.CHECKPOINT_BYTES.set(len(text))
         moods, changes = self._marked(list(moods), list(changes))
         new = {
             keys: [(item.as_of_ms, {"run": run_id, "json": item.to_json()}) for item in items]
@@ -114,7 +116,7 @@ class MoodStore:
             for keys, items in new.items():
                 history.queue_entries(multi, keys, tables[keys], items, now_ms, keep_s, keep_bytes)
             expires_ms = None if keep_s is None else max(1, round(keep_s * 1000))
-            multi.set(self._keys.checkpoint(run_id), stored.to_json(checkpoint), px=expires_ms)
+            multi.set(self._keys.checkpoint(run_id), text, px=expires_ms)
             for camera_id, known in cameras.items():
                 multi.hset(self._keys.cameras, camera_id, stored.to_json(known))
             if gone:

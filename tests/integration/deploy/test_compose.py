@@ -13,7 +13,7 @@ import yaml
 from typer.main import get_command
 
 from app import check, cli
-from crowdmood.core.settings import CONFIG_FILE_VARIABLE, load, table
+from crowdmood.core.settings import CONFIG_FILE_VARIABLE, IN_FILES, load, table
 
 from .test_roles import ROLES, SECRETS, STAGES, environment_of, words
 
@@ -98,7 +98,7 @@ def test_a_profile_says_where_frames_come_from(services: dict[str, Any], profile
     always = {name for name, service in services.items() if "profiles" not in service}
     sources = {name for name, service in services.items() if profile in service.get("profiles", ())}
     assert sources == PROFILES[profile]
-    assert always == {"bus", "state", "prometheus", "grafana"} | set(ROLES) - {"ingest"}
+    assert always == {"bus", "state", "prometheus", "alertmanager", "grafana"} | set(ROLES) - {"ingest"}
 
 
 def test_every_role_is_a_service_and_runs_commands_and_checks_that_exist(services: dict[str, Any]) -> None:
@@ -240,6 +240,7 @@ def test_a_page_names_only_settings_and_commands_that_exist(page: Path) -> None:
         [sys.executable, "-m", "app", "config", "--json"], capture_output=True, text=True, check=True
     )
     known = {*json.loads(shown.stdout), *re.findall(r"[A-Z_]{4,}", EXAMPLE), CONFIG_FILE_VARIABLE}
+    known |= {f"CROWDMOOD_{name.upper()}_FILE" for name in IN_FILES}
     settings = set(re.findall(r"\bCROWDMOOD_[A-Z_]+\b", text))
     assert settings <= known
     commands = get_command(cli.app).commands
