@@ -21,10 +21,13 @@ from crowdmood.bus.streams import Bus
 from crowdmood.bus.worker import Worker
 from crowdmood.core.settings import AggregatorSettings, BusSettings
 from crowdmood.domain.messages import CameraState, Message
+from crowdmood.domain.override import Override
 from crowdmood.store.api_keys import ApiKey, ApiKeyStore
+from crowdmood.store.audit import Actor
 from crowdmood.store.keys import StateKeys
 from crowdmood.store.model_choices import ModelChoices
 from crowdmood.store.moods import MoodStore
+from crowdmood.store.overrides import OverrideStore
 from crowdmood.store.regions import Regions, SavedRegions
 from tests import timelines
 from tests.crowds import seen
@@ -43,6 +46,9 @@ SETTINGS = AggregatorSettings(
 FRAMES = 60
 _HALF = FRAMES // 2
 REGIONS = Regions(include=(((0.1, 0.1), (0.9, 0.1), (0.9, 0.9)),))
+WHO = Actor("command line", name="operator", address="stadium")
+OVERRIDE = Override("stadium", "stadium", "anthem", 5, 6, "a test", 5, "operator")
+"""It has ended, so it marks no mood."""
 DELIVERY = "msg_change_ep_1"
 
 
@@ -75,11 +81,13 @@ def fill(url: str, settings: BusSettings) -> None:
     worker.start()
     while worker.poll(block_ms=1):
         pass
-    ApiKeyStore(url, settings.key_prefix).add(ApiKey("id", "board", ("read", "predict"), "ab", "cd", 5, None, None))
-    ModelChoices(url, settings.key_prefix, RUN).choose("/models/other", "other-1a2b")
-    SavedRegions(url, settings.key_prefix, RUN).save("north", REGIONS)
+    key = ApiKey("id", "board", ("read", "predict"), "ab", "cd", 5, None, None)
+    ApiKeyStore(url, settings.key_prefix).add(key, WHO)
+    ModelChoices(url, settings.key_prefix, RUN).choose("/models/other", "other-1a2b", WHO)
+    SavedRegions(url, settings.key_prefix, RUN).save("north", REGIONS, who=WHO)
+    OverrideStore(url, settings.key_prefix).set(OVERRIDE, WHO)
     store = WebhookStore(url, settings.key_prefix)
-    store.add(endpoint("https://board.example/", secrets=()), 10)
+    store.add(endpoint("https://board.example/", secrets=()), 10, WHO)
     event = Watch("0-0", "0-0").changed(b"1780000000000-0", timelines.change(1, 1_780_000_000), recorded=False)
     delivery = Delivery("msg_change_ep_1", 1, event, 5, None, 5, 5).refused(Attempt(6, 7, 500, "HTTP 500"))
     watch = Watch("1-0", "2-0", {"stadium/": Crowd("1-0", True)}, {"north": True}, {"ep_1/stadium/": 7})

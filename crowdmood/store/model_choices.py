@@ -9,6 +9,7 @@ from crowdmood.bus.connection import Client, Connection
 from crowdmood.core import stored
 from crowdmood.core.errors import UndecodableError
 from crowdmood.store import audit
+from crowdmood.store.audit import Actor
 from crowdmood.store.keys import StateKeys
 
 
@@ -30,7 +31,7 @@ class ModelChoice:
 class ModelChoices:
     """The choice of one run: a replay has its own run, so a live choice does not apply to it.
 
-    Changes are recorded in the audit log; the operating system's user makes them.
+    Changes are recorded in the audit log; without `who`, the operating system's user makes them.
     """
 
     def __init__(self, url: str, key_prefix: str, run_id: str, stop: threading.Event | None = None) -> None:
@@ -39,14 +40,14 @@ class ModelChoices:
         self._run_id = run_id
         self._key = self._keys.model(run_id)
 
-    def choose(self, folder: str, model_id: str) -> ModelChoice:
+    def choose(self, folder: str, model_id: str, who: Actor | None = None) -> ModelChoice:
         """Make every classifier of the run use this network from now on.
 
         Raises:
             ServerUnavailableError: The state store is unreachable.
         """
         choice = ModelChoice(folder, model_id, time.time_ns() // 1_000_000)
-        self._replace(choice, "model.chosen")
+        self._replace(choice, "model.chosen", who)
         return choice
 
     def forget(self) -> None:
@@ -55,7 +56,7 @@ class ModelChoices:
         Raises:
             ServerUnavailableError: The state store is unreachable.
         """
-        self._replace(None, "model.reset")
+        self._replace(None, "model.reset", None)
 
     def chosen(self, *, patient: bool = False) -> ModelChoice | None:
         """Return the current choice; None without one, and for one that cannot be read.
@@ -75,7 +76,7 @@ class ModelChoices:
             stored.skipped("model_choice", self._key, error)
             return None
 
-    def _replace(self, choice: ModelChoice | None, action: audit.Action) -> None:
+    def _replace(self, choice: ModelChoice | None, action: audit.Action, who: Actor | None) -> None:
         def transaction(client: Client) -> None:
             text: Any = client.get(self._key)
             new = None if choice is None else stored.to_json(asdict(choice)).encode()
@@ -87,7 +88,7 @@ class ModelChoices:
                     multi.delete(self._key)
                 else:
                     multi.set(self._key, new)
-                audit.append(multi, self._keys, None, action, self._run_id, before=before, after=after)
+                audit.append(multi, self._keys, who, action, self._run_id, before=before, after=after)
                 multi.execute()
 
         self.connection.call(transaction, patient=False)

@@ -288,7 +288,7 @@ def test_an_override_is_one_event_nothing_of_the_crowd_follows_and_the_next_mood
     (changed,) = seen(watch, now=3, overrides=[stop("house")])
     assert changed.data["override"]["show"] == "house"
     assert changed.id != event.id
-    succeeding = Watch.from_dict(watch.to_dict())
+    succeeding = Watch.from_json(stored.to_json(watch.to_dict()))
     succeeding.newest = dict(watch.newest)
     assert seen(succeeding, now=4, overrides=[stop("house")]) == []  # another dispatcher does not repeat it
     assert types(seen(watch, (5, mood(5)), (6, timelines.change(3, NOW_S + 6)), now=6)) == [
