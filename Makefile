@@ -13,11 +13,12 @@ SPEED ?= 1
 REGISTRY ?=
 TAG ?= local
 RELEASE ?=
+PYTHON_IMAGE ?=
 DOCS := build/docs-environment
 ROLES := ingest detector classifier aggregator api dispatch build
 
 .DEFAULT_GOAL := help
-.PHONY: help setup yunet demo check hooks test coverage soak bench docs wheels images push release-notes format lock lock-roles lock-docs clean
+.PHONY: help setup yunet demo check hooks test coverage soak bench docs wheels images push sbom release-notes format lock lock-roles lock-docs clean
 
 help: ## Show what there is to make
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /make \1\t/' | expand -t 20
@@ -101,9 +102,13 @@ wheels: $(VENV)/installed ## Build the wheels into dist
 
 IMAGES := $(filter-out build,$(ROLES))
 
-images: ## Build the image of every role: REGISTRY=registry.example/ TAG=0.1.0 (needs docker)
+images: ## Build the image of every role: REGISTRY=registry.example/ TAG=0.1.0 PYTHON_IMAGE=python@sha256:… (needs docker)
 	for role in $(IMAGES); do docker build --file deploy/Dockerfile --target $$role \
-	  --tag $(REGISTRY)crowdmood-$$role:$(TAG) . || exit 1; done
+	  --tag $(REGISTRY)crowdmood-$$role:$(TAG) $(if $(PYTHON_IMAGE),--build-arg PYTHON_IMAGE=$(PYTHON_IMAGE)) . || exit 1; done
+
+sbom: ## Write the bill of materials of every image, from its lock file, into build/sbom
+	@mkdir -p build/sbom
+	for role in $(IMAGES); do $(PYTHON) deploy/sbom.py $$role > build/sbom/crowdmood-$$role.cdx.json || exit 1; done
 
 push: ## Send these images to REGISTRY (needs docker)
 	for role in $(IMAGES); do docker push $(REGISTRY)crowdmood-$$role:$(TAG) || exit 1; done

@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from deploy.release_notes import release_notes
+from deploy.sbom import bill
 from docs import pages
 
 ROOT = pages.ROOT
@@ -172,3 +173,25 @@ def test_every_target_is_shown_by_help_and_declared() -> None:
     shown = set(re.findall(r"^([a-z-]+):.*##", MAKEFILE, re.MULTILINE))
     (phony,) = re.findall(r"^\.PHONY: (.*)$", MAKEFILE, re.MULTILINE)
     assert shown == TARGETS == set(phony.split())
+
+
+@pytest.mark.parametrize("role", sorted(path.stem for path in (ROOT / "deploy/requirements").glob("*.txt")))
+def test_a_bill_of_materials_has_every_pinned_package(role: str) -> None:
+    made = bill(role)
+    lock = (ROOT / f"deploy/requirements/{role}.txt").read_text()
+    pinned = set(re.findall(r"^([a-z0-9._-]+==[^ ;\\]+)", lock, re.MULTILINE))
+    assert {f"{one['name']}=={one['version']}" for one in made["components"]} == pinned
+    digests = [
+        digest["content"]
+        for one in made["components"]
+        for file in one["externalReferences"]
+        for digest in file["hashes"]
+    ]
+    assert digests == re.findall(r"--hash=sha256:([0-9a-f]{64})", lock)
+    assert len({one["bom-ref"] for one in made["components"]}) == len(made["components"])
+    assert (made["bomFormat"], made["specVersion"]) == ("CycloneDX", "1.6")
+
+
+def test_a_bill_of_materials_of_an_unknown_role_is_refused() -> None:
+    with pytest.raises(ValueError, match="there is no role 'player'"):
+        bill("player")
