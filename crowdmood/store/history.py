@@ -11,6 +11,8 @@ from dataclasses import dataclass, replace
 from typing import Any, Final, TypeAlias, TypeVar
 
 from crowdmood.bus.connection import Client
+from crowdmood.core import stored
+from crowdmood.core.errors import UndecodableError
 from crowdmood.store.keys import HistoryKeys
 from crowdmood.store.positions import order
 
@@ -63,10 +65,17 @@ class Table:
 
     @classmethod
     def read(cls, raw: Mapping[bytes, bytes]) -> "Table":
-        """Read the hash that `queue_entries` writes."""
-        numbers = sorted(int(name) for name in raw if name.isdigit())
-        segments = {number: Segment(*map(int, raw[b"%d" % number].split())) for number in numbers}
-        return cls(raw.get(b"first"), raw.get(b"last"), segments)
+        """Read the hash that `queue_entries` writes; a damaged one is the table of a history without entries."""
+        first, last = raw.get(b"first"), raw.get(b"last")
+        try:
+            numbers = sorted(int(name) for name in raw if name.isdigit())
+            segments = {number: Segment(*map(int, raw[b"%d" % number].split())) for number in numbers}
+            for entry in (first, last):
+                order(entry or START)
+        except (ValueError, TypeError) as error:
+            stored.skipped("history", "table", UndecodableError(str(error)))
+            return cls(START, None, {})
+        return cls(first, last, segments)
 
 
 def segment_of(entry: bytes) -> int:

@@ -263,3 +263,14 @@ def test_two_stores_write_one_history(store: MoodStore, server_url: str, bus_set
         for number in range(6):
             publish((store, other)[number % 2], mood(number))
     assert people([found for _, found in store.since(START)[1]]) == list(range(6))
+
+
+def test_a_damaged_table_hides_the_history_and_stops_nothing(
+    store: MoodStore, keys: StateKeys, caplog: pytest.LogCaptureFixture
+) -> None:
+    publish(store, mood(1))
+    store.connection.client.hset(keys.moods.table, "last", "\x00")
+    assert store.since(START)[1] == []
+    publish(store, mood(2))
+    assert 2 in [found.people for _, found in store.since(START)[1]]
+    assert "skipped the stored history table" in caplog.text
