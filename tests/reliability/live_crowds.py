@@ -33,9 +33,10 @@ def wall_ms() -> int:
 
 def emotions(camera: str, frame_id: int, at_ms: int, people: int) -> Emotions:
     """Return the message about one live frame of people who are all happy."""
-    ref = FrameRef(camera, RUN, frame_id, at_ms, 1280, 720, recorded=False)
+    boxes = seats(people)
+    ref = FrameRef(camera, RUN, frame_id, at_ms, 1280, max(720, int(boxes.max(initial=0))), recorded=False)
     ones = np.ones(people, np.float16)
-    return Emotions(ref, seats(people), showing(["happy"] * people), ones, ones, "conv4", "haar", b"")
+    return Emotions(ref, boxes, showing(["happy"] * people), ones, ones, "conv4", "haar", b"")
 
 
 class LiveCamera:
