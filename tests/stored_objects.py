@@ -65,6 +65,10 @@ def _states(name: Any, frames: int) -> Iterator[tuple[StreamName, Message]]:
         yield "control", CameraState(camera, RUN, name, True, f"{camera}.mp4", "", frames, 1_000)
 
 
+FOREVER_S = 1e10
+"""Seconds for which deliveries are kept here, whose times are those of 1970."""
+
+
 def aggregator(url: str, bus: Bus, settings: BusSettings, name: str) -> Worker:
     """Return an aggregator that leads."""
     store = MoodStore(url, settings.key_prefix)
@@ -86,7 +90,7 @@ def fill(url: str, settings: BusSettings) -> None:
     ModelChoices(url, settings.key_prefix, RUN).choose("/models/other", "other-1a2b", WHO)
     SavedRegions(url, settings.key_prefix, RUN).save("north", REGIONS, who=WHO)
     OverrideStore(url, settings.key_prefix).set(OVERRIDE, WHO)
-    store = WebhookStore(url, settings.key_prefix)
+    store = WebhookStore(url, settings.key_prefix, keep_s=FOREVER_S)
     store.add(endpoint("https://board.example/", secrets=()), 10, WHO)
     event = Watch("0-0", "0-0").changed(b"1780000000000-0", timelines.change(1, 1_780_000_000), recorded=False)
     delivery = Delivery("msg_change_ep_1", 1, event, 5, None, 5, 5).refused(Attempt(6, 7, 500, "HTTP 500"))
@@ -112,7 +116,10 @@ def take(client: Any, prefix: str) -> dict[str, Any]:
                 found[name] = [[member.decode(), score] for member, score in client.zrange(key, 0, -1, withscores=True)]
             case _:
                 entries = client.xrange(key)
-                found[name] = [{n.decode(): v.decode() for n, v in fields.items()} for _, fields in entries]
+                found[name] = [
+                    {"id": entry.decode()} | {n.decode(): v.decode() for n, v in fields.items()}
+                    for entry, fields in entries
+                ]
     return found
 
 
@@ -126,7 +133,7 @@ def put(client: Any, prefix: str, objects: dict[str, Any]) -> None:
             client.hset(key, mapping=held)
         elif isinstance(held[0], dict):
             for fields in held:
-                client.xadd(key, fields)
+                client.xadd(key, {n: v for n, v in fields.items() if n != "id"}, id=fields.get("id", "*"))
         else:
             client.zadd(key, dict(held))
 
