@@ -116,7 +116,7 @@ class Moods:
         ]
 
     def _scopes(self, states: Mapping[str, str]) -> list[Scope]:
-        zones = [Scope(name, None, cameras & states.keys()) for name, cameras in self._zones.items()]
+        zones = [Scope(name, None, frozenset(cameras & states.keys())) for name, cameras in self._zones.items()]
         return [
             Scope(STADIUM, None, frozenset(states)),
             *(zone for zone in zones if zone.cameras),

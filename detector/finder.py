@@ -120,13 +120,8 @@ def load_detector(settings: DetectorSettings) -> Detector:
         return YuNetDetector(settings)
     from detector.haar import HaarDetector
 
-    log.info("the detector is haar (%s)", settings.cascade)
-    if settings.kind == "auto":
-        log.warning(
-            "haar misses most faces of a dense crowd: download YuNet with `crowdmood models pull yunet` (%s does not "
-            "exist), or set CROWDMOOD_DETECTOR__KIND=haar",
-            settings.yunet_model,
-        )
+    hint = f"; {settings.yunet_model} does not exist, `crowdmood models pull yunet` downloads the better YuNet"
+    log.info("the detector is haar (%s)%s", settings.cascade, hint if settings.kind == "auto" else "")
     return HaarDetector(settings)
 
 

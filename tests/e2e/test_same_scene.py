@@ -25,7 +25,6 @@ WRITTEN = {
         *["-vf", "fps=10,tinterlace=interleave_top,fieldorder=tff", "-flags", "+ilme+ildct"],
         *[*X264, "-x264opts", "tff=1"],
     ],
-    "half.mp4": ["-vf", "scale=640:360", *X264],
     "double.mp4": ["-vf", "scale=2560:1440:flags=bicubic", *X264],
 }
 
@@ -44,6 +43,7 @@ def shares(assets: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, 
         )
     done = crowdmood(
         *["replay", "--speed", "max", "--moods", folder / "moods.jsonl", *(folder / name for name in WRITTEN)],
+        CROWDMOOD_AGGREGATOR__EXPOSE_INDIVIDUALS="true",  # figures of each window, not held ones
         CROWDMOOD_DETECTOR__KIND="yunet",
         CROWDMOOD_DETECTOR__YUNET_MODEL=str(assets / "models" / "face_detection_yunet_2023mar.onnx"),
     )

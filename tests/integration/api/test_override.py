@@ -148,6 +148,7 @@ def test_it_begins_and_ends_by_itself_and_the_audit_log_has_all_of_it(
         assert time.time() * 1000 >= to_ms(scheduled["from"])
         becomes(api, "ok")
         assert time.time() * 1000 >= to_ms(scheduled["until"])
+        eventually(lambda: [entry for entry in audit.entries() if entry.action == "override.ended"])
         put(api)
         clear(api)
         entries = eventually(lambda: list(audit.entries()), until=lambda found: len(found) >= 5)

@@ -56,7 +56,7 @@ def mood_now(valid_s: float = VALID_S, **changes: Any) -> PublishedMood:
 
 
 def publish(store: MoodStore, *moods: PublishedMood, **more: Any) -> None:
-    store.publish(moods, **({"run_id": "test", "checkpoint": {}, "cameras": {}, "keep": 100_000} | more))
+    store.publish(moods, **({"run_id": "test", "checkpoint": {}, "cameras": {}} | more))
 
 
 def arrived(api: Running, status: str = "ok") -> None:

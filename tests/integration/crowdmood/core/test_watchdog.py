@@ -11,7 +11,6 @@ import threading, time
 from crowdmood.core import health
 health.WATCHDOG._after_s = 2
 from crowdmood.bus.streams import Bus
-from crowdmood.bus.worker import Heartbeat
 from crowdmood.core.health import READINESS, WATCHDOG
 from crowdmood.core.settings import BusSettings
 """
@@ -45,7 +44,7 @@ def test_a_process_that_waits_for_its_server_goes_on(tmp_path: Path) -> None:
     done = run(
         f"stop = threading.Event()\nbus = Bus('unix://{tmp_path}/missing', BusSettings(), stop)\n"
         "READINESS.renew()\nthreading.Timer(5, stop.set).start()\n"
-        "try:\n    Heartbeat(bus, 'detector', 'one').beat()\n"
+        "try:\n    bus.connection.call(lambda client: client.ping())\n"
         "except Exception as error:\n    print(type(error).__name__)"
     )
     assert (done.returncode, done.stdout) == (0, "ServerUnavailableError\n"), done.stderr
