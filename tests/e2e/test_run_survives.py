@@ -125,7 +125,6 @@ def test_moods_resume_within_15_s_after_a_server_or_the_keeper_is_killed(
         assert time.monotonic() - killed_s < RECOVERY_S
         assert "the keeper of the embedded servers died" in installation.log.read_text()
 
-
         def history() -> list[dict[str, Any]]:
             try:
                 return list(installation.get("/moods?limit=1000")["moods"])

@@ -90,6 +90,9 @@ def prometheus(
                 "CAMERAS": json.dumps(cameras),
                 "RUN_ID": "prometheus",
                 "AGGREGATOR__IDLE_TIMEOUT_S": "1",
+                # Frames with few faces are in no metric of faces.
+                "DETECTOR__KIND": "yunet",
+                "DETECTOR__YUNET_MODEL": str(assets / "models/face_detection_yunet_2023mar.onnx"),
                 "WEBHOOKS__ALLOW_NETWORKS": '["127.0.0.0/8"]',
                 "API__PORT": "0",
                 **own,
