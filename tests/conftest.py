@@ -6,7 +6,12 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
+
+# A busy machine makes any example slow.
+hypothesis.settings.register_profile("busy", deadline=None)
+hypothesis.settings.load_profile("busy")
 
 ROOT = Path(__file__).parent.parent
 ASSETS = Path(os.environ.get("CROWDMOOD_TEST_ASSETS", ROOT.parent / "shared"))
