@@ -18,11 +18,11 @@ TERRACES = ("terrace-north", "terrace-south")
 def figures(request: pytest.FixtureRequest, capsys: pytest.CaptureFixture[str]) -> Iterator[Callable[..., None]]:
     """Print a line of figures past pytest's capture: what tests/RELIABILITY.md quotes."""
 
-    def tell(text: str) -> None:
+    def print_line(text: str) -> None:
         with capsys.disabled():
             print(f"\n[{request.node.name}] {text}", flush=True)
 
-    yield tell
+    yield print_line
 
 
 @pytest.fixture(scope="session")

@@ -31,7 +31,7 @@ MOST_BYTES = 500_000_000
 ROOT = Path(__file__).parents[2]
 
 
-def feed(target: str, cases: int, tell: Callable[..., None]) -> None:
+def feed(target: str, cases: int, figures: Callable[..., None]) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "tests.reliability.fuzzing", target, str(cases)],
         env=os.environ | {"PYTHONPATH": str(ROOT)},
@@ -43,7 +43,7 @@ def feed(target: str, cases: int, tell: Callable[..., None]) -> None:
     )
     assert done.returncode == 0, done.stderr[-4000:]
     told = json.loads(done.stdout.splitlines()[-1])
-    tell(
+    figures(
         f"{told['cases']} damaged {target}, {told['refused']} refused as a whole; slowest {told['slowest_s']:.3f} s of "
         f"processor time, at most {told['bytes'] / 1e6:.0f} MB"
     )

@@ -37,7 +37,7 @@ def check(
     yunet: dict[str, Any],
     folder: Path,
     modes: Sequence[tuple[str, str]],
-    tell: Callable[..., None],
+    figures: Callable[..., None],
     *,
     changes: bool,
 ) -> None:
@@ -84,9 +84,9 @@ def check(
     times = [mood.as_of_ms for mood in of_good]
     assert {later - earlier for earlier, later in itertools.pairwise(times)} == {1000}
     for line in told:
-        tell(line)
-    tell(f"the other camera: {len(of_good)} moods in as many seconds, all ok")
-    tell(f"{sum(row['accepted'] for row in frames.values())} frames, the ledger balances")
+        figures(line)
+    figures(f"the other camera: {len(of_good)} moods in as many seconds, all ok")
+    figures(f"{sum(row['accepted'] for row in frames.values())} frames, the ledger balances")
 
 
 def test_a_camera_that_sends_noise_is_down_and_the_other_is_untouched(

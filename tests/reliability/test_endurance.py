@@ -128,7 +128,7 @@ def lost(ledger: dict[str, Any]) -> int:
 
 
 def check_load(
-    folder: Path, assets: Path, yunet: dict[str, Any], for_s: float, tell: Callable[..., None], *, flat: bool
+    folder: Path, assets: Path, yunet: dict[str, Any], for_s: float, figures: Callable[..., None], *, flat: bool
 ) -> None:
     """One detector that looks for small faces, and two cameras that send more than twice what it can do."""
     settings = {
@@ -161,18 +161,18 @@ def check_load(
         worst_s = max(delay for _, delay in delays(rig))
         ledger = rig.ledger()
     reasons = {reason for row in ledger.values() for reason in row["lost"]}
-    tell(f"{took_s:.0f} s at {offered:.1f} frames/s, {offered / done:.1f} times the {done:.1f} that it can do")
-    tell(
+    figures(f"{took_s:.0f} s at {offered:.1f} frames/s, {offered / done:.1f} times the {done:.1f} that it can do")
+    figures(
         f"moods came {before_s:.1f} s after their windows' ends, under load {worst_s:.1f} s at worst; as before "
         f"{recovered[0]:.1f} s after the load's end"
     )
     held = f"{max(gauges.entries['frames'])} frames and {max(gauges.bus) / 1e6:.0f} MB"
-    tell(f"lost, by reason: {sorted(reasons)}; at most {held} on the bus")
+    figures(f"lost, by reason: {sorted(reasons)}; at most {held} on the bus")
     assert reasons == {"overload"}
     assert max(gauges.entries["frames"]) <= 2 * rig.settings.bus.max_backlog
     if flat:
         grown = {name: growth(values) for name, values in gauges.memory.items()}
-        tell(
+        figures(
             "memory, last third against second: "
             + ", ".join(f"{name} {more:+.1%}" for name, more in sorted(grown.items()))
         )
@@ -194,7 +194,9 @@ def test_twice_what_it_can_do_for_minutes_leaves_memory_flat(
     check_load(tmp_path, assets, yunet, LOAD_S, figures, flat=True)
 
 
-def check_endurance(folder: Path, assets: Path, yunet: dict[str, Any], for_s: float, tell: Callable[..., None]) -> None:
+def check_endurance(
+    folder: Path, assets: Path, yunet: dict[str, Any], for_s: float, figures: Callable[..., None]
+) -> None:
     settings = {"detector": yunet, "ingest": {"sample_fps": 1}, "serve": True}
     with two_cameras(folder, assets, 2, WINDOW_S, **settings) as (rig, _):
         pids = rig.supervisor.pids()
@@ -212,9 +214,9 @@ def check_endurance(folder: Path, assets: Path, yunet: dict[str, Any], for_s: fl
     }
     entries = {name: max(values) for name, values in gauges.entries.items()}
     frames = sum(row["accepted"] for row in ledger.values())
-    tell(f"{for_s / 60:.0f} minutes, {frames} frames, the ledger balances; memory: {memory}")
+    figures(f"{for_s / 60:.0f} minutes, {frames} frames, the ledger balances; memory: {memory}")
     kept = growth(gauges.bus, min)  # looks fall between frames or upon one under way, for minutes: the least is kept
-    tell(f"open files, least and most: {files}; most entries: {entries}; bus {kept:+.1%}")
+    figures(f"open files, least and most: {files}; most entries: {entries}; bus {kept:+.1%}")
     assert max(grown.values()) < 0.05, grown
     assert all(most - least <= 4 for least, most in files.values()), files
     assert kept < 0.2

@@ -170,7 +170,11 @@ def check_ids(receiver: Receiver) -> int:
 
 
 def check_live(
-    ways: Ways, receiver: Receiver, faults: Sequence[tuple[str, str, float]], within_s: float, tell: Callable[..., None]
+    ways: Ways,
+    receiver: Receiver,
+    faults: Sequence[tuple[str, str, float]],
+    within_s: float,
+    figures: Callable[..., None],
 ) -> None:
     rig = ways.rig
     pids = rig.supervisor.pids()
@@ -182,7 +186,9 @@ def check_live(
         new = {
             reason: frames - before.get(reason, 0) for reason, frames in after.items() if frames != before.get(reason)
         }
-        tell(f"the {role} {fault} ({for_s:g} s): a new mood {took_s:.1f} s after its health; lost {new or 'nothing'}")
+        figures(
+            f"the {role} {fault} ({for_s:g} s): a new mood {took_s:.1f} s after its health; lost {new or 'nothing'}"
+        )
         assert took_s <= within_s
         # A machine that has other things to do loses frames to load at any time, and waits for late ones in vain.
         assert new.keys() <= (LIVE_LOSSES if role == "bus" else {"overload", "missing"}), new
@@ -192,8 +198,8 @@ def check_live(
     events = check_ids(receiver)
     ledger = rig.ledger()
     accepted, counted = (sum(row[key] for row in ledger.values()) for key in ("accepted", "counted"))
-    tell(f"{accepted} live frames accepted, {counted} counted, lost {lost(rig) or 'none'}: the ledger balances")
-    tell(f"{events} webhook events, {len(receiver.taken)} deliveries, each event under one id")
+    figures(f"{accepted} live frames accepted, {counted} counted, lost {lost(rig) or 'none'}: the ledger balances")
+    figures(f"{events} webhook events, {len(receiver.taken)} deliveries, each event under one id")
 
 
 def test_live_cameras_go_on_after_their_servers_faults(
@@ -221,7 +227,7 @@ def check_recorded(
     expected: Sequence[str],
     speed: float,
     faults: Sequence[tuple[str, str, float]],
-    tell: Callable[..., None],
+    figures: Callable[..., None],
 ) -> None:
     with behind_proxies(folder, cameras, detector=yunet, ingest={"speed": speed}) as ways:
         rig = ways.rig
@@ -232,7 +238,7 @@ def check_recorded(
             ways.break_(role, fault, for_s)
             moods = len(rig.moods())
             took_s = seconds_until(lambda known=moods: len(rig.moods()) > known or rig.complete(), 60)  # type: ignore[misc]
-            tell(f"the {role} {fault} ({for_s:g} s) in mid-match: moods go on {took_s:.1f} s after its health")
+            figures(f"the {role} {fault} ({for_s:g} s) in mid-match: moods go on {took_s:.1f} s after its health")
         alive = {name: pid for name, pid in rig.supervisor.pids().items() if name != "ingest-0"}
         assert alive.items() <= pids.items()  # nobody died of it
         eventually(rig.complete, 240)
@@ -241,7 +247,9 @@ def check_recorded(
         told = [mood.to_json() for mood in rig.moods()]
     assert told == list(expected)
     frames = sum(row["accepted"] for row in ledger.values())
-    tell(f"{len(faults)} faults, {frames} recorded frames, all counted: {len(told)} moods, every byte as undisturbed")
+    figures(
+        f"{len(faults)} faults, {frames} recorded frames, all counted: {len(told)} moods, every byte as undisturbed"
+    )
 
 
 def test_recorded_footage_survives_a_bus_that_restarts_empty_in_mid_match(

@@ -56,7 +56,7 @@ def check_kills(
     expected: Sequence[str],
     speed: float,
     kills: int,
-    tell: Callable[..., None],
+    figures: Callable[..., None],
 ) -> None:
     deaths: dict[str, int] = {}
     rounds = frames = 0
@@ -69,7 +69,7 @@ def check_kills(
             deaths[name] = deaths.get(name, 0) + times
         rounds += 1
     shown = ", ".join(f"{name} {times}" for name, times in sorted(deaths.items()))
-    tell(
+    figures(
         f"{sum(deaths.values())} kills ({shown}) in {rounds} replays of {frames} frames: "
         f"{len(expected)} moods, every byte as undisturbed; the ledger balances, {frames} counted"
     )

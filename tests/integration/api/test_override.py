@@ -94,9 +94,9 @@ def test_every_replica_follows_and_boards_of_the_python_client_show_the_creative
             reply = other.eventually("/mood", lambda answer, show=show: shows(answer) == show)
             fastest.append(time.monotonic() - began)
             assert 0 < int(reply.headers["mood-valid-ms"]) <= 3000
-            told = becomes(other, "overridden")
-            assert (told["people"], told["shares"], told["dominant"]) == (None, None, None)
-            assert to_ms(told["override"]["until"]) == to_ms(answer.json()["until"])
+            overridden = becomes(other, "overridden")
+            assert (overridden["people"], overridden["shares"], overridden["dominant"]) == (None, None, None)
+            assert to_ms(overridden["override"]["until"]) == to_ms(answer.json()["until"])
             eventually(lambda leading=leading: board.leading(default="house") == leading)
             newest = board.mood()
             assert newest and newest.override and (newest.status, newest.override.show) == ("overridden", show)

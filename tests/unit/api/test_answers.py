@@ -202,10 +202,10 @@ def test_an_override_withholds_the_figures_and_says_what_to_show() -> None:
     assert board.answer(Scope(), 1_999).status == "ok"
     for scope in (Scope(), Scope(camera="north"), Scope("unknown")):
         answer = board.answer(scope, 2_000)
-        told = json.loads(answer.body)
-        assert answer.status == told["status"] == "overridden"
-        assert told["override"]["show"] == "anthem"
-        assert (told["zone"], told["camera"], told["shares"], told["dominant"]) == (*scope, None, None)
+        answered = json.loads(answer.body)
+        assert answer.status == answered["status"] == "overridden"
+        assert answered["override"]["show"] == "anthem"
+        assert (answered["zone"], answered["camera"], answered["shares"], answered["dominant"]) == (*scope, None, None)
         assert answer.fresh_until_ms == 5_000  # clients ask again after three seconds
         assert board.answer(scope, 8_500).fresh_until_ms == 9_000
         assert board.answer(scope, 2_001).etag == answer.etag
