@@ -40,6 +40,11 @@ _TRANSIENT = (
 _DISK_FULL = "MISCONF"
 """Begins what a server answers to writes while it cannot write its file; it goes on answering reads."""
 
+_full: set[tuple[str, str]] = set()
+"""Role and address of each server that cannot write to its disk."""
+
+_full_lock = threading.Lock()
+
 # redis-py derives these from ConnectionError, but retrying does not help.
 _REFUSED = (redis.exceptions.AuthenticationError, redis.exceptions.AuthorizationError)
 
@@ -100,7 +105,7 @@ class Connection:
         self._role = role
         self._shown = redact(url)
         self._user = self.client.get_connection_kwargs().get("username") or "default"
-        self._up = self._writable = True
+        self._up = True
         metrics.SERVER_UP.labels(role).set(1)
         metrics.SERVER_WRITABLE.labels(role).set(1)
 
@@ -203,9 +208,11 @@ class Connection:
             log.warning("%s server %s is unreachable, retrying: %s", self._role, self._shown, why)
 
     def _report_writable(self, *, writable: bool, why: str = "") -> None:
-        if writable is self._writable:
-            return
-        self._writable = writable
+        # A process may have several connections to a server; only one of them reports its disk.
+        with _full_lock:
+            if writable is ((self._role, self._shown) not in _full):
+                return
+            (_full.discard if writable else _full.add)((self._role, self._shown))
         metrics.SERVER_WRITABLE.labels(self._role).set(writable)
         if writable:
             log.warning("%s server %s writes to its disk again", self._role, self._shown)
